@@ -1,0 +1,16 @@
+// Command farebox is Caddy with the meter module: a reverse proxy that takes
+// prepaid credits before an AI request runs and settles them afterwards.
+package main
+
+import (
+	_ "time/tzdata" // account zones must resolve on machines without a zone database
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+)
+
+func main() {
+	caddy.CustomBinaryName = "farebox"
+	caddycmd.Main()
+}

@@ -1,0 +1,302 @@
+package dialect
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// answer reads one JSON document: an event of a stream, or a whole body. The cheap part runs for every event; usage is looked
+// for only where its name occurs. (The name cannot occur inside a string value: there its quotes would be escaped. It only
+// decides whether to parse; values always come from their path.)
+func (r *Reader) answer(data []byte, name string) {
+	p := r.api.profile
+	before := r.contents
+	var kind, direct []byte
+	m := object(data)
+	for {
+		key, value, ok := m.next()
+		if !ok {
+			break
+		}
+		switch string(key) {
+		case "type", "event_type":
+			kind = inString(value)
+		case "model", "modelVersion":
+			if r.model == "" {
+				r.model = string(inString(value))
+			}
+		case "service_tier":
+			if len(value) > 0 && value[0] == '"' {
+				r.tier = string(inString(value))
+			}
+		case "error":
+			r.errorMember(value)
+		case "done": // Ollama
+			r.finish = r.finish || string(value) == "true"
+		case "stop_reason":
+			r.stopReason(value)
+		}
+		for _, root := range p.text.roots {
+			if string(key) != root {
+				continue
+			}
+			if len(value) > 0 && value[0] == '"' {
+				direct = value
+			} else if len(value) > 0 && (value[0] == '{' || value[0] == '[') {
+				r.walkText(value)
+			}
+		}
+	}
+	if direct != nil && textual(kind) {
+		r.addText(inString(direct))
+	}
+	if r.contents > before {
+		r.contents = before + 1 // one event, whatever number of strings
+	}
+	ended := r.signal(string(kind), name, data)
+	for i := range p.usage {
+		if p.usage[i].mark == "" || bytes.Contains(data, []byte(p.usage[i].mark)) {
+			r.place(&p.usage[i], data)
+		}
+	}
+	r.items(data, ended)
+	if p.job != nil {
+		r.readJob(p.job, data)
+	}
+}
+
+// textual excludes the binary deltas of Responses and speech events (base64 in "delta" or "audio").
+func textual(kind []byte) bool {
+	return !bytes.Contains(kind, []byte("audio.delta")) && !bytes.Contains(kind, []byte("image"))
+}
+
+// signal handles the event types that end an answer, and says whether this is one that ends it well.
+func (r *Reader) signal(kind, name string, data []byte) bool {
+	if kind == "" {
+		kind = name
+	}
+	if kind == "" {
+		return false
+	}
+	p := r.api.profile
+	if contains(p.failed, kind) {
+		r.fail(data)
+		return false
+	}
+	if contains(p.done, kind) {
+		r.finish = true
+		return true
+	}
+	return false
+}
+
+// stopReason ends an Anthropic message. A refusal before any output is not billed.
+func (r *Reader) stopReason(v []byte) {
+	if s := inString(v); len(s) > 0 {
+		r.finish = true
+		r.refused = r.refused || string(s) == "refusal"
+	}
+}
+
+// place reads usage, model and tier at one place of the answer.
+func (r *Reader) place(at *place, data []byte) {
+	p := r.api.profile
+	usage := data
+	if at.path != "" {
+		usage = lookup(data, at.path)
+	}
+	if len(usage) == 0 || usage[0] != '{' {
+		return
+	}
+	fresh := counts{}
+	if p.merge {
+		fresh = r.counts
+	} else {
+		fresh.cost, fresh.bad = r.counts.cost, r.counts.bad
+		for _, h := range p.headers {
+			fresh.c[h.to] = r.counts.c[h.to]
+		}
+	}
+	if !fresh.read(usage, p.fields, at.except) {
+		r.counts.bad = fresh.bad
+		return
+	}
+	fresh.readCost(usage)
+	r.counts = fresh
+	base := strings.TrimSuffix(at.base, ".")
+	if tier := inString(lookup(usage, "service_tier")); tier != nil {
+		r.tier = string(tier)
+	} else if tier := inString(lookup(data, joinPath(base, "service_tier"))); tier != nil {
+		r.tier = string(tier)
+	}
+	if model := inString(lookup(data, joinPath(base, "model"))); model != nil {
+		r.model = string(model)
+	}
+	// OpenAI's own usage chunk comes last, with no choices; nothing follows but [DONE].
+	if choices := lookup(data, "choices"); emptyArray(choices) {
+		r.finish, r.drop = true, true
+	}
+}
+
+func joinPath(base, name string) string {
+	if base == "" {
+		return name
+	}
+	return base + "." + name
+}
+
+func emptyArray(v []byte) bool {
+	return len(v) >= 2 && v[0] == '[' && skipSpace(v, 1) == len(v)-1
+}
+
+// items counts parts of the answer that have no place in its usage: images, videos, web searches.
+func (r *Reader) items(data []byte, ended bool) {
+	p := r.api.profile
+	if ended {
+		for _, c := range p.perDone {
+			r.parts[c] = Count{r.parts[c].N + 1, true}
+		}
+	}
+	for _, f := range p.fixed {
+		if !bytes.Contains(data, []byte(f.mark)) {
+			continue
+		}
+		v := gjson.GetBytes(data, f.path)
+		if n, ok := looseNumber([]byte(v.Raw), scaleOf(f.to)); ok && n > 0 {
+			r.parts[f.to] = Count{n, true}
+		}
+	}
+}
+
+func scaleOf(c count) int64 {
+	if c == cMillis {
+		return 1000
+	}
+	return 1
+}
+
+// addText takes delivered text, still JSON-escaped.
+func (r *Reader) addText(s []byte) {
+	if len(s) == 0 {
+		return
+	}
+	r.contents++
+	before := r.scan.cost
+	r.scan.write(s)
+	if len(s) >= keepString-6 {
+		r.scan.cost += r.droppedCost(s, r.scan.cost-before)
+	}
+	if r.opt.KeepText && len(r.text) < maxText {
+		r.text = append(r.text, gjson.Parse(`"`+string(s)+`"`).Str...)
+	}
+}
+
+// droppedCost estimates the part of a long string that was elided at the rate of the part that was kept.
+func (r *Reader) droppedCost(s []byte, kept int64) int64 {
+	if len(r.doc.cuts) == 0 {
+		return 0
+	}
+	// s is a slice of doc.buf: its capacity tells where it ends in there.
+	end := cap(r.doc.buf) - cap(s) + len(s)
+	return kept * r.doc.droppedAt(end) / int64(len(s))
+}
+
+// fail marks the answer as failed and keeps the upstream's code.
+func (r *Reader) fail(data []byte) {
+	r.failed = true
+	for _, path := range []string{"error", "response.error", "data.error"} {
+		if v := lookup(data, path); !isNull(v) {
+			r.errorCodeOf(v)
+			return
+		}
+	}
+	r.errorCodeOf(data)
+}
+
+// errorMember handles a top-level "error". An object or text is a failure; null, false and "" are not.
+func (r *Reader) errorMember(v []byte) {
+	if len(v) < 3 || v[0] != '{' && v[0] != '"' || emptyObject(v) {
+		return
+	}
+	if r.api.profile == &plain && r.status < 400 {
+		return // an unknown protocol: its own field, with its own meaning
+	}
+	r.failed = true
+	r.errorCodeOf(v)
+}
+
+func emptyObject(v []byte) bool { return v[0] == '{' && skipSpace(v, 1) == len(v)-1 }
+
+func (r *Reader) errorCodeOf(v []byte) {
+	var code string
+	kind := string(inString(lookup(v, "type")))
+	for _, name := range []string{"code", "status", "type", "error_type"} {
+		c := lookup(v, name)
+		if s := inString(c); len(s) > 0 {
+			code = string(s)
+		} else if len(c) > 0 && c[0] >= '0' && c[0] <= '9' && name == "code" {
+			if s := inString(lookup(v, "status")); len(s) == 0 {
+				code = string(c)
+			}
+		}
+		if code != "" {
+			break
+		}
+	}
+	if len(code) > 128 {
+		code = code[:128]
+	}
+	r.errorCode = code
+	message := inString(lookup(v, "message"))
+	switch {
+	case r.status == 402, code == "402":
+		r.quota = true
+	case code == "insufficient_quota", kind == "insufficient_quota", code == "billing_hard_limit_reached",
+		code == "billing_not_active", kind == "billing_error", code == "insufficient_balance":
+		r.quota = true
+	case bytes.Contains(message, []byte("credit balance is too low")):
+		r.quota = true // Anthropic answers 400 invalid_request_error with this sentence
+	}
+}
+
+// jobSpec says how an API reports the state of asynchronous work.
+type jobSpec struct {
+	id       string // member with the job's id
+	status   string
+	pending  []string
+	finished []string
+	failed   []string
+}
+
+func (r *Reader) readJob(j *jobSpec, data []byte) {
+	if r.status >= 400 {
+		return
+	}
+	if r.framing != framingJSON {
+		return // streams have their own events
+	}
+	if id := inString(lookup(data, j.id)); len(id) > 0 {
+		r.jobID = string(id)
+	}
+	status := string(inString(lookup(data, j.status)))
+	switch {
+	case status == "":
+	case contains(j.pending, status):
+		r.pending = true
+	case contains(j.failed, status):
+		r.failed = true
+	case contains(j.finished, status):
+		r.finish = true
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,60 @@
+package dialect
+
+import "strings"
+
+// Anthropic Messages. Counts exclude the cache; message_start has the input and a placeholder output, message_delta the
+// cumulative rest, some hosts with and some without the input: merged field by field. Source: anthropic-sdk-go message.go.
+
+var anthropicFields = []field{
+	{"input_tokens", cInput},
+	{"output_tokens", cOutput},
+	{"cache_read_input_tokens", cCacheRead},
+	{"cache_creation_input_tokens", cCacheWrite},
+	{"cache_creation.ephemeral_5m_input_tokens", cCacheWrite5m},
+	{"cache_creation.ephemeral_1h_input_tokens", cCacheWrite1h},
+	{"output_tokens_details.thinking_tokens", cReasoning},
+	{"server_tool_use.web_search_requests", cWebSearch},
+	{"server_tool_use.web_fetch_requests", cWebFetch},
+}
+
+var anthropicUsage = []place{
+	{path: "message.usage", base: "message.", mark: `"message_start"`, except: []count{cOutput}},
+	{path: "usage", mark: `"usage"`},
+}
+
+var anthropicText = textSpec{
+	roots: []string{"delta", "content", "content_block"},
+	keys: map[string]textKind{
+		"text": textString, "thinking": textString, "partial_json": textString, "input": textJSON, "stop_reason": textFinish,
+	},
+}
+
+var anthropicMessages = profile{
+	name: "anthropic-messages", family: FamilyAnthropic, provider: "anthropic",
+	match:  post("/v1/messages"),
+	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	usage: anthropicUsage, fields: anthropicFields, merge: true, exclusive: true, output: outputAsIs,
+	text:   anthropicText,
+	done:   []string{"message_stop"},
+	failed: []string{"error"},
+}
+
+var anthropicCount = profile{
+	name: "anthropic-count", family: FamilyAnthropic, provider: "anthropic", free: true,
+	match: post("/v1/messages/count_tokens"),
+}
+
+// anthropicVertex is the same wire below Vertex paths; the body names no model.
+var anthropicVertex = profile{
+	name: "anthropic-vertex", family: FamilyAnthropic, provider: "vertex",
+	match: func(method, path string) (matched, bool) {
+		rest, ok := after(path, "/publishers/anthropic/models/")
+		model, verb, _ := strings.Cut(rest, ":")
+		return matched{model: model, stream: verb == "streamRawPredict"}, ok && method == "POST" && strings.HasSuffix(verb, "awPredict")
+	},
+	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	usage: anthropicUsage, fields: anthropicFields, merge: true, exclusive: true, output: outputAsIs,
+	text:   anthropicText,
+	done:   []string{"message_stop"},
+	failed: []string{"error"},
+}

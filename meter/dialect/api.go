@@ -1,0 +1,186 @@
+package dialect
+
+import "strings"
+
+// Families decide the shape of a refusal and the tokenizer factor.
+const (
+	FamilyOpenAI    = "openai"
+	FamilyAnthropic = "anthropic"
+	FamilyGemini    = "gemini"
+	FamilyPlain     = "plain"
+)
+
+// API is one endpoint of one provider's wire protocol. It is immutable and safe for concurrent use.
+type API struct {
+	// Name identifies the endpoint, for example "openai-chat", "anthropic-messages", "plain".
+	Name string
+	// Family decides the error shape: openai, anthropic, gemini or plain.
+	Family string
+	// PathModel is the model named in the path (Gemini, Bedrock, Azure, Replicate), "" elsewhere.
+	PathModel string
+
+	pathStream bool // the path asks for a stream (Gemini, Bedrock)
+	profile    *profile
+}
+
+// profile describes one endpoint as data. Paths are gjson paths unless said otherwise.
+type profile struct {
+	name, family string
+	provider     string                                    // what a hint may say instead of the exact name
+	match        func(method, path string) (matched, bool) // path is cleaned and decoded, possibly below a mount prefix
+	free         bool                                      // never charged: counting, moderation, lists
+
+	// Request.
+	models     []string // default: model
+	limits     []string // fields that bound the output, all that are present count
+	limitField string   // the one to write when none is present
+	limitFloor int64    // values below mean "unlimited" (Ollama: 1)
+	multiples  []string // fields that multiply the output
+	prompts    string   // a field whose array length multiplies the output (legacy completions)
+	streams    bool     // streams unless told otherwise (Ollama)
+	inject     bool     // stream_options.include_usage may be asked for
+	intInput   string   // a field that may hold token ids instead of text (embeddings)
+
+	// Answer.
+	usage     []place
+	fields    []field
+	fixed     []fixedCount
+	perDone   []count // counted once for each event in done
+	perBody   []count // counted once for a whole JSON answer
+	headers   []headerField
+	merge     bool // field-wise: present and not null overwrites, absent keeps (Anthropic)
+	exclusive bool // input excludes cache reads and writes
+	output    outputRule
+	text      textSpec
+	done      []string // event types that end the answer well
+	failed    []string // event types that end it badly
+	job       *jobSpec
+	arrays    bool // streams may be one JSON array (Gemini)
+	noUsage   bool // the answer is complete without token usage (images, jobs, plain)
+}
+
+// matched is what a path says beyond its endpoint.
+type matched struct {
+	model  string
+	stream bool
+}
+
+// profiles in the order in which they are tried; the more specific path first.
+var profiles = []*profile{
+	&azureChat, &azureEmbeddings, &mistralChat, &openaiChat, &openaiResponsesCount, &openaiResponses, &openaiResponsesPoll, &openaiCompletions,
+	&openaiEmbeddings, &openaiImages, &openaiAudio, &openaiModerations, &openaiVideoPoll, &openaiVideo, &openaiBatchPoll, &openaiBatch, &openaiRead,
+	&anthropicCount, &anthropicMessages, &anthropicVertex,
+	&geminiCount, &geminiGenerate, &geminiEmbed, &geminiInteractions,
+	&bedrockConverse, &bedrockInvoke,
+	&ollamaChat, &ollamaEmbed, &cohereChat, &cohereEmbed, &cohereRerank, &rerank,
+	&replicatePoll, &replicate, &falPoll, &fal,
+}
+
+// Recognise finds the API of a request. path is cleaned and decoded, without the query; it may carry a mount prefix.
+// hint is the name of an API ("openai-chat") or of a provider ("mistral"), or "". The result is never nil.
+func Recognise(method, path, hint string) *API {
+	if i := strings.IndexByte(path, '?'); i >= 0 {
+		path = path[:i]
+	}
+	if hint == plain.name {
+		return plainFor(path)
+	}
+	if hint != "" {
+		for _, p := range profiles {
+			if p.name == hint {
+				m, _ := p.match(method, path)
+				return p.api(m)
+			}
+		}
+	}
+	for _, byHint := range []bool{true, false} {
+		for _, p := range profiles {
+			if byHint && (hint == "" || p.provider != hint) || !byHint && p.match == nil {
+				continue
+			}
+			if p == &mistralChat && !byHint || p == &fal && !byHint && !strings.Contains(path, "/fal-ai/") {
+				continue // their paths are everybody's: only a hint or a name in the path tells
+			}
+			if m, ok := p.match(method, path); ok {
+				return p.api(m)
+			}
+		}
+	}
+	return plainFor(path)
+}
+
+func (p *profile) api(m matched) *API {
+	return &API{Name: p.name, Family: p.family, PathModel: m.model, pathStream: m.stream, profile: p}
+}
+
+var plain = profile{name: "plain", family: FamilyPlain, noUsage: true}
+
+// plainFor is the API of an unknown endpoint. Its family still follows the neighbourhood of the path, so that an
+// official SDK understands a refusal.
+func plainFor(path string) *API {
+	a := plain.api(matched{})
+	switch {
+	case hasSegments(path, "/v1/messages"):
+		a.Family = FamilyAnthropic
+	case hasSegments(path, "/v1beta"):
+		a.Family = FamilyGemini
+	case hasSegments(path, "/v1"), hasSegments(path, "/openai"):
+		a.Family = FamilyOpenAI
+	}
+	return a
+}
+
+// HasOutputLimit says whether the API has a field that bounds its output, so that a clamp is possible.
+func (a *API) HasOutputLimit() bool { return a.profile.limitField != "" }
+
+// Free says whether the API never charges: counting tokens, moderation, lists, polls of lists.
+func (a *API) Free() bool { return a.profile.free }
+
+// Plain says whether nothing is known about the protocol.
+func (a *API) Plain() bool { return a.profile == &plain }
+
+// post matches POST requests whose path ends with one of the given suffixes.
+func post(suffixes ...string) func(method, path string) (matched, bool) {
+	return func(method, path string) (matched, bool) {
+		if method != "POST" {
+			return matched{}, false
+		}
+		for _, s := range suffixes {
+			if strings.HasSuffix(path, s) {
+				return matched{}, true
+			}
+		}
+		return matched{}, false
+	}
+}
+
+// getItem matches GET requests for one item of a collection: …/v1/videos/{id}.
+func getItem(collection string) func(method, path string) (matched, bool) {
+	return func(method, path string) (matched, bool) {
+		id, ok := after(path, collection+"/")
+		return matched{}, ok && method == "GET" && id != "" && !strings.Contains(id, "/")
+	}
+}
+
+// after returns what follows the last occurrence of mark, which must start at a segment border.
+func after(path, mark string) (string, bool) {
+	i := strings.LastIndex(path, mark)
+	if i < 0 {
+		return "", false
+	}
+	return path[i+len(mark):], true
+}
+
+// hasSegments says whether whole segments of path, anywhere, read like segs ("/v1/messages").
+func hasSegments(path, segs string) bool {
+	for i := 0; ; {
+		j := strings.Index(path[i:], segs)
+		if j < 0 {
+			return false
+		}
+		i += j + len(segs)
+		if i == len(path) || path[i] == '/' {
+			return true
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package dialect
+
+import "strings"
+
+// Amazon Bedrock. Converse is one shape for all models, its counts exclude the cache. InvokeModel is the model's own shape; its
+// counts come in headers, or in the last event of a stream. Requests must be signed by the gateway after any edit.
+
+func bedrockPath(verb, streamVerb string) func(method, path string) (matched, bool) {
+	return func(method, path string) (matched, bool) {
+		// A model may be an ARN, whose decoded form has slashes.
+		i := strings.Index(path, "/model/")
+		j := strings.LastIndexByte(path, '/')
+		if method != "POST" || i < 0 || j < i+len("/model/") {
+			return matched{}, false
+		}
+		got := path[j+1:]
+		return matched{model: path[i+len("/model/") : j], stream: got == streamVerb}, got == verb || got == streamVerb
+	}
+}
+
+var bedrockConverse = profile{
+	name: "bedrock-converse", family: FamilyPlain, provider: "bedrock", models: []string{},
+	match:  bedrockPath("converse", "converse-stream"),
+	limits: []string{"inferenceConfig.maxTokens"}, limitField: "inferenceConfig.maxTokens",
+	usage: []place{{path: "usage", mark: `"usage"`}},
+	fields: []field{
+		{"inputTokens", cInput}, {"outputTokens", cOutput},
+		{"cacheReadInputTokens", cCacheRead}, {"cacheWriteInputTokens", cCacheWrite},
+		{`cacheDetails.#(ttl=="5m").inputTokens`, cCacheWrite5m}, {`cacheDetails.#(ttl=="1h").inputTokens`, cCacheWrite1h},
+	},
+	exclusive: true, output: outputAsIs,
+	text: textSpec{
+		roots: []string{"delta", "output"},
+		keys:  map[string]textKind{"text": textString, "input": textJSON},
+	},
+}
+
+var bedrockInvoke = profile{
+	name: "bedrock-invoke", family: FamilyPlain, provider: "bedrock", models: []string{},
+	match:  bedrockPath("invoke", "invoke-with-response-stream"),
+	limits: []string{"max_tokens", "max_gen_len", "textGenerationConfig.maxTokenCount", "inferenceConfig.maxTokens", "max_new_tokens"},
+	headers: []headerField{
+		{"X-Amzn-Bedrock-Input-Token-Count", cInput}, {"X-Amzn-Bedrock-Output-Token-Count", cOutput},
+		{"X-Amzn-Bedrock-Cache-Read-Input-Token-Count", cCacheRead}, {"X-Amzn-Bedrock-Cache-Write-Input-Token-Count", cCacheWrite},
+	},
+	usage: []place{
+		{path: "message.usage", base: "message.", mark: `"message_start"`, except: []count{cOutput}},
+		{path: "usage", mark: `"usage"`},
+		{path: "amazon-bedrock-invocationMetrics", mark: `"amazon-bedrock-invocationMetrics"`},
+	},
+	fields: append([]field{
+		{"inputTokenCount", cInput}, {"outputTokenCount", cOutput},
+		{"cacheReadInputTokenCount", cCacheRead}, {"cacheWriteInputTokenCount", cCacheWrite},
+	}, anthropicFields...),
+	merge: true, exclusive: true, output: outputAsIs,
+	text: textSpec{
+		roots: []string{"delta", "content", "generation", "outputs", "outputText", "results", "completion"},
+		keys: map[string]textKind{
+			"text": textString, "thinking": textString, "partial_json": textString, "input": textJSON, "outputText": textString,
+			"stop_reason": textFinish,
+		},
+	},
+	done:   []string{"message_stop"},
+	failed: []string{"error"},
+}

@@ -1,0 +1,94 @@
+package dialect
+
+import "strings"
+
+// Gemini, on the Developer API and on Vertex. Usage is cumulative on every chunk. Sources disagree on whether candidates include
+// thoughts; total − prompt − tool use is right either way. Source: go-genai types.go.
+
+var geminiFields = []field{
+	{"promptTokenCount", cInput},
+	{"candidatesTokenCount", cOutput},
+	{"totalTokenCount", cTotal},
+	{"cachedContentTokenCount", cCacheRead},
+	{"toolUsePromptTokenCount", cToolUse},
+	{"thoughtsTokenCount", cReasoning},
+	{`promptTokensDetails.#(modality=="TEXT").tokenCount`, cTextIn},
+	{`promptTokensDetails.#(modality=="AUDIO").tokenCount`, cAudioIn},
+	{`promptTokensDetails.#(modality=="IMAGE").tokenCount`, cImageIn},
+	{`promptTokensDetails.#(modality=="VIDEO").tokenCount`, cVideoIn},
+	{`cacheTokensDetails.#(modality=="AUDIO").tokenCount`, cCachedAudioIn},
+	{`candidatesTokensDetails.#(modality=="AUDIO").tokenCount`, cAudioOut},
+	{`candidatesTokensDetails.#(modality=="IMAGE").tokenCount`, cImageOut},
+	{`candidatesTokensDetails.#(modality=="VIDEO").tokenCount`, cVideoOut},
+}
+
+var geminiUsage = []place{{path: "usageMetadata", mark: `"usageMetadata"`}}
+
+var geminiText = textSpec{
+	roots: []string{"candidates", "promptFeedback"},
+	keys: map[string]textKind{
+		"text": textString, "args": textJSON, "code": textString, "finishReason": textFinish, "blockReason": textFinish,
+	},
+}
+
+// geminiPath matches …/models/{model}:{verb}.
+func geminiPath(verbs ...string) func(method, path string) (matched, bool) {
+	return func(method, path string) (matched, bool) {
+		rest, ok := after(path, "/models/")
+		if !ok {
+			rest, ok = after(path, "/tunedModels/")
+		}
+		model, verb, _ := strings.Cut(rest, ":")
+		return matched{model: model, stream: strings.HasPrefix(verb, "stream")}, ok && method == "POST" && contains(verbs, verb)
+	}
+}
+
+// Protobuf JSON takes field names in both spellings.
+var geminiGenerate = profile{
+	name: "gemini-generate", family: FamilyGemini, provider: "gemini",
+	match:      geminiPath("generateContent", "streamGenerateContent"),
+	models:     []string{},
+	limits:     []string{"generationConfig.maxOutputTokens", "generationConfig.max_output_tokens", "generation_config.max_output_tokens", "generation_config.maxOutputTokens"},
+	limitField: "generationConfig.maxOutputTokens",
+	multiples:  []string{"generationConfig.candidateCount", "generationConfig.candidate_count", "generation_config.candidate_count", "generation_config.candidateCount"},
+	usage:      geminiUsage, fields: geminiFields, output: outputRest, text: geminiText,
+	arrays: true,
+}
+
+var geminiCount = profile{
+	name: "gemini-count", family: FamilyGemini, provider: "gemini", free: true, models: []string{},
+	match: geminiPath("countTokens"),
+}
+
+var geminiEmbed = profile{
+	name: "gemini-embed", family: FamilyGemini, provider: "gemini", models: []string{},
+	match: geminiPath("embedContent", "batchEmbedContents"),
+	usage: geminiUsage, fields: geminiFields, output: outputZero,
+}
+
+var geminiInteractions = profile{
+	name: "gemini-interactions", family: FamilyGemini, provider: "gemini",
+	match:      post("/v1beta/interactions"),
+	models:     []string{"model", "agent"},
+	limits:     []string{"generation_config.max_output_tokens", "generationConfig.maxOutputTokens"},
+	limitField: "generation_config.max_output_tokens",
+	usage: []place{
+		{path: "interaction.usage", base: "interaction.", mark: `"usage"`},
+		{path: "usage", mark: `"usage"`},
+	},
+	fields: []field{
+		{"total_input_tokens", cInput}, {"total_output_tokens", cOutput}, {"total_thought_tokens", cReasoning},
+		{"total_cached_tokens", cCacheRead}, {"total_tool_use_tokens", cToolUse},
+	},
+	output: outputAdded,
+	text: textSpec{
+		roots: []string{"delta", "steps", "outputs"},
+		keys:  map[string]textKind{"text": textString, "arguments": textJSON},
+	},
+	done:   []string{"interaction.complete", "interaction.completed"},
+	failed: []string{"error", "interaction.failed"},
+	job: &jobSpec{
+		id: "id", status: "status", pending: []string{"queued", "in_progress"},
+		finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled"},
+	},
+}

@@ -1,0 +1,30 @@
+package dialect
+
+// Ollama's own API: NDJSON, streaming unless told otherwise, counts only in the last object and left out when 0.
+// num_predict ≤ 0 means no bound. Source: ollama api/types.go, runner.go.
+
+var ollamaFields = []field{
+	{"prompt_eval_count", cInput},
+	{"eval_count", cOutput},
+}
+
+var ollamaChat = profile{
+	name: "ollama-chat", family: FamilyPlain, provider: "ollama",
+	match:  post("/api/chat", "/api/generate"),
+	limits: []string{"options.num_predict"}, limitField: "options.num_predict", limitFloor: 1,
+	streams: true,
+	usage:   []place{{mark: `eval_count"`}},
+	fields:  ollamaFields, output: outputOmits,
+	text: textSpec{
+		roots: []string{"message", "response", "thinking"},
+		keys: map[string]textKind{
+			"content": textString, "thinking": textString, "arguments": textJSON,
+		},
+	},
+}
+
+var ollamaEmbed = profile{
+	name: "ollama-embed", family: FamilyPlain, provider: "ollama",
+	match: post("/api/embed", "/api/embeddings"),
+	usage: []place{{mark: `eval_count"`}}, fields: ollamaFields, output: outputZero,
+}

@@ -1,0 +1,97 @@
+package dialect
+
+import "strings"
+
+// The chat shape is spoken by OpenAI and most others; differences between hosts are in optional fields only.
+// Source: openai-openapi, and the pages of the hosts named below.
+
+var chatFields = []field{
+	{"prompt_tokens", cInput},
+	{"completion_tokens", cOutput},
+	{"total_tokens", cTotal},
+	{"prompt_cache_hit_tokens", cCacheRead}, // DeepSeek
+	{"prompt_tokens_details.cached_tokens", cCacheRead},
+	{"prompt_tokens_details.cache_write_tokens", cCacheWrite},
+	{"prompt_tokens_details.text_tokens", cTextIn},
+	{"prompt_tokens_details.audio_tokens", cAudioIn},
+	{"prompt_tokens_details.image_tokens", cImageIn},
+	{"prompt_tokens_details.video_tokens", cVideoIn},
+	{"prompt_tokens_details.cached_tokens_details.audio_tokens", cCachedAudioIn},
+	{"reasoning_tokens", cReasoning}, // Perplexity
+	{"completion_tokens_details.reasoning_tokens", cReasoning},
+	{"completion_tokens_details.audio_tokens", cAudioOut},
+	{"completion_tokens_details.image_tokens", cImageOut},
+	{"citation_tokens", cCitation},    // Perplexity
+	{"num_search_queries", cSearch},   // Perplexity
+	{"num_sources_used", cSources},    // xAI
+	{"prompt_audio_seconds", cMillis}, // Mistral
+	{"server_tool_use.web_search_requests", cWebSearch},
+}
+
+// Groq puts the usage of a stream into x_groq; elsewhere it is at the top.
+var chatUsage = []place{
+	{path: "x_groq.usage", mark: `"x_groq"`},
+	{path: "usage", mark: `"usage"`},
+}
+
+var chatText = textSpec{
+	roots: []string{"choices"},
+	keys: map[string]textKind{
+		"content": textString, "text": textString, "reasoning": textString, "reasoning_content": textString, "refusal": textString,
+		"arguments": textString, "name": textString, "transcript": textString, "finish_reason": textFinish,
+	},
+}
+
+var chatLimits = []string{"max_completion_tokens", "max_tokens"}
+
+var openaiChat = profile{
+	name: "openai-chat", family: FamilyOpenAI, provider: "openai",
+	match:  post("/chat/completions"),
+	limits: chatLimits, limitField: "max_completion_tokens",
+	multiples: []string{"n"}, inject: true,
+	usage: chatUsage, fields: chatFields, text: chatText,
+	failed: []string{"error"},
+}
+
+// azureChat names the model by deployment in the path, and bills a prompt that its filter refused (MicrosoftDocs b996ab3).
+var azureChat = profile{
+	name: "azure-chat", family: FamilyOpenAI, provider: "azure",
+	match:  deployment("/chat/completions"),
+	limits: chatLimits, limitField: "max_completion_tokens",
+	models: []string{}, multiples: []string{"n"}, inject: true,
+	usage: chatUsage, fields: chatFields, text: chatText,
+	failed: []string{"error"},
+}
+
+// mistralChat is the same wire without stream_options, which Mistral refuses with 422; usage comes in the finish chunk anyway.
+var mistralChat = profile{
+	name: "mistral-chat", family: FamilyOpenAI, provider: "mistral",
+	match:  post("/chat/completions", "/fim/completions"),
+	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	multiples: []string{"n"},
+	usage:     chatUsage, fields: chatFields, text: chatText,
+}
+
+var openaiCompletions = profile{
+	name: "openai-completions", family: FamilyOpenAI, provider: "openai",
+	match: func(method, path string) (matched, bool) {
+		m, ok := post("/v1/completions", "/beta/completions", "/openai/completions")(method, path)
+		if !ok {
+			m, ok = deployment("/completions")(method, path)
+		}
+		return m, ok
+	},
+	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	multiples: []string{"n", "best_of"}, prompts: "prompt", inject: true,
+	usage: chatUsage, fields: chatFields, text: chatText,
+	failed: []string{"error"},
+}
+
+// deployment matches Azure's /openai/deployments/{deployment}/….
+func deployment(suffix string) func(method, path string) (matched, bool) {
+	return func(method, path string) (matched, bool) {
+		rest, ok := after(path, "/openai/deployments/")
+		name, tail, _ := strings.Cut(rest, "/")
+		return matched{model: name}, ok && method == "POST" && name != "" && "/"+tail == suffix
+	}
+}

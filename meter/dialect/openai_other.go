@@ -1,0 +1,124 @@
+package dialect
+
+import "strings"
+
+var embeddingFields = []field{
+	{"prompt_tokens", cInput},
+	{"input_tokens", cInput},
+	{"total_tokens", cTotal}, // all that Voyage reports
+	{"prompt_tokens_details.image_tokens", cImageIn},
+	{"image_tokens", cImageIn},
+}
+
+var topUsage = []place{{path: "usage", mark: `"usage"`}}
+
+var openaiEmbeddings = profile{
+	name: "openai-embeddings", family: FamilyOpenAI, provider: "openai",
+	match:    post("/v1/embeddings", "/openai/embeddings", "/multimodalembeddings"),
+	intInput: "input", usage: topUsage, fields: embeddingFields, output: outputZero,
+}
+
+var azureEmbeddings = profile{
+	name: "azure-embeddings", family: FamilyOpenAI, provider: "azure", models: []string{},
+	match:    deployment("/embeddings"),
+	intInput: "input", usage: topUsage, fields: embeddingFields, output: outputZero,
+}
+
+// openaiImages: GPT image models report tokens, others only the images themselves.
+var openaiImages = profile{
+	name: "openai-images", family: FamilyOpenAI, provider: "openai",
+	match:     post("/images/generations", "/images/edits", "/images/variations"),
+	multiples: []string{"n"},
+	usage:     topUsage, fields: responsesFields,
+	fixed:   []fixedCount{{`"data"`, "data.#", cImages}},
+	perDone: []count{cImages},
+	done:    []string{"image_generation.completed", "image_edit.completed"},
+	failed:  []string{"error"},
+	noUsage: true,
+}
+
+// openaiAudio: transcriptions report tokens or seconds (usage.type), as JSON or in the last event; plain text reports nothing.
+var openaiAudio = profile{
+	name: "openai-audio", family: FamilyOpenAI, provider: "openai",
+	match: post("/audio/transcriptions", "/audio/translations", "/audio/speech"),
+	usage: topUsage,
+	fields: []field{
+		{"input_tokens", cInput}, {"output_tokens", cOutput}, {"total_tokens", cTotal},
+		{"prompt_tokens", cInput}, {"completion_tokens", cOutput}, {"prompt_audio_seconds", cMillis},
+		{"input_token_details.text_tokens", cTextIn}, {"input_token_details.audio_tokens", cAudioIn},
+		{"output_token_details.audio_tokens", cAudioOut},
+		{"seconds", cMillis},
+	},
+	text:   textSpec{roots: []string{"delta", "text"}},
+	done:   []string{"transcript.text.done", "speech.audio.done"},
+	failed: []string{"error"},
+}
+
+var openaiModerations = profile{
+	name: "openai-moderations", family: FamilyOpenAI, provider: "openai", free: true,
+	match: post("/v1/moderations"),
+}
+
+var videoJob = jobSpec{
+	id: "id", status: "status",
+	pending:  []string{"queued", "in_progress", "processing", "pending"},
+	finished: []string{"completed", "succeeded"},
+	failed:   []string{"failed", "cancelled", "canceled", "expired"},
+}
+
+// openaiVideo is the shape of the former Sora API, which other hosts keep. seconds is a string there.
+var openaiVideo = profile{
+	name: "openai-video", family: FamilyOpenAI, provider: "openai",
+	match: func(method, path string) (matched, bool) {
+		rest, ok := after(path, "/v1/videos")
+		return matched{}, ok && method == "POST" && (rest == "" || rest == "/edits" || rest == "/extensions" || strings.HasSuffix(rest, "/remix"))
+	},
+	usage: topUsage, fields: responsesFields,
+	fixed:   []fixedCount{{`"seconds"`, "seconds", cMillis}},
+	perBody: []count{cVideos},
+	job:     &videoJob, noUsage: true,
+}
+
+var openaiVideoPoll = profile{
+	name: "openai-video-poll", family: FamilyOpenAI, provider: "openai",
+	match: getItem("/v1/videos"),
+	usage: topUsage, fields: responsesFields,
+	fixed:   openaiVideo.fixed,
+	perBody: openaiVideo.perBody,
+	job:     &videoJob, noUsage: true,
+}
+
+var batchJob = jobSpec{
+	id: "id", status: "status",
+	pending:  []string{"validating", "in_progress", "finalizing", "cancelling"},
+	finished: []string{"completed"},
+	failed:   []string{"failed", "expired", "cancelled"},
+}
+
+var openaiBatch = profile{
+	name: "openai-batch", family: FamilyOpenAI, provider: "openai",
+	match: post("/v1/batches"),
+	usage: topUsage, fields: responsesFields, job: &batchJob,
+}
+
+var openaiBatchPoll = profile{
+	name: "openai-batch-poll", family: FamilyOpenAI, provider: "openai",
+	match: getItem("/v1/batches"),
+	usage: topUsage, fields: responsesFields, job: &batchJob,
+}
+
+// openaiRead are the requests of the OpenAI API that never cost anything: lists, downloads, deletions.
+var openaiRead = profile{
+	name: "openai-read", family: FamilyOpenAI, provider: "openai", free: true,
+	match: func(method, path string) (matched, bool) {
+		if method == "POST" {
+			return matched{}, false
+		}
+		for _, s := range []string{"/v1/models", "/v1/files", "/v1/videos", "/v1/batches", "/v1/responses", "/v1/chat/completions"} {
+			if hasSegments(path, s) {
+				return matched{}, true
+			}
+		}
+		return matched{}, false
+	},
+}

@@ -1,0 +1,185 @@
+package dialect
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// RequestInfo is what a request asks for, as far as it decides the price.
+type RequestInfo struct {
+	Model     string // from the body, else from the path
+	Stream    bool
+	MaxOutput Count // the field that bounds the output of one choice; absent = not bounded by the request
+	// N multiplies the output: n, candidateCount, prompts × best_of. At least 1.
+	N             int64
+	AskedForUsage bool // stream_options.include_usage is true
+	ServiceTier   string
+	// Reject is "" or the reason why the request must be refused with 400: "ambiguous_request" (a metered key twice, or in
+	// another case), "quantity_invalid", "quantity_too_large". Field names the member.
+	Reject, Field string
+}
+
+// Reasons of RequestInfo.Reject, as in the table of refusals.
+const (
+	RejectAmbiguous = "ambiguous_request"
+	RejectInvalid   = "quantity_invalid"
+	RejectTooLarge  = "quantity_too_large"
+)
+
+const (
+	maxLimit    = 1 << 31
+	maxMultiple = 100_000
+)
+
+// common are the top-level members that change a price whatever the API.
+var common = []string{
+	"model", "stream", "stream_options", "n", "best_of", "service_tier", "serviceTier", "speed", "modalities", "size", "quality",
+	"seconds", "duration", "models", "tools", "messages", "input", "prompt", "partial_images", "background",
+}
+
+// ReadRequest reads a request body, which should be valid JSON; anything else gives what the path says. Parsers differ in
+// which of two equal keys they take, and Go servers match keys in any case; so a metered key must be there once.
+func (a *API) ReadRequest(body []byte) RequestInfo {
+	p := a.profile
+	info := RequestInfo{Model: a.PathModel, N: 1, Stream: a.pathStream || p.streams}
+	if len(body) > 2 && body[0] == '-' && body[1] == '-' {
+		body = formFields(body)
+	}
+	if !gjson.ValidBytes(body) {
+		return info
+	}
+	doc := gjson.ParseBytes(body)
+	if !doc.IsObject() {
+		return info
+	}
+	if field := p.ambiguous(doc); field != "" {
+		info.Reject, info.Field = RejectAmbiguous, field
+	}
+	for _, path := range p.modelPaths() {
+		if v := doc.Get(path); v.Type == gjson.String && v.Str != "" {
+			info.Model = v.Str
+			break
+		}
+	}
+	if v := doc.Get("stream"); !a.pathStream && (v.Type == gjson.True || v.Type == gjson.False) {
+		info.Stream = v.Bool()
+	}
+	info.AskedForUsage = doc.Get("stream_options.include_usage").Type == gjson.True
+	for _, path := range []string{"service_tier", "serviceTier", "generationConfig.serviceTier"} {
+		if v := doc.Get(path); v.Type == gjson.String {
+			info.ServiceTier = v.Str
+		}
+	}
+	for _, path := range p.limits {
+		if n, ok := info.number(doc, path, maxLimit, p.limitFloor); ok {
+			info.MaxOutput = Count{max(n, info.MaxOutput.N), true}
+		}
+	}
+	for _, path := range p.multiples {
+		if n, ok := info.number(doc, path, maxMultiple, 0); ok {
+			info.N = max(info.N, n)
+		}
+	}
+	if p.prompts != "" {
+		info.N = min(info.N*promptsIn(doc.Get(p.prompts)), maxCount)
+	}
+	return info
+}
+
+// modelPaths of the request; most APIs name the model in "model".
+func (p *profile) modelPaths() []string {
+	if p.models != nil {
+		return p.models
+	}
+	return defaultModel
+}
+
+var defaultModel = []string{"model"}
+
+// number reads a limit. null is absent; floor turns "unlimited" values into absent; nonsense marks the request.
+func (info *RequestInfo) number(doc gjson.Result, path string, limit, floor int64) (int64, bool) {
+	v := doc.Get(path)
+	if !v.Exists() || v.Type == gjson.Null {
+		return 0, false
+	}
+	n, ok := int64(0), false
+	if v.Type == gjson.Number || v.Type == gjson.String {
+		n, ok = looseNumber([]byte(v.Raw), 1)
+	}
+	if ok && n < floor {
+		return 0, false
+	}
+	reason := ""
+	switch {
+	case !ok && v.Type == gjson.Number && !strings.HasPrefix(v.Raw, "-"):
+		reason = RejectTooLarge
+	case !ok || n < 0:
+		reason = RejectInvalid
+	case n > limit:
+		reason = RejectTooLarge
+	default:
+		return n, true
+	}
+	if info.Reject == "" {
+		info.Reject, info.Field = reason, path
+	}
+	return 0, false
+}
+
+// ambiguous returns the first metered member that is there twice, or spelled in another case.
+func (p *profile) ambiguous(doc gjson.Result) string {
+	top := common
+	var nested map[string][]string
+	for _, path := range append(p.limits[:len(p.limits):len(p.limits)], p.multiples...) {
+		name, rest, deep := strings.Cut(path, ".")
+		if deep {
+			if nested == nil {
+				nested = map[string][]string{}
+			}
+			nested[name] = append(nested[name], rest)
+		}
+		if !contains(top, name) {
+			top = append(top[:len(top):len(top)], name)
+		}
+	}
+	if field := repeated(doc, top); field != "" {
+		return field
+	}
+	for name, below := range nested {
+		if v := doc.Get(name); v.IsObject() {
+			if field := repeated(v, below); field != "" {
+				return name + "." + field
+			}
+		}
+	}
+	if v := doc.Get("stream_options"); v.IsObject() {
+		if field := repeated(v, []string{"include_usage"}); field != "" {
+			return "stream_options." + field
+		}
+	}
+	return ""
+}
+
+// repeated returns the first of names that obj has twice or in another case (by Unicode folding, as encoding/json does).
+func repeated(obj gjson.Result, names []string) (field string) {
+	var seen uint64
+	obj.ForEach(func(key, _ gjson.Result) bool {
+		for i, name := range names {
+			if key.Str != name {
+				if strings.EqualFold(key.Str, name) && !contains(names, key.Str) {
+					field = name
+					return false
+				}
+				continue
+			}
+			if seen&(1<<i) != 0 {
+				field = name
+				return false
+			}
+			seen |= 1 << i
+		}
+		return true
+	})
+	return field
+}

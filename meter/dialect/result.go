@@ -1,0 +1,92 @@
+package dialect
+
+// Status says how much a result can be relied on.
+type Status string
+
+// The statuses of a [Result].
+const (
+	StatusComplete Status = "complete" // the answer ended and what it used is known
+	StatusPartial  Status = "partial"  // the answer has not ended, or was cut off; Usage is what is known so far
+	StatusMissing  Status = "missing"  // the answer ended well without usage: estimate
+	StatusError    Status = "error"    // the upstream failed, by status or inside a 200
+	StatusFree     Status = "free"     // the provider does not charge for this
+	StatusPending  Status = "pending"  // a job was accepted; its usage comes with a later answer
+)
+
+// Result is what is known about an answer.
+type Result struct {
+	Usage  Usage
+	Status Status
+	// Model and ServiceTier are what the upstream says it used, "" if it does not. They may differ from the request.
+	Model, ServiceTier string
+	// Finished is true once the answer's own end was seen (finish reason, terminal event, complete JSON).
+	Finished bool
+	// DeliveredTokens estimates the output from the text that was delivered so far, tool-call arguments and reasoning included;
+	// at least one token for each event with content.
+	DeliveredTokens int64
+	// DeliveredText is the delivered text itself, only with ReaderOptions.KeepText.
+	DeliveredText string
+	// Body is the whole JSON answer if it is not a stream and not larger than ReaderOptions.MaxBody, else nil. Read-only.
+	Body []byte
+	// JobID identifies a job that was created or polled.
+	JobID string
+	// ErrorCode is the upstream's own code for an error ("rate_limit_exceeded", "overloaded_error"), "" if none.
+	ErrorCode string
+	// UpstreamQuota is true if the upstream refused because the operator's own account has no quota or money left.
+	UpstreamQuota bool
+	// BilledInput is true for an error whose input the provider documents as billed (Azure's content filter).
+	BilledInput bool
+}
+
+// reported says whether anything countable is known.
+func (u Usage) reported() bool {
+	return u.InputTotal.OK || u.OutputTotal.OK || u.Units != (Units{}) || u.CostUSD != ""
+}
+
+// Result returns what is known now. It may be called at any time, also after Close.
+func (r *Reader) Result() Result {
+	p := r.api.profile
+	reported := r.counts
+	for i, c := range r.parts {
+		if c.OK {
+			reported.c[i] = c
+		}
+	}
+	u := p.usageOf(&reported)
+	res := Result{
+		Usage: u, Status: r.statusOf(u), Model: r.model, ServiceTier: r.tier, Finished: r.finish,
+		DeliveredTokens: max(r.scan.tokens(), r.contents), DeliveredText: string(r.text),
+		JobID: r.jobID, ErrorCode: r.errorCode, UpstreamQuota: r.quota,
+	}
+	if r.framing == framingJSON && !r.overflow && r.closed {
+		res.Body = r.body
+	}
+	res.BilledInput = p == &azureChat && r.status == 400 && r.errorCode == "content_filter"
+	return res
+}
+
+func (r *Reader) statusOf(u Usage) Status {
+	p := r.api.profile
+	stream := r.framing != framingJSON && r.framing != framingOpaque
+	switch {
+	case r.status >= 400 || r.failed:
+		return StatusError
+	case p.free || r.refused && r.contents == 0:
+		return StatusFree
+	case r.pending:
+		return StatusPending
+	case p.noUsage && r.closed && !stream && (p.job == nil || r.finish || u.reported()) && !r.torn:
+		return StatusComplete
+	case u.reported() && (r.finish || !stream && r.closed):
+		if p.limitField != "" && !u.OutputTotal.OK {
+			return StatusPartial
+		}
+		return StatusComplete
+	case !r.finish && (stream || !r.closed || r.torn):
+		if p == &plain && r.closed {
+			return StatusComplete
+		}
+		return StatusPartial
+	}
+	return StatusMissing
+}

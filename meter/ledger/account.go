@@ -1,0 +1,165 @@
+package ledger
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/selector"
+)
+
+// AccountID names an account: the pool that all its members draw from.
+type AccountID string
+
+// GrantID names a grant. Those of a plan are made of plan, line and period, so
+// that granting one twice cannot be expressed.
+type GrantID string
+
+// ChargeID names a charge: "ch_…".
+type ChargeID string
+
+// Account is the state that commands change. It is the fold of its journal.
+type Account struct {
+	ID        AccountID
+	Name      string
+	Suspended bool
+	CreatedAt time.Time
+	Clock     time.Time // of the last entry; never goes back
+	Seq       uint64    // of the last entry
+	Head      [32]byte  // hash of the last entry
+
+	Sub    Subscription
+	Left   map[string]Subscription // plans left, for a return within the same billing period
+	Lapsed *Subscription           // the unpaid plan that a payment brings back
+	Given  map[string]bool         // one-time grants handed out, by schedule
+	Cursor map[string]time.Time    // start of the newest period granted, by schedule
+
+	Grants   []*Grant // in order of creation
+	Holds    map[ChargeID]*Charge
+	Counters map[string]Counter // caps and free tiers
+
+	Issued, Spent, Expired, Revoked money.Amount
+	Overage                         money.Amount // settled, ever
+	OverageHeld                     money.Amount // of open holds
+	OveragePeriod                   money.Amount // settled in the current billing period
+	Closed                          Period       // the billing period that closed last
+	Debt                            money.Amount
+	DebtPayer                       GrantID // the grant that paid debt last
+	Absorbed                        money.Amount
+
+	next nextDue
+}
+
+// Subscription is an account's contract with a plan. The zero value is none.
+type Subscription struct {
+	Plan       string
+	Anchor     time.Time // where billing periods are counted from
+	Since      time.Time // when the account came (back) to the plan
+	Start, End time.Time // the current billing period
+	EndsAt     time.Time // of a plan that lasts; zero: open
+	PaidUntil  time.Time // when_paid: periods that start before are paid
+	Then       Then      // what happens at End
+	ThenPlan   string
+}
+
+// Then is what a subscription does at the end of its billing period.
+type Then uint8
+
+// A subscription renews, unless it was told otherwise.
+const (
+	ThenRenew Then = iota
+	ThenChange
+	ThenCancel
+)
+
+// Period is a billing period that has closed.
+type Period struct {
+	Start, End time.Time
+	Overage    money.Amount
+}
+
+// Grant is credits of one kind and life.
+type Grant struct {
+	ID          GrantID
+	Type        string // free, trial, subscription, top_up, promo, courtesy, …
+	Name        string // for people
+	Source      string // "plan basic", "pack smart-200", "operator: reason"
+	Amount      money.Amount
+	Available   money.Amount
+	Held        money.Amount
+	Gone        money.Amount // expired, revoked or carried over
+	Unlimited   bool
+	Paid        bool
+	Voided      bool
+	Parked      bool // its plan was left; a return within the period reopens it
+	Kept        bool // carried over by rollover: N
+	EndsWith    bool // ends when its plan ends
+	Renewed     bool // one of a rhythm
+	Schedule    string
+	Replaces    string // courtesy: the type that it stands for
+	EffectiveAt time.Time
+	ExpiresAt   time.Time // zero: never
+	OnlyFor     selector.Selector
+	NotFor      selector.Selector
+	Seq         uint64 // entry that created it: the last tie-break of the draw order
+}
+
+// Used is what has been spent of g.
+func (g *Grant) Used() money.Amount { return g.Amount - g.Available - g.Held - g.Gone }
+
+// Live reports whether g can be drawn at now, for whatever it permits.
+func (g *Grant) Live(now time.Time) bool {
+	return !g.Parked && !g.Voided && !g.EffectiveAt.After(now) && !g.over(now)
+}
+
+func (g *Grant) over(now time.Time) bool { return !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(now) }
+
+// permits reports whether g may pay for x.
+func (g *Grant) permits(x *selector.Subject) bool {
+	return (g.OnlyFor.Empty() || g.OnlyFor.Selects(x)) && !g.NotFor.Selects(x)
+}
+
+// Counter is what a cap or a free tier has seen in one period.
+type Counter struct {
+	Start       time.Time
+	Held, Spent money.Amount
+}
+
+// Grant finds a grant that still lives in the account's state; nil if there is none.
+func (a *Account) Grant(id GrantID) *Grant {
+	for _, g := range a.Grants {
+		if g.ID == id {
+			return g
+		}
+	}
+	return nil
+}
+
+// Clone is a deep copy.
+func (a *Account) Clone() *Account {
+	c := *a
+	c.Left, c.Given, c.Cursor, c.Counters = maps.Clone(a.Left), maps.Clone(a.Given), maps.Clone(a.Cursor), maps.Clone(a.Counters)
+	if a.Lapsed != nil {
+		l := *a.Lapsed
+		c.Lapsed = &l
+	}
+	c.Grants = make([]*Grant, len(a.Grants))
+	for i, g := range a.Grants {
+		copied := *g
+		c.Grants[i] = &copied
+	}
+	c.Holds = make(map[ChargeID]*Charge, len(a.Holds))
+	for id, h := range a.Holds {
+		c.Holds[id] = h.Clone()
+	}
+	return &c
+}
+
+// Clone is a copy that shares nothing that changes.
+func (c *Charge) Clone() *Charge {
+	d := *c
+	d.Allocations, d.Captures = slices.Clone(c.Allocations), slices.Clone(c.Captures)
+	d.Counters = slices.Clone(c.Counters)
+	return &d
+}

@@ -1,0 +1,291 @@
+package ledger
+
+import (
+	"slices"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// advance books everything that the clock has made due since the last command:
+// ends of plans, new billing periods, allowances, expiry. It does the same
+// whether it runs every second or once after years; no job can be missed.
+func (w *work) advance() {
+	if w.a.next.terms == w.Terms && w.Now.Before(w.a.next.at) {
+		return
+	}
+	for {
+		at, end := w.nextEnd()
+		if !end || at.After(w.Now) {
+			break
+		}
+		w.period(at.Add(-1))
+		w.grantDue(at.Add(-1), false) // what the old plan still owed up to its end
+		w.expire(at)
+		w.endPlan(at)
+	}
+	w.period(w.Now)
+	w.grantDue(w.Now, false)
+	w.expire(w.Now)
+	w.a.next = nextDue{w.Terms, w.nextDue()}
+}
+
+// nextDue is when the clock has something to do for an account: a shortcut for
+// the request path, not part of the state.
+type nextDue struct {
+	terms *Terms
+	at    time.Time
+}
+
+func (w *work) nextDue() time.Time {
+	next := w.Now.Add(24 * time.Hour)
+	sooner := func(t time.Time) {
+		if t.After(w.Now) && t.Before(next) {
+			next = t
+		}
+	}
+	s := &w.a.Sub
+	sooner(s.End)
+	sooner(s.EndsAt)
+	for _, g := range w.a.Grants {
+		sooner(g.ExpiresAt)
+	}
+	for i := range w.Terms.plan(s.Plan).Credits {
+		if c := &w.Terms.plan(s.Plan).Credits[i]; c.Every != 0 {
+			sooner(calendar.At(s.Anchor, c.Every, w.Now, w.Terms.Zone).End)
+		}
+	}
+	return next
+}
+
+// nextEnd is the instant at which the current plan ends, if anything ends it.
+func (w *work) nextEnd() (time.Time, bool) {
+	s := &w.a.Sub
+	if s.Plan == "" {
+		return time.Time{}, false
+	}
+	var at time.Time
+	switch {
+	case s.Then != ThenRenew:
+		at = s.End
+	case w.Terms.plan(s.Plan).WhenPaid:
+		at = s.PaidUntil
+	}
+	if !s.EndsAt.IsZero() && (at.IsZero() || s.EndsAt.Before(at)) {
+		at = s.EndsAt
+	}
+	return at, !at.IsZero()
+}
+
+func (w *work) endPlan(at time.Time) {
+	s := w.a.Sub
+	switch {
+	case s.EndsAt.Equal(at):
+		w.start(w.Terms.DefaultPlan, at, contract{reason: "the plan has ended"})
+	case s.Then == ThenChange:
+		w.start(s.ThenPlan, at, contract{anchor: s.Anchor, reason: "planned change"})
+	case s.Then == ThenCancel:
+		w.start(w.Terms.DefaultPlan, at, contract{reason: "cancelled"})
+	default:
+		w.start(w.Terms.DefaultPlan, at, contract{lapsed: true, reason: "not paid"})
+	}
+}
+
+// period closes billing periods that are over: the one that had overage, and,
+// after a long silence, all empty ones after it at once.
+func (w *work) period(until time.Time) {
+	for w.a.Sub.Plan != "" && !w.a.Sub.End.After(until) {
+		sub := w.a.Sub
+		billing := w.Terms.plan(sub.Plan).Billing
+		closed := Period{Start: sub.Start, End: sub.End, Overage: w.a.OveragePeriod}
+		next := calendar.At(sub.Anchor, billing, sub.End, w.Terms.Zone)
+		if w.a.OveragePeriod == 0 {
+			if now := calendar.At(sub.Anchor, billing, until, w.Terms.Zone); now.N > next.N {
+				before := calendar.At(sub.Anchor, billing, now.Start.Add(-1), w.Terms.Zone)
+				closed.Start, closed.End, next = utc(before.Start), utc(before.End), now
+			}
+		}
+		sub.Start, sub.End = utc(next.Start), utc(next.End)
+		w.post(Entry{At: closed.End, Kind: KindPeriod, Sub: &sub, Closed: &closed})
+	}
+}
+
+// grantOnce hands out the one-time grants of a plan: once per account, however
+// often it returns; an unlimited one whenever the plan begins.
+func (w *work) grantOnce(plan string, at time.Time) {
+	for i := range w.Terms.plan(plan).Credits {
+		c := &w.Terms.plan(plan).Credits[i]
+		id := scheduleID(plan, i, c)
+		if c.Every != 0 || w.a.Given[id] && !c.Unlimited || w.hasLive(id) {
+			continue
+		}
+		g := w.fromSchedule(plan, id, c, at)
+		if c.Expires.Count > 0 {
+			g.ExpiresAt = utc(c.Expires.After(at, w.Terms.Zone))
+		}
+		if c.EndOfPlan {
+			g.ExpiresAt = w.a.Sub.EndsAt
+		}
+		w.issue(g, c.Amount, Entry{At: at, Given: []string{id}})
+	}
+}
+
+func (w *work) hasLive(schedule string) bool {
+	return slices.ContainsFunc(w.a.Grants, func(g *Grant) bool { return g.Schedule == schedule && !g.Parked })
+}
+
+func (w *work) fromSchedule(plan, id string, c *Schedule, at time.Time) *Grant {
+	return &Grant{
+		ID: GrantID("plan:" + id + ":" + at.Format(time.RFC3339Nano)), Type: c.Type, Source: "plan " + plan, Schedule: id,
+		Unlimited: c.Unlimited, EffectiveAt: at, EndsWith: c.endsWithPlan(), Renewed: c.Every != 0,
+		OnlyFor: c.OnlyFor, NotFor: c.NotFor,
+	}
+}
+
+// grantDue opens the instance of every renewed grant whose period contains at.
+// A line that the price file has got since the plan began starts with its next
+// period: renaming a type must not grant the running month again.
+func (w *work) grantDue(at time.Time, begin bool) {
+	plan := w.a.Sub.Plan
+	for i := range w.Terms.plan(plan).Credits {
+		c := &w.Terms.plan(plan).Credits[i]
+		if c.Every == 0 {
+			continue
+		}
+		id := scheduleID(plan, i, c)
+		if _, known := w.a.Cursor[id]; known || begin {
+			w.renew(plan, id, c, at)
+			continue
+		}
+		start := utc(calendar.At(w.a.Sub.Anchor, c.Every, at, w.Terms.Zone).Start)
+		w.post(Entry{Kind: KindPeriod, At: at, Cursor: map[string]time.Time{id: start}, Reason: "new line in the price file"})
+	}
+}
+
+func (w *work) renew(plan, id string, c *Schedule, at time.Time) {
+	p := calendar.At(w.a.Sub.Anchor, c.Every, at, w.Terms.Zone)
+	start, end := utc(p.Start), utc(p.End)
+	cursor, begun := w.a.Cursor[id]
+	if begun && !cursor.Before(start) {
+		return // this period has its instance: no allowance twice for the same time
+	}
+	skipped := 0
+	if begun && !cursor.Before(w.a.Sub.Since) {
+		skipped = w.between(c.Every, cursor, start)
+	}
+	effective := start
+	if w.a.Sub.Since.After(start) {
+		effective = w.a.Sub.Since // the first day or hour is short
+	}
+	g := w.fromSchedule(plan, id, c, start)
+	g.EffectiveAt = effective
+	e := Entry{At: effective, Cursor: map[string]time.Time{id: start}}
+	switch {
+	case c.Unlimited:
+		g.ExpiresAt = end
+	case c.Rollover == NoLimit:
+		if skipped > 0 { // all periods that were slept through, as one grant
+			s := w.fromSchedule(plan, id, c, start)
+			s.ID, s.Name, s.EffectiveAt = s.ID+":skipped", "earlier periods", effective
+			w.issue(s, times(c.Amount, skipped), Entry{At: effective})
+		}
+	case c.Rollover > 0:
+		if begun {
+			w.keep(plan, id, c, effective, end, skipped)
+		}
+		fallthrough
+	default:
+		g.ExpiresAt = end
+	}
+	w.issue(g, c.Amount, e)
+}
+
+// between counts the periods that started after cursor and before start.
+func (w *work) between(every calendar.Unit, cursor, start time.Time) int {
+	zone := w.Terms.Zone
+	switch every {
+	case calendar.Hour:
+		return max(0, int(start.Sub(cursor)/time.Hour)-1)
+	case calendar.Day:
+		return max(0, civilDay(start, zone)-civilDay(cursor, zone)-1)
+	case calendar.Minute, calendar.Week, calendar.Month, calendar.Quarter, calendar.Year:
+	}
+	a := w.a.Sub.Anchor
+	return max(0, calendar.At(a, every, start, zone).N-calendar.At(a, every, cursor, zone).N-1)
+}
+
+func civilDay(t time.Time, zone *time.Location) int {
+	y, m, d := t.In(zone).Date()
+	return int(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
+}
+
+func times(a money.Amount, n int) money.Amount {
+	if a > 0 && money.Amount(n) > MaxAmount/a {
+		return MaxAmount
+	}
+	return a * money.Amount(n)
+}
+
+// keep carries what is available of a rollover: N grant over its renewal, the
+// instance and what was kept before together, up to N. Renewals that were slept
+// through would each have added an allowance and cut to N again, which comes to
+// min(N, available + skipped × amount).
+func (w *work) keep(plan, id string, c *Schedule, at, end time.Time, skipped int) {
+	kept := w.fromSchedule(plan, id, c, at)
+	kept.ID, kept.Name, kept.Kept, kept.ExpiresAt = keptID(id, at), "kept", true, end
+	e := Entry{At: at, Kind: KindKept, Grants: []*Grant{kept}}
+	room := c.Rollover
+	for _, g := range w.a.Grants {
+		if g.Schedule != id || g.Parked || g.Voided || g.Available == 0 {
+			continue
+		}
+		move := min(room, g.Available)
+		room -= move
+		e.Postings = append(e.Postings, Posting{Book: BookAvailable, Grant: g.ID, Amount: -g.Available})
+		if move > 0 {
+			e.Postings = append(e.Postings, Posting{Book: BookAvailable, Grant: kept.ID, Amount: move, From: g.ID})
+		}
+		if rest := g.Available - move; rest > 0 {
+			e.Postings = append(e.Postings, Posting{Book: BookExpired, Grant: g.ID, Amount: rest})
+		}
+	}
+	if fresh := min(room, times(c.Amount, skipped)); fresh > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookIssued, Grant: kept.ID, Amount: -fresh},
+			Posting{Book: BookAvailable, Grant: kept.ID, Amount: fresh})
+	}
+	if len(e.Postings) > 0 {
+		w.post(e)
+	}
+}
+
+func keptID(schedule string, at time.Time) GrantID {
+	return GrantID("kept:" + schedule + ":" + at.Format(time.RFC3339Nano))
+}
+
+// issue creates g with amount, and pays debt from it first.
+func (w *work) issue(g *Grant, amount money.Amount, e Entry) {
+	e.Kind, e.Grants = KindGrant, append(e.Grants, g)
+	if !g.Unlimited && amount > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookIssued, Grant: g.ID, Amount: -amount}, Posting{Book: BookAvailable, Grant: g.ID, Amount: amount})
+		if pay := min(w.a.Debt, amount); pay > 0 {
+			e.Postings = append(e.Postings, Posting{Book: BookAvailable, Grant: g.ID, Amount: -pay}, Posting{Book: BookDebt, Grant: g.ID, Amount: pay})
+		}
+	}
+	w.post(e)
+}
+
+// expire books the end of grants. Whether it has run or not, a grant that is
+// over cannot be drawn.
+func (w *work) expire(now time.Time) {
+	e := Entry{At: now, Kind: KindExpire}
+	for _, g := range w.a.Grants {
+		if g.over(now) && g.Available > 0 {
+			e.Postings = append(e.Postings, Posting{Book: BookAvailable, Grant: g.ID, Amount: -g.Available},
+				Posting{Book: BookExpired, Grant: g.ID, Amount: g.Available})
+		}
+	}
+	if len(e.Postings) > 0 {
+		w.post(e)
+	}
+}

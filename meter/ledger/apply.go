@@ -1,0 +1,177 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Errors of commands. A command that fails changes nothing, apart from what was
+// due by the clock anyway.
+var (
+	ErrNoAccount            = errors.New("there is no such account")
+	ErrAccountExists        = errors.New("the account exists already")
+	ErrNoPlan               = errors.New("there is no such plan")
+	ErrNoCharge             = errors.New("there is no such charge")
+	ErrNoGrant              = errors.New("there is no such grant")
+	ErrNothingToRenew       = errors.New("the account has no subscription that waits for a payment")
+	ErrConflict             = errors.New("the charge was already resolved with another cost")
+	ErrIdempotencyConflict  = errors.New("the same idempotency key was used for another request")
+	ErrSubscriptionRequired = errors.New("the account's plan may not buy this pack")
+	ErrSuspended            = errors.New("the account is suspended")
+	ErrRefundTooLarge       = errors.New("more than is left of the charge")
+	ErrNotSettled           = errors.New("the charge is still open")
+	ErrInvalidAmount        = errors.New("the amount must be more than 0")
+)
+
+// MaxAmount is the largest amount of one command, and of what an account may
+// ever have been granted or have spent: sums of a few of them cannot overflow.
+const MaxAmount money.Amount = money.Max / 8
+
+// Env is what a command may know besides the account.
+type Env struct {
+	Now        time.Time
+	Terms      *Terms
+	Remembered *Remembered // what is stored under the command's idempotency key
+	Charge     *Charge     // the settled charge that the command names
+}
+
+// Remembered is what an idempotency key stands for.
+type Remembered struct {
+	Hash   [32]byte // of the request
+	Charge ChargeID
+	Grant  GrantID
+	At     time.Time
+	Amount money.Amount // granted, or the charge's cost
+	Answer []byte       // the first answer, if it was kept
+}
+
+// Command is a change someone asks for.
+type Command interface {
+	apply(w *work) error
+}
+
+// Result is what a command did.
+type Result struct {
+	Entries   []Entry
+	Charge    *Charge // as it is now; the caller must not change it
+	Grant     *Grant
+	Amount    money.Amount // granted, refunded
+	Available money.Amount // after the command
+	Unlimited bool
+	Replayed  bool        // nothing happened: this is the first result of the same key
+	Remember  *Remembered // to be stored under the idempotency key
+	Forget    string      // idempotency key that is free again
+}
+
+// Apply runs one command at now. It changes a only by folding the entries that
+// it returns; an error means that the command itself did nothing. Time that has
+// passed since the last command (renewals, expiry) is booked first.
+//
+// A broken invariant panics with *Broken: the state must then be thrown away.
+func Apply(a *Account, c Command, env Env) (Result, error) {
+	env.Now = utc(env.Now)
+	if env.Now.Before(a.Clock) {
+		env.Now = a.Clock // an expiry never un-happens
+	}
+	w := &work{a: a, Env: env}
+	if a.Seq > 0 {
+		w.advance()
+	}
+	err := c.apply(w)
+	if len(w.res.Entries) > 0 {
+		if bad := a.Check(); bad != nil {
+			panic(&Broken{bad})
+		}
+	}
+	w.res.Available, w.res.Unlimited = a.Available(env.Now)
+	return w.res, err
+}
+
+// Broken is a violated invariant.
+type Broken struct{ Err error }
+
+func (b *Broken) Error() string { return "ledger invariant violated: " + b.Err.Error() }
+
+func (b *Broken) Unwrap() error { return b.Err }
+
+type work struct {
+	Env
+	a   *Account
+	res Result
+}
+
+// post seals e, folds it and keeps it.
+func (w *work) post(e Entry) {
+	e.Account, e.Seq = w.a.ID, w.a.Seq+1
+	if e.At.IsZero() {
+		e.At = w.Now
+	}
+	if e.At.Before(w.a.Clock) {
+		e.At = w.a.Clock
+	}
+	if s := e.sum(); s != 0 {
+		panic(&Broken{fmt.Errorf("%s entry %d of account %s sums to %d", e.Kind, e.Seq, e.Account, s)})
+	}
+	e.seal(w.a.Head)
+	w.a.Fold(&e)
+	w.res.Entries = append(w.res.Entries, e)
+}
+
+// Touch books what is due by the clock and nothing else.
+type Touch struct{}
+
+func (Touch) apply(w *work) error {
+	if w.a.Seq == 0 {
+		return ErrNoAccount
+	}
+	return nil
+}
+
+// Open creates the account and starts its plan: Plan, or the default plan if
+// it is empty. Zone and calendar are those of the terms.
+type Open struct {
+	ID   AccountID
+	Name string
+	Plan string
+}
+
+func (c Open) apply(w *work) error {
+	if w.a.Seq > 0 {
+		return ErrAccountExists
+	}
+	plan := c.Plan
+	if plan == "" {
+		plan = w.Terms.DefaultPlan
+	} else if w.Terms.Plans[plan] == nil {
+		return fmt.Errorf("%w: %q", ErrNoPlan, plan)
+	}
+	w.a.ID = c.ID
+	w.post(Entry{Kind: KindOpened, Name: c.Name})
+	w.start(plan, w.Now, contract{})
+	return nil
+}
+
+// SetAttributes changes what no rule of credits depends on, and suspension.
+type SetAttributes struct {
+	Name      *string
+	Suspended *bool
+	Reason    string
+}
+
+func (c SetAttributes) apply(w *work) error {
+	if w.a.Seq == 0 {
+		return ErrNoAccount
+	}
+	e := Entry{Kind: KindAttribute, Name: w.a.Name, Suspend: w.a.Suspended, Reason: c.Reason}
+	if c.Name != nil {
+		e.Name = *c.Name
+	}
+	if c.Suspended != nil {
+		e.Suspend = *c.Suspended
+	}
+	w.post(e)
+	return nil
+}

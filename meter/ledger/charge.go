@@ -1,0 +1,120 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/selector"
+)
+
+// Charge is one request's claim on credits: a hold while it is open, then the
+// record of what it cost.
+type Charge struct {
+	ID        ChargeID
+	Account   AccountID
+	Member    string
+	Key       string
+	Operation string
+	Model     string
+	Book      string // digest of the price book it was admitted with
+	Subject   selector.Subject
+	Labels    string // "name=value" pairs, tab separated
+	At        time.Time
+
+	Hold        money.Amount // before overage.times
+	Allocations []Allocation // what the hold took, in draw order
+	Observed    money.Amount // cost of what had been delivered when last told
+	Counters    []CounterDelta
+	Free        string       // counter of its free tier, if it has one
+	FreeUsed    money.Amount // in FreeDecimals
+	Idempotency string
+	Hash        [32]byte // of the request, with Idempotency
+
+	State     ChargeState
+	SettledAt time.Time
+	Cost      money.Amount // without what was absorbed
+	Captures  []Allocation // what was taken, in draw order
+	Absorbed  money.Amount
+	Refunded  money.Amount
+	Outcome   string // "answered", "upstream 502", "client left", …
+	Usage     string // what the answer reported, for people: "input=12 output=30"
+	Estimated bool   // the cost was counted from what was delivered
+	Status    int    // HTTP status that the client saw
+}
+
+// ChargeState is a step of a charge's life.
+type ChargeState uint8
+
+// A charge moves forward only.
+const (
+	Held ChargeState = iota + 1
+	Settled
+	Released
+)
+
+// String is "held", "settled" or "released".
+func (s ChargeState) String() string {
+	return [...]string{"", "held", "settled", "released"}[s]
+}
+
+// FreeDecimals is the precision in which free tiers count units.
+const FreeDecimals = 9
+
+// Types of allocations that are no grant.
+const (
+	TypeOverage  = "overage"
+	TypeDebt     = "debt"
+	TypeAbsorbed = "absorbed"
+)
+
+// Allocation is a part of a charge, from one source.
+type Allocation struct {
+	Grant  GrantID // "" for overage and debt
+	Type   string  // of the grant, or overage, debt
+	Amount money.Amount
+	Base   money.Amount // overage: before overage.times; else Amount
+}
+
+// CounterDelta changes a counter of one period; of another period it does nothing.
+type CounterDelta struct {
+	Key         string
+	Start       time.Time
+	Held, Spent money.Amount
+}
+
+// HeldTotal is what the hold occupies, overage after overage.times.
+func (c *Charge) HeldTotal() money.Amount { return total(c.Allocations) }
+
+// base is the cost that the charge was settled at, before overage.times and
+// with what was absorbed.
+func (c *Charge) base() money.Amount {
+	sum := c.Absorbed
+	for _, x := range c.Captures {
+		sum += x.Base
+	}
+	return sum
+}
+
+// Net is what the charge has cost after refunds.
+func (c *Charge) Net() money.Amount { return c.Cost - c.Refunded }
+
+func total(allocations []Allocation) (sum money.Amount) {
+	for _, x := range allocations {
+		sum += x.Amount
+	}
+	return sum
+}
+
+// Drawn sums captures by grant type; what was absorbed is TypeAbsorbed.
+func (c *Charge) Drawn() map[string]money.Amount {
+	drawn := map[string]money.Amount{}
+	for _, x := range c.Captures {
+		if x.Amount != 0 {
+			drawn[x.Type] += x.Amount
+		}
+	}
+	if c.Absorbed > 0 {
+		drawn[TypeAbsorbed] = c.Absorbed
+	}
+	return drawn
+}

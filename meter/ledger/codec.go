@@ -1,0 +1,175 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/selector"
+)
+
+// ErrFormat is a stored record that this version cannot read.
+var ErrFormat = errors.New("the stored record is damaged or of another format")
+
+// encoder appends fields in a fixed order: varints, length-prefixed strings,
+// times as nanoseconds. The same value always gives the same bytes, which is
+// what the journal's hashes rest on.
+type encoder []byte
+
+func (e *encoder) uint(n uint64)         { *e = binary.AppendUvarint(*e, n) }
+func (e *encoder) int(n int64)           { *e = binary.AppendVarint(*e, n) }
+func (e *encoder) amount(a money.Amount) { e.int(int64(a)) }
+func (e *encoder) hash(h [32]byte)       { *e = append(*e, h[:]...) }
+
+func (e *encoder) bool(b bool) {
+	n := byte(0)
+	if b {
+		n = 1
+	}
+	*e = append(*e, n)
+}
+
+func (e *encoder) string(s string) {
+	e.uint(uint64(len(s)))
+	*e = append(*e, s...)
+}
+
+func (e *encoder) bytes(b []byte) {
+	e.uint(uint64(len(b)))
+	*e = append(*e, b...)
+}
+
+func (e *encoder) time(t time.Time) {
+	if t.IsZero() {
+		e.int(0)
+		return
+	}
+	e.int(t.UnixNano())
+}
+
+func (e *encoder) strings(list []string) {
+	e.uint(uint64(len(list)))
+	for _, s := range list {
+		e.string(s)
+	}
+}
+
+func (e *encoder) selector(s *selector.Selector) {
+	e.bool(!s.Empty())
+	if !s.Empty() {
+		e.strings(s.Operations)
+		e.strings(s.Features)
+		e.strings(s.Tags)
+		e.strings(s.Models)
+	}
+}
+
+// sortedKeys makes maps encode the same way every time.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// decoder reads what encoder wrote. After the first problem every read gives
+// the zero value, and err says what was wrong.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) fail() {
+	if d.err == nil {
+		d.err = ErrFormat
+	}
+	d.b = nil
+}
+
+func (d *decoder) uint() uint64 {
+	n, size := binary.Uvarint(d.b)
+	if size <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *decoder) int() int64 {
+	n, size := binary.Varint(d.b)
+	if size <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *decoder) take(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return nil
+	}
+	b := d.b[:n]
+	d.b = d.b[n:]
+	return b
+}
+
+// list reads a length that cannot be more than the bytes that are left.
+func (d *decoder) list() int {
+	n := d.uint()
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return 0
+	}
+	return int(n) //nolint:gosec // bounded by the line above
+}
+
+func (d *decoder) amount() money.Amount { return money.Amount(d.int()) }
+func (d *decoder) string() string       { return string(d.take(d.uint())) }
+func (d *decoder) bytes() []byte        { return slices.Clone(d.take(d.uint())) }
+func (d *decoder) bool() bool {
+	b := d.take(1)
+	return len(b) == 1 && b[0] == 1
+}
+func (d *decoder) hash() (h [32]byte) {
+	copy(h[:], d.take(32))
+	return h
+}
+
+func (d *decoder) time() time.Time {
+	n := d.int()
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+func (d *decoder) strings() (list []string) {
+	for range d.list() {
+		list = append(list, d.string())
+	}
+	return list
+}
+
+func (d *decoder) selector() (s selector.Selector) {
+	if d.bool() {
+		s = selector.Selector{Operations: d.strings(), Features: d.strings(), Tags: d.strings(), Models: d.strings()}
+	}
+	return s
+}
+
+// version checks the byte that every record starts with.
+func (d *decoder) version(want byte, what string) {
+	if b := d.take(1); len(b) == 1 && b[0] != want && d.err == nil {
+		d.err = fmt.Errorf("%w: %s of format %d, this version reads %d", ErrFormat, what, b[0], want)
+		d.b = nil
+	}
+}
+
+func (d *decoder) end() error {
+	if d.err == nil && len(d.b) > 0 {
+		d.err = fmt.Errorf("%w: %d bytes too many", ErrFormat, len(d.b))
+	}
+	return d.err
+}

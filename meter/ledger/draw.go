@@ -1,0 +1,183 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/selector"
+)
+
+// eligible lists the grants that may pay for x now, in draw order.
+func (w *work) eligible(x *selector.Subject) []*Grant {
+	var list []*Grant
+	for _, g := range w.a.Grants {
+		if g.Live(w.Now) && g.permits(x) {
+			list = append(list, g)
+		}
+	}
+	slices.SortFunc(list, w.Terms.compare)
+	return list
+}
+
+// compare is the draw order: total, so that no two grants are ever equal.
+func (t *Terms) compare(a, b *Grant) int {
+	return cmp.Or(
+		first(a.Unlimited, b.Unlimited),
+		cmp.Compare(t.rank(a.orderType()), t.rank(b.orderType())),
+		compareExpiry(a.ExpiresAt, b.ExpiresAt),
+		first(a.restricted(), b.restricted()),
+		first(!a.Paid, !b.Paid),
+		a.EffectiveAt.Compare(b.EffectiveAt),
+		cmp.Compare(a.Seq, b.Seq),
+		cmp.Compare(a.ID, b.ID),
+	)
+}
+
+// orderType: a courtesy grant has the place of the type that it stands for.
+func (g *Grant) orderType() string {
+	if g.Replaces != "" {
+		return g.Replaces
+	}
+	return g.Type
+}
+
+func (g *Grant) restricted() bool { return !g.OnlyFor.Empty() || !g.NotFor.Empty() }
+
+func first(a, b bool) int {
+	switch {
+	case a && !b:
+		return -1
+	case b && !a:
+		return 1
+	}
+	return 0
+}
+
+func compareExpiry(a, b time.Time) int {
+	switch {
+	case a.Equal(b):
+		return 0
+	case a.IsZero():
+		return 1 // never is last
+	case b.IsZero():
+		return -1
+	}
+	return a.Compare(b)
+}
+
+// draw plans how need is taken from grants, then from permitted overage. It
+// changes nothing. short is what neither can give.
+type draw struct {
+	parts []Allocation
+	short money.Amount
+	// overageRefused: the plan has overage, but its limit is in the way.
+	overageRefused bool
+}
+
+func (w *work) draw(need money.Amount, x *selector.Subject) draw {
+	var d draw
+	for _, g := range w.eligible(x) {
+		take := min(need, g.Available)
+		if g.Unlimited {
+			take = need
+		}
+		if take > 0 {
+			d.parts = append(d.parts, Allocation{Grant: g.ID, Type: g.Type, Amount: take, Base: take})
+			need -= take
+		}
+	}
+	plan := w.Terms.plan(w.a.Sub.Plan)
+	if need > 0 && plan.Overage {
+		base, after := w.overage(plan, need)
+		if base > 0 {
+			d.parts = append(d.parts, Allocation{Type: TypeOverage, Amount: after, Base: base})
+			need -= base
+		}
+		d.overageRefused = need > 0
+	}
+	d.short = need
+	return d
+}
+
+// overage is how much of need the plan's overage can take, before and after
+// overage.times (rounded up).
+func (w *work) overage(plan *Plan, need money.Amount) (base, after money.Amount) {
+	room := MaxAmount
+	if plan.OverageLimit != NoLimit {
+		room = max(0, plan.OverageLimit-w.a.OveragePeriod-w.a.OverageHeld)
+	}
+	if after = w.timesOverage(plan, need); after <= room {
+		return need, after
+	}
+	if plan.OverageTimes.IsZero() {
+		return room, room
+	}
+	dec := w.Terms.Decimals
+	base, err := money.Div(room.Decimal(dec), plan.OverageTimes, dec)
+	if err != nil {
+		return 0, 0
+	}
+	return base, w.timesOverage(plan, base)
+}
+
+func (w *work) timesOverage(plan *Plan, base money.Amount) money.Amount {
+	if plan.OverageTimes.IsZero() {
+		return base
+	}
+	after, err := base.Decimal(w.Terms.Decimals).Mul(plan.OverageTimes).Ceil(w.Terms.Decimals)
+	if err != nil {
+		return money.Max
+	}
+	return after
+}
+
+// hold turns planned parts into postings that hold them.
+func (w *work) hold(parts []Allocation) (postings []Posting) {
+	for _, x := range parts {
+		from := Posting{Book: BookAvailable, Grant: x.Grant, Amount: -x.Amount}
+		switch {
+		case x.Type == TypeOverage && x.Grant == "":
+			from = Posting{Book: BookOverage, Amount: -x.Amount}
+		case w.a.Grant(x.Grant).Unlimited:
+			from = Posting{Book: BookIssued, Grant: x.Grant, Amount: -x.Amount}
+		}
+		postings = append(postings, from, Posting{Book: BookHeld, Grant: x.Grant, Amount: x.Amount})
+	}
+	return postings
+}
+
+// Available is what can be spent at now, over all live grants whatever they
+// permit, and whether one of them is unlimited.
+func (a *Account) Available(now time.Time) (sum money.Amount, unlimited bool) {
+	for _, g := range a.Grants {
+		if g.Live(now) {
+			sum += g.Available
+			unlimited = unlimited || g.Unlimited
+		}
+	}
+	return sum, unlimited
+}
+
+// AvailableFor is what can be spent on x at now.
+func (a *Account) AvailableFor(x *selector.Subject, now time.Time) (sum money.Amount, unlimited bool) {
+	for _, g := range a.Grants {
+		if g.Live(now) && g.permits(x) {
+			sum += g.Available
+			unlimited = unlimited || g.Unlimited
+		}
+	}
+	return sum, unlimited
+}
+
+// HeldTotal is what open holds occupy, overage after overage.times included.
+func (a *Account) HeldTotal() (sum money.Amount) {
+	for _, g := range a.Grants {
+		sum += g.Held
+	}
+	return sum + a.OverageHeld
+}
+
+// SpentNet is what charges have cost after refunds, absorbed parts aside.
+func (a *Account) SpentNet() money.Amount { return a.Spent - a.Absorbed }

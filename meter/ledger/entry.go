@@ -1,0 +1,134 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Kind says what an Entry records.
+type Kind uint8
+
+// Kinds of entries.
+const (
+	KindOpened    Kind = iota + 1 // the account
+	KindPlan                      // another plan, or another contract with it
+	KindPeriod                    // a billing period closed, the next began
+	KindGrant                     // credits were granted
+	KindKept                      // unused credits were carried over
+	KindExpire                    // credits expired
+	KindHold                      // credits were held for a request
+	KindExtend                    // a running request holds more
+	KindObserve                   // a running request has been seen to cost this
+	KindSettle                    // a request was charged
+	KindRefund                    // a failed request, or a refund by hand
+	KindRelease                   // a hold was given back, its request never ran
+	KindVoid                      // an operator took a grant back
+	KindAttribute                 // name or suspension changed
+)
+
+var kindNames = [...]string{
+	"", "opened", "plan", "period", "grant", "kept", "expire", "hold", "extend", "observe",
+	"settle", "refund", "release", "void", "attribute",
+}
+
+// String is the kind's name in the journal: "hold", "settle", …
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// Book is one side of a posting.
+type Book uint8
+
+// Books. Issued, overage, debt and absorbed are where credits come from: their
+// postings are negative.
+const (
+	BookIssued Book = iota + 1
+	BookAvailable
+	BookHeld
+	BookSpent
+	BookExpired
+	BookRevoked
+	BookOverage
+	BookDebt
+	BookAbsorbed
+)
+
+var bookNames = [...]string{"", "issued", "available", "held", "spent", "expired", "revoked", "overage", "debt", "absorbed"}
+
+// String is the book's name.
+func (b Book) String() string {
+	if int(b) < len(bookNames) {
+		return bookNames[b]
+	}
+	return "unknown"
+}
+
+// Posting moves an amount into (or, negative, out of) a book. Available and
+// held are per grant; held without a grant is held overage.
+type Posting struct {
+	Book   Book
+	Grant  GrantID
+	Amount money.Amount
+	From   GrantID // available: the grant that these credits lived in until now
+}
+
+// Entry is one line of the journal: immutable, in order, summing to zero. It
+// holds all that fold needs to change the account.
+type Entry struct {
+	Account AccountID
+	Seq     uint64
+	At      time.Time
+	Kind    Kind
+	Reason  string
+
+	Charge   ChargeID
+	Postings []Posting
+	Counters []CounterDelta
+
+	Opened   *Charge       // hold: the whole charge
+	Cost     money.Amount  // settle, extend: cost, new hold; refund: what came back
+	Observed money.Amount  // extend, observe
+	Grants   []*Grant      // new grants, still empty: postings fill them
+	Sub      *Subscription // plan, period, grant of a renewal
+	Left     *Subscription // plan: the contract that was left
+	Lapsed   bool          // plan: Left was not paid
+	Park     []GrantID
+	Unpark   []GrantID
+	Closed   *Period
+	Given    []string
+	Cursor   map[string]time.Time
+	Name     string // opened, attribute
+	Suspend  bool   // attribute
+	Outcome  *Outcome
+
+	Hash [32]byte // SHA-256 of the previous entry's hash and of this entry without it
+}
+
+// Outcome is how a request ended, as a settle or refund records it.
+type Outcome struct {
+	Text      string // "answered", "upstream 502", "client left"
+	Usage     string
+	Model     string // that priced the answer, if it is another than at the hold
+	Estimated bool
+	Status    int
+}
+
+func (e *Entry) sum() (sum money.Amount) {
+	for _, p := range e.Postings {
+		sum += p.Amount
+	}
+	return sum
+}
+
+// seal chains e to the entry before it.
+func (e *Entry) seal(head [32]byte) {
+	h := sha256.New()
+	h.Write(head[:])
+	h.Write(e.appendBody(nil))
+	h.Sum(e.Hash[:0])
+}

@@ -1,0 +1,227 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Fold applies an entry to the account. It is the only code that changes one,
+// so replaying a journal gives the state bit for bit.
+func (a *Account) Fold(e *Entry) {
+	a.Seq, a.Clock, a.Head = e.Seq, e.At, e.Hash
+	for _, g := range e.Grants {
+		added := *g
+		added.Seq = e.Seq
+		a.Grants = append(a.Grants, &added)
+	}
+	a.foldCharge(e)
+	a.foldPostings(e)
+	a.foldSubscription(e)
+	for _, d := range e.Counters {
+		a.count(d)
+	}
+	switch e.Kind {
+	case KindOpened:
+		a.ID, a.Name, a.CreatedAt = e.Account, e.Name, e.At
+	case KindAttribute:
+		a.Name, a.Suspended = e.Name, e.Suspend
+	case KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindVoid:
+		a.next = nextDue{}
+	case KindHold, KindExtend, KindObserve, KindSettle, KindRefund, KindRelease:
+	}
+	// What is over and empty is history: the journal keeps it, the state does not.
+	a.Grants = slices.DeleteFunc(a.Grants, func(g *Grant) bool {
+		return g.over(e.At) && g.Available == 0 && g.Held == 0
+	})
+}
+
+func (a *Account) foldCharge(e *Entry) {
+	switch e.Kind {
+	case KindHold, KindExtend:
+		if a.Holds == nil {
+			a.Holds = map[ChargeID]*Charge{}
+		}
+		a.Holds[e.Charge] = e.Opened.Clone()
+	case KindObserve:
+		h := a.Holds[e.Charge].Clone()
+		h.Observed = e.Observed
+		a.Holds[e.Charge] = h
+	case KindSettle, KindRefund, KindRelease:
+		delete(a.Holds, e.Charge)
+	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindVoid, KindAttribute:
+	}
+}
+
+func (a *Account) foldPostings(e *Entry) {
+	var overage, overageHeld money.Amount
+	for _, p := range e.Postings {
+		g := a.Grant(p.Grant) // nil for one that is history
+		switch p.Book {
+		case BookIssued:
+			a.Issued -= p.Amount
+			if g != nil {
+				g.Amount -= p.Amount
+			}
+		case BookAvailable:
+			g.Available += p.Amount
+			a.carry(p, g)
+		case BookHeld:
+			if p.Grant == "" {
+				overageHeld += p.Amount
+			} else {
+				g.Held += p.Amount
+			}
+		case BookSpent:
+			a.Spent += p.Amount
+		case BookExpired:
+			a.Expired += p.Amount
+			gone(g, p.Amount)
+		case BookRevoked:
+			a.Revoked += p.Amount
+			gone(g, p.Amount)
+		case BookOverage:
+			overage -= p.Amount
+		case BookDebt:
+			a.Debt -= p.Amount
+			if p.Amount > 0 && p.Grant != "" {
+				a.DebtPayer = p.Grant
+			}
+		case BookAbsorbed:
+			a.Absorbed -= p.Amount
+		}
+		if e.Kind == KindVoid && g != nil {
+			g.Voided = true
+		}
+	}
+	a.OverageHeld += overageHeld
+	a.Overage += overage
+	a.OveragePeriod += overage - overageHeld // what is held is not settled yet
+	if a.OveragePeriod < 0 {                 // a refund of what an earlier period has closed with
+		a.Closed.Overage = max(0, a.Closed.Overage+a.OveragePeriod)
+		a.OveragePeriod = 0
+	}
+}
+
+// carry moves size, not only balance, when credits change from one grant to another.
+func (a *Account) carry(p Posting, to *Grant) {
+	if p.From == "" {
+		return
+	}
+	to.Amount += p.Amount
+	gone(a.Grant(p.From), p.Amount)
+}
+
+func gone(g *Grant, x money.Amount) {
+	if g != nil {
+		g.Gone += x
+	}
+}
+
+func (a *Account) foldSubscription(e *Entry) {
+	if e.Left != nil {
+		if e.Left.Plan != "" {
+			put(&a.Left, e.Left.Plan, *e.Left)
+		}
+		a.Lapsed = nil
+		if e.Lapsed {
+			l := *e.Left
+			a.Lapsed = &l
+		}
+	}
+	if e.Sub != nil {
+		a.Sub = *e.Sub
+		delete(a.Left, e.Sub.Plan)
+	}
+	if e.Closed != nil {
+		a.Closed, a.OveragePeriod = *e.Closed, 0
+	}
+	for _, id := range e.Given {
+		put(&a.Given, id, true)
+	}
+	for id, start := range e.Cursor {
+		put(&a.Cursor, id, start)
+	}
+	for _, id := range e.Park {
+		a.Grant(id).Parked = true
+	}
+	for _, id := range e.Unpark {
+		a.Grant(id).Parked = false
+	}
+}
+
+func put[V any](m *map[string]V, k string, v V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
+	(*m)[k] = v
+}
+
+// count adds d to its counter. A delta of an earlier period came too late: the
+// counter has started anew without it.
+func (a *Account) count(d CounterDelta) {
+	c := a.Counters[d.Key]
+	if d.Start.Before(c.Start) {
+		return
+	}
+	if d.Start.After(c.Start) {
+		c = Counter{Start: d.Start}
+	}
+	c.Held += d.Held
+	c.Spent += d.Spent
+	put(&a.Counters, d.Key, c)
+}
+
+// Check is what must hold after every entry; a difference stops the writer.
+func (a *Account) Check() error {
+	var available, held money.Amount
+	for _, g := range a.Grants {
+		if g.Available < 0 || g.Held < 0 || !g.Unlimited && g.Available+g.Held > g.Amount {
+			return fmt.Errorf("grant %s of account %s: amount %d, available %d, held %d", g.ID, a.ID, g.Amount, g.Available, g.Held)
+		}
+		available += g.Available
+		held += g.Held
+	}
+	from := a.Issued + a.Debt + a.Overage + a.Absorbed
+	to := available + held + a.OverageHeld + a.Spent + a.Expired + a.Revoked
+	if from != to {
+		return fmt.Errorf("account %s: issued %d + debt %d + overage %d + absorbed %d is not available %d + held %d + spent %d + expired %d + revoked %d",
+			a.ID, a.Issued, a.Debt, a.Overage, a.Absorbed, available, held+a.OverageHeld, a.Spent, a.Expired, a.Revoked)
+	}
+	if a.Debt < 0 || a.Absorbed < 0 || a.OverageHeld < 0 || a.Overage < 0 || a.Spent < 0 {
+		return fmt.Errorf("account %s: negative debt %d, absorbed %d, overage %d (held %d) or spent %d",
+			a.ID, a.Debt, a.Absorbed, a.Overage, a.OverageHeld, a.Spent)
+	}
+	return nil
+}
+
+// CheckHolds is the part of Check that looks at every open hold: what they
+// allocate on a grant is what the grant holds.
+func (a *Account) CheckHolds() error {
+	sums := map[GrantID]money.Amount{}
+	for _, h := range a.Holds {
+		for _, x := range h.Allocations {
+			sums[x.Grant] += x.Amount
+		}
+	}
+	for _, g := range a.Grants {
+		if sums[g.ID] != g.Held {
+			return fmt.Errorf("grant %s of account %s holds %d, its open holds %d", g.ID, a.ID, g.Held, sums[g.ID])
+		}
+		delete(sums, g.ID)
+	}
+	if sums[""] != a.OverageHeld {
+		return fmt.Errorf("account %s holds %d of overage, its open holds %d", a.ID, a.OverageHeld, sums[""])
+	}
+	delete(sums, "")
+	for id, x := range sums {
+		if x != 0 {
+			return fmt.Errorf("account %s: open holds allocate %d on grant %s, which is gone", a.ID, x, id)
+		}
+	}
+	return nil
+}
+
+func utc(t time.Time) time.Time { return t.UTC().Round(0) }

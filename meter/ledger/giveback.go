@@ -1,0 +1,230 @@
+package ledger
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// returned says out of which book credits come back, and whether because the
+// request failed.
+type returned struct {
+	from   Book // BookHeld, or BookSpent for a refund
+	failed bool
+}
+
+// giveBack returns amount to where it was drawn from: the same grant. What
+// comes back to a grant that is over does not live again, except that
+//   - an instance which a renewal with rollover: N has closed passes it on to
+//     what was kept, as far as N leaves room;
+//   - a pack that expired while a failing request held it becomes a courtesy
+//     grant for three days.
+func (w *work) giveBack(e *Entry, x Allocation, amount money.Amount, r returned) {
+	out := Posting{Book: r.from, Amount: -amount}
+	if r.from == BookHeld {
+		out.Grant = x.Grant
+	}
+	e.Postings = append(e.Postings, out)
+	in := Posting{Book: BookAvailable, Grant: x.Grant, Amount: amount}
+	g := w.a.Grant(x.Grant)
+	switch {
+	case x.Grant == "" && x.Type == TypeOverage:
+		in = Posting{Book: BookOverage, Amount: amount}
+	case x.Grant == "" && x.Type == TypeDebt:
+		w.giveBackDebt(e, amount)
+		return
+	case g != nil && g.Unlimited:
+		in = Posting{Book: BookIssued, Grant: x.Grant, Amount: amount}
+	case g != nil && g.Voided:
+		in.Book = BookRevoked
+	case g == nil || g.over(w.Now):
+		amount -= w.passOn(e, x.Grant, amount)
+		if amount == 0 {
+			return
+		}
+		if in.Amount = amount; g != nil && g.Paid && r.failed && r.from == BookHeld {
+			in = w.courtesy(e, g, amount, g.ID)
+		} else {
+			in.Book = BookExpired
+		}
+	}
+	e.Postings = append(e.Postings, in)
+}
+
+// passOn moves credits that come back to a closed instance of a rollover: N
+// grant into what was kept of it. It returns how much found room.
+func (w *work) passOn(e *Entry, id GrantID, amount money.Amount) money.Amount {
+	schedule, start, ok := instanceOf(id)
+	plan := w.a.Sub.Plan
+	if !ok || planOf(schedule) != plan {
+		return 0
+	}
+	var line *Schedule
+	for i := range w.Terms.plan(plan).Credits {
+		if c := &w.Terms.plan(plan).Credits[i]; scheduleID(plan, i, c) == schedule && c.Every != 0 && c.Rollover > 0 {
+			line = c
+		}
+	}
+	current := w.a.Cursor[schedule]
+	if line == nil || !start.Before(current) {
+		return 0
+	}
+	kept := w.a.Grant(keptID(schedule, current))
+	size := money.Amount(0)
+	switch {
+	case kept != nil && kept.over(w.Now):
+		return 0
+	case kept != nil:
+		size = kept.Amount
+	default:
+		kept = w.fromSchedule(plan, schedule, line, current)
+		kept.ID, kept.Name, kept.Kept = keptID(schedule, current), "kept", true
+		kept.ExpiresAt = w.instanceEnd(schedule, current)
+		e.Grants = append(e.Grants, kept)
+	}
+	for _, p := range e.Postings { // an earlier part of this entry may have filled it
+		if p.Grant == kept.ID && p.From != "" {
+			size += p.Amount
+		}
+	}
+	move := min(amount, max(0, line.Rollover-size))
+	if move > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookAvailable, Grant: kept.ID, Amount: move, From: id})
+	}
+	return move
+}
+
+// instanceOf splits the id of a plan's renewed grant into schedule and start.
+func instanceOf(id GrantID) (schedule string, start time.Time, ok bool) {
+	rest, plan := strings.CutPrefix(string(id), "plan:")
+	if !plan {
+		rest, ok = strings.CutPrefix(string(id), "kept:")
+		if !ok {
+			return "", time.Time{}, false
+		}
+	}
+	i := strings.Index(rest, ":")
+	if i < 0 {
+		return "", time.Time{}, false
+	}
+	start, err := time.Parse(time.RFC3339Nano, rest[i+1:])
+	return rest[:i], start, err == nil
+}
+
+func (w *work) instanceEnd(schedule string, start time.Time) time.Time {
+	for _, g := range w.a.Grants {
+		if g.Schedule == schedule && g.EffectiveAt.Equal(start) && !g.Kept {
+			return g.ExpiresAt
+		}
+	}
+	return w.a.Sub.End
+}
+
+// courtesy stands in for g for three days: nobody loses credits that he paid
+// for because a request failed.
+func (w *work) courtesy(e *Entry, g *Grant, amount money.Amount, from GrantID) Posting {
+	if from == "" {
+		from = "debt" // no grant: the credits come out of debt that was paid
+	}
+	c := &Grant{
+		ID: GrantID(fmt.Sprintf("courtesy:%s:%s:%d", e.Charge, g.ID, w.a.Seq)), Type: "courtesy", Name: g.Name, Replaces: g.orderType(),
+		Source: "returned by charge " + string(e.Charge), EffectiveAt: w.Now, ExpiresAt: w.Now.Add(CourtesyFor),
+		OnlyFor: g.OnlyFor, NotFor: g.NotFor,
+	}
+	e.Grants = append(e.Grants, c)
+	return Posting{Book: BookAvailable, Grant: c.ID, Amount: amount, From: from}
+}
+
+// giveBackDebt lowers the debt; what a later grant has paid of it already goes
+// back to that grant.
+func (w *work) giveBackDebt(e *Entry, amount money.Amount) {
+	open := w.a.Debt
+	for _, p := range e.Postings {
+		if p.Book == BookDebt {
+			open -= p.Amount
+		}
+	}
+	if part := min(amount, max(0, open)); part > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookDebt, Amount: part})
+		amount -= part
+	}
+	if amount == 0 {
+		return
+	}
+	payer := w.a.Grant(w.a.DebtPayer)
+	if payer == nil || payer.over(w.Now) {
+		e.Postings = append(e.Postings, Posting{Book: BookExpired, Amount: amount})
+		return
+	}
+	if part := min(amount, payer.Used()); part > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookAvailable, Grant: payer.ID, Amount: part})
+		amount -= part
+	}
+	if amount > 0 { // several grants paid, and the earlier ones are history
+		e.Postings = append(e.Postings, w.courtesy(e, payer, amount, ""))
+	}
+}
+
+// Refund gives back a settled charge, or a part of it: first its overage, then
+// the grant that was drawn last. Amount 0 is all that is left.
+type Refund struct {
+	Charge ChargeID
+	Amount money.Amount
+	Reason string
+}
+
+func (c Refund) apply(w *work) error {
+	if w.a.Holds[c.Charge] != nil {
+		return fmt.Errorf("%w: %s", ErrNotSettled, c.Charge)
+	}
+	s := w.Charge
+	if s == nil || s.ID != c.Charge {
+		return fmt.Errorf("%w: %s", ErrNoCharge, c.Charge)
+	}
+	left := s.Cost - s.Refunded
+	amount := c.Amount
+	if amount == 0 {
+		amount = left
+	}
+	if amount < 0 || amount > left {
+		return fmt.Errorf("%w: %s", ErrRefundTooLarge, c.Charge)
+	}
+	w.res.Charge, w.res.Amount = s, amount
+	if amount == 0 {
+		return nil // refunded before
+	}
+	done := s.Clone()
+	e := Entry{Kind: KindRefund, Charge: s.ID, Reason: c.Reason, Cost: amount}
+	rest := amount
+	skip := s.Refunded // captures are given back from the end: these already were
+	for i := len(s.Captures) - 1; i >= 0 && rest > 0; i-- {
+		x := s.Captures[i]
+		before := min(skip, x.Amount)
+		skip -= before
+		if part := min(rest, x.Amount-before); part > 0 {
+			w.giveBack(&e, x, part, returned{from: BookSpent})
+			rest -= part
+		}
+	}
+	done.Refunded += amount
+	e.Counters = w.uncount(s, amount, done.Refunded == done.Cost)
+	w.post(e)
+	w.res.Charge, w.res.Amount = done, amount
+	return nil
+}
+
+// uncount takes a refund out of caps, and a whole one out of the free tier.
+func (w *work) uncount(s *Charge, amount money.Amount, whole bool) (list []CounterDelta) {
+	for _, d := range s.Counters {
+		d.Held, d.Spent = 0, -amount
+		if d.Key == s.Free {
+			if d.Spent = -s.FreeUsed; !whole {
+				continue
+			}
+		}
+		list = append(list, d)
+	}
+	return list
+}

@@ -1,0 +1,85 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/selector"
+)
+
+// Give grants credits: a pack that was bought, or an operator's grant.
+type Give struct {
+	Grant       GrantID
+	Type        string
+	Name        string
+	Source      string
+	Amount      money.Amount
+	Paid        bool
+	Expires     calendar.Duration // from now; zero: ExpiresAt
+	ExpiresAt   time.Time         // zero: never
+	OnlyFor     selector.Selector
+	NotFor      selector.Selector
+	OnlyPlans   []string // empty: any plan may buy it
+	Reason      string
+	Idempotency string
+	Hash        [32]byte
+}
+
+func (c Give) apply(w *work) error {
+	if w.a.Seq == 0 {
+		return ErrNoAccount
+	}
+	if done, err := w.replay(c.Idempotency, c.Hash); done || err != nil {
+		if done {
+			w.res.Grant = w.a.Grant(w.Remembered.Grant)
+		}
+		return err
+	}
+	if len(c.OnlyPlans) > 0 && !slices.Contains(c.OnlyPlans, w.a.Sub.Plan) {
+		return ErrSubscriptionRequired
+	}
+	if c.Amount <= 0 {
+		return ErrInvalidAmount
+	}
+	if c.Amount > MaxAmount || w.a.Issued > MaxAmount {
+		return fmt.Errorf("granting %d: %w", c.Amount, money.ErrOverflow)
+	}
+	g := &Grant{
+		ID: c.Grant, Type: c.Type, Name: c.Name, Source: c.Source, Paid: c.Paid,
+		EffectiveAt: w.Now, ExpiresAt: utc(c.ExpiresAt), OnlyFor: c.OnlyFor, NotFor: c.NotFor,
+	}
+	if c.Expires.Count > 0 {
+		g.ExpiresAt = utc(c.Expires.After(w.Now, w.Terms.Zone))
+	}
+	if !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(w.Now) {
+		return fmt.Errorf("%w: it would have expired at %s", ErrInvalidAmount, g.ExpiresAt.Format(time.RFC3339))
+	}
+	w.issue(g, c.Amount, Entry{Reason: c.Reason})
+	w.res.Grant, w.res.Amount = w.a.Grant(g.ID), c.Amount
+	if c.Idempotency != "" {
+		w.res.Remember = &Remembered{Hash: c.Hash, Grant: g.ID, At: w.Now, Amount: c.Amount}
+	}
+	return nil
+}
+
+// Void takes back what is left of a grant. What open holds have of it is
+// revoked when they return it.
+type Void struct {
+	Grant  GrantID
+	Reason string
+}
+
+func (c Void) apply(w *work) error {
+	g := w.a.Grant(c.Grant)
+	if g == nil || g.Voided {
+		return fmt.Errorf("%w: %s", ErrNoGrant, c.Grant)
+	}
+	w.res.Amount = g.Available
+	w.post(Entry{Kind: KindVoid, Reason: c.Reason, Postings: []Posting{
+		{Book: BookAvailable, Grant: g.ID, Amount: -g.Available}, {Book: BookRevoked, Grant: g.ID, Amount: g.Available},
+	}})
+	return nil
+}

@@ -1,0 +1,370 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+	_ "time/tzdata"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/selector"
+)
+
+func at(s string) time.Time {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+func decimal(s string) money.Decimal {
+	d, err := money.ParseDecimal(s)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+func testTerms() *Terms {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		panic(err)
+	}
+	pro := selector.Selector{Tags: []string{"pro"}}
+	t := &Terms{
+		Zone: berlin, DefaultPlan: "free", DrawOrder: []string{"free", "subscription", "top_up"}, Overdraft: 50, Decimals: 0,
+		Plans: map[string]*Plan{
+			"free":   {Billing: calendar.Month, Credits: []Schedule{{Type: "free", Amount: 100, Every: calendar.Day, NotFor: pro}}},
+			"basic":  {Billing: calendar.Month, Credits: []Schedule{{Type: "subscription", Amount: 500, Every: calendar.Month}}},
+			"keep":   {Billing: calendar.Month, Credits: []Schedule{{Type: "subscription", Amount: 300, Every: calendar.Week, Rollover: 120}}},
+			"all":    {Billing: calendar.Year, Credits: []Schedule{{Type: "subscription", Amount: 200, Every: calendar.Month, Rollover: NoLimit}}},
+			"over":   {Billing: calendar.Quarter, Overage: true, OverageLimit: 90, OverageTimes: decimal("1.5"), Credits: []Schedule{{Type: "subscription", Amount: 150, Every: calendar.Month}}},
+			"paid":   {Billing: calendar.Month, WhenPaid: true, Credits: []Schedule{{Type: "subscription", Amount: 400, Every: calendar.Month}}},
+			"trial":  {Billing: calendar.Month, Lasts: calendar.Duration{Count: 14, Unit: calendar.Day}, Credits: []Schedule{{Type: "trial", Amount: 50, EndOfPlan: true}}},
+			"nolim":  {Billing: calendar.Month, Credits: []Schedule{{Type: "subscription", Unlimited: true}, {Type: "free", Amount: 7, Every: calendar.Hour}}},
+			"capped": {Billing: calendar.Month, Caps: []Cap{{"member", 60, calendar.Month}, {"key", 30, calendar.Day}, {"account", 200, calendar.Week}}, Credits: []Schedule{{Type: "subscription", Amount: 900, Every: calendar.Month}}},
+		},
+	}
+	for id, p := range t.Plans {
+		p.ID = id
+		if !p.Overage {
+			p.OverageLimit = NoLimit
+		}
+	}
+	return t
+}
+
+// book is a test's account with its journal and charges.
+type book struct {
+	t       testing.TB
+	a       *Account
+	terms   *Terms
+	now     time.Time
+	journal []Entry
+	charges map[ChargeID]*Charge
+	n       int
+}
+
+func newBook(t testing.TB, plan, start string) *book {
+	b := &book{t: t, a: &Account{}, terms: testTerms(), now: at(start), charges: map[ChargeID]*Charge{}}
+	b.must(Open{ID: "acme", Plan: plan})
+	return b
+}
+
+func (b *book) do(c Command) (Result, error) {
+	env := Env{Now: b.now, Terms: b.terms}
+	switch c := c.(type) {
+	case Settle:
+		env.Charge = b.charges[c.Charge]
+	case Release:
+		env.Charge = b.charges[c.Charge]
+	case Refund:
+		env.Charge = b.charges[c.Charge]
+	}
+	r, err := Apply(b.a, c, env)
+	b.journal = append(b.journal, r.Entries...)
+	if r.Charge != nil && r.Charge.State != Held {
+		b.charges[r.Charge.ID] = r.Charge
+	}
+	return r, err
+}
+
+func (b *book) must(c Command) Result {
+	b.t.Helper()
+	r, err := b.do(c)
+	if err != nil {
+		b.t.Fatalf("%+v: %v", c, err)
+	}
+	return r
+}
+
+func (b *book) hold(amount money.Amount) *Charge {
+	b.t.Helper()
+	b.n++
+	return b.must(Reserve{Charge: &Charge{ID: ChargeID("ch_" + strconv.Itoa(b.n))}, Amount: amount}).Charge
+}
+
+func (b *book) available() money.Amount {
+	b.must(Touch{})
+	n, _ := b.a.Available(b.now)
+	return n
+}
+
+func (b *book) wants(available money.Amount, what string) {
+	b.t.Helper()
+	if got := b.available(); got != available {
+		b.t.Errorf("%s: %d available, want %d", what, got, available)
+	}
+}
+
+// prove checks every invariant that can be seen from outside.
+func (b *book) prove() {
+	b.t.Helper()
+	if err := b.a.Check(); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.a.CheckHolds(); err != nil {
+		b.t.Fatal(err)
+	}
+	again, head := &Account{}, [32]byte{}
+	for i := range b.journal {
+		e, err := DecodeEntry(AppendEntry(nil, &b.journal[i]))
+		if err != nil {
+			b.t.Fatalf("entry %d does not survive its encoding: %v", i, err)
+		}
+		if !e.Sealed(head) {
+			b.t.Fatalf("entry %d: the chain is broken", i)
+		}
+		head = e.Hash
+		again.Fold(e)
+	}
+	if !bytes.Equal(AppendAccount(nil, again), AppendAccount(nil, b.a)) || len(again.Holds) != len(b.a.Holds) {
+		b.t.Fatalf("the state is not the fold of the journal:\n%+v\n%+v", again, b.a)
+	}
+	decoded, err := DecodeAccount(AppendAccount(nil, b.a))
+	if err != nil || !bytes.Equal(AppendAccount(nil, decoded), AppendAccount(nil, b.a)) {
+		b.t.Fatalf("the account does not survive its encoding: %v", err)
+	}
+}
+
+func TestRefundsGoToTheSameGrantsInReverse(t *testing.T) {
+	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
+	b.must(Give{Grant: "gr_1", Type: "top_up", Amount: 200})
+	h := b.hold(650)
+	r := b.must(Settle{Charge: h.ID, Cost: 600})
+	if d := r.Charge.Drawn(); d["subscription"] != 500 || d["top_up"] != 100 {
+		t.Errorf("drawn %v", d)
+	}
+	b.must(Refund{Charge: h.ID, Amount: 150})
+	if g := b.a.Grant("gr_1"); g.Available != 200 {
+		t.Errorf("the pack has %d, want its 200 back first", g.Available)
+	}
+	b.wants(250, "after a part refund")
+	b.must(Refund{Charge: h.ID})
+	b.wants(700, "after the rest")
+	if _, err := b.do(Refund{Charge: h.ID, Amount: 1}); !errors.Is(err, ErrRefundTooLarge) {
+		t.Errorf("a third refund: %v", err)
+	}
+	b.prove()
+}
+
+func TestAHoldResolvesOnce(t *testing.T) {
+	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
+	h := b.hold(100)
+	b.must(Settle{Charge: h.ID, Cost: 40})
+	if r := b.must(Settle{Charge: h.ID, Cost: 40}); !r.Replayed || len(r.Entries) > 0 {
+		t.Errorf("the same settle again: %+v", r)
+	}
+	if _, err := b.do(Settle{Charge: h.ID, Cost: 41}); !errors.Is(err, ErrConflict) {
+		t.Errorf("another settle: %v", err)
+	}
+	if _, err := b.do(Release{Charge: h.ID}); !errors.Is(err, ErrConflict) {
+		t.Errorf("a release after the settle: %v", err)
+	}
+	b.wants(460, "after one settle")
+	b.prove()
+}
+
+func TestSwitchingPlansGainsNothing(t *testing.T) {
+	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
+	h := b.hold(450)
+	b.must(Settle{Charge: h.ID, Cost: 450})
+	for range 5 {
+		b.now = b.now.Add(time.Hour)
+		b.must(SetPlan{Plan: "capped"})
+		b.now = b.now.Add(time.Hour)
+		b.must(SetPlan{Plan: "basic"})
+		b.wants(50, "back on the first plan")
+	}
+	b.must(SetPlan{Plan: "basic"})
+	b.wants(50, "the same plan again")
+	b.prove()
+}
+
+func TestAHoldTakenBeforeARenewalDoesNotLandOnTheNextAllowance(t *testing.T) {
+	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
+	h := b.hold(300)
+	b.now = at("2026-12-13T00:00:00Z")
+	b.wants(500, "after the renewal")
+	b.must(Release{Charge: h.ID, Failed: true})
+	b.wants(500, "after the refund of last month's hold")
+	b.prove()
+}
+
+func TestARenamedLineOfThePriceFileGrantsNothingTwice(t *testing.T) {
+	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
+	b.terms = testTerms()
+	b.terms.Plans["basic"].Credits[0].Type = "monthly"
+	b.wants(500, "after the reload")
+	b.now = at("2026-12-12T00:00:00Z")
+	b.wants(500, "after the renewal")
+	b.prove()
+}
+
+func TestSleptThroughPeriodsEqualThoseTouched(t *testing.T) {
+	for plan := range testTerms().Plans {
+		asleep, awake := newBook(t, plan, "2026-01-31T10:30:00Z"), newBook(t, plan, "2026-01-31T10:30:00Z")
+		for range 1200 {
+			awake.now = awake.now.Add(7 * time.Hour)
+			awake.must(Touch{})
+		}
+		asleep.now = awake.now
+		got, want := asleep.available(), awake.available()
+		if got != want || asleep.a.Sub.End != awake.a.Sub.End || asleep.a.Sub.Plan != awake.a.Sub.Plan {
+			t.Errorf("%s: asleep %d on %q until %s, awake %d on %q until %s", plan, got, asleep.a.Sub.Plan, asleep.a.Sub.End, want, awake.a.Sub.Plan, awake.a.Sub.End)
+		}
+		asleep.prove()
+		awake.prove()
+	}
+}
+
+func TestTwentyReservesOf75Against500GrantExactlySix(t *testing.T) {
+	b, ok := newBook(t, "basic", "2026-11-12T00:00:00Z"), 0
+	for i := range 20 {
+		_, err := b.do(Reserve{Charge: &Charge{ID: ChargeID(fmt.Sprint("ch_", i))}, Amount: 75})
+		if err == nil {
+			ok++
+			continue
+		}
+		var r *Refusal
+		if !errors.As(err, &r) || r.Reason != InFlightHolds {
+			t.Errorf("reserve %d: %v", i, err)
+		}
+	}
+	if ok != 6 {
+		t.Errorf("%d of 20 were admitted, want 6", ok)
+	}
+	b.prove()
+}
+
+// Random commands on random plans with a clock that jumps; after every step all
+// invariants hold and the state is the fold of the journal.
+func TestSimulation(t *testing.T) {
+	runs, steps := 300, 120
+	if s := os.Getenv("FAREBOX_SIM_RUNS"); s != "" {
+		runs, _ = strconv.Atoi(s)
+	}
+	seed := rand.Uint64()
+	if s := os.Getenv("FAREBOX_SEED"); s != "" {
+		seed, _ = strconv.ParseUint(s, 10, 64)
+	}
+	t.Logf("FAREBOX_SEED=%d: %d runs of %d steps", seed, runs, steps)
+	for run := range runs {
+		s := &sim{rng: rand.New(rand.NewPCG(seed, uint64(run))), open: map[ChargeID]bool{}}
+		plans := []string{"free", "basic", "keep", "all", "over", "paid", "trial", "nolim", "capped"}
+		s.book = newBook(t, plans[s.rng.IntN(len(plans))], "2026-01-30T22:10:00Z")
+		for step := range steps {
+			func() {
+				defer func() {
+					if p := recover(); p != nil {
+						t.Fatalf("seed %d run %d step %d: %v", seed, run, step, p)
+					}
+				}()
+				s.step(plans)
+			}()
+			if err := s.a.CheckHolds(); err != nil {
+				t.Fatalf("seed %d run %d step %d: %v", seed, run, step, err)
+			}
+			if step%20 == 0 {
+				s.prove()
+			}
+		}
+		for id := range s.open {
+			s.must(Release{Charge: id})
+		}
+		if held := s.a.HeldTotal(); held != 0 {
+			t.Fatalf("seed %d run %d: %d held after all is resolved", seed, run, held)
+		}
+		s.prove()
+	}
+}
+
+type sim struct {
+	*book
+	rng  *rand.Rand
+	open map[ChargeID]bool
+}
+
+func (s *sim) step(plans []string) {
+	switch s.rng.IntN(16) {
+	case 0:
+		s.now = s.now.Add(time.Duration(s.rng.IntN(40*24)) * time.Hour)
+	case 1, 2:
+		s.now = s.now.Add(time.Duration(s.rng.IntN(3600*30)) * time.Second)
+	case 3, 4, 5, 6:
+		s.n++
+		c := &Charge{ID: ChargeID("ch_" + strconv.Itoa(s.n)), Member: []string{"", "ann", "ben"}[s.rng.IntN(3)], Key: []string{"", "k1", "k2"}[s.rng.IntN(3)]}
+		if s.rng.IntN(3) == 0 {
+			c.Subject.Tags = []string{"pro"}
+		}
+		before, _ := s.a.AvailableFor(&c.Subject, s.now)
+		amount := money.Amount(s.rng.IntN(250))
+		if _, err := s.do(Reserve{Charge: c, Amount: amount}); err == nil {
+			s.open[c.ID] = true
+		} else if after, _ := s.a.AvailableFor(&c.Subject, s.now); after < before && s.a.Debt == 0 && errors.Is(err, money.ErrOverflow) {
+			s.t.Fatalf("a refused reserve took %d", before-after)
+		}
+	case 7, 8, 9:
+		for id := range s.open {
+			delete(s.open, id)
+			s.must(Settle{Charge: id, Cost: money.Amount(s.rng.IntN(300))})
+			return
+		}
+	case 10:
+		for id := range s.open {
+			delete(s.open, id)
+			s.must(Release{Charge: id, Failed: s.rng.IntN(2) == 0})
+			return
+		}
+	case 11:
+		for id := range s.open {
+			if h := s.a.Holds[id]; h != nil {
+				_, _ = s.do(Extend{Charge: id, Amount: h.Hold + money.Amount(s.rng.IntN(60)), Observed: h.Hold / 2})
+			}
+			return
+		}
+	case 12:
+		for id := range s.charges {
+			if c := s.charges[id]; c.Cost > c.Refunded {
+				s.must(Refund{Charge: id, Amount: money.Amount(s.rng.IntN(int(c.Cost-c.Refunded) + 1))})
+			}
+			return
+		}
+	case 13:
+		s.n++
+		_, _ = s.do(Give{Grant: GrantID("gr_" + strconv.Itoa(s.n)), Type: []string{"top_up", "promo"}[s.rng.IntN(2)], Amount: money.Amount(1 + s.rng.IntN(200)), Paid: s.rng.IntN(2) == 0, Expires: calendar.Duration{Count: s.rng.IntN(40), Unit: calendar.Day}})
+	case 14:
+		_, _ = s.do([]Command{SetPlan{Plan: plans[s.rng.IntN(len(plans))], AtRenewal: s.rng.IntN(2) == 0}, Cancel{Now: s.rng.IntN(2) == 0}, Renew{}}[s.rng.IntN(3)])
+	case 15:
+		if n := len(s.a.Grants); n > 0 {
+			_, _ = s.do(Void{Grant: s.a.Grants[s.rng.IntN(n)].ID})
+		}
+	}
+}

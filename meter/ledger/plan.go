@@ -1,0 +1,176 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+)
+
+// SetPlan moves the account to another plan: now (a new billing anchor, the new
+// allowance at once and whole) or at the next renewal (the anchor stays).
+type SetPlan struct {
+	Plan      string
+	AtRenewal bool
+	Reason    string
+}
+
+func (c SetPlan) apply(w *work) error {
+	switch {
+	case w.a.Seq == 0:
+		return ErrNoAccount
+	case w.Terms.Plans[c.Plan] == nil:
+		return fmt.Errorf("%w: %q", ErrNoPlan, c.Plan)
+	case c.Plan == w.a.Sub.Plan:
+		w.then(ThenRenew, "", c.Reason) // it is there already: only a planned change is undone
+	case c.AtRenewal && w.a.Sub.Plan != "":
+		w.then(ThenChange, c.Plan, c.Reason)
+	default:
+		w.start(c.Plan, w.Now, contract{reason: c.Reason})
+	}
+	return nil
+}
+
+// Cancel ends the subscription at the next renewal, or now; then the default
+// plan applies.
+type Cancel struct {
+	Now    bool
+	Reason string
+}
+
+func (c Cancel) apply(w *work) error {
+	switch {
+	case w.a.Seq == 0:
+		return ErrNoAccount
+	case w.a.Sub.Plan == "" || w.a.Sub.Plan == w.Terms.DefaultPlan:
+		return fmt.Errorf("%w: nothing to cancel", ErrNothingToRenew)
+	case c.Now:
+		w.start(w.Terms.DefaultPlan, w.Now, contract{reason: c.Reason})
+	default:
+		w.then(ThenCancel, "", c.Reason)
+	}
+	return nil
+}
+
+func (w *work) then(what Then, plan, reason string) {
+	sub := w.a.Sub
+	if sub.Then == what && sub.ThenPlan == plan {
+		return
+	}
+	sub.Then, sub.ThenPlan = what, plan
+	w.post(Entry{Kind: KindPlan, Sub: &sub, Reason: reason})
+}
+
+// Renew books the payment for one billing period of a plan that renews when
+// paid. After a lapse it brings the plan back at once, in the period of the old
+// anchor that contains this instant; periods missed are not made up.
+type Renew struct{ Reason string }
+
+func (c Renew) apply(w *work) error {
+	a := w.a
+	switch {
+	case a.Seq == 0:
+		return ErrNoAccount
+	case a.Lapsed != nil:
+		back := *a.Lapsed
+		p := calendar.At(back.Anchor, w.Terms.plan(back.Plan).Billing, w.Now, w.Terms.Zone)
+		back.Start, back.End, back.PaidUntil, back.Then, back.ThenPlan = utc(p.Start), utc(p.End), utc(p.End), ThenRenew, ""
+		w.start(back.Plan, w.Now, contract{restore: &back, reason: c.Reason})
+	case w.Terms.plan(a.Sub.Plan).WhenPaid && a.Sub.Plan != "":
+		sub := a.Sub
+		p := calendar.At(sub.Anchor, w.Terms.plan(sub.Plan).Billing, sub.PaidUntil, w.Terms.Zone)
+		sub.PaidUntil = utc(p.End)
+		w.post(Entry{Kind: KindPlan, Sub: &sub, Reason: c.Reason})
+	default:
+		return ErrNothingToRenew
+	}
+	return nil
+}
+
+// contract says how a plan is entered.
+type contract struct {
+	anchor  time.Time     // keep this anchor; zero: a new one
+	restore *Subscription // this very contract
+	lapsed  bool          // the plan that is left was not paid
+	reason  string
+}
+
+// start leaves the current plan and enters another ("" = none) at the instant at.
+func (w *work) start(plan string, at time.Time, c contract) {
+	a := w.a
+	sub := w.subscription(plan, at, c)
+	e := Entry{At: at, Kind: KindPlan, Sub: &sub, Lapsed: c.lapsed, Reason: c.reason, Cursor: map[string]time.Time{}}
+	left := a.Sub
+	e.Left = &left
+	if left.Plan != "" {
+		e.Closed = &Period{Start: left.Start, End: at, Overage: a.OveragePeriod}
+	}
+	for _, g := range a.Grants {
+		if g.EndsWith && !g.Parked && !w.outlives(g, plan) {
+			e.Park = append(e.Park, g.ID)
+		}
+		if g.Parked && planOf(g.Schedule) == plan {
+			e.Unpark = append(e.Unpark, g.ID)
+		}
+	}
+	w.post(e)
+	w.grantOnce(plan, at)
+	w.grantDue(at, true)
+}
+
+func (w *work) subscription(plan string, at time.Time, c contract) Subscription {
+	if plan == "" {
+		return Subscription{Since: at}
+	}
+	if c.restore != nil {
+		s := *c.restore
+		s.Since = at
+		return s
+	}
+	// A return within the billing period in which the plan was left reopens it:
+	// switching back and forth gains nothing.
+	if l, ok := w.a.Left[plan]; ok && c.anchor.IsZero() && at.Before(l.End) {
+		l.Since, l.Then, l.ThenPlan = at, ThenRenew, ""
+		return l
+	}
+	terms := w.Terms.plan(plan)
+	s := Subscription{Plan: plan, Anchor: at, Since: at}
+	if !c.anchor.IsZero() {
+		s.Anchor = c.anchor
+	}
+	p := calendar.At(s.Anchor, terms.Billing, at, w.Terms.Zone)
+	s.Start, s.End = utc(p.Start), utc(p.End)
+	if terms.WhenPaid {
+		s.PaidUntil = s.End
+	}
+	if terms.Lasts.Count > 0 {
+		s.EndsAt = utc(terms.Lasts.After(at, w.Terms.Zone))
+	}
+	return s
+}
+
+// outlives: renewed grants of the default plan whose type the next plan does
+// not grant live until their own end. They are not renewed.
+func (w *work) outlives(g *Grant, next string) bool {
+	if !g.Renewed || next == "" || planOf(g.Schedule) != w.Terms.DefaultPlan {
+		return false
+	}
+	return !slices.ContainsFunc(w.Terms.plan(next).Credits, func(s Schedule) bool { return s.Type == g.Type })
+}
+
+// A schedule is "plan#line type": the line is part of its identity, so two
+// lines of the same type stay apart.
+func scheduleID(plan string, i int, s *Schedule) string {
+	return plan + "#" + strconv.Itoa(i) + " " + s.Type
+}
+
+func planOf(schedule string) string {
+	for i := len(schedule) - 1; i >= 0; i-- {
+		if schedule[i] == '#' {
+			return schedule[:i]
+		}
+	}
+	return ""
+}

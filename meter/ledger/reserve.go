@@ -1,0 +1,305 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Refusal is why a request was not admitted. Nothing was held.
+type Refusal struct {
+	Reason      string // insufficient_credits, in_flight_holds
+	LimitSource string // balance, member_cap, key_cap, account_cap, overage_limit
+	Needed      money.Amount
+	Available   money.Amount // for this request
+	Held        money.Amount // on grants that may pay for this request
+}
+
+// Reasons and limit sources of a Refusal.
+const (
+	InsufficientCredits = "insufficient_credits"
+	InFlightHolds       = "in_flight_holds"
+
+	LimitBalance = "balance"
+	LimitOverage = "overage_limit"
+)
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("%s (%s): needed %d, available %d, held %d", r.Reason, r.LimitSource, r.Needed, r.Available, r.Held)
+}
+
+// Reserve holds Amount for a request, all or nothing. It is the admission of a
+// charge: durable before the upstream sees the request.
+type Reserve struct {
+	Charge *Charge // ID, Member, Key, Operation, Model, Book, Subject, Labels
+	Amount money.Amount
+	// Fit is asked when Amount is more than is available: it may answer with a
+	// smaller amount that fits (a shorter answer), or 0.
+	Fit func(available money.Amount) money.Amount
+	// Free is the free tier of the operation, if it has one.
+	Free *FreeTier
+	// Idempotency is the client's key, Hash what it was used for.
+	Idempotency string
+	Hash        [32]byte
+}
+
+// FreeTier prices a request of an operation whose first units of a period are
+// free. Units count in FreeDecimals.
+type FreeTier struct {
+	Counter string
+	Every   calendar.Unit
+	Units   money.Amount
+	// Price is asked with what is left of the free units and says what the
+	// request costs then and how many of them it uses.
+	Price func(left money.Amount) (amount, used money.Amount, err error)
+}
+
+func (c Reserve) apply(w *work) error {
+	a := w.a
+	if a.Seq == 0 {
+		return ErrNoAccount
+	}
+	if a.Suspended {
+		return ErrSuspended
+	}
+	if done, err := w.replay(c.Idempotency, c.Hash); done || err != nil {
+		return err
+	}
+	h := c.Charge.Clone()
+	h.Account, h.At, h.State, h.Idempotency = a.ID, w.Now, Held, c.Idempotency
+	h.Hash = c.Hash
+	amount, err := w.freeTier(h, c.Amount, c.Free)
+	if err != nil {
+		return err
+	}
+	if amount < 0 || amount > MaxAmount || a.Spent > MaxAmount {
+		return fmt.Errorf("holding %d: %w", amount, money.ErrOverflow)
+	}
+	d := w.draw(amount, &h.Subject)
+	if d.short > 0 && c.Fit != nil && !w.Terms.plan(a.Sub.Plan).Overage {
+		if fits := c.Fit(amount - d.short); fits > 0 && fits < amount {
+			amount = fits
+			d = w.draw(amount, &h.Subject)
+		}
+	}
+	if amount > 0 {
+		if err := w.refuse(amount, d, h); err != nil {
+			return err
+		}
+	}
+	h.Hold, h.Allocations = amount, d.parts
+	h.Counters = append(h.Counters, w.capCounters(h, h.HeldTotal())...)
+	w.post(Entry{Kind: KindHold, Charge: h.ID, Opened: h, Postings: w.hold(d.parts), Counters: h.Counters})
+	w.res.Charge = a.Holds[h.ID]
+	if c.Idempotency != "" {
+		w.res.Remember = &Remembered{Hash: c.Hash, Charge: h.ID, At: w.Now}
+	}
+	return nil
+}
+
+func (w *work) replay(key string, hash [32]byte) (bool, error) {
+	r := w.Remembered
+	if key == "" || r == nil {
+		return false, nil
+	}
+	if r.Hash != hash {
+		return false, ErrIdempotencyConflict
+	}
+	w.res.Replayed, w.res.Remember, w.res.Amount = true, r, r.Amount
+	w.res.Charge = w.Charge
+	if h := w.a.Holds[r.Charge]; h != nil {
+		w.res.Charge = h
+	}
+	return true, nil
+}
+
+// refuse says why amount can't be held, if it can't.
+func (w *work) refuse(amount money.Amount, d draw, h *Charge) error {
+	r := &Refusal{Reason: InsufficientCredits, LimitSource: LimitBalance, Needed: amount}
+	var unlimited bool
+	r.Available, unlimited = w.a.AvailableFor(&h.Subject, w.Now)
+	for _, g := range w.a.Grants {
+		if g.Live(w.Now) && g.permits(&h.Subject) && !g.Unlimited {
+			r.Held += g.Held
+		}
+	}
+	if source := w.overCap(h, total(d.parts)+d.short); source != "" {
+		r.LimitSource = source
+		return r
+	}
+	switch {
+	case d.overageRefused:
+		r.LimitSource = LimitOverage
+		return r
+	case d.short > 0 && r.Available+r.Held >= amount:
+		r.Reason = InFlightHolds
+		return r
+	case d.short > 0, w.a.Debt > w.Terms.Overdraft && !unlimited:
+		return r
+	}
+	return nil
+}
+
+// overCap names the first cap of the plan that amount more would exceed.
+func (w *work) overCap(h *Charge, amount money.Amount) string {
+	for _, c := range w.Terms.plan(w.a.Sub.Plan).Caps {
+		d, applies := w.capCounter(c, h)
+		if !applies {
+			continue
+		}
+		var seen Counter
+		if now := w.a.Counters[d.Key]; now.Start.Equal(d.Start) {
+			seen = now
+		}
+		if seen.Held+seen.Spent+amount > c.Amount {
+			return c.Per + "_cap"
+		}
+	}
+	return ""
+}
+
+func (w *work) capCounters(h *Charge, held money.Amount) (list []CounterDelta) {
+	for _, c := range w.Terms.plan(w.a.Sub.Plan).Caps {
+		if d, applies := w.capCounter(c, h); applies {
+			d.Held = held
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+func (w *work) capCounter(c Cap, h *Charge) (CounterDelta, bool) {
+	who := map[string]string{"member": h.Member, "key": h.Key, "account": "all"}[c.Per]
+	if who == "" {
+		return CounterDelta{}, false
+	}
+	return CounterDelta{Key: "cap " + c.Per + " " + c.Every.String() + " " + who, Start: w.counterStart(c.Every)}, true
+}
+
+func (w *work) counterStart(every calendar.Unit) time.Time {
+	anchor := w.a.Sub.Anchor
+	if anchor.IsZero() {
+		anchor = w.a.CreatedAt
+	}
+	return utc(calendar.At(anchor, every, w.Now, w.Terms.Zone).Start)
+}
+
+// freeTier prices h with what is left of its free tier and claims its share.
+func (w *work) freeTier(h *Charge, amount money.Amount, f *FreeTier) (money.Amount, error) {
+	if f == nil {
+		return amount, nil
+	}
+	d := CounterDelta{Key: "free " + f.Counter, Start: w.counterStart(f.Every)}
+	seen := w.a.Counters[d.Key]
+	if !seen.Start.Equal(d.Start) {
+		seen = Counter{}
+	}
+	amount, used, err := f.Price(max(0, f.Units-seen.Held-seen.Spent))
+	if err != nil {
+		return 0, err
+	}
+	d.Held = used
+	h.Free, h.FreeUsed, h.Counters = d.Key, used, []CounterDelta{d}
+	return amount, nil
+}
+
+// Extend asks for more while a request runs: the hold becomes Amount in all. A
+// refusal leaves the hold as it is.
+type Extend struct {
+	Charge   ChargeID
+	Amount   money.Amount
+	Observed money.Amount // what has been delivered so far costs this
+}
+
+func (c Extend) apply(w *work) error {
+	h := w.a.Holds[c.Charge]
+	if h == nil {
+		return ErrNoCharge
+	}
+	more := c.Amount - h.Hold
+	if c.Amount > MaxAmount {
+		return fmt.Errorf("holding %d: %w", c.Amount, money.ErrOverflow)
+	}
+	if more <= 0 {
+		w.observe(h, c.Observed)
+		return nil
+	}
+	d := w.draw(more, &h.Subject)
+	if err := w.refuse(more, d, h); err != nil {
+		return err
+	}
+	next := h.Clone()
+	next.Hold, next.Observed = c.Amount, max(h.Observed, c.Observed)
+	next.Allocations = merge(next.Allocations, d.parts)
+	counters := shift(h.Counters, total(d.parts))
+	next.Counters = merged(next.Counters, counters)
+	w.post(Entry{Kind: KindExtend, Charge: h.ID, Opened: next, Cost: c.Amount, Observed: next.Observed, Postings: w.hold(d.parts), Counters: counters})
+	w.res.Charge = w.a.Holds[c.Charge]
+	return nil
+}
+
+// merge adds parts behind what was drawn before; the same source stays one line.
+func merge(have, parts []Allocation) []Allocation {
+	for _, x := range parts {
+		found := false
+		for i := range have {
+			if have[i].Grant == x.Grant && have[i].Type == x.Type {
+				have[i].Amount += x.Amount
+				have[i].Base += x.Base
+				found = true
+			}
+		}
+		if !found {
+			have = append(have, x)
+		}
+	}
+	return have
+}
+
+func isCap(d CounterDelta) bool { return len(d.Key) > 4 && d.Key[:4] == "cap " }
+
+// shift lists h's caps with held more.
+func shift(counters []CounterDelta, held money.Amount) (list []CounterDelta) {
+	for _, d := range counters {
+		if isCap(d) {
+			list = append(list, CounterDelta{Key: d.Key, Start: d.Start, Held: held})
+		}
+	}
+	return list
+}
+
+func merged(counters, more []CounterDelta) []CounterDelta {
+	for _, m := range more {
+		for i := range counters {
+			if counters[i].Key == m.Key {
+				counters[i].Held += m.Held
+			}
+		}
+	}
+	return counters
+}
+
+// Observe notes what has been delivered so far, for the case that nobody can
+// ask any more.
+type Observe struct {
+	Charge   ChargeID
+	Observed money.Amount
+}
+
+func (c Observe) apply(w *work) error {
+	h := w.a.Holds[c.Charge]
+	if h == nil {
+		return ErrNoCharge
+	}
+	w.observe(h, c.Observed)
+	return nil
+}
+
+func (w *work) observe(h *Charge, observed money.Amount) {
+	if observed > h.Observed {
+		w.post(Entry{Kind: KindObserve, Charge: h.ID, Observed: observed})
+	}
+	w.res.Charge = w.a.Holds[h.ID]
+}

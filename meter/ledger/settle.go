@@ -1,0 +1,185 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// CourtesyFor is how long paid credits live on that expired while a request
+// held them which then failed.
+const CourtesyFor = 72 * time.Hour
+
+// Settle ends an open charge with what the request really cost.
+type Settle struct {
+	Charge  ChargeID
+	Cost    money.Amount // before overage.times
+	Free    *FreeTier    // as in Reserve, for the real usage
+	Outcome Outcome
+	Answer  []byte // kept under the idempotency key, if there is one
+}
+
+func (c Settle) apply(w *work) error {
+	h, err := w.open(c.Charge, c.Cost, c.Free == nil)
+	if h == nil {
+		return err
+	}
+	cost, free, err := w.freeCost(h, c.Cost, c.Free)
+	if err != nil {
+		return err
+	}
+	if cost < 0 || cost > MaxAmount || w.a.Spent > money.Max-2*MaxAmount {
+		return fmt.Errorf("settling charge %s at %d: %w", h.ID, cost, money.ErrOverflow)
+	}
+	e := Entry{Kind: KindSettle, Charge: h.ID, Outcome: &c.Outcome}
+	done := w.close(h, c.Outcome, Settled)
+	rest := w.capture(&e, done, h, cost)
+	w.beyond(&e, done, rest)
+	done.Cost = total(done.Captures)
+	e.Cost = done.Cost
+	e.Counters = settled(h, done.Cost, free)
+	w.post(e)
+	w.res.Charge = done
+	if h.Idempotency != "" {
+		w.res.Remember = &Remembered{Hash: h.Hash, Charge: h.ID, At: h.At, Amount: done.Cost, Answer: c.Answer}
+	}
+	return nil
+}
+
+// open finds the hold to resolve. If it is resolved already, the same cost
+// gives the first result again and another one is a conflict.
+func (w *work) open(id ChargeID, cost money.Amount, known bool) (*Charge, error) {
+	if h := w.a.Holds[id]; h != nil {
+		return h, nil
+	}
+	if w.Charge == nil || w.Charge.ID != id {
+		return nil, fmt.Errorf("%w: %s", ErrNoCharge, id)
+	}
+	w.res.Charge, w.res.Replayed = w.Charge, true
+	if known && w.Charge.base() != cost {
+		return nil, fmt.Errorf("%w: %s", ErrConflict, id)
+	}
+	return nil, nil
+}
+
+func (w *work) close(h *Charge, o Outcome, s ChargeState) *Charge {
+	done := h.Clone()
+	done.State, done.SettledAt = s, w.Now
+	done.Outcome, done.Usage, done.Estimated, done.Status = o.Text, o.Usage, o.Estimated, o.Status
+	if o.Model != "" {
+		done.Model = o.Model
+	}
+	return done
+}
+
+// capture takes cost from what is held, in draw order, and gives the rest back
+// to where it came from. It returns what the hold does not cover.
+func (w *work) capture(e *Entry, done, h *Charge, cost money.Amount) (rest money.Amount) {
+	rest = cost
+	taken := make([]money.Amount, len(h.Allocations))
+	for i, x := range h.Allocations {
+		take := min(rest, x.Base)
+		rest -= take
+		taken[i] = take
+		if x.Type == TypeOverage && x.Grant == "" && take < x.Base {
+			taken[i] = min(x.Amount, w.timesOverage(w.Terms.plan(w.a.Sub.Plan), take))
+		} else if take == x.Base {
+			taken[i] = x.Amount
+		}
+		if taken[i] > 0 {
+			e.Postings = append(e.Postings, Posting{Book: BookHeld, Grant: x.Grant, Amount: -taken[i]}, Posting{Book: BookSpent, Amount: taken[i]})
+			done.Captures = append(done.Captures, Allocation{Grant: x.Grant, Type: x.Type, Amount: taken[i], Base: take})
+		}
+	}
+	for i := len(h.Allocations) - 1; i >= 0; i-- {
+		if back := h.Allocations[i].Amount - taken[i]; back > 0 {
+			w.giveBack(e, h.Allocations[i], back, returned{from: BookHeld})
+		}
+	}
+	return rest
+}
+
+// beyond books what a request cost above its hold: other grants in draw order,
+// overage, debt up to the overdraft, and the rest is the operator's loss.
+func (w *work) beyond(e *Entry, done *Charge, rest money.Amount) {
+	if rest == 0 {
+		return
+	}
+	d := w.draw(rest, &done.Subject)
+	for _, x := range d.parts {
+		from := Posting{Book: BookAvailable, Grant: x.Grant, Amount: -x.Amount}
+		switch {
+		case x.Grant == "":
+			from = Posting{Book: BookOverage, Amount: -x.Amount}
+		case w.a.Grant(x.Grant).Unlimited:
+			from = Posting{Book: BookIssued, Grant: x.Grant, Amount: -x.Amount}
+		}
+		e.Postings = append(e.Postings, from, Posting{Book: BookSpent, Amount: x.Amount})
+	}
+	done.Captures = merge(done.Captures, d.parts)
+	rest = d.short
+	if debt := min(rest, max(0, w.Terms.Overdraft-w.a.Debt)); debt > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookDebt, Amount: -debt}, Posting{Book: BookSpent, Amount: debt})
+		done.Captures = merge(done.Captures, []Allocation{{Type: TypeDebt, Amount: debt, Base: debt}})
+		rest -= debt
+	}
+	if rest > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookAbsorbed, Amount: -rest}, Posting{Book: BookSpent, Amount: rest})
+		done.Absorbed = rest
+	}
+}
+
+func (w *work) freeCost(h *Charge, cost money.Amount, f *FreeTier) (money.Amount, money.Amount, error) {
+	if f == nil || h.Free == "" {
+		return cost, h.FreeUsed, nil
+	}
+	left := f.Units
+	for _, d := range h.Counters {
+		if d.Key == h.Free {
+			if c := w.a.Counters[d.Key]; c.Start.Equal(d.Start) {
+				left = f.Units - c.Held - c.Spent + h.FreeUsed // its own claim is still its own
+			}
+		}
+	}
+	return f.Price(max(0, left))
+}
+
+// settled moves h's counters from held to spent.
+func settled(h *Charge, cost, free money.Amount) (list []CounterDelta) {
+	for _, d := range h.Counters {
+		d.Held, d.Spent = -d.Held, cost
+		if d.Key == h.Free {
+			d.Spent = free
+		}
+		list = append(list, d)
+	}
+	return list
+}
+
+// Release gives a hold back whole: the request never ran, or it failed. Failed
+// says which; a failed one is a refund in the journal.
+type Release struct {
+	Charge  ChargeID
+	Failed  bool
+	Outcome Outcome
+}
+
+func (c Release) apply(w *work) error {
+	h, err := w.open(c.Charge, 0, true)
+	if h == nil {
+		return err
+	}
+	e := Entry{Kind: KindRelease, Charge: h.ID, Reason: c.Outcome.Text, Outcome: &c.Outcome}
+	if c.Failed {
+		e.Kind = KindRefund
+	}
+	done := w.close(h, c.Outcome, Released)
+	for i := len(h.Allocations) - 1; i >= 0; i-- {
+		w.giveBack(&e, h.Allocations[i], h.Allocations[i].Amount, returned{from: BookHeld, failed: true})
+	}
+	e.Counters = settled(h, 0, 0)
+	w.post(e)
+	w.res.Charge, w.res.Forget = done, h.Idempotency
+	return nil
+}

@@ -1,0 +1,196 @@
+package pricing
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/textproto"
+	"net/url"
+	"strings"
+)
+
+// intake takes the fields of one operation out of a request.
+type intake struct {
+	r       *Request
+	f       *Facts
+	op      *Operation
+	form    bool // the body is a form
+	bodyBad bool // the body is not empty and not one JSON document
+}
+
+// collect fills the values of the request with all that the operation reads.
+func (in *intake) collect() {
+	for _, f := range in.op.plain {
+		in.r.values[f.slot] = in.plainValue(f)
+	}
+	in.form = isForm(in.f.ContentType)
+	if len(in.op.forms) > 0 && in.form {
+		in.formValues()
+	}
+	switch {
+	case in.op.bodyTree == nil || len(in.f.Body) == 0:
+	case in.form:
+		in.bodyBad = true
+	default:
+		in.bodyValues()
+	}
+}
+
+// bodyValues walks the JSON body. It sits apart so that its room is only
+// cleared when there is a body.
+func (in *intake) bodyValues() {
+	var room [256]byte
+	var spans [12]span
+	s := jsonScan{data: in.f.Body, values: in.r.values, buf: room[:0], spans: spans[:0]}
+	in.bodyBad = !s.scan(in.op.bodyTree)
+}
+
+func isForm(contentType string) bool {
+	t, _, _ := strings.Cut(contentType, ";")
+	t = strings.TrimSpace(t)
+	return strings.EqualFold(t, "multipart/form-data") || strings.EqualFold(t, "application/x-www-form-urlencoded")
+}
+
+// unambiguous refuses if one of the fields is ambiguous or can't be read.
+func (in *intake) unambiguous(fields []*field) *Refusal {
+	for _, f := range fields {
+		if f.from == fromBody && in.bodyBad {
+			return notJSON(f)
+		}
+		if in.r.values[f.slot].ambiguous {
+			return ambiguousField(f)
+		}
+	}
+	return nil
+}
+
+func (in *intake) plainValue(f *field) value {
+	switch f.from {
+	case fromHeader:
+		return headerValue(in.f.Header, f.name)
+	case fromQuery:
+		return queryValue(in.f.URI, f.name)
+	case fromPath:
+		if s, ok := pathSegment(in.r.path, f.segment); ok {
+			return value{kind: textValue, text: s}
+		}
+	case fromKey:
+		return attribute(in.f.Key, f.name)
+	case fromMember:
+		return attribute(in.f.Member, f.name)
+	case fromBody, fromForm, fromResponseBody, fromResponseHeader, fromResponseStatus:
+	}
+	return value{}
+}
+
+func attribute(m map[string]string, name string) value {
+	if s, ok := m[name]; ok {
+		return value{kind: textValue, text: s}
+	}
+	return value{}
+}
+
+// headerValue finds a header by its name in canonical form, else in any case.
+func headerValue(h map[string][]string, name string) value {
+	if len(h) == 0 {
+		return value{}
+	}
+	list := h[textproto.CanonicalMIMEHeaderKey(name)]
+	if len(list) == 0 {
+		for key, other := range h {
+			if strings.EqualFold(key, name) {
+				list = append(list[:len(list):len(list)], other...)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return value{}
+	}
+	return value{kind: textValue, text: list[0], ambiguous: len(list) > 1}
+}
+
+func queryValue(uri, name string) value {
+	_, query, _ := strings.Cut(uri, "?")
+	query, _, _ = strings.Cut(query, "#")
+	var v value
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		key, text, _ := strings.Cut(pair, "=")
+		if unquery(key) != name {
+			continue
+		}
+		if v.kind != absent {
+			v.ambiguous = true
+			return v
+		}
+		v = value{kind: textValue, text: unquery(text)}
+	}
+	return v
+}
+
+func unquery(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
+	if t, err := url.QueryUnescape(s); err == nil {
+		return t
+	}
+	return s
+}
+
+// maxFormValue bounds what is kept of a form field; no name or number is longer.
+const maxFormValue = 4096
+
+// formValues reads the parts of a form that the operation looks at.
+func (in *intake) formValues() {
+	kind, params, err := mime.ParseMediaType(in.f.ContentType)
+	if err != nil {
+		in.formBroken()
+		return
+	}
+	if kind != "multipart/form-data" {
+		for _, f := range in.op.forms {
+			in.r.values[f.slot] = queryValue("?"+strings.ReplaceAll(string(in.f.Body), "#", "%23"), f.name)
+		}
+		return
+	}
+	parts := multipart.NewReader(bytes.NewReader(in.f.Body), params["boundary"])
+	for {
+		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			in.formBroken()
+			return
+		}
+		name := part.FormName()
+		for _, f := range in.op.forms {
+			if f.name != name {
+				continue
+			}
+			v := &in.r.values[f.slot]
+			if v.kind != absent {
+				v.ambiguous = true
+				continue
+			}
+			text, err := io.ReadAll(io.LimitReader(part, maxFormValue+1))
+			if err != nil || len(text) > maxFormValue {
+				*v = value{kind: otherValue}
+				continue
+			}
+			*v = value{kind: textValue, text: string(text)}
+		}
+	}
+}
+
+// formBroken makes every field of a form that can't be read ambiguous: nobody
+// knows what the upstream would find in it.
+func (in *intake) formBroken() {
+	for _, f := range in.op.forms {
+		in.r.values[f.slot].ambiguous = true
+	}
+}

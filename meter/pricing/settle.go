@@ -1,0 +1,292 @@
+package pricing
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Answer is what is known of an answer when it has ended.
+type Answer struct {
+	Status      int
+	Header      map[string][]string
+	Body        []byte // JSON, or nil
+	Usage       *Usage // nil: it reported nothing
+	ServiceTier string // if a stream said so; else it is read from Body
+	Model       string // likewise
+}
+
+// Outcome is how a request ended.
+type Outcome uint8
+
+// The ways a request ends.
+const (
+	Answered    Outcome = iota
+	TimedOut            // no answer in time
+	NotReached          // the upstream could not be connected to
+	ClientAbort         // the client left before the end
+)
+
+// answerValues reads the fields of an answer that anything in the book reads.
+func (b *Book) answerValues(a *Answer) []value {
+	values := make([]value, len(b.fields.answer))
+	if len(a.Body) > 0 {
+		s := jsonScan{data: a.Body, values: values}
+		if !s.scan(b.answerTree) {
+			clear(values)
+		}
+	}
+	for _, f := range b.fields.answer {
+		switch f.from {
+		case fromResponseHeader:
+			values[f.slot] = headerValue(a.Header, f.name)
+		case fromResponseStatus:
+			values[f.slot] = value{kind: numberValue, text: strconv.Itoa(a.Status)}
+		case fromBody, fromForm, fromHeader, fromQuery, fromPath, fromKey, fromMember, fromResponseBody:
+		}
+	}
+	return values
+}
+
+func (b *Book) answerModel(a *Answer, values []value) string {
+	if a.Model != "" {
+		return a.Model
+	}
+	return textOf(&values[b.responseFields.model.slot])
+}
+
+func (b *Book) answerTier(a *Answer, values []value) string {
+	if a.ServiceTier != "" {
+		return a.ServiceTier
+	}
+	if s := textOf(&values[b.responseFields.tier.slot]); s != "" {
+		return s
+	}
+	return textOf(&values[b.responseFields.usageTier.slot])
+}
+
+func textOf(v *value) string {
+	if v.kind != textValue {
+		return ""
+	}
+	return v.text
+}
+
+// Cost is the price of the answer. What the answer does not report counts as
+// nothing used, except where the price file says otherwise: a quantity that
+// only the answer knows costs its default or what was reserved, and a model
+// that only the answer knows costs what was held last.
+func (r *Request) Cost(a *Answer, plan *Plan, free FreeLeft) (Quote, error) {
+	return r.cost(a, plan, free, nil)
+}
+
+func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace) (Quote, error) {
+	if r.Free() {
+		return Quote{}, nil
+	}
+	if a == nil {
+		a = &Answer{}
+	}
+	values := r.book.answerValues(a)
+	entry, model, known := r.answeredBy(a, values)
+	if !known {
+		return r.asHeld(plan, free)
+	}
+	k := calculation{r: r, entry: entry, plan: plan, free: free, usage: a.Usage, trace: t}
+	if k.usage == nil {
+		k.usage = &Usage{}
+	}
+	k.tokens = k.usage.Tokens
+	k.c = circumstances{request: r.values, answer: values, model: model, tier: r.tier, at: r.at}
+	if tier := r.book.answerTier(a, values); tier != "" {
+		k.c.tier = tier
+	}
+	k.c.quantities = k.room[:0]
+	for _, q := range r.quantities {
+		k.c.quantities = append(k.c.quantities, quantity{q.measure, q.settled(values, k.usage)})
+	}
+	times := r.times
+	if m := r.op.quantity; m != nil && m.field.answer() {
+		times = (&quantity{m, times}).settled(values, nil)
+	}
+	return k.price(times)
+}
+
+// answeredBy is the entry that prices the answer, and the name that counts for
+// conditions on the model; false if what was held has to be charged.
+func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
+	if !r.modelLater() {
+		if r.priced && r.op.modelFrom == nil && !r.op.noModel {
+			name := r.book.answerModel(a, values)
+			if name != "" && name != r.model {
+				if m := r.book.lookup(name, r.at); m != nil && m.prices(r.op, strings.ToLower(r.path)) {
+					return m, name, true
+				}
+			}
+		}
+		return r.Model(), r.model, true
+	}
+	name := textOf(&values[r.op.modelFrom.slot])
+	if name == "" {
+		return nil, "", false
+	}
+	m := r.book.lookup(name, r.at)
+	if m == nil {
+		m = r.book.Policies.unlisted
+	}
+	if m == nil || !m.prices(r.op, strings.ToLower(r.path)) {
+		return nil, "", false
+	}
+	return m, name, true
+}
+
+// asHeld charges what was held.
+func (r *Request) asHeld(plan *Plan, free FreeLeft) (Quote, error) {
+	q := r.held
+	if !r.holding {
+		var err error
+		if q, err = r.estimate(&Usage{}, -1, plan, free); err != nil {
+			return q, err
+		}
+	}
+	q.OutputBound = 0
+	return q, nil
+}
+
+// settled is the quantity that counts in the end: what the answer says in the
+// field that the file names, else what it reports, else what was asked for.
+func (q *quantity) settled(values []value, usage *Usage) money.Decimal {
+	m := q.measure
+	if m.field.answer() {
+		if n, bad := number(&values[m.field.slot], m.field.json(), m.text); bad == "" {
+			return n
+		}
+		if n, ok := usage.Unit(m.unit); ok {
+			return n
+		}
+		if m.fallback.set {
+			return m.fallback.value
+		}
+		return q.value
+	}
+	if n, ok := usage.Unit(m.unit); ok {
+		return n
+	}
+	return q.value
+}
+
+// RefundDue reports whether the request failed in a way that refunds all of
+// its charge.
+func (r *Request) RefundDue(a *Answer, outcome Outcome) bool {
+	on := &r.book.Policies.RefundOn
+	switch outcome {
+	case NotReached:
+		return true
+	case TimedOut:
+		return on.Timeout
+	case ClientAbort:
+		if on.ClientAbort {
+			return true
+		}
+	case Answered:
+	}
+	if a == nil {
+		return false
+	}
+	if a.Status >= 500 && on.Status5xx || a.Status >= 400 && a.Status < 500 && on.Status4xx {
+		return true
+	}
+	when := r.book.Policies.refundWhen
+	if when == nil || r.op == nil {
+		return false
+	}
+	values := r.book.answerValues(a)
+	c := circumstances{request: r.values, answer: values, model: r.model, tier: r.tier, at: r.at, quantities: r.quantities}
+	if tier := r.book.answerTier(a, values); tier != "" {
+		c.tier = tier
+	}
+	if a.Usage != nil {
+		c.input = money.FromInt(uint64(a.Usage.Tokens.InputSide()))
+		c.output = money.FromInt(uint64(a.Usage.Tokens.OutputSide()))
+		c.tokens = true
+	}
+	verdict, _ := when.hold(&c)
+	return verdict == holds
+}
+
+// FreeTier is the free tier of the operation, nil if it has none.
+func (r *Request) FreeTier() *FreeTier {
+	if r.op == nil {
+		return nil
+	}
+	return r.op.FreeTier
+}
+
+// JobID is the id of the job that the answer says it has started, "" if the
+// operation starts none or the answer does not say.
+func (r *Request) JobID(a *Answer) string {
+	if r.op == nil || r.op.Job == nil {
+		return ""
+	}
+	values := r.values
+	if r.op.Job.id.answer() {
+		values = r.book.answerValues(a)
+	}
+	v := &values[r.op.Job.id.slot]
+	if v.kind != textValue && v.kind != numberValue {
+		return ""
+	}
+	return v.text
+}
+
+// JobFor is the operation whose job a status request asks about, and the id of
+// the job.
+func (b *Book) JobFor(method, uri string) (op *Operation, id string, ok bool) {
+	path, clean := cleanPath(uri)
+	if !clean {
+		return nil, "", false
+	}
+	return b.jobFor(method, path, strings.ToLower(path))
+}
+
+func (b *Book) jobFor(method, path, lower string) (*Operation, string, bool) {
+	for _, op := range b.jobs {
+		if !op.Job.status.fits(method, lower) {
+			continue
+		}
+		if id, ok := op.Job.idIn(path); ok {
+			return op, id, true
+		}
+	}
+	return nil, "", false
+}
+
+// idIn is the part of a clean path that stands at {id}.
+func (j *Job) idIn(path string) (string, bool) {
+	before, after, _ := strings.Cut(j.text, "{id}")
+	head, tail := before[strings.LastIndexByte(before, '/')+1:], after
+	if i := strings.IndexByte(after, '/'); i >= 0 {
+		tail = after[:i]
+	}
+	n := strings.Count(before, "/") - 1
+	if strings.Contains(before, "*") { // then it is counted from the end
+		n = strings.Count(path, "/") - 1 - strings.Count(after, "/")
+	}
+	s, ok := pathSegment(path, n)
+	if !ok || len(s) <= len(head)+len(tail) || !strings.EqualFold(s[:len(head)], head) || !strings.EqualFold(s[len(s)-len(tail):], tail) {
+		return "", false
+	}
+	return s[len(head) : len(s)-len(tail)], true
+}
+
+// JobFailed reports whether a status answer says that the job has failed.
+func (op *Operation) JobFailed(a *Answer) bool {
+	if op.Job == nil || a == nil {
+		return false
+	}
+	values := op.book.answerValues(a)
+	c := circumstances{answer: values, model: op.book.answerModel(a, values), tier: op.book.answerTier(a, values)}
+	verdict, _ := op.Job.failed.hold(&c)
+	return verdict == holds
+}

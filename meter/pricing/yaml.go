@@ -1,0 +1,319 @@
+package pricing
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// Limits against files that are made to be large: nesting, and the number of
+// nodes after all aliases are followed.
+const (
+	maxYAMLDepth = 60
+	maxYAMLNodes = 2_000_000
+)
+
+type nodeKind uint8
+
+const (
+	nullNode nodeKind = iota
+	scalarNode
+	mappingNode
+	listNode
+)
+
+// node is a YAML value with its place. Scalars keep the text as written: no
+// number is ever decoded.
+type node struct {
+	kind      nodeKind
+	text      string // of a scalar
+	plain     bool   // a scalar without quotes
+	boolean   bool   // true or false without quotes
+	line, col int
+	width     int
+	pairs     []pair
+	items     []*node
+	size      int // nodes below and here, aliases followed
+}
+
+type pair struct {
+	key       string
+	line, col int
+	width     int
+	value     *node
+}
+
+func (n *node) get(key string) *node {
+	if n == nil {
+		return nil
+	}
+	for i := range n.pairs {
+		if n.pairs[i].key == key {
+			return n.pairs[i].value
+		}
+	}
+	return nil
+}
+
+// what names the kind of a value in messages.
+func (n *node) what() string {
+	switch n.kind {
+	case mappingNode:
+		return "a mapping"
+	case listNode:
+		return "a list"
+	case scalarNode:
+		return fmt.Sprintf("%q", n.text)
+	}
+	return "nothing"
+}
+
+// reader turns the syntax tree of the YAML library into nodes.
+type yamlReader struct {
+	report  func(line, col, width int, path, message string)
+	anchors map[string]*node
+}
+
+// parseYAML reads the only document of a file, or nil after reporting why not.
+func parseYAML(text string, report func(line, col, width int, path, message string)) *node {
+	file, err := parser.ParseBytes([]byte(text), 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		reportSyntax(text, err, report)
+		return nil
+	}
+	var body ast.Node
+	for _, doc := range file.Docs {
+		if doc.Body == nil {
+			continue
+		}
+		if body != nil {
+			t := doc.Body.GetToken()
+			report(t.Position.Line, t.Position.Column, 1, "", "a second document begins here; a price file is one document")
+			return nil
+		}
+		body = doc.Body
+	}
+	if body == nil {
+		report(1, 1, 1, "", `the file is empty; it needs at least "version", "credit" and "operations"`)
+		return nil
+	}
+	r := yamlReader{report: report, anchors: map[string]*node{}}
+	return r.node(body, "", 0)
+}
+
+var missingSpace = regexp.MustCompile(`^(\s*(?:- )?)([a-z_0-9]+):([^\s:/].*)$`)
+
+// reportSyntax finds the words for a file that is not YAML. The library's own
+// are good except where a space is missing after a colon.
+func reportSyntax(text string, err error, report func(line, col, width int, path, message string)) {
+	line, col, message := 1, 1, err.Error()
+	var syntax *yaml.SyntaxError
+	if errors.As(err, &syntax) {
+		message = syntax.Message
+		if syntax.Token != nil && syntax.Token.Position != nil {
+			line, col = syntax.Token.Position.Line, syntax.Token.Position.Column
+		}
+	}
+	lines := strings.Split(text, "\n")
+	for _, l := range []int{line, line - 1, line + 1} {
+		if l < 1 || l > len(lines) {
+			continue
+		}
+		if m := missingSpace.FindStringSubmatch(strings.TrimRight(lines[l-1], "\r")); m != nil {
+			report(l, len(m[1])+1, len(m[2])+1, "", needsSpace(m[2], m[2]+":"+m[3]))
+			return
+		}
+	}
+	if i := strings.IndexByte(message, '\n'); i >= 0 {
+		message = message[:i]
+	}
+	if line <= len(lines) && strings.HasPrefix(strings.TrimSpace(lines[line-1]), "*") {
+		message += `; a name that begins with "*" needs quotes`
+	}
+	report(line, col, 1, "", "not valid YAML: "+message)
+}
+
+func needsSpace(key, text string) string {
+	if i := strings.Index(text, " #"); i >= 0 {
+		text = text[:i]
+	}
+	return fmt.Sprintf(`"%s" needs a space after "%s:"`, strings.TrimSpace(text), key)
+}
+
+func place(t *token.Token) (line, col, width int) {
+	if t == nil || t.Position == nil {
+		return 1, 1, 1
+	}
+	width = len([]rune(strings.TrimSpace(t.Origin)))
+	return t.Position.Line, t.Position.Column, max(width, 1)
+}
+
+func (r *yamlReader) node(a ast.Node, path string, depth int) *node {
+	if a == nil {
+		return &node{kind: nullNode, line: 1, col: 1, width: 1, size: 1}
+	}
+	n := &node{size: 1}
+	n.line, n.col, n.width = place(a.GetToken())
+	if depth > maxYAMLDepth {
+		r.report(n.line, n.col, 1, path, "nested too deeply")
+		return n
+	}
+	switch x := a.(type) {
+	case *ast.StringNode:
+		n.kind, n.text = scalarNode, x.Value
+		n.plain = x.Token.Type == token.StringType
+	case *ast.LiteralNode:
+		n.kind, n.text = scalarNode, x.Value.Value
+	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		n.kind, n.text, n.plain = scalarNode, a.GetToken().Value, true
+	case *ast.BoolNode:
+		n.kind, n.text, n.plain, n.boolean = scalarNode, "false", true, true
+		if x.Value {
+			n.text = "true"
+		}
+	case *ast.NullNode:
+		n.kind = nullNode
+	case *ast.MappingNode:
+		n.kind = mappingNode
+		r.mapping(n, x.Values, x.IsFlowStyle, path, depth)
+	case *ast.MappingValueNode:
+		n.kind = mappingNode
+		r.mapping(n, []*ast.MappingValueNode{x}, false, path, depth)
+	case *ast.SequenceNode:
+		n.kind = listNode
+		for i, v := range x.Values {
+			item := r.node(v, fmt.Sprintf("%s[%d]", path, i), depth+1)
+			n.items = append(n.items, item)
+			n.size += item.size
+		}
+	default:
+		return r.indirect(n, a, path, depth)
+	}
+	if n.size > maxYAMLNodes {
+		r.report(n.line, n.col, 1, path, "the aliases below this make the file too large")
+		return &node{kind: nullNode, line: n.line, col: n.col, width: 1, size: 1}
+	}
+	return n
+}
+
+// indirect reads what stands for another value: anchors, aliases, tags.
+func (r *yamlReader) indirect(n *node, a ast.Node, path string, depth int) *node {
+	switch x := a.(type) {
+	case *ast.AnchorNode:
+		v := r.node(x.Value, path, depth+1)
+		if x.Name != nil {
+			r.anchors[x.Name.GetToken().Value] = v
+		}
+		return v
+	case *ast.AliasNode:
+		name := ""
+		if x.Value != nil {
+			name = x.Value.GetToken().Value
+		}
+		if v, ok := r.anchors[name]; ok {
+			return v
+		}
+		r.report(n.line, n.col, len(name)+1, path, fmt.Sprintf(`there is no anchor "&%s" before this; a text that begins with "*" needs quotes`, name))
+		return n
+	case *ast.TagNode:
+		tag := x.GetToken().Value
+		v := r.node(x.Value, path, depth+1)
+		switch tag {
+		case "!!str":
+			v.plain, v.boolean = false, false
+		case "!!int", "!!float", "!!bool", "!!map", "!!seq":
+		default:
+			r.report(n.line, n.col, len(tag), path, fmt.Sprintf("the tag %q has no meaning here", tag))
+		}
+		return v
+	case *ast.MappingKeyNode:
+		return r.node(x.Value, path, depth+1)
+	}
+	r.report(n.line, n.col, n.width, path, "this kind of YAML has no meaning here")
+	return n
+}
+
+func (r *yamlReader) mapping(n *node, values []*ast.MappingValueNode, flow bool, path string, depth int) {
+	seen := make(map[string]int, len(values))
+	var merged []pair
+	for i, mv := range values {
+		line, col, width := place(mv.Key.GetToken())
+		if i == 0 && !flow {
+			n.line, n.col, n.width = line, col, width // a block mapping begins at its first key
+		}
+		if _, ok := mv.Key.(*ast.MergeKeyNode); ok {
+			merged = append(merged, r.merge(mv.Value, path, depth)...)
+			continue
+		}
+		key, ok := r.key(mv.Key)
+		if !ok {
+			r.report(line, col, width, path, "a key must be a plain text")
+			continue
+		}
+		value := r.node(mv.Value, join(path, key), depth+1)
+		n.size += value.size
+		if value.kind == nullNode && (mv.Value == nil || value.line == 1 && value.col == 1) {
+			value.line, value.col, value.width = line, col, width
+		}
+		if first, twice := seen[key]; twice {
+			p := n.pairs[first]
+			r.report(line, col, width, "", fmt.Sprintf("%s is defined twice; first at %d:%d", joinQuoted(path, key), p.line, p.col))
+			continue
+		}
+		seen[key] = len(n.pairs)
+		n.pairs = append(n.pairs, pair{key, line, col, width, value})
+	}
+	for _, p := range merged {
+		if _, own := seen[p.key]; !own {
+			seen[p.key] = len(n.pairs)
+			n.pairs = append(n.pairs, p)
+			n.size += p.value.size
+		}
+	}
+}
+
+func (r *yamlReader) key(k ast.MapKeyNode) (string, bool) {
+	switch x := k.(type) {
+	case *ast.StringNode:
+		return x.Value, true
+	case *ast.MappingKeyNode:
+		if s, ok := x.Value.(*ast.StringNode); ok {
+			return s.Value, true
+		}
+		return "", false
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return k.GetToken().Value, true
+	}
+	return "", false
+}
+
+func (r *yamlReader) merge(a ast.Node, path string, depth int) []pair {
+	v := r.node(a, path, depth+1)
+	switch v.kind {
+	case mappingNode:
+		return v.pairs
+	case listNode:
+		var all []pair
+		for _, item := range v.items {
+			all = append(all, item.pairs...)
+		}
+		return all
+	}
+	r.report(v.line, v.col, v.width, path, `"<<" needs a mapping`)
+	return nil
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func joinQuoted(path, key string) string { return join(path, fmt.Sprintf("%q", key)) }

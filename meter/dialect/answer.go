@@ -251,9 +251,7 @@ func (r *Reader) errorCodeOf(v []byte) {
 	r.errorCode = code
 	message := inString(lookup(v, "message"))
 	switch {
-	case r.status == 402, code == "402":
-		r.quota = true
-	case code == "insufficient_quota", kind == "insufficient_quota", code == "billing_hard_limit_reached",
+	case code == "402", code == "insufficient_quota", kind == "insufficient_quota", code == "billing_hard_limit_reached",
 		code == "billing_not_active", kind == "billing_error", code == "insufficient_balance":
 		r.quota = true
 	case bytes.Contains(message, []byte("credit balance is too low")):

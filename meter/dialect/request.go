@@ -46,13 +46,11 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 	if len(body) > 2 && body[0] == '-' && body[1] == '-' {
 		body = formFields(body)
 	}
-	if !gjson.ValidBytes(body) {
+	shallow := p.shallow(body)
+	if !gjson.ValidBytes(shallow) {
 		return info
 	}
-	doc := gjson.ParseBytes(body)
-	if !doc.IsObject() {
-		return info
-	}
+	doc := gjson.ParseBytes(shallow)
 	if field := p.ambiguous(doc); field != "" {
 		info.Reject, info.Field = RejectAmbiguous, field
 	}
@@ -87,6 +85,32 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 	return info
 }
 
+// shallow copies the members of a request without the values that make it large; their keys stay. All further reading is
+// then independent of the length of the conversation. nil if body is not an object.
+func (p *profile) shallow(body []byte) []byte {
+	m := object(body)
+	if m.b == nil {
+		return nil
+	}
+	out := append(make([]byte, 0, 512), '{')
+	for {
+		key, value, ok := m.next()
+		if !ok {
+			return append(out, '}')
+		}
+		switch string(key) {
+		case "messages", "contents", "input", "system", "documents", "instructions", "tools", "prompt", "image", "images":
+			if len(value) > 64 && string(key) != p.prompts {
+				value = []byte("0")
+			}
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(append(append(out, '"'), key...), `":`...), value...)
+	}
+}
+
 // modelPaths of the request; most APIs name the model in "model".
 func (p *profile) modelPaths() []string {
 	if p.models != nil {
@@ -107,7 +131,7 @@ func (info *RequestInfo) number(doc gjson.Result, path string, limit, floor int6
 	if v.Type == gjson.Number || v.Type == gjson.String {
 		n, ok = looseNumber([]byte(v.Raw), 1)
 	}
-	if ok && n < floor {
+	if ok && floor > 0 && n < floor {
 		return 0, false
 	}
 	reason := ""

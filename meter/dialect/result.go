@@ -56,7 +56,7 @@ func (r *Reader) Result() Result {
 	res := Result{
 		Usage: u, Status: r.statusOf(u), Model: r.model, ServiceTier: r.tier, Finished: r.finish,
 		DeliveredTokens: max(r.scan.tokens(), r.contents), DeliveredText: string(r.text),
-		JobID: r.jobID, ErrorCode: r.errorCode, UpstreamQuota: r.quota,
+		JobID: r.jobID, ErrorCode: r.errorCode, UpstreamQuota: r.quota || r.status == 402,
 	}
 	if r.framing == framingJSON && !r.overflow && r.closed {
 		res.Body = r.body

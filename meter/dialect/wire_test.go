@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -50,6 +51,9 @@ func TestWireFixtures(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			if path, err := url.PathUnescape(want.Request.Path); err == nil {
+				want.Request.Path = path // callers pass decoded paths
+			}
 			checkRequest(t, name, want)
 			if want.Response == nil {
 				return

@@ -40,6 +40,7 @@ type Env struct {
 
 // Remembered is what an idempotency key stands for.
 type Remembered struct {
+	Key    string
 	Hash   [32]byte // of the request
 	Charge ChargeID
 	Grant  GrantID

@@ -60,7 +60,7 @@ func (c Give) apply(w *work) error {
 	w.issue(g, c.Amount, Entry{Reason: c.Reason})
 	w.res.Grant, w.res.Amount = w.a.Grant(g.ID), c.Amount
 	if c.Idempotency != "" {
-		w.res.Remember = &Remembered{Hash: c.Hash, Grant: g.ID, At: w.Now, Amount: c.Amount}
+		w.res.Remember = &Remembered{Key: c.Idempotency, Hash: c.Hash, Grant: g.ID, At: w.Now, Amount: c.Amount}
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ func DecodeCharge(b []byte) (*Charge, error) {
 // AppendRemembered encodes what an idempotency key stands for.
 func AppendRemembered(b []byte, r *Remembered) []byte {
 	e := encoder(append(b, recordVersion))
+	e.string(r.Key)
 	e.hash(r.Hash)
 	e.string(string(r.Charge))
 	e.string(string(r.Grant))
@@ -36,7 +37,7 @@ func AppendRemembered(b []byte, r *Remembered) []byte {
 func DecodeRemembered(b []byte) (*Remembered, error) {
 	d := decoder{b: b}
 	d.version(recordVersion, "idempotency record")
-	r := &Remembered{Hash: d.hash(), Charge: ChargeID(d.string()), Grant: GrantID(d.string()), At: d.time(), Amount: d.amount(), Answer: d.bytes()}
+	r := &Remembered{Key: d.string(), Hash: d.hash(), Charge: ChargeID(d.string()), Grant: GrantID(d.string()), At: d.time(), Amount: d.amount(), Answer: d.bytes()}
 	return r, d.end()
 }
 

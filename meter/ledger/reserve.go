@@ -94,7 +94,7 @@ func (c Reserve) apply(w *work) error {
 	w.post(Entry{Kind: KindHold, Charge: h.ID, Opened: h, Postings: w.hold(d.parts), Counters: h.Counters})
 	w.res.Charge = a.Holds[h.ID]
 	if c.Idempotency != "" {
-		w.res.Remember = &Remembered{Hash: c.Hash, Charge: h.ID, At: w.Now}
+		w.res.Remember = &Remembered{Key: c.Idempotency, Hash: c.Hash, Charge: h.ID, At: w.Now}
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (c Settle) apply(w *work) error {
 	w.post(e)
 	w.res.Charge = done
 	if h.Idempotency != "" {
-		w.res.Remember = &Remembered{Hash: h.Hash, Charge: h.ID, At: h.At, Amount: done.Cost, Answer: c.Answer}
+		w.res.Remember = &Remembered{Key: h.Idempotency, Hash: h.Hash, Charge: h.ID, At: h.At, Amount: done.Cost, Answer: c.Answer}
 	}
 	return nil
 }

@@ -1,0 +1,185 @@
+// Package bank is the ledger's one writer. It takes all commands that wait,
+// applies them to account state in memory, commits them in one transaction with
+// one fsync, and then answers all callers. So no two requests ever race for a
+// balance, and the cost of durability is shared.
+package bank
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// Errors of the writer itself; everything else is the ledger's.
+var (
+	// ErrUnavailable: the ledger cannot be written now. Nothing happened.
+	ErrUnavailable = errors.New("the ledger cannot be written")
+	// ErrClosed: the bank was closed.
+	ErrClosed = errors.New("the ledger is closed")
+)
+
+// Options of a Bank. Now and Terms are required.
+type Options struct {
+	Now   func() time.Time
+	Terms *ledger.Terms
+	// Abandoned says what becomes of holds that a dead process left behind.
+	Abandoned Abandoned
+	// Problem is told once if an invariant is violated; the bank then refuses
+	// every command.
+	Problem func(error)
+	// Committed, if set, is told the size of each batch and how long it took.
+	Committed func(commands int, took time.Duration)
+}
+
+// Abandoned is a policy for holds that nobody will settle any more.
+type Abandoned uint8
+
+// Policies: charge what was seen delivered (the default), all of the hold, or nothing.
+const (
+	CaptureObserved Abandoned = iota
+	CaptureHold
+	ReleaseAll
+)
+
+// Bank writes the ledger. Its methods are safe for concurrent use.
+type Bank struct {
+	store store.Store
+	opt   Options
+	queue chan *job
+	done  chan struct{}
+
+	mu     sync.RWMutex // guards closed against sends on queue
+	closed bool
+
+	// Owned by the writer goroutine.
+	terms  *ledger.Terms
+	cache  map[ledger.AccountID]*ledger.Account
+	broken error
+}
+
+// maxBatch keeps a batch far below what one transaction of any store can hold.
+const maxBatch = 512
+
+// maxCached bounds the accounts in memory.
+const maxCached = 50_000
+
+type job struct {
+	account ledger.AccountID
+	command ledger.Command             // or
+	read    func(*ledger.Account)      // or
+	update  func(store.Tx) error       // or
+	terms   *ledger.Terms              //
+	answer  func(ledger.Result, error) // called once, after the commit
+	result  ledger.Result              //
+	err     error                      //
+}
+
+// Open starts the writer on a store, after it has resolved the holds that the
+// last process left open. The store must have been made for the same decimals.
+func Open(ctx context.Context, s store.Store, o Options) (*Bank, error) {
+	b := &Bank{
+		store: s, opt: o, terms: o.Terms, queue: make(chan *job, 4*maxBatch), done: make(chan struct{}),
+		cache: map[ledger.AccountID]*ledger.Account{},
+	}
+	if err := b.checkFormat(ctx); err != nil {
+		return nil, err
+	}
+	go b.run()
+	if err := b.recover(ctx); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// Do applies a command to an account and waits until it is durable. A ctx that
+// ends while the command waits does not take it back.
+func (b *Bank) Do(ctx context.Context, account ledger.AccountID, c ledger.Command) (ledger.Result, error) {
+	return b.wait(ctx, &job{account: account, command: c})
+}
+
+// Go applies a command without waiting; then, if not nil, is called from the
+// writer when it is durable or has failed and must not block.
+func (b *Bank) Go(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
+	if then == nil {
+		then = func(ledger.Result, error) {}
+	}
+	if err := b.send(context.Background(), &job{account: account, command: c, answer: then}); err != nil {
+		then(ledger.Result{}, err)
+	}
+}
+
+// Account is a copy of an account's state, with everything booked that was
+// asked for or due before.
+func (b *Bank) Account(ctx context.Context, account ledger.AccountID) (*ledger.Account, error) {
+	var got *ledger.Account
+	_, err := b.wait(ctx, &job{account: account, command: ledger.Touch{}, read: func(a *ledger.Account) { got = a.Clone() }})
+	return got, err
+}
+
+// Update runs fn in the writer, in order with all commands, and commits what it
+// writes. fn checks before it writes: what it has put is committed even if it
+// then returns an error.
+func (b *Bank) Update(ctx context.Context, fn func(store.Tx) error) error {
+	_, err := b.wait(ctx, &job{update: fn})
+	return err
+}
+
+// SetTerms takes effect for commands that come after it.
+func (b *Bank) SetTerms(t *ledger.Terms) {
+	_ = b.send(context.Background(), &job{terms: t, answer: func(ledger.Result, error) {}})
+}
+
+// View reads the store. It may miss commands that have not been committed yet.
+func (b *Bank) View(ctx context.Context, fn func(store.Snapshot) error) error {
+	return b.store.View(ctx, fn)
+}
+
+// Now is the ledger's clock.
+func (b *Bank) Now() time.Time { return b.opt.Now() }
+
+// Close waits for everything that was asked for to be durable and stops the
+// writer. It does not close the store.
+func (b *Bank) Close() {
+	b.mu.Lock()
+	if !b.closed {
+		b.closed = true
+		close(b.queue)
+	}
+	b.mu.Unlock()
+	<-b.done
+}
+
+func (b *Bank) send(ctx context.Context, j *job) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return ErrClosed
+	}
+	select {
+	case b.queue <- j:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	}
+}
+
+func (b *Bank) wait(ctx context.Context, j *job) (ledger.Result, error) {
+	answered := make(chan struct{})
+	var result ledger.Result
+	var err error
+	j.answer = func(r ledger.Result, e error) {
+		result, err = r, e
+		close(answered)
+	}
+	if e := b.send(ctx, j); e != nil {
+		return ledger.Result{}, e
+	}
+	<-answered
+	return result, err
+}

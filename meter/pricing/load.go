@@ -1,0 +1,260 @@
+package pricing
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxFileSize is the largest price file that Load reads.
+const MaxFileSize = 32 << 20
+
+// loader reads one file into one book and collects what is wrong.
+type loader struct {
+	file     string
+	lines    []string
+	problems Problems
+	book     *Book
+	units    map[string]bool // measured by any operation
+	places   map[string]*node
+}
+
+// Load parses and checks a price file. The book is nil if any problem is an
+// error; the others are warnings. Load never panics.
+func Load(file string, text []byte) (book *Book, problems Problems) {
+	l := &loader{file: file, units: map[string]bool{}, places: map[string]*node{}}
+	defer func() {
+		if p := recover(); p != nil { // the YAML library is known to, on some inputs
+			book, problems = nil, Problems{{File: file, Line: 1, Column: 1, Message: "not valid YAML: the reader gave up"}}
+		}
+	}()
+	if len(text) > MaxFileSize {
+		return nil, Problems{{File: file, Message: fmt.Sprintf("the file has more than %d bytes", MaxFileSize)}}
+	}
+	s := strings.TrimPrefix(string(text), "\ufeff")
+	l.lines = strings.Split(s, "\n")
+	if !utf8.ValidString(s) {
+		return nil, Problems{{File: file, Line: 1, Column: 1, Message: "not valid YAML: the file is not UTF-8"}}
+	}
+	sum := sha256.Sum256(text)
+	l.book = &Book{File: file, digest: hex.EncodeToString(sum[:]), lines: l.lines, fields: newFields()}
+	if root := parseYAML(s, l.errorAt); root != nil {
+		l.root(root)
+	}
+	l.problems.sort()
+	if l.problems.Errors() > 0 {
+		return nil, l.problems
+	}
+	return l.book, l.problems
+}
+
+func (l *loader) add(line, col, width int, path, message string, warning bool) {
+	const most = 500 // of each kind; a file with more is not a price file
+	n := l.problems.Errors()
+	if warning {
+		n = l.problems.Warnings()
+	}
+	if n >= most {
+		return
+	}
+	l.problems = append(l.problems, Problem{
+		File: l.file, Line: line, Column: col, Path: path, Message: message, Warning: warning,
+		Excerpt: excerpt(l.lines, line, col, width),
+	})
+}
+
+func (l *loader) errorAt(line, col, width int, path, message string) {
+	l.add(line, col, width, path, message, false)
+}
+
+func (l *loader) fail(n *node, path, message string, args ...any) {
+	l.add(n.line, n.col, n.width, path, fmt.Sprintf(message, args...), false)
+}
+
+func (l *loader) warn(n *node, path, message string, args ...any) {
+	l.add(n.line, n.col, n.width, path, fmt.Sprintf(message, args...), true)
+}
+
+func (p *pair) node() *node { return &node{line: p.line, col: p.col, width: p.width} }
+
+var sections = []string{
+	"version", "credit", "markup", "operations", "models", "plans", "default_plan", "packs", "draw_order",
+	"alerts", "labels", "policies", "links",
+}
+
+// root reads the sections in the order in which they need each other.
+func (l *loader) root(n *node) {
+	if n.kind != mappingNode {
+		l.fail(n, "", "a price file is a mapping of sections, not %s", n.what())
+		return
+	}
+	if !l.keys(n, "", sections) {
+		return
+	}
+	l.required(n, "", "version", `write "version: 1"`)
+	l.required(n, "", "credit", `write "credit: {name: credit}"`)
+	l.required(n, "", "operations", "a price file prices at least one operation")
+	if v := n.get("version"); v != nil && (v.kind != scalarNode || v.text != "1") {
+		l.fail(v, "version", "%s is not a version of this format; write 1", v.what())
+	}
+	l.credit(n.get("credit"))
+	if m := n.get("markup"); m != nil {
+		l.book.Markup, _ = l.percent(m, "markup")
+	}
+	l.policies(n.get("policies"))
+	l.labels(n.get("labels"))
+	l.operations(n.get("operations"))
+	l.models(n.get("models"))
+	l.plans(n.get("plans"))
+	l.packs(n.get("packs"))
+	l.drawOrder(n.get("draw_order"))
+	l.alerts(n.get("alerts"))
+	l.links(n.get("links"))
+	l.references(n)
+	if l.problems.Errors() == 0 {
+		l.compile()
+		l.check()
+	}
+}
+
+func (l *loader) credit(n *node) {
+	c := &l.book.Credit
+	if n == nil || !l.object(n, "credit", []string{"name", "plural", "worth", "decimals"}) {
+		return
+	}
+	l.required(n, "credit", "name", `write "name: credit"`)
+	if v := n.get("name"); v != nil {
+		c.Name, _ = l.text(v, "credit.name")
+	}
+	c.Plural = c.Name + "s"
+	if v := n.get("plural"); v != nil {
+		c.Plural, _ = l.text(v, "credit.plural")
+	}
+	if v := n.get("decimals"); v != nil {
+		d, ok := l.whole(v, "credit.decimals")
+		if ok && d > 9 {
+			l.fail(v, "credit.decimals", "%d is too many; 0 to 9 decimals are kept", d)
+		} else {
+			c.Decimals = int(d)
+		}
+	}
+	if v := n.get("worth"); v != nil {
+		if m, ok := l.money(v, "credit.worth"); ok {
+			if m.Amount.IsZero() {
+				l.fail(v, "credit.worth", "a credit that is worth nothing can't be bought; leave worth out")
+			}
+			c.Worth = &m
+		}
+	}
+}
+
+func (l *loader) labels(n *node) {
+	if n == nil || !l.mapping(n, "labels") {
+		return
+	}
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		path := join("labels", p.key)
+		l.id(p, path)
+		if f, ok := l.field(p.value, path); ok {
+			if f.answer() {
+				l.fail(p.value, path, "a label is read from the request, not from the answer")
+				continue
+			}
+			l.book.Labels = append(l.book.Labels, Label{Name: p.key, field: f})
+		}
+	}
+}
+
+func (l *loader) drawOrder(n *node) {
+	if n == nil || !l.list(n, "draw_order") {
+		return
+	}
+	seen := map[string]bool{}
+	for i, item := range n.items {
+		path := fmt.Sprintf("draw_order[%d]", i)
+		t, ok := l.grantType(item, path)
+		if ok && seen[t] {
+			l.fail(item, path, "%q is listed twice", t)
+		}
+		seen[t] = true
+		l.book.DrawOrder = append(l.book.DrawOrder, t)
+	}
+	if len(n.items) == 0 {
+		l.fail(n, "draw_order", "the list is empty; leave it out or name the types of credits")
+	}
+}
+
+func (l *loader) alerts(n *node) {
+	if n == nil || !l.list(n, "alerts") {
+		return
+	}
+	for i, item := range n.items {
+		path := fmt.Sprintf("alerts[%d]", i)
+		if !l.object(item, path, []string{"below", "runs_out_within", "overage_above"}) {
+			continue
+		}
+		if len(item.pairs) != 1 {
+			l.fail(item, path, `an alert has one of "below", "runs_out_within" and "overage_above"`)
+			continue
+		}
+		var a Alert
+		if v := item.get("below"); v != nil {
+			a.Below = l.threshold(item, v, path+".below")
+		}
+		if v := item.get("runs_out_within"); v != nil {
+			if d, ok := l.duration(v, path+".runs_out_within"); ok {
+				a.RunsOutWithin = &d
+			}
+		}
+		if v := item.get("overage_above"); v != nil {
+			if x, ok := l.amount(v, path+".overage_above"); ok {
+				a.OverageAbove = &x
+			}
+		}
+		l.book.Alerts = append(l.book.Alerts, a)
+	}
+}
+
+func (l *loader) threshold(item, v *node, path string) *Threshold {
+	if v.kind != scalarNode {
+		l.fail(item, path, `%s; write "20%%" or an amount`, v.what())
+		return nil
+	}
+	t, err := ParseThreshold(v.text, l.book.Credit.Decimals)
+	if err != nil {
+		if digits := leadingNumber(v.text); digits != "" && strings.Contains(v.text, "perc") {
+			l.fail(item, path, `"%s"; write "%s%%"`, v.text, digits)
+		} else {
+			l.amount(v, path)
+		}
+		return nil
+	}
+	return &t
+}
+
+func (l *loader) links(n *node) {
+	to := map[string]*string{
+		"top_up": &l.book.Links.TopUp, "upgrade": &l.book.Links.Upgrade,
+		"prices": &l.book.Links.Prices, "support": &l.book.Links.Support,
+	}
+	if n == nil || !l.object(n, "links", []string{"top_up", "upgrade", "prices", "support"}) {
+		return
+	}
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		path := join("links", p.key)
+		s, ok := l.text(p.value, path)
+		if !ok || to[p.key] == nil {
+			continue
+		}
+		lower := strings.ToLower(s)
+		if !strings.HasPrefix(lower, "https://") && !strings.HasPrefix(lower, "http://") && !strings.HasPrefix(lower, "mailto:") {
+			l.fail(p.value, path, `%q is not a link; write "https://…" or "mailto:…"`, s)
+			continue
+		}
+		*to[p.key] = s
+	}
+}

@@ -1,0 +1,429 @@
+package pricing
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/selector"
+)
+
+var (
+	idForm       = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	typeForm     = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
+	unitForm     = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	moneyForm    = regexp.MustCompile(`^([0-9][0-9_]*(?:\.[0-9_]+)?) ([A-Z]{3})$`)
+	durationForm = regexp.MustCompile(`^([1-9][0-9_]*) (minute|hour|day|week|month|year)s?$`)
+	numberPart   = regexp.MustCompile(`[0-9][0-9_]*(?:\.[0-9]+)?`)
+	shortForm    = regexp.MustCompile(`^([1-9][0-9_]*)\s*([a-zA-Z]+)$`)
+)
+
+// object checks that n is a mapping with these keys only.
+func (l *loader) object(n *node, path string, valid []string) bool {
+	return l.mapping(n, path) && l.keys(n, path, valid)
+}
+
+func (l *loader) mapping(n *node, path string) bool {
+	if n.kind != mappingNode {
+		l.fail(n, path, "a mapping is needed here, not %s", n.what())
+		return false
+	}
+	return true
+}
+
+func (l *loader) list(n *node, path string) bool {
+	if n.kind != listNode {
+		l.fail(n, path, "a list is needed here, not %s", n.what())
+		return false
+	}
+	return true
+}
+
+// keys reports all keys that have no meaning here.
+func (l *loader) keys(n *node, path string, valid []string) bool {
+	ok := true
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		if contains(valid, p.key) {
+			continue
+		}
+		ok = false
+		l.unknownKey(p, path, valid)
+	}
+	return ok || path != ""
+}
+
+func (l *loader) unknownKey(p *pair, path string, valid []string) {
+	if key, _, found := strings.Cut(p.key, ":"); found && contains(valid, key) {
+		line := []rune(l.lines[p.line-1])
+		l.add(p.line, p.col, len([]rune(key))+1, path, needsSpace(key, strings.TrimSuffix(string(line[p.col-1:]), "\r")), false)
+		return
+	}
+	l.add(p.line, p.col, p.width, path, fmt.Sprintf("unknown key %q%s", p.key, suggest(p.key, valid)), false)
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loader) required(n *node, path, key, hint string) {
+	if n.get(key) == nil {
+		l.fail(n, path, "%q is missing; %s", key, hint)
+	}
+}
+
+func (l *loader) text(n *node, path string) (string, bool) {
+	if n.kind != scalarNode || n.text == "" {
+		l.fail(n, path, "a text is needed here, not %s", n.what())
+		return "", false
+	}
+	return n.text, true
+}
+
+func (l *loader) id(p *pair, path string) {
+	if !idForm.MatchString(p.key) {
+		l.add(p.line, p.col, p.width, path, fmt.Sprintf(`%q can't be a name here; use small letters, digits, "-" and "_"`, p.key), false)
+	}
+}
+
+func (l *loader) grantType(n *node, path string) (string, bool) {
+	if n.kind != scalarNode || !typeForm.MatchString(n.text) {
+		l.fail(n, path, `%s is not a type of credits; use small letters, digits and "_"`, n.what())
+		return "", false
+	}
+	return n.text, true
+}
+
+// decimal reads a number that is not negative, from its text.
+func (l *loader) decimal(n *node, path string) (money.Decimal, bool) {
+	if n.kind != scalarNode {
+		l.fail(n, path, "a number is needed here, not %s", n.what())
+		return money.Decimal{}, false
+	}
+	d, err := money.ParseDecimal(n.text)
+	if err == nil {
+		return d, true
+	}
+	switch s := n.text; {
+	case errors.Is(err, money.ErrOverflow):
+		l.fail(n, path, "the number is too long")
+	case strings.Contains(s, ",") && numberPart.MatchString(s):
+		plain := strings.ReplaceAll(s, ",", "")
+		if whole, ok := grouped(s); ok {
+			l.fail(n, path, `"%s" has a comma; write %s or %s`, s, plain, whole)
+		} else {
+			l.fail(n, path, `"%s" has a comma; write %s`, s, strings.Replace(s, ",", ".", 1))
+		}
+	case strings.HasPrefix(s, "-"):
+		l.fail(n, path, "%s is negative; no number here can be", s)
+	default:
+		l.fail(n, path, "%q is not a number; write digits with at most one point", s)
+	}
+	return money.Decimal{}, false
+}
+
+var groups = regexp.MustCompile(`^[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$`)
+
+// grouped turns "1,000" into "1_000".
+func grouped(s string) (string, bool) {
+	return strings.ReplaceAll(s, ",", "_"), groups.MatchString(s)
+}
+
+// rate is decimal as an optional number.
+func (l *loader) rate(n *node, path string) rate {
+	if n == nil {
+		return rate{}
+	}
+	d, ok := l.decimal(n, path)
+	return rate{d, ok}
+}
+
+func (l *loader) whole(n *node, path string) (int64, bool) {
+	d, ok := l.decimal(n, path)
+	if !ok {
+		return 0, false
+	}
+	i, ok := d.Int64()
+	if !ok || i > 1_000_000_000_000 {
+		l.fail(n, path, "%s is not a whole number that makes sense here", n.text)
+		return 0, false
+	}
+	return i, true
+}
+
+func (l *loader) amount(n *node, path string) (money.Amount, bool) {
+	d, ok := l.decimal(n, path)
+	if !ok {
+		return 0, false
+	}
+	a, err := money.ParseAmount(n.text, l.book.Credit.Decimals)
+	switch {
+	case errors.Is(err, money.ErrPrecision):
+		l.fail(n, path, "%s has more decimals than credit.decimals (%d) keeps", d, l.book.Credit.Decimals)
+	case err != nil:
+		l.fail(n, path, "%s is too large an amount", n.text)
+	default:
+		return a, true
+	}
+	return 0, false
+}
+
+func parseMoney(text string) (Money, bool) {
+	m := moneyForm.FindStringSubmatch(text)
+	if m == nil {
+		return Money{}, false
+	}
+	d, err := money.ParseDecimal(m[1])
+	return Money{d, m[2]}, err == nil
+}
+
+// ParseMoney reads "5 USD".
+func ParseMoney(text string) (Money, error) {
+	m, ok := parseMoney(text)
+	if !ok {
+		return Money{}, fmt.Errorf(`%q is not an amount of money; write "5 USD"`, text)
+	}
+	return m, nil
+}
+
+func (l *loader) money(n *node, path string) (Money, bool) {
+	if n.kind == scalarNode {
+		if m, ok := parseMoney(n.text); ok {
+			return m, true
+		}
+	}
+	l.notMoney(n, path)
+	return Money{}, false
+}
+
+func (l *loader) notMoney(n *node, path string) {
+	if n.kind == scalarNode {
+		if _, err := money.ParseDecimal(n.text); err == nil {
+			l.fail(n, path, `%s has no currency; write "%s USD"`, n.text, n.text)
+			return
+		}
+	}
+	l.fail(n, path, `%s is not an amount of money; write "%s"`, n.what(), moneyHint(n.text))
+}
+
+func moneyHint(s string) string {
+	digits := numberPart.FindString(strings.ReplaceAll(s, ",", ""))
+	if digits == "" {
+		digits = "5"
+	}
+	upper := strings.ToUpper(s)
+	currency := "USD"
+	if m := regexp.MustCompile(`[A-Z]{3}`).FindString(upper); m != "" {
+		currency = m
+	}
+	for sign, code := range map[string]string{"€": "EUR", "£": "GBP", "¥": "JPY"} {
+		if strings.Contains(s, sign) {
+			currency = code
+		}
+	}
+	return digits + " " + currency
+}
+
+// percent reads "20%" as 0.2.
+func (l *loader) percent(n *node, path string) (money.Decimal, bool) {
+	if n.kind == scalarNode {
+		if d, ok := parsePercent(n.text); ok {
+			return d, true
+		}
+	}
+	digits := leadingNumber(n.text)
+	if digits == "" {
+		digits = "20"
+	}
+	l.fail(n, path, `%s is not a percentage; write "%s%%"`, n.what(), digits)
+	return money.Decimal{}, false
+}
+
+func parsePercent(s string) (money.Decimal, bool) {
+	digits, ok := strings.CutSuffix(s, "%")
+	if !ok || strings.Contains(digits, "_") {
+		return money.Decimal{}, false
+	}
+	d, err := money.ParseDecimal(digits)
+	return d.Shift(-2), err == nil
+}
+
+func leadingNumber(s string) string {
+	if at := numberPart.FindStringIndex(s); at != nil && at[0] == 0 {
+		return s[:at[1]]
+	}
+	return ""
+}
+
+// ParseThreshold reads the "below" of an alert: "20%" or an amount.
+func ParseThreshold(text string, decimals int) (Threshold, error) {
+	if share, ok := parsePercent(text); ok {
+		return Threshold{Percent: true, Share: share, Text: text}, nil
+	}
+	a, err := money.ParseAmount(text, decimals)
+	return Threshold{Amount: a, Text: text}, err
+}
+
+func (l *loader) duration(n *node, path string) (calendar.Duration, bool) {
+	if n.kind == scalarNode && durationForm.MatchString(n.text) {
+		if d, err := calendar.ParseDuration(strings.ReplaceAll(n.text, "_", "")); err == nil {
+			return d, true
+		}
+	}
+	l.fail(n, path, `%s is not a duration; write "%s"`, n.what(), durationHint(n.text))
+	return calendar.Duration{}, false
+}
+
+func durationHint(s string) string {
+	m := shortForm.FindStringSubmatch(s)
+	if m == nil {
+		return "90 days"
+	}
+	unit := ""
+	for _, u := range []struct{ short, long string }{
+		{"mo", "month"}, {"min", "minute"}, {"m", "minute"}, {"h", "hour"}, {"d", "day"}, {"w", "week"}, {"y", "year"},
+	} {
+		if strings.HasPrefix(strings.ToLower(m[2]), u.short) {
+			unit = u.long
+			break
+		}
+	}
+	if unit == "" {
+		return "90 days"
+	}
+	if m[1] != "1" {
+		unit += "s"
+	}
+	return m[1] + " " + unit
+}
+
+var everyWords = []string{"hour", "day", "week", "month", "quarter", "year"}
+
+func (l *loader) every(n *node, path string) (calendar.Unit, bool) {
+	word, ok := l.enum(n, path, everyWords...)
+	if !ok {
+		return 0, false
+	}
+	return calendar.ParseUnit(word)
+}
+
+func (l *loader) enum(n *node, path string, valid ...string) (string, bool) {
+	if n.kind == scalarNode && contains(valid, n.text) {
+		return n.text, true
+	}
+	l.fail(n, path, "%s is not one of %s%s", n.what(), strings.Join(valid, ", "), suggest(n.text, valid))
+	return "", false
+}
+
+func (l *loader) boolean(n *node, path string) (bool, bool) {
+	if n.kind == scalarNode && n.boolean {
+		return n.text == "true", true
+	}
+	l.fail(n, path, "%s is not true or false", n.what())
+	return false, false
+}
+
+func (l *loader) texts(n *node, path string) []string {
+	if !l.list(n, path) {
+		return nil
+	}
+	list := make([]string, 0, len(n.items))
+	for i, item := range n.items {
+		if s, ok := l.text(item, fmt.Sprintf("%s[%d]", path, i)); ok {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// tags are texts in the form of ids.
+func (l *loader) tags(n *node, path string) []string {
+	if n == nil {
+		return nil
+	}
+	list := l.texts(n, path)
+	for i, s := range list {
+		if !idForm.MatchString(s) {
+			l.fail(n.items[min(i, len(n.items)-1)], fmt.Sprintf("%s[%d]", path, i), `%q can't be a tag; use small letters, digits, "-" and "_"`, s)
+		}
+	}
+	return list
+}
+
+func (l *loader) selector(n *node, path string) *selector.Selector {
+	if n == nil || !l.object(n, path, []string{"operations", "models", "features", "tags"}) {
+		return nil
+	}
+	if len(n.pairs) == 0 {
+		l.fail(n, path, "selects nothing; name operations, models, features or tags")
+		return nil
+	}
+	s := &selector.Selector{}
+	for key, list := range map[string]*[]string{
+		"operations": &s.Operations, "models": &s.Models, "features": &s.Features, "tags": &s.Tags,
+	} {
+		if v := n.get(key); v != nil {
+			*list = l.texts(v, path+"."+key)
+		}
+	}
+	if len(s.Models) > 0 || len(s.Tags) > 0 {
+		l.book.selectsModels = true
+	}
+	return s
+}
+
+// field reads the name of a place in a request or an answer.
+func (l *loader) field(n *node, path string) (*field, bool) {
+	if n.kind != scalarNode {
+		l.fail(n, path, "a field such as body.n is needed here, not %s", n.what())
+		return nil, false
+	}
+	f, problem := parseField(n.text)
+	if f == nil {
+		prefixes := []string{"body", "form", "header", "query", "path", "key", "member", "response"}
+		head, _, _ := strings.Cut(n.text, ".")
+		hint := suggest(head, prefixes)
+		if hint == "" || contains(prefixes, head) {
+			hint = "; write body.…, form.…, header.…, query.…, path.<n>, key.…, member.…, response.body.…, response.header.… or response.status"
+		}
+		l.fail(n, path, "%q %s%s", n.text, problem, hint)
+		return nil, false
+	}
+	return l.book.fields.add(f), true
+}
+
+// instant reads effective_from: a day, or an RFC 3339 time.
+func (l *loader) instant(n *node, path string) time.Time {
+	if n == nil {
+		return time.Time{}
+	}
+	if n.kind == scalarNode {
+		if t, err := time.ParseInLocation("2006-01-02", n.text, l.book.Policies.Timezone); err == nil {
+			return t
+		}
+		if t, err := time.Parse(time.RFC3339, n.text); err == nil {
+			return t
+		}
+	}
+	l.fail(n, path, `%s is not a day or a time; write "2026-12-31" or "2026-12-31T12:00:00Z"`, n.what())
+	return time.Time{}
+}
+
+func (l *loader) zone(n *node, path string) *time.Location {
+	if n.kind == scalarNode && n.text != "" && n.text != "Local" {
+		if zone, err := time.LoadLocation(n.text); err == nil {
+			return zone
+		}
+	}
+	l.fail(n, path, `%s is not a time zone; write "UTC" or one such as "Europe/Berlin"`, n.what())
+	return time.UTC
+}

@@ -1,0 +1,147 @@
+// Package memory is a store for tests and simulations. It forgets everything
+// when the process ends.
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// Store keeps records in a sorted list of keys and a map.
+type Store struct {
+	mu   sync.RWMutex
+	keys []string
+	data map[string][]byte
+
+	// Fail, if set, is asked before each commit; its error is the commit's.
+	Fail func() error
+}
+
+// New is an empty store.
+func New() *Store { return &Store{data: map[string][]byte{}} }
+
+type tx struct {
+	s      *Store
+	writes map[string][]byte // nil value: deleted
+}
+
+// Update implements store.Store.
+func (s *Store) Update(ctx context.Context, _ []string, fn func(store.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := &tx{s: s, writes: map[string][]byte{}}
+	if err := fn(t); err != nil {
+		return err
+	}
+	if s.Fail != nil {
+		if err := s.Fail(); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for k, v := range t.writes {
+		i := sort.SearchStrings(s.keys, k)
+		have := i < len(s.keys) && s.keys[i] == k
+		switch {
+		case v == nil && have:
+			s.keys = slices.Delete(s.keys, i, i+1)
+			delete(s.data, k)
+		case v != nil:
+			if !have {
+				s.keys = slices.Insert(s.keys, i, k)
+			}
+			s.data[k] = v
+		}
+	}
+	return nil
+}
+
+// View implements store.Store.
+func (s *Store) View(_ context.Context, fn func(store.Snapshot) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return fn(&tx{s: s})
+}
+
+// Backup implements store.Store.
+func (s *Store) Backup(_ context.Context, w io.Writer) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, k := range s.keys {
+		if _, err := fmt.Fprintf(w, "%q %q\n", k, s.data[k]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error { return nil }
+
+func (t *tx) Get(id store.ID) ([]byte, error) {
+	k := string(id.Bytes())
+	v, written := t.writes[k]
+	if !written {
+		v = t.s.data[k]
+	}
+	if v == nil {
+		return nil, store.ErrNotFound
+	}
+	return slices.Clone(v), nil
+}
+
+func (t *tx) Put(id store.ID, value []byte) error {
+	t.writes[string(id.Bytes())] = append([]byte{}, value...)
+	return nil
+}
+
+func (t *tx) Delete(id store.ID) error {
+	t.writes[string(id.Bytes())] = nil
+	return nil
+}
+
+func (t *tx) Scan(from store.ID, only bool, fn func(store.ID, []byte) error) error {
+	keys := t.s.keys
+	if len(t.writes) > 0 {
+		keys = slices.Clone(keys)
+		for k := range t.writes {
+			keys = append(keys, k)
+		}
+		slices.Sort(keys)
+		keys = slices.Compact(keys)
+	}
+	for i := sort.SearchStrings(keys, string(from.Bytes())); i < len(keys); i++ {
+		id, ok := parse(keys[i])
+		if !ok || id.Kind != from.Kind || only && id.Account != from.Account {
+			break
+		}
+		v, err := t.Get(id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err := fn(id, v); errors.Is(err, store.ErrStop) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parse(k string) (store.ID, bool) {
+	if len(k) < 3 {
+		return store.ID{}, false
+	}
+	account, name, ok := strings.Cut(k[2:], "\x00")
+	return store.ID{Kind: store.Kind(k[0]), Account: account, Name: name}, ok
+}

@@ -1,0 +1,90 @@
+// Package store is where the ledger is kept. A store writes what it is given
+// and knows no rule about credits.
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+)
+
+// ErrNotFound: there is no record under that key.
+var ErrNotFound = errors.New("no such record")
+
+// ErrTooBig: the update has more writes than one transaction can hold; it left
+// nothing behind. Smaller ones will do.
+var ErrTooBig = errors.New("too much for one transaction")
+
+// Kind is what a record is; all records of a kind lie together.
+type Kind byte
+
+// Kinds of records.
+const (
+	Account     Kind = 'a' // state of an account, without its open holds
+	Hold        Kind = 'h' // open holds, by account and charge
+	Charge      Kind = 'c' // resolved charges, by account and charge
+	Entry       Kind = 'j' // the journal, by account and sequence
+	Idempotency Kind = 'i' // what an idempotency key stands for, by account and key
+	Key         Kind = 'k' // API keys, by hash
+	Owned       Kind = 'o' // where a charge or grant belongs: id → account
+	Book        Kind = 'b' // price books, by digest
+	Meta        Kind = 'm' // format, decimals, clock
+)
+
+// ID addresses a record.
+type ID struct {
+	Kind    Kind
+	Account string // "" for records that belong to no account
+	Name    string
+}
+
+// Bytes is the form in which ordered stores sort: kind, account, name. Account
+// ids hold no NUL.
+func (id ID) Bytes() []byte {
+	b := make([]byte, 0, len(id.Account)+len(id.Name)+3)
+	b = append(b, byte(id.Kind), '/')
+	b = append(b, id.Account...)
+	b = append(b, 0)
+	return append(b, id.Name...)
+}
+
+// Sequence is a number as a name that sorts in its order.
+func Sequence(n uint64) string {
+	return string(binary.BigEndian.AppendUint64(nil, n))
+}
+
+// Snapshot reads one consistent state.
+type Snapshot interface {
+	// Get is a copy of the record, or ErrNotFound.
+	Get(id ID) ([]byte, error)
+	// Scan calls fn for each record of a kind, in order of account and name,
+	// beginning at (account, name); with only it stays within that account. The
+	// value is valid until fn returns. fn stops the scan with ErrStop.
+	Scan(from ID, only bool, fn func(id ID, value []byte) error) error
+}
+
+// ErrStop ends a Scan without an error.
+var ErrStop = errors.New("stop")
+
+// Tx is a Snapshot that sees and collects its own writes.
+type Tx interface {
+	Snapshot
+	Put(id ID, value []byte) error
+	Delete(id ID) error
+}
+
+// Store keeps records. Every method is safe for concurrent use.
+type Store interface {
+	// Update calls fn while nobody else can change the named accounts, and
+	// commits all that fn put into tx atomically and durably before it returns.
+	// An error from fn, or of the commit, leaves the store as it was. fn may run
+	// again after a conflict.
+	Update(ctx context.Context, accounts []string, fn func(tx Tx) error) error
+	// View reads a consistent snapshot.
+	View(ctx context.Context, fn func(s Snapshot) error) error
+	// Backup writes a copy of everything.
+	Backup(ctx context.Context, w io.Writer) error
+	// Close releases the store. No other method may be running.
+	Close() error
+}

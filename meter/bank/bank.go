@@ -56,6 +56,8 @@ type Bank struct {
 	mu     sync.RWMutex // guards closed against sends on queue
 	closed bool
 
+	plans sync.Map // ledger.AccountID → string: the plan as of the last commit
+
 	// Owned by the writer goroutine.
 	terms  *ledger.Terms
 	cache  map[ledger.AccountID]*ledger.Account
@@ -130,6 +132,13 @@ func (b *Bank) Update(ctx context.Context, fn func(store.Tx) error) error {
 	return err
 }
 
+// GoUpdate is Update without waiting.
+func (b *Bank) GoUpdate(fn func(store.Tx) error, then func(error)) {
+	if err := b.send(context.Background(), &job{update: fn, answer: func(_ ledger.Result, err error) { then(err) }}); err != nil {
+		then(err)
+	}
+}
+
 // SetTerms takes effect for commands that come after it.
 func (b *Bank) SetTerms(t *ledger.Terms) {
 	_ = b.send(context.Background(), &job{terms: t, answer: func(ledger.Result, error) {}})
@@ -138,6 +147,16 @@ func (b *Bank) SetTerms(t *ledger.Terms) {
 // View reads the store. It may miss commands that have not been committed yet.
 func (b *Bank) View(ctx context.Context, fn func(store.Snapshot) error) error {
 	return b.store.View(ctx, fn)
+}
+
+// Plan is the account's plan as of its last commit: a hint to price with, which
+// Reserve checks. Not ok: the account was not used since the start.
+func (b *Bank) Plan(account ledger.AccountID) (plan string, ok bool) {
+	v, ok := b.plans.Load(account)
+	if !ok {
+		return "", false
+	}
+	return v.(string), true //nolint:forcetypeassert // only strings are stored
 }
 
 // Now is the ledger's clock.

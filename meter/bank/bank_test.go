@@ -54,7 +54,7 @@ func must(t *testing.T, b *Bank, account ledger.AccountID, c ledger.Command) led
 }
 
 func reserve(i int, amount money.Amount) ledger.Reserve {
-	return ledger.Reserve{Charge: &ledger.Charge{ID: ledger.ChargeID(fmt.Sprint("ch_", i))}, Amount: amount}
+	return ledger.Reserve{Charge: &ledger.Charge{ID: ledger.ChargeID(fmt.Sprint("ch_", i))}, Amount: amount, Plan: ledger.AnyPlan}
 }
 
 func clean(t *testing.T, s store.Store) *Report {

@@ -48,6 +48,11 @@ func (b *Bank) commit(batch []*job) {
 		b.opt.Committed(len(batch), time.Since(began))
 	}
 	for _, j := range batch {
+		if a := b.cache[j.account]; a != nil {
+			if known, ok := b.plans.Load(a.ID); !ok || known != a.Sub.Plan {
+				b.plans.Store(a.ID, a.Sub.Plan)
+			}
+		}
 		if err != nil {
 			j.answer(ledger.Result{}, err)
 		} else {

@@ -33,7 +33,7 @@ func (r *Reader) answer(data []byte, name string) {
 			}
 		case "error":
 			r.errorMember(value)
-		case "done": // Ollama
+		case "done", "stop": // Ollama, llama.cpp
 			r.finish = r.finish || string(value) == "true"
 		case "stop_reason":
 			r.stopReason(value)
@@ -122,6 +122,9 @@ func (r *Reader) place(at *place, data []byte) {
 	if !fresh.read(usage, p.fields, at.except) {
 		r.counts.bad = fresh.bad
 		return
+	}
+	if p.sums != "" {
+		fresh.sum(lookup(usage, p.sums), p.fields)
 	}
 	fresh.readCost(usage)
 	r.counts = fresh

@@ -3,7 +3,8 @@ package dialect
 import "strings"
 
 // Anthropic Messages. Counts exclude the cache; message_start has the input and a placeholder output, message_delta the
-// cumulative rest, some hosts with and some without the input: merged field by field. Source: anthropic-sdk-go message.go.
+// cumulative rest, some hosts with and some without the input: merged field by field. The totals leave out compactions, which
+// usage.iterations has. Source: anthropic-sdk-go message.go.
 
 var anthropicFields = []field{
 	{"input_tokens", cInput},
@@ -33,7 +34,7 @@ var anthropicMessages = profile{
 	name: "anthropic-messages", family: FamilyAnthropic, provider: "anthropic",
 	match:  post("/v1/messages"),
 	limits: []string{"max_tokens"}, limitField: "max_tokens",
-	usage: anthropicUsage, fields: anthropicFields, merge: true, exclusive: true, output: outputAsIs,
+	usage: anthropicUsage, fields: anthropicFields, sums: "iterations", merge: true, exclusive: true, output: outputAsIs,
 	text:   anthropicText,
 	done:   []string{"message_stop"},
 	failed: []string{"error"},
@@ -53,7 +54,7 @@ var anthropicVertex = profile{
 		return matched{model: model, stream: verb == "streamRawPredict"}, ok && method == "POST" && strings.HasSuffix(verb, "awPredict")
 	},
 	limits: []string{"max_tokens"}, limitField: "max_tokens",
-	usage: anthropicUsage, fields: anthropicFields, merge: true, exclusive: true, output: outputAsIs,
+	usage: anthropicUsage, fields: anthropicFields, sums: "iterations", merge: true, exclusive: true, output: outputAsIs,
 	text:   anthropicText,
 	done:   []string{"message_stop"},
 	failed: []string{"error"},

@@ -28,6 +28,7 @@ type profile struct {
 	name, family string
 	provider     string                                    // what a hint may say instead of the exact name
 	match        func(method, path string) (matched, bool) // path is cleaned and decoded, possibly below a mount prefix
+	hintOnly     bool                                      // shares its paths with another API
 	free         bool                                      // never charged: counting, moderation, lists
 
 	// Request.
@@ -48,8 +49,9 @@ type profile struct {
 	perDone   []count // counted once for each event in done
 	perBody   []count // counted once for a whole JSON answer
 	headers   []headerField
-	merge     bool // field-wise: present and not null overwrites, absent keeps (Anthropic)
-	exclusive bool // input excludes cache reads and writes
+	sums      string // a list in the usage whose members' sums count if larger (Anthropic's iterations)
+	merge     bool   // field-wise: present and not null overwrites, absent keeps (Anthropic)
+	exclusive bool   // input excludes cache reads and writes
 	output    outputRule
 	text      textSpec
 	done      []string // event types that end the answer well
@@ -73,6 +75,7 @@ var profiles = []*profile{
 	&geminiCount, &geminiGenerate, &geminiEmbed, &geminiInteractions,
 	&bedrockConverse, &bedrockInvoke,
 	&ollamaChat, &ollamaEmbed, &cohereChat, &cohereEmbed, &cohereRerank, &rerank,
+	&llamaCompletion, &tgiGenerate, &openaiRuns,
 	&replicatePoll, &replicate, &falPoll, &fal,
 }
 
@@ -85,25 +88,20 @@ func Recognise(method, path, hint string) *API {
 	if hint == plain.name {
 		return plainFor(path)
 	}
-	if hint != "" {
-		for _, p := range profiles {
-			if p.name == hint {
-				m, _ := p.match(method, path)
-				return p.api(m)
-			}
+	for _, p := range profiles {
+		if hint != "" && p.name == hint {
+			m, _ := p.match(method, path)
+			return p.api(m)
 		}
 	}
-	for _, byHint := range []bool{true, false} {
-		for _, p := range profiles {
-			if byHint && (hint == "" || p.provider != hint) || !byHint && p.match == nil {
-				continue
-			}
-			if p == &mistralChat && !byHint || p == &fal && !byHint && !strings.Contains(path, "/fal-ai/") {
-				continue // their paths are everybody's: only a hint or a name in the path tells
-			}
-			if m, ok := p.match(method, path); ok {
-				return p.api(m)
-			}
+	for _, p := range profiles {
+		if m, ok := p.match(method, path); ok && hint != "" && p.provider == hint {
+			return p.api(m)
+		}
+	}
+	for _, p := range profiles {
+		if m, ok := p.match(method, path); ok && !p.hintOnly {
+			return p.api(m)
 		}
 	}
 	return plainFor(path)

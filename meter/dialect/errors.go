@@ -39,7 +39,7 @@ func (a *API) Error(e ErrorInfo) (contentType string, body []byte) {
 func (a *API) StreamError(e ErrorInfo) []byte {
 	switch {
 	case a.profile == &ollamaChat:
-		return append(members2(`"error":`, quote(e.Message)), '\n')
+		return append(textMember([]byte{'{'}, "error", e.Message), "}\n"...)
 	case a.Family == FamilyAnthropic:
 		return sseEvent("error", anthropicError(e))
 	case a.Family == FamilyGemini:
@@ -60,11 +60,7 @@ func sseEvent(name string, data []byte) []byte {
 	return append(append(append(b, "data: "...), data...), "\n\n"...)
 }
 
-func members2(name string, value []byte) []byte {
-	return append(append(append([]byte{'{'}, name...), value...), '}')
-}
-
-// field appends a member with a raw value.
+// member appends a member with a raw value.
 func member(b []byte, name string, raw []byte) []byte {
 	if last := b[len(b)-1]; last != '{' {
 		b = append(b, ',')
@@ -72,7 +68,7 @@ func member(b []byte, name string, raw []byte) []byte {
 	return append(append(append(append(b, '"'), name...), `":`...), raw...)
 }
 
-func text(b []byte, name, value string) []byte { return member(b, name, quote(value)) }
+func textMember(b []byte, name, value string) []byte { return member(b, name, quote(value)) }
 
 func (e ErrorInfo) facts(b []byte) []byte {
 	if len(e.Credits) == 0 || !gjson.ValidBytes(e.Credits) {
@@ -106,16 +102,16 @@ func openaiError(e ErrorInfo, event bool) []byte {
 	case e.Status >= 500:
 		kind = "server_error"
 	}
-	inner := text([]byte{'{'}, "message", e.Message)
-	inner = text(inner, "type", kind)
-	inner = text(inner, "code", e.code())
+	inner := textMember([]byte{'{'}, "message", e.Message)
+	inner = textMember(inner, "type", kind)
+	inner = textMember(inner, "code", e.code())
 	inner = member(inner, "param", []byte("null"))
 	inner = append(e.facts(inner), '}')
 	b := []byte{'{'}
 	if event {
-		b = text(b, "type", "error")
-		b = text(b, "code", e.code())
-		b = text(b, "message", e.Message)
+		b = textMember(b, "type", "error")
+		b = textMember(b, "code", e.code())
+		b = textMember(b, "message", e.Message)
 		b = member(b, "param", []byte("null"))
 		b = member(b, "sequence_number", []byte("0"))
 	}
@@ -140,11 +136,11 @@ func anthropicError(e ErrorInfo) []byte {
 	case e.Status >= 500:
 		kind = "api_error"
 	}
-	details := append(e.facts(text([]byte{'{'}, "error_code", e.code())), '}')
-	inner := text(text([]byte{'{'}, "type", kind), "message", e.Message)
+	details := append(e.facts(textMember([]byte{'{'}, "error_code", e.code())), '}')
+	inner := textMember(textMember([]byte{'{'}, "type", kind), "message", e.Message)
 	inner = append(member(inner, "details", details), '}')
-	b := member(text([]byte{'{'}, "type", "error"), "error", inner)
-	return append(text(b, "request_id", e.RequestID), '}')
+	b := member(textMember([]byte{'{'}, "type", "error"), "error", inner)
+	return append(textMember(b, "request_id", e.RequestID), '}')
 }
 
 // geminiError follows google.rpc.Status. ErrorInfo.metadata is a map of strings, so the facts are one JSON string in it.
@@ -172,18 +168,18 @@ func geminiError(e ErrorInfo) []byte {
 		if v.Type != gjson.String {
 			value = v.Raw
 		}
-		meta = text(meta, k.String(), value)
+		meta = textMember(meta, k.String(), value)
 		return true
 	})
 	if e.RequestID != "" {
-		meta = text(meta, "request_id", e.RequestID)
+		meta = textMember(meta, "request_id", e.RequestID)
 	}
-	info := text([]byte{'{'}, "@type", "type.googleapis.com/google.rpc.ErrorInfo")
-	info = text(info, "reason", upper(e.Reason))
-	info = text(info, "domain", "farebox")
+	info := textMember([]byte{'{'}, "@type", "type.googleapis.com/google.rpc.ErrorInfo")
+	info = textMember(info, "reason", upper(e.Reason))
+	info = textMember(info, "domain", "farebox")
 	info = append(member(info, "metadata", append(meta, '}')), '}')
 	inner := member([]byte{'{'}, "code", []byte(strconv.Itoa(e.Status)))
-	inner = text(text(inner, "message", e.Message), "status", status)
+	inner = textMember(textMember(inner, "message", e.Message), "status", status)
 	inner = member(inner, "details", append(append([]byte{'['}, info...), ']'))
 	return append(member([]byte{'{'}, "error", append(inner, '}')), '}')
 }
@@ -204,14 +200,14 @@ func problem(e ErrorInfo) []byte {
 	if e.Docs != "" {
 		kind = e.Docs + "#" + e.Reason
 	}
-	b := text([]byte{'{'}, "type", kind)
-	b = text(b, "title", title(e.Reason))
+	b := textMember([]byte{'{'}, "type", kind)
+	b = textMember(b, "title", title(e.Reason))
 	b = member(b, "status", []byte(strconv.Itoa(e.Status)))
-	b = text(b, "detail", e.Message)
+	b = textMember(b, "detail", e.Message)
 	if e.RequestID != "" {
-		b = text(b, "instance", "urn:request:"+e.RequestID)
+		b = textMember(b, "instance", "urn:request:"+e.RequestID)
 	}
-	b = text(b, "code", e.Reason)
+	b = textMember(b, "code", e.Reason)
 	return append(e.facts(b), '}')
 }
 

@@ -29,6 +29,9 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 	if len(body) == 0 {
 		return e
 	}
+	if bytes.HasPrefix(body, []byte("--")) {
+		return a.estimateForm(body)
+	}
 	p := a.profile
 	if p.intInput != "" {
 		if n, ok := countInts(lookup(body, p.intInput)); ok {
@@ -49,6 +52,21 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 		e.Overhead = toolOverhead
 	}
 	e.Hidden = hiddenInput(body)
+	return e
+}
+
+// estimateForm estimates a multipart body: its text fields as text, its files by the kind of API.
+func (a *API) estimateForm(body []byte) InputEstimate {
+	e := a.EstimateInput(formFields(body))
+	e.Bytes = int64(len(body))
+	if e.Medias = bytes.Count(body, []byte("filename=")); e.Medias == 0 {
+		return e
+	}
+	if a.profile == &openaiAudio {
+		e.Media = audioTokens(e.Bytes)
+	} else {
+		e.Media = int64(e.Medias) * worstImage(a.Family)
+	}
 	return e
 }
 

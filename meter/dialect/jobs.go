@@ -58,7 +58,7 @@ var falParts = []fixedCount{{`"images"`, "images.#", cImages}}
 var fal = profile{
 	name: "fal", family: FamilyPlain, provider: "fal",
 	match: func(method, path string) (matched, bool) {
-		return matched{model: strings.Trim(path, "/")}, method == "POST" && path != "/"
+		return matched{model: strings.Trim(path, "/")}, method == "POST" && strings.Contains(path, "/fal-ai/")
 	},
 	fixed: falParts, job: &falJob, noUsage: true,
 }

@@ -19,7 +19,7 @@ func mediaTokens(b64 []byte, family, model string) int64 {
 		return wavTokens(h, size)
 	case bytes.HasPrefix(h, []byte("ID3")), bytes.HasPrefix(h, []byte("OggS")), bytes.HasPrefix(h, []byte("fLaC")),
 		len(h) > 1 && h[0] == 0xFF && h[1]&0xE0 == 0xE0 && h[1] != 0xD8:
-		return max(size/2000, 1) * 32 // 16 kbit/s is the floor of speech codecs; 32 tokens a second
+		return audioTokens(size)
 	case len(h) > 12 && string(h[4:8]) == "ftyp":
 		return max(size/16000, 1) * 300 // video from 128 kbit/s, about 300 tokens a second with its sound
 	}
@@ -132,6 +132,9 @@ func tiles(w, h, base, tile int64) int64 {
 	}
 	return base + tile*ceilDiv(w, 512)*ceilDiv(h, 512)
 }
+
+// audioTokens bounds compressed audio: 16 kbit/s is the floor of speech codecs, 32 tokens a second.
+func audioTokens(size int64) int64 { return max(size/2000, 1) * 32 }
 
 // wavTokens takes the duration from the byte rate in the header.
 func wavTokens(h []byte, size int64) int64 {

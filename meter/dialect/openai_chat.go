@@ -65,7 +65,7 @@ var azureChat = profile{
 
 // mistralChat is the same wire without stream_options, which Mistral refuses with 422; usage comes in the finish chunk anyway.
 var mistralChat = profile{
-	name: "mistral-chat", family: FamilyOpenAI, provider: "mistral",
+	name: "mistral-chat", family: FamilyOpenAI, provider: "mistral", hintOnly: true,
 	match:  post("/chat/completions", "/fim/completions"),
 	limits: []string{"max_tokens"}, limitField: "max_tokens",
 	multiples: []string{"n"},

@@ -69,6 +69,9 @@ func TestMultipartRequest(t *testing.T) {
 	if info := api.ReadRequest([]byte(body)); info.Model != "whisper-1" || !info.Stream || info.Reject != "" {
 		t.Errorf("%+v", info)
 	}
+	if e := api.EstimateInput([]byte(body)); e.Media != 32 || e.Text > 40 {
+		t.Errorf("%+v", e)
+	}
 	twice := strings.Replace(body, "--b0--", "--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ndear\r\n--b0--", 1)
 	if info := api.ReadRequest([]byte(twice)); info.Reject != RejectAmbiguous {
 		t.Errorf("two models accepted: %+v", info)

@@ -184,6 +184,30 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 	return any
 }
 
+// sum adds up the members of a list of usages, and takes what is larger than the totals.
+func (c *counts) sum(list []byte, fields []field) {
+	if len(list) == 0 || list[0] != '[' {
+		return
+	}
+	var all counts
+	gjson.ParseBytes(list).ForEach(func(_, item gjson.Result) bool {
+		one := counts{}
+		one.read([]byte(item.Raw), fields, nil)
+		for i, n := range one.c {
+			if n.OK {
+				all.c[i] = Count{min(all.c[i].N+n.N, maxCount), true}
+			}
+		}
+		c.bad = c.bad || one.bad
+		return true
+	})
+	for i, n := range all.c {
+		if n.OK && n.N > c.c[i].N {
+			c.c[i] = n
+		}
+	}
+}
+
 func excluded(list []count, c count) bool {
 	for _, e := range list {
 		if e == c {

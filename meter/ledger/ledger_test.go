@@ -108,7 +108,7 @@ func (b *book) must(c Command) Result {
 func (b *book) hold(amount money.Amount) *Charge {
 	b.t.Helper()
 	b.n++
-	return b.must(Reserve{Charge: &Charge{ID: ChargeID("ch_" + strconv.Itoa(b.n))}, Amount: amount}).Charge
+	return b.must(Reserve{Charge: &Charge{ID: ChargeID("ch_" + strconv.Itoa(b.n))}, Amount: amount, Plan: AnyPlan}).Charge
 }
 
 func (b *book) available() money.Amount {
@@ -248,7 +248,7 @@ func TestSleptThroughPeriodsEqualThoseTouched(t *testing.T) {
 func TestTwentyReservesOf75Against500GrantExactlySix(t *testing.T) {
 	b, ok := newBook(t, "basic", "2026-11-12T00:00:00Z"), 0
 	for i := range 20 {
-		_, err := b.do(Reserve{Charge: &Charge{ID: ChargeID(fmt.Sprint("ch_", i))}, Amount: 75})
+		_, err := b.do(Reserve{Charge: &Charge{ID: ChargeID(fmt.Sprint("ch_", i))}, Amount: 75, Plan: AnyPlan})
 		if err == nil {
 			ok++
 			continue
@@ -326,7 +326,7 @@ func (s *sim) step(plans []string) {
 		}
 		before, _ := s.a.AvailableFor(&c.Subject, s.now)
 		amount := money.Amount(s.rng.IntN(250))
-		if _, err := s.do(Reserve{Charge: c, Amount: amount}); err == nil {
+		if _, err := s.do(Reserve{Charge: c, Amount: amount, Plan: AnyPlan}); err == nil {
 			s.open[c.ID] = true
 		} else if after, _ := s.a.AvailableFor(&c.Subject, s.now); after < before && s.a.Debt == 0 && errors.Is(err, money.ErrOverflow) {
 			s.t.Fatalf("a refused reserve took %d", before-after)

@@ -38,6 +38,9 @@ type Reserve struct {
 	// Fit is asked when Amount is more than is available: it may answer with a
 	// smaller amount that fits (a shorter answer), or 0.
 	Fit func(available money.Amount) money.Amount
+	// Plan is the plan that Amount was priced for. If the account is on another
+	// one by now, the answer is *OtherPlan and nothing is held.
+	Plan string
 	// Free is the free tier of the operation, if it has one.
 	Free *FreeTier
 	// Idempotency is the client's key, Hash what it was used for.
@@ -56,6 +59,14 @@ type FreeTier struct {
 	Price func(left money.Amount) (amount, used money.Amount, err error)
 }
 
+// AnyPlan as Reserve.Plan: the price depends on no plan.
+const AnyPlan = "*"
+
+// OtherPlan says that a request was priced for a plan which the account is not on.
+type OtherPlan struct{ Plan string }
+
+func (e *OtherPlan) Error() string { return fmt.Sprintf("the account is on plan %q", e.Plan) }
+
 func (c Reserve) apply(w *work) error {
 	a := w.a
 	if a.Seq == 0 {
@@ -66,6 +77,9 @@ func (c Reserve) apply(w *work) error {
 	}
 	if done, err := w.replay(c.Idempotency, c.Hash); done || err != nil {
 		return err
+	}
+	if c.Plan != AnyPlan && c.Plan != a.Sub.Plan {
+		return &OtherPlan{Plan: a.Sub.Plan}
 	}
 	h := c.Charge.Clone()
 	h.Account, h.At, h.State, h.Idempotency = a.ID, w.Now, Held, c.Idempotency

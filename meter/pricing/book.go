@@ -27,6 +27,7 @@ type Book struct {
 	Links       Links
 
 	digest         string
+	markedUp       money.Decimal // 1 + Markup
 	lines          []string
 	fields         *fields
 	answerTree     *jsonPath

@@ -115,9 +115,11 @@ func (k *condition) decide(cs *conditions, c *circumstances) verdict {
 		}
 		return k.fits(&values[k.field.slot])
 	case onModel:
-		return k.fits(textOrAbsent(c.model))
+		v := textOrAbsent(c.model)
+		return k.fits(&v)
 	case onServiceTier:
-		return k.fits(textOrAbsent(c.tier))
+		v := textOrAbsent(c.tier)
+		return k.fits(&v)
 	case onInputTokens:
 		return k.number(c.input, c.tokens)
 	case onOutputTokens:
@@ -141,11 +143,11 @@ func truth(b bool) verdict {
 	return fails
 }
 
-func textOrAbsent(s string) *value {
+func textOrAbsent(s string) value {
 	if s == "" {
-		return &value{}
+		return value{}
 	}
-	return &value{kind: textValue, text: s}
+	return value{kind: textValue, text: s}
 }
 
 func (k *condition) hour(minute int) verdict {
@@ -172,7 +174,7 @@ func (k *condition) fits(v *value) verdict {
 	for i := range k.operands {
 		o := &k.operands[i]
 		if v.kind == numberValue && o.isNum {
-			if n, err := money.ParseJSONNumber(v.text); err == nil && n.Cmp(o.number) == 0 {
+			if n, err := jsonNumber(v.text); err == nil && n.Cmp(o.number) == 0 {
 				return holds
 			}
 			continue
@@ -189,7 +191,7 @@ func (k *condition) fits(v *value) verdict {
 func (k *condition) within(v *value) verdict {
 	switch v.kind {
 	case numberValue:
-		n, err := money.ParseJSONNumber(v.text)
+		n, err := jsonNumber(v.text)
 		switch {
 		case errors.Is(err, money.ErrNegative):
 			return truth(!k.bounds.above.set && !k.bounds.atLeast.set)
@@ -224,6 +226,15 @@ func (k *condition) number(n money.Decimal, known bool) verdict {
 		}
 	}
 	return fails
+}
+
+// jsonNumber reads a JSON number that the scanner has found; the usual ones
+// have neither sign nor exponent and are read without allocation.
+func jsonNumber(s string) (money.Decimal, error) {
+	if strings.ContainsAny(s, "-eE") {
+		return money.ParseJSONNumber(s)
+	}
+	return money.ParseDecimal(s)
 }
 
 // plainNumber reads digits with at most one point, as headers, queries, forms

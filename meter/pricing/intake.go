@@ -34,17 +34,8 @@ func (in *intake) collect() {
 	case in.form:
 		in.bodyBad = true
 	default:
-		in.bodyValues()
+		in.bodyBad = !scanJSON(in.f.Body, in.op.bodyTree, in.r.values)
 	}
-}
-
-// bodyValues walks the JSON body. It sits apart so that its room is only
-// cleared when there is a body.
-func (in *intake) bodyValues() {
-	var room [256]byte
-	var spans [12]span
-	s := jsonScan{data: in.f.Body, values: in.r.values, buf: room[:0], spans: spans[:0]}
-	in.bodyBad = !s.scan(in.op.bodyTree)
 }
 
 func isForm(contentType string) bool {

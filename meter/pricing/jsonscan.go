@@ -3,6 +3,7 @@ package pricing
 import (
 	"bytes"
 	"strconv"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -65,6 +66,21 @@ type jsonScan struct {
 
 // span is the text of a slot in buf.
 type span struct{ slot, start, end int }
+
+var scans = sync.Pool{New: func() any { return new(jsonScan) }}
+
+// scanJSON fills the values of the paths in a tree and reports whether data is
+// one JSON document.
+func scanJSON(data []byte, root *jsonPath, values []value) bool {
+	s := scans.Get().(*jsonScan)
+	s.data, s.values, s.spans, s.buf = data, values, s.spans[:0], s.buf[:0]
+	ok := s.scan(root)
+	s.data, s.values = nil, nil
+	if cap(s.buf) < 64<<10 {
+		scans.Put(s)
+	}
+	return ok
+}
 
 // scan fills s.values and reports whether data is one JSON document.
 func (s *jsonScan) scan(root *jsonPath) bool {

@@ -107,6 +107,7 @@ func (l *loader) root(n *node) {
 	l.labels(n.get("labels"))
 	l.operations(n.get("operations"))
 	l.models(n.get("models"))
+	l.refundWhen(n.get("policies"))
 	l.plans(n.get("plans"))
 	l.packs(n.get("packs"))
 	l.drawOrder(n.get("draw_order"))

@@ -424,10 +424,6 @@ func (l *loader) adjustPrice(a *adjust, n *node, path string, op *Operation) {
 	}
 }
 
-func (l *loader) refundConditions(n *node, path string) *conditions {
-	return l.conditions(n, path, nil, false)
-}
-
 // utc is the zone of conditions until one is named.
 func (l *loader) utc() *time.Location {
 	if z := l.book.Policies.Timezone; z != nil {

@@ -3,6 +3,7 @@ package pricing
 import (
 	"errors"
 	"sort"
+	"sync"
 
 	"github.com/farebox-dev/farebox/meter/money"
 )
@@ -19,23 +20,39 @@ type Quote struct {
 // FreeLeft is what the account has left of the operation's free tier.
 type FreeLeft struct{ Left money.Decimal }
 
-// calculation is one price being computed.
+// calculation is one price being computed. It is large, so it is pooled.
 type calculation struct {
-	r          *Request
-	entry      *Model // by which the model's part is priced, or nil
-	tokens     Tokens
-	usage      *Usage // nil before the answer
-	plan       *Plan
-	free       FreeLeft
-	c          circumstances
-	strict     bool // a condition on no number refuses the request
-	trace      *trace
-	room       [4]quantity
-	whole      money.Decimal // of the free tier, covered
-	byModel    bool          // the table in force is the model's
-	work       table
-	table      *table
-	timesWhole money.Decimal
+	r       *Request
+	entry   *Model // by which the model's part is priced, or nil
+	tokens  Tokens
+	usage   *Usage // nil before the answer
+	plan    *Plan
+	free    FreeLeft
+	covered money.Decimal // by the free tier, of a unit that only the answer reports
+	c       circumstances
+	strict  bool // a condition on no number refuses the request
+	trace   *trace
+
+	table   *table // in force
+	work    table  // a copy of it, once an adjustment has changed it
+	byModel bool   // the table in force is the model's
+
+	quantityRoom [4]quantity
+	answerRoom   [12]value
+}
+
+var calculations = sync.Pool{New: func() any { return new(calculation) }}
+
+func newCalculation(r *Request, entry *Model, plan *Plan, free FreeLeft, t *trace) *calculation {
+	k := calculations.Get().(*calculation)
+	k.r, k.entry, k.plan, k.free, k.trace = r, entry, plan, free, t
+	return k
+}
+
+// done gives the calculation back, without what it points to.
+func (k *calculation) done() {
+	*k = calculation{}
+	calculations.Put(k)
 }
 
 // Hold is what is held before the request is sent, for the estimated input
@@ -95,13 +112,15 @@ func (r *Request) estimateBy(m *Model, est *Usage, bound int64, plan *Plan, free
 	if bound < 0 {
 		bound = r.outputBound(m)
 	}
-	k := calculation{r: r, entry: m, plan: plan, free: free, strict: true, trace: t}
+	k := newCalculation(r, m, plan, free, t)
+	defer k.done()
+	k.strict = true
 	for i := Input; i < Output; i++ {
 		k.tokens[i] = max(est.Tokens[i], 0)
 	}
 	k.tokens[Output] = product(bound, r.answers)
 	k.c = circumstances{request: r.values, model: r.model, tier: r.tier, at: r.at}
-	k.c.quantities = append(k.room[:0], r.quantities...)
+	k.c.quantities = append(k.quantityRoom[:0], r.quantities...)
 	q, err := k.price(r.times)
 	q.OutputBound = bound
 	return q, err
@@ -210,7 +229,9 @@ func (k *calculation) price(times money.Decimal) (Quote, error) {
 		q.Model = k.entry.Key
 	}
 	if covered := k.coverFree(&q); covered {
-		k.trace.add(k.r.op.Line, k.r.op.Column, "free tier", "covers the whole request", money.Decimal{})
+		if k.trace != nil {
+			k.trace.add(k.r.op.Line, k.r.op.Column, "free tier", "covers the whole request", money.Decimal{})
+		}
 		return q, nil
 	}
 	k.c.input = money.FromInt(uint64(k.tokens.InputSide()))
@@ -219,34 +240,49 @@ func (k *calculation) price(times money.Decimal) (Quote, error) {
 	if err := k.rates(); err != nil {
 		return q, err
 	}
-	op := k.r.op
-	total := k.sum()
-	if op.quantity != nil {
-		total = total.Mul(times)
-		k.trace.add(op.quantity.line, op.quantity.column, "quantity", op.quantity.field.text+" = "+times.String()+" × "+times.String(), total)
-	}
-	if k.byModel && !k.r.book.Markup.IsZero() {
-		total = total.Mul(one.Add(k.r.book.Markup))
-		k.trace.add(0, 0, "markup", percent(k.r.book.Markup), total)
-	}
-	if k.plan != nil && k.plan.keep.set {
-		total = total.Mul(k.plan.keep.value)
-		k.trace.add(k.plan.Line, k.plan.Column, "plan", k.plan.ID+" discount "+percent(k.plan.Discount), total)
-	}
-	if t := k.table; t.minimum.set && total.Cmp(t.minimum.value) < 0 {
-		total = t.minimum.value
-		k.trace.add(t.line, t.col, "minimum", t.minimum.value.String(), total)
-	}
-	if t := k.table; t.maximum.set && total.Cmp(t.maximum.value) > 0 {
-		total = t.maximum.value
-		k.trace.add(t.line, t.col, "maximum", t.maximum.value.String(), total)
-	}
+	total := k.finish(k.sum(nil), times)
 	var err error
 	q.Amount, err = total.Ceil(k.r.book.Credit.Decimals)
 	if errors.Is(err, money.ErrOverflow) {
 		return q, refuse(400, QuantityTooLarge, "", "the price of this request is too large")
 	}
 	return q, err
+}
+
+// finish goes from the sum of the rates to the price before its rounding.
+func (k *calculation) finish(total, times money.Decimal) money.Decimal {
+	op, t := k.r.op, k.table
+	if op.quantity != nil {
+		total = total.Mul(times)
+		if k.trace != nil {
+			k.trace.add(op.quantity.line, op.quantity.column, "quantity", op.quantity.field.text+" × "+times.String(), total)
+		}
+	}
+	if k.byModel && !k.r.book.Markup.IsZero() {
+		total = total.Mul(k.r.book.markedUp)
+		if k.trace != nil {
+			k.trace.add(0, 0, "markup", percent(k.r.book.Markup), total)
+		}
+	}
+	if k.plan != nil && k.plan.keep.set {
+		total = total.Mul(k.plan.keep.value)
+		if k.trace != nil {
+			k.trace.add(k.plan.Line, k.plan.Column, "plan", k.plan.ID+" discount "+k.plan.DiscountText, total)
+		}
+	}
+	if t.minimum.set && total.Cmp(t.minimum.value) < 0 {
+		total = t.minimum.value
+		if k.trace != nil {
+			k.trace.add(t.line, t.col, "minimum", total.String(), total)
+		}
+	}
+	if t.maximum.set && total.Cmp(t.maximum.value) > 0 {
+		total = t.maximum.value
+		if k.trace != nil {
+			k.trace.add(t.line, t.col, "maximum", total.String(), total)
+		}
+	}
+	return total
 }
 
 func percent(d money.Decimal) string { return d.Shift(2).String() + "%" }
@@ -286,7 +322,7 @@ func (k *calculation) coverFree(q *Quote) bool {
 		q.FreeUsed = n
 		return true
 	}
-	k.whole, q.FreeUsed = k.free.Left, k.free.Left
+	k.covered, q.FreeUsed = k.free.Left, k.free.Left
 	return false
 }
 
@@ -300,6 +336,7 @@ func (k *calculation) rates() error {
 		k.byModel = true
 	} else {
 		k.table = &op.price.table
+		k.traceRates()
 	}
 	return k.adjust(op.adjusts)
 }
@@ -309,6 +346,7 @@ func (k *calculation) modelRates() error {
 		return refuse(400, MissingModel, "body.model", "the request names no model with a price")
 	}
 	k.table = &k.entry.table
+	k.traceRates()
 	return k.adjust(k.entry.adjusts)
 }
 
@@ -322,7 +360,9 @@ func (k *calculation) adjust(list []adjust) error {
 		case verdict != holds:
 			continue
 		}
-		k.trace.adjusted(a)
+		if k.trace != nil {
+			k.trace.adjusted(a)
+		}
 		switch {
 		case a.byModel:
 			if k.entry == nil && k.usage != nil {
@@ -345,26 +385,35 @@ func (k *calculation) adjust(list []adjust) error {
 				k.table.replace(a.rates)
 			}
 		}
+		if k.trace != nil {
+			k.trace.lines[len(k.trace.lines)-1].Total = k.sum(nil)
+		}
 	}
 	return nil
 }
 
+// traceRates writes down the rates before any adjustment.
+func (k *calculation) traceRates() {
+	if k.trace != nil {
+		k.sum(k.trace)
+	}
+}
+
 // sum is quantity × rate over requests, units and kinds of tokens.
-func (k *calculation) sum() money.Decimal {
+func (k *calculation) sum(trace *trace) money.Decimal {
 	t := k.table
 	var total money.Decimal
 	if t.request.set {
 		total = t.request.value
-		k.trace.rate(t, "request", one, "", t.request.value)
+		trace.rate(t, "request", one, t.request.value, total)
 	}
 	for i := range t.units {
 		n := k.count(t.units[i].unit)
 		if n.IsZero() {
 			continue
 		}
-		part := n.Mul(t.units[i].rate)
-		total = total.Add(part)
-		k.trace.rate(t, t.units[i].unit, n, "", t.units[i].rate)
+		total = total.Add(n.Mul(t.units[i].rate))
+		trace.rate(t, t.units[i].unit, n, t.units[i].rate, total)
 	}
 	for kind := range NumKinds {
 		if k.tokens[kind] <= 0 {
@@ -376,7 +425,7 @@ func (k *calculation) sum() money.Decimal {
 		}
 		n := money.FromInt(uint64(k.tokens[kind]))
 		total = total.Add(n.Mul(price))
-		k.trace.token(t, kind, n, price, k.usage == nil)
+		trace.token(t, kind, n, price, total, k.usage == nil)
 	}
 	return total
 }
@@ -389,7 +438,7 @@ func (k *calculation) count(unit string) money.Decimal {
 	}
 	n, _ := k.usage.Unit(unit)
 	if tier := k.r.op.FreeTier; tier != nil && tier.Unit == unit {
-		n, _ = n.Sub(k.whole)
+		n, _ = n.Sub(k.covered)
 	}
 	return n
 }

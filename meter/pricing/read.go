@@ -447,7 +447,7 @@ func (m *measured) reserved() money.Decimal {
 func number(v *value, json, text bool) (money.Decimal, string) {
 	switch {
 	case v.kind == numberValue:
-		n, err := money.ParseJSONNumber(v.text)
+		n, err := jsonNumber(v.text)
 		switch {
 		case errors.Is(err, money.ErrOverflow) && !strings.Contains(v.text, "-"):
 			return n, QuantityTooLarge

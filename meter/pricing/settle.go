@@ -29,13 +29,15 @@ const (
 )
 
 // answerValues reads the fields of an answer that anything in the book reads.
-func (b *Book) answerValues(a *Answer) []value {
-	values := make([]value, len(b.fields.answer))
-	if len(a.Body) > 0 {
-		s := jsonScan{data: a.Body, values: values}
-		if !s.scan(b.answerTree) {
-			clear(values)
-		}
+func (b *Book) answerValues(a *Answer, room []value) []value {
+	values := room
+	if n := len(b.fields.answer); n <= len(room) {
+		values = room[:n]
+	} else {
+		values = make([]value, n)
+	}
+	if len(a.Body) > 0 && !scanJSON(a.Body, b.answerTree, values) {
+		clear(values)
 	}
 	for _, f := range b.fields.answer {
 		switch f.from {
@@ -81,6 +83,8 @@ func (r *Request) Cost(a *Answer, plan *Plan, free FreeLeft) (Quote, error) {
 	return r.cost(a, plan, free, nil)
 }
 
+var noUsage Usage
+
 func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace) (Quote, error) {
 	if r.Free() {
 		return Quote{}, nil
@@ -88,21 +92,23 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace) (Quote, e
 	if a == nil {
 		a = &Answer{}
 	}
-	values := r.book.answerValues(a)
+	k := newCalculation(r, nil, plan, free, t)
+	defer k.done()
+	values := r.book.answerValues(a, k.answerRoom[:])
 	entry, model, known := r.answeredBy(a, values)
 	if !known {
 		return r.asHeld(plan, free)
 	}
-	k := calculation{r: r, entry: entry, plan: plan, free: free, usage: a.Usage, trace: t}
-	if k.usage == nil {
-		k.usage = &Usage{}
+	k.entry = entry
+	if k.usage = a.Usage; k.usage == nil {
+		k.usage = &noUsage
 	}
 	k.tokens = k.usage.Tokens
 	k.c = circumstances{request: r.values, answer: values, model: model, tier: r.tier, at: r.at}
 	if tier := r.book.answerTier(a, values); tier != "" {
 		k.c.tier = tier
 	}
-	k.c.quantities = k.room[:0]
+	k.c.quantities = k.quantityRoom[:0]
 	for _, q := range r.quantities {
 		k.c.quantities = append(k.c.quantities, quantity{q.measure, q.settled(values, k.usage)})
 	}
@@ -201,7 +207,7 @@ func (r *Request) RefundDue(a *Answer, outcome Outcome) bool {
 	if when == nil || r.op == nil {
 		return false
 	}
-	values := r.book.answerValues(a)
+	values := r.book.answerValues(a, nil)
 	c := circumstances{request: r.values, answer: values, model: r.model, tier: r.tier, at: r.at, quantities: r.quantities}
 	if tier := r.book.answerTier(a, values); tier != "" {
 		c.tier = tier
@@ -231,7 +237,7 @@ func (r *Request) JobID(a *Answer) string {
 	}
 	values := r.values
 	if r.op.Job.id.answer() {
-		values = r.book.answerValues(a)
+		values = r.book.answerValues(a, nil)
 	}
 	v := &values[r.op.Job.id.slot]
 	if v.kind != textValue && v.kind != numberValue {
@@ -285,7 +291,7 @@ func (op *Operation) JobFailed(a *Answer) bool {
 	if op.Job == nil || a == nil {
 		return false
 	}
-	values := op.book.answerValues(a)
+	values := op.book.answerValues(a, nil)
 	c := circumstances{answer: values, model: op.book.answerModel(a, values), tier: op.book.answerTier(a, values)}
 	verdict, _ := op.Job.failed.hold(&c)
 	return verdict == holds

@@ -76,9 +76,15 @@ func contains(list []string, s string) bool {
 }
 
 func (l *loader) required(n *node, path, key, hint string) {
-	if n.get(key) == nil {
-		l.fail(n, path, "%q is missing; %s", key, hint)
+	if n.get(key) != nil {
+		return
 	}
+	for i := range n.pairs {
+		if strings.HasPrefix(n.pairs[i].key, key+":") {
+			return // it is there, but lacks the space after the colon
+		}
+	}
+	l.fail(n, path, "%q is missing; %s", key, hint)
 }
 
 func (l *loader) text(n *node, path string) (string, bool) {

@@ -109,6 +109,8 @@ func parseYAML(text string, report func(line, col, width int, path, message stri
 
 var missingSpace = regexp.MustCompile(`^(\s*(?:- )?)([a-z_0-9]+):([^\s:/].*)$`)
 
+var bareStar = regexp.MustCompile(`^(\s*)(\*[^\s:{]*):`)
+
 // reportSyntax finds the words for a file that is not YAML. The library's own
 // are good except where a space is missing after a colon.
 func reportSyntax(text string, err error, report func(line, col, width int, path, message string)) {
@@ -133,8 +135,11 @@ func reportSyntax(text string, err error, report func(line, col, width int, path
 	if i := strings.IndexByte(message, '\n'); i >= 0 {
 		message = message[:i]
 	}
-	if line <= len(lines) && strings.HasPrefix(strings.TrimSpace(lines[line-1]), "*") {
-		message += `; a name that begins with "*" needs quotes`
+	if line <= len(lines) {
+		if m := bareStar.FindStringSubmatch(lines[line-1]); m != nil {
+			report(line, len(m[1])+1, len(m[2]), "", fmt.Sprintf(`a name that begins with "*" needs quotes; write "%s"`, m[2]))
+			return
+		}
 	}
 	report(line, col, 1, "", "not valid YAML: "+message)
 }

@@ -1,0 +1,135 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+	caddy.RegisterModule(BadgerStore{})
+	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(adminAPI{})
+}
+
+// App is the ledger and the price book that all `meter` handlers of a
+// configuration share.
+type App struct {
+	// Store says where the ledger is kept. Default: badger.
+	Store json.RawMessage `json:"store,omitempty" caddy:"namespace=meter.stores inline_key=module"`
+	// Pricing is the path of the price file. Default: ./pricing.yaml.
+	Pricing string `json:"pricing,omitempty"`
+	// Watch is how often the price file is looked at for changes; 0 is every two
+	// seconds, negative never.
+	Watch caddy.Duration `json:"watch,omitempty"`
+
+	log      *zap.Logger
+	store    StoreOpener
+	metrics  *metrics
+	file     string
+	book     *pricing.Book
+	bookText []byte
+	engine   *engine
+	watch    *watcher
+}
+
+// CaddyModule implements caddy.Module.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "meter", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision reads the price file; a wrong one fails the load. It opens nothing:
+// `validate` runs it too, beside a running server.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.log = ctx.Logger()
+	a.metrics = newMetrics(ctx.GetMetricsRegistry())
+	if a.Store == nil {
+		a.Store = json.RawMessage(`{"module":"badger"}`)
+	}
+	s, err := ctx.LoadModule(a, "Store")
+	if err != nil {
+		return fmt.Errorf("loading the store: %w", err)
+	}
+	opener, ok := s.(StoreOpener)
+	if !ok {
+		return fmt.Errorf("%T is not a store", s)
+	}
+	a.store = opener
+	if a.Pricing == "" {
+		a.Pricing = "pricing.yaml"
+	}
+	a.file = caddy.NewReplacer().ReplaceAll(a.Pricing, "")
+	if a.file, err = filepath.Abs(a.file); err != nil {
+		return err
+	}
+	a.bookText, a.book, err = readBook(a.file, a.log)
+	return err
+}
+
+// readBook loads a price file and logs its warnings.
+func readBook(file string, log *zap.Logger) ([]byte, *pricing.Book, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator's own file
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil, fmt.Errorf("there is no price file %s; create it, or name another one: meter { pricing <file> }", file)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the price file: %w", err)
+	}
+	book, problems := pricing.Load(filepath.Base(file), text)
+	if book == nil {
+		return nil, nil, fmt.Errorf("the price file %s has errors:\n%s", file, problems)
+	}
+	for _, p := range problems {
+		log.Warn("price file", zap.String("problem", p.Text()))
+	}
+	return text, book, nil
+}
+
+// Start opens the ledger, unless a request was quicker or an older
+// configuration has it open, and puts this configuration's prices in force.
+func (a *App) Start() error {
+	e, err := a.acquire()
+	if err != nil {
+		return err
+	}
+	a.engine = e
+	if err := e.SetBook(context.Background(), a.book, a.bookText); err != nil {
+		return fmt.Errorf("price file %s: %w", a.file, err)
+	}
+	a.metrics.prices(true)
+	a.watch = a.startWatcher()
+	return nil
+}
+
+// Stop ends only what looks for work: requests of this configuration are still
+// running when it is called.
+func (a *App) Stop() error {
+	if a.watch != nil {
+		a.watch.stop()
+	}
+	return nil
+}
+
+// Cleanup gives up this configuration's reference to the ledger.
+func (a *App) Cleanup() error {
+	if a.engine != nil {
+		a.engine = nil
+		a.release()
+	}
+	return nil
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,78 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/badger"
+)
+
+// engine is a store with the meter that works on it. It outlives configurations:
+// while one is replaced by the next, answers of the old one still stream, and
+// they settle into the same ledger.
+type engine struct {
+	*meter.Meter
+	store store.Store
+	log   *zap.Logger
+}
+
+// engines are shared by the address of their store. The running configuration
+// holds one reference and every request its own, so that the last of them,
+// whichever it is, closes the store.
+var engines = caddy.NewUsagePool()
+
+// Destruct is called by the pool when nobody needs the engine any more.
+func (e *engine) Destruct() error {
+	e.Meter.Close() // everything that was settled is durable after this
+	return e.store.Close()
+}
+
+// acquire opens the engine or takes another reference to it.
+func (a *App) acquire() (*engine, error) {
+	v, _, err := engines.LoadOrNew(a.store.Address(), func() (caddy.Destructor, error) { return a.open() })
+	if err != nil {
+		return nil, err
+	}
+	return v.(*engine), nil //nolint:forcetypeassert // the pool holds nothing else
+}
+
+func (a *App) release() {
+	if _, err := engines.Delete(a.store.Address()); err != nil {
+		a.log.Error("closing the ledger", zap.Error(err))
+	}
+}
+
+// open opens store and meter. The pool forgets an engine before it has closed
+// it, so the directory may still be locked by this very process for a moment.
+func (a *App) open() (*engine, error) {
+	var s store.Store
+	var err error
+	for range 50 {
+		if s, err = a.store.Open(a.log); !errors.Is(err, badger.ErrInUse) {
+			break
+		}
+		if !closing(err) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := meter.Open(context.Background(), meter.Options{
+		Store: s, Book: a.book, Text: a.bookText,
+		Problem:   func(err error) { a.log.Error("ledger.problem", zap.Error(err)) },
+		Committed: a.metrics.committed,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())
+	}
+	return &engine{Meter: m, store: s, log: a.log}, nil
+}

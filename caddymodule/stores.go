@@ -1,0 +1,85 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/badger"
+)
+
+// StoreOpener is a module in the namespace meter.stores.
+type StoreOpener interface {
+	// Address identifies what Open would open; equal addresses share one ledger.
+	Address() string
+	// Open opens or creates the store. It is not called while a configuration is
+	// only validated.
+	Open(log *zap.Logger) (store.Store, error)
+}
+
+// BadgerStore keeps the ledger in a directory on this machine.
+type BadgerStore struct {
+	// Dir is the data directory; it is created if it is not there. Default:
+	// "meter" in Caddy's data directory.
+	Dir string `json:"dir,omitempty"`
+}
+
+// CaddyModule implements caddy.Module.
+func (BadgerStore) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "meter.stores.badger", New: func() caddy.Module { return new(BadgerStore) }}
+}
+
+// Provision implements caddy.Provisioner.
+func (b *BadgerStore) Provision(caddy.Context) error {
+	b.Dir = caddy.NewReplacer().ReplaceAll(b.Dir, "")
+	if b.Dir == "" {
+		b.Dir = filepath.Join(caddy.AppDataDir(), "meter")
+	}
+	dir, err := filepath.Abs(b.Dir)
+	if err != nil {
+		return fmt.Errorf("store badger %s: %w", b.Dir, err)
+	}
+	b.Dir = dir
+	return nil
+}
+
+// Address implements StoreOpener.
+func (b *BadgerStore) Address() string { return "badger:" + b.Dir }
+
+// Open implements StoreOpener.
+func (b *BadgerStore) Open(log *zap.Logger) (store.Store, error) {
+	return badger.Open(b.Dir, func(format string, args ...any) { log.Warn(fmt.Sprintf("store: "+format, args...)) })
+}
+
+// UnmarshalCaddyfile reads `badger [<dir>]`.
+func (b *BadgerStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the store's name
+	if d.NextArg() {
+		b.Dir = d.Val()
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	if d.NextBlock(d.Nesting()) {
+		return d.Errf("store badger has no option %q; write: store badger <dir>", d.Val())
+	}
+	return nil
+}
+
+// closing reports whether the directory's lock is held by this very process.
+func closing(err error) bool {
+	return errors.Is(err, badger.ErrInUse) && strings.Contains(err.Error(), fmt.Sprintf("process %d;", os.Getpid()))
+}
+
+var (
+	_ StoreOpener           = (*BadgerStore)(nil)
+	_ caddy.Provisioner     = (*BadgerStore)(nil)
+	_ caddyfile.Unmarshaler = (*BadgerStore)(nil)
+)

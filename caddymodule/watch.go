@@ -1,0 +1,79 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const watchEvery = 2 * time.Second
+
+// watcher looks at the content of the price file: modification times lie on
+// network drives and mounted ConfigMaps. A change is taken when two looks agree,
+// so that a file which is still being written is never half read.
+type watcher struct {
+	app     *App
+	quit    chan struct{}
+	stopped sync.WaitGroup
+	once    sync.Once
+}
+
+func (a *App) startWatcher() *watcher {
+	every := time.Duration(a.Watch)
+	if every < 0 {
+		return nil
+	}
+	if every == 0 {
+		every = watchEvery
+	}
+	w := &watcher{app: a, quit: make(chan struct{})}
+	w.stopped.Go(func() { w.run(every) })
+	return w
+}
+
+func (w *watcher) stop() {
+	w.once.Do(func() { close(w.quit) })
+	w.stopped.Wait()
+}
+
+func (w *watcher) run(every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	inForce, last := w.app.bookText, w.app.bookText
+	for {
+		select {
+		case <-w.quit:
+			return
+		case <-tick.C:
+		}
+		now, err := os.ReadFile(w.app.file)
+		if err != nil { // most likely about to be replaced
+			continue
+		}
+		if bytes.Equal(now, last) && !bytes.Equal(now, inForce) {
+			inForce = now // also if it is wrong: it is reported once, not every two seconds
+			_ = w.app.reloadPrices(context.Background())
+		}
+		last = now
+	}
+}
+
+// reloadPrices puts the price file in force as it is now. A wrong one changes
+// nothing: the book that is loaded stays.
+func (a *App) reloadPrices(ctx context.Context) error {
+	text, book, err := readBook(a.file, a.log)
+	if err == nil {
+		err = a.engine.SetBook(ctx, book, text)
+	}
+	a.metrics.prices(err == nil)
+	if err != nil {
+		a.log.Error("prices.rejected: still using the price book that was loaded before", zap.Error(err))
+		return err
+	}
+	a.log.Info("prices.loaded", zap.String("file", a.file), zap.String("digest", book.Digest()))
+	return nil
+}

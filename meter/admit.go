@@ -1,0 +1,312 @@
+package meter
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// Caller is who asks. Account is required.
+type Caller struct {
+	Account string
+	Member  string
+	Key     string // id of the API key, never the key itself
+	// Attributes for key.<attr> and member.<attr> in the price file; "id" is there by itself.
+	KeyAttributes, MemberAttributes map[string]string
+	// Trusted: whoever named the account may also bring it to life.
+	Trusted bool
+}
+
+// Request is what Admit has to know of a request.
+type Request struct {
+	Method      string
+	URI         string // as sent: the escaped path with its query
+	Header      map[string][]string
+	Body        []byte // decoded
+	ContentType string
+	Caller      Caller
+	// Idempotency is the client's Idempotency-Key, "" if none.
+	Idempotency string
+}
+
+// admission is one request on its way to a charge.
+type admission struct {
+	m     *Meter
+	req   *Request
+	book  *loaded
+	plan  *pricing.Plan
+	price *pricing.Request
+	api   *dialect.API // of the endpoint: how errors look, what may be edited
+	reads *dialect.API // how the answer is read
+	info  dialect.RequestInfo
+	est   pricing.Usage
+	bound int64 // output tokens of one answer that are held
+	clamp int64 // written into the request; 0: not
+}
+
+// Route is a first look at a request, before its body is read.
+func (m *Meter) Route(method, uri string) pricing.Route { return m.book.Load().Route(method, uri) }
+
+// Admit prices a request and holds its credits; the hold is durable when it
+// returns. The error is a *Denial.
+func (m *Meter) Admit(ctx context.Context, req *Request) (*Charge, error) {
+	a := &admission{m: m, req: req, book: m.book.Load()}
+	if err := a.read(); err != nil {
+		return nil, denialOf(err)
+	}
+	plan, err := m.planOf(ctx, req.Caller)
+	for range 3 { // a plan that changes meanwhile makes another price
+		if err != nil {
+			return nil, denialOf(err)
+		}
+		var c *Charge
+		c, err = a.withPlan(ctx, plan)
+		var other *ledger.OtherPlan
+		if !errors.As(err, &other) {
+			return c, denialOf(err)
+		}
+		plan, err = other.Plan, nil
+	}
+	return nil, &Denial{Reason: Unavailable, Message: "The account's plan changes faster than requests can be priced."}
+}
+
+// planOf is the plan to price with; Reserve checks it. An account that a
+// trusted caller names for the first time is opened.
+func (m *Meter) planOf(ctx context.Context, c Caller) (string, error) {
+	id := ledger.AccountID(c.Account)
+	if plan, ok := m.bank.Plan(id); ok {
+		return plan, nil
+	}
+	_, err := m.bank.Do(ctx, id, ledger.Touch{})
+	if errors.Is(err, ledger.ErrNoAccount) && c.Trusted {
+		if err = ValidAccountID(c.Account); err == nil {
+			if _, err = m.bank.Do(ctx, id, ledger.Open{ID: id}); errors.Is(err, ledger.ErrAccountExists) {
+				err = nil
+			}
+		}
+	}
+	plan, _ := m.bank.Plan(id)
+	return plan, err
+}
+
+// read finds operation, model, quantities and dialect.
+func (a *admission) read() error {
+	now := a.m.opt.Now()
+	var err error
+	a.price, err = a.book.Read(&pricing.Facts{
+		Method: a.req.Method, URI: a.req.URI, Header: a.req.Header, Body: a.req.Body, ContentType: a.req.ContentType,
+		Key: attributes(a.req.Caller.Key, a.req.Caller.KeyAttributes), Member: attributes(a.req.Caller.Member, a.req.Caller.MemberAttributes), At: now,
+	})
+	if err != nil {
+		return err
+	}
+	hint := a.price.API()
+	switch hint {
+	case "auto":
+		hint = ""
+	case "other":
+		hint = "plain"
+	}
+	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hint)
+	a.reads = a.api
+	if a.price.Free() || !a.price.TokenPriced() {
+		return nil
+	}
+	if a.api.Plain() { // priced by tokens behind a path of its own: most speak like chat completions
+		a.reads = dialect.Recognise("POST", "/v1/chat/completions", "")
+	}
+	a.info = a.api.ReadRequest(a.req.Body)
+	if a.info.Reject != "" {
+		return &Denial{Reason: a.info.Reject, Field: "body." + a.info.Field, Message: rejected(a.info)}
+	}
+	est := a.reads.EstimateInput(a.req.Body)
+	a.est.Tokens[pricing.Input] = est.Total()
+	return nil
+}
+
+func rejected(i dialect.RequestInfo) string {
+	if i.Reject == pricing.AmbiguousRequest {
+		return `The field "` + i.Field + `" is in the body twice, or also in another case; send it once.`
+	}
+	return `The field "` + i.Field + `" must be a whole number, not negative and not beyond reason.`
+}
+
+func attributes(id string, more map[string]string) map[string]string {
+	if id == "" {
+		return nil
+	}
+	if more == nil {
+		return map[string]string{"id": id}
+	}
+	more["id"] = id
+	return more
+}
+
+// withPlan prices for a plan and holds.
+func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) {
+	a.plan = a.book.Plan(plan)
+	if r := a.price.PlanAllows(a.plan); r != nil {
+		return nil, r
+	}
+	c := &Charge{admission: a, ID: newID("ch_", a.m.opt.Now()), Plan: plan, body: a.req.Body}
+	if a.jobStatus(c) || a.price.Operation() == nil {
+		c.unmetered = true
+		return c, nil
+	}
+	reserve := ledger.Reserve{Charge: a.record(c.ID), Plan: plan, Idempotency: a.req.Idempotency, Hash: a.fingerprint()}
+	if a.price.Free() { // is recorded when it ends; no reason to wait for the disk, or to stop without one
+		c.free = true
+		c.reserve = reserve
+		c.reserve.Idempotency = ""
+		return c, nil
+	}
+	quote, err := a.price.Hold(a.est, a.plan, pricing.FreeLeft{})
+	if err != nil {
+		return nil, err
+	}
+	a.bound = quote.OutputBound
+	reserve.Amount, reserve.Fit, reserve.Free = quote.Amount, a.fit(), a.freeTier(nil)
+	res, err := a.m.bank.Do(ctx, ledger.AccountID(a.req.Caller.Account), reserve)
+	if err != nil {
+		return nil, a.refused(ctx, err)
+	}
+	return a.held(c, &res)
+}
+
+func (a *admission) held(c *Charge, res *ledger.Result) (*Charge, error) {
+	c.Held, c.Remaining, c.Unlimited = res.Charge.HeldTotal(), res.Available, res.Unlimited
+	c.hold = res.Charge.Hold
+	if res.Replayed {
+		c.ID, c.Replay, c.done = string(res.Charge.ID), &Replay{Charge: res.Charge, Answer: res.Remember.Answer}, true
+		return c, nil
+	}
+	usage := a.m.wantsUsage(a)
+	if a.clamp == 0 && !usage {
+		return c, nil
+	}
+	body, injected, err := a.api.Prepare(a.req.Body, dialect.Edit{RequestUsage: usage, MaxOutput: a.clamp})
+	if err != nil { // the body stays as it is; without a limit in it nothing would stop the answer but the stream's end
+		body, injected, a.clamp = a.req.Body, false, 0
+	}
+	c.body, c.strip = body, injected
+	return c, nil
+}
+
+func (m *Meter) wantsUsage(a *admission) bool {
+	return a.book.Policies.RequestUsage && a.info.Stream && !a.api.Plain() && a.price.TokenPriced()
+}
+
+// record is what the ledger keeps of the request.
+func (a *admission) record(id string) *ledger.Charge {
+	c := &ledger.Charge{
+		ID: ledger.ChargeID(id), Member: a.req.Caller.Member, Key: a.req.Caller.Key, Book: a.book.Digest(),
+		Model: a.price.ModelAsked(), Subject: a.price.Subject(), Operation: a.price.Subject().Operation,
+	}
+	var labels []string
+	for _, l := range a.book.Labels {
+		if v := a.price.Labels()[l.Name]; v != "" {
+			labels = append(labels, l.Name+"="+strings.Map(printable, v))
+		}
+	}
+	c.Labels = strings.Join(labels, "\t")
+	return c
+}
+
+// printable keeps what a client put into a label from being taken for structure.
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return ' '
+	}
+	return r
+}
+
+// fingerprint tells two requests under one idempotency key apart.
+func (a *admission) fingerprint() (sum [32]byte) {
+	if a.req.Idempotency == "" {
+		return sum
+	}
+	h := sha256.New()
+	for _, s := range []string{a.req.Method, a.req.URI, a.req.ContentType} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	h.Write(a.req.Body)
+	h.Sum(sum[:0])
+	return sum
+}
+
+// fit clamps the output of a request whose whole hold is not available.
+func (a *admission) fit() func(money.Amount) money.Amount {
+	if !a.book.Policies.ClampOutput || !a.price.TokenPriced() || !a.api.HasOutputLimit() {
+		return nil
+	}
+	return func(available money.Amount) money.Amount {
+		bound, ok := a.price.LargestOutput(a.est, a.plan, pricing.FreeLeft{}, available)
+		if !ok {
+			return 0
+		}
+		quote, err := a.price.HoldFor(a.est, bound, a.plan, pricing.FreeLeft{})
+		if err != nil || quote.Amount > available {
+			return 0
+		}
+		a.bound, a.clamp = bound, bound
+		return quote.Amount
+	}
+}
+
+// largest is what a 402 may propose as max_tokens.
+func (a *admission) largest(available money.Amount) (int64, bool) {
+	if !a.price.TokenPriced() || !a.api.HasOutputLimit() {
+		return 0, false
+	}
+	return a.price.LargestOutput(a.est, a.plan, pricing.FreeLeft{}, available)
+}
+
+// freeTier lets the ledger price with what is left of the operation's free
+// tier. With an answer it prices the answer, without one the hold.
+func (a *admission) freeTier(answer *pricing.Answer) *ledger.FreeTier {
+	f := a.price.FreeTier()
+	if f == nil {
+		return nil
+	}
+	units, err := f.Count.Floor(ledger.FreeDecimals)
+	if err != nil {
+		units = ledger.MaxAmount // so many that they are as good as endless
+	}
+	return &ledger.FreeTier{
+		Counter: a.price.Operation().ID, Every: f.Every, Units: units,
+		Price: func(left money.Amount) (amount, used money.Amount, err error) {
+			free := pricing.FreeLeft{Left: left.Decimal(ledger.FreeDecimals)}
+			var q pricing.Quote
+			if answer == nil {
+				q, err = a.price.Hold(a.est, a.plan, free)
+			} else {
+				q, err = a.price.Cost(answer, a.plan, free)
+			}
+			if err != nil {
+				return 0, 0, err
+			}
+			used, err = q.FreeUsed.Ceil(ledger.FreeDecimals)
+			return q.Amount, used, err
+		},
+	}
+}
+
+// refused adds to a refusal what the caller needs to go on.
+func (a *admission) refused(ctx context.Context, err error) error {
+	var r *ledger.Refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	acc, accErr := a.m.bank.Account(ctx, ledger.AccountID(a.req.Caller.Account))
+	if accErr != nil {
+		acc = nil
+	}
+	return a.short(r, acc)
+}

@@ -1,0 +1,183 @@
+package meter
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// ErrExhausted ends a stream whose account has nothing left to extend the hold with.
+var ErrExhausted = errors.New("the credits are used up")
+
+// Charge is one admitted request: held → settled, with what was observed
+// growing in between. Begin, Observe, End and Settle belong to one goroutine;
+// Settle may be called any number of times and works once.
+type Charge struct {
+	*admission
+
+	ID        string
+	Plan      string
+	Held      money.Amount // overage included
+	Remaining money.Amount // available after the hold
+	Unlimited bool
+	Replay    *Replay // not nil: answer with this, nothing runs
+
+	hold      money.Amount // before overage.times
+	body      []byte
+	strip     bool // take the usage chunk out again that was asked for on the client's behalf
+	unmetered bool // no operation, or the status of a job
+	free      bool
+	reserve   ledger.Reserve  // of a free request: booked when it ends
+	job       ledger.ChargeID // the charge whose job this request asks about
+
+	status int
+	header map[string][]string
+	reader *dialect.Reader
+	broken bool // the stream was ended for lack of credits
+	final  *Final
+	answer *pricing.Answer
+	cut    int64 // output tokens up to which the stream is paid for; 0: no need to look
+
+	mu   sync.Mutex
+	done bool
+}
+
+// Replay is the first answer to the same idempotency key.
+type Replay struct {
+	Charge *ledger.Charge
+	Answer []byte // as given to KeepAnswer; nil if it was too large or is not there yet
+}
+
+// Body is what to send upstream: the request's own body, or one with a usage
+// request or an output limit written into it.
+func (c *Charge) Body() []byte { return c.body }
+
+// Clamped is the max_tokens that was written into the request; 0: none was.
+func (c *Charge) Clamped() int64 { return c.clamp }
+
+// Metered reports whether the request has an operation and so a charge.
+func (c *Charge) Metered() bool { return !c.unmetered }
+
+// Operation is the id of the operation, "" if there is none.
+func (c *Charge) Operation() string { return c.price.Subject().Operation }
+
+// Model is the model that was asked for.
+func (c *Charge) Model() string { return c.price.ModelAsked() }
+
+// Stream reports whether the client asked for a stream.
+func (c *Charge) Stream() bool { return c.info.Stream }
+
+// API is the dialect of the endpoint.
+func (c *Charge) API() *dialect.API { return c.api }
+
+// Begin is told status and header of the answer, before its first byte.
+func (c *Charge) Begin(status int, header map[string][]string) {
+	c.status, c.header = status, header
+	if c.done || c.unmetered && c.job == "" {
+		return
+	}
+	c.reader = c.reads.NewReader(status, header, dialect.ReaderOptions{StripInjectedUsage: c.strip && status < 300})
+	if !c.free && c.price.TokenPriced() && !c.book.Policies.ExhaustedOverdraft {
+		c.cut = c.bound * c.price.Answers()
+	}
+}
+
+// Observe reads the next decoded bytes of the answer and returns those to
+// forward. ErrExhausted means: forward them, then nothing more.
+func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
+	if c.reader == nil {
+		return p, nil
+	}
+	if c.broken {
+		return nil, ErrExhausted
+	}
+	out := c.reader.Write(p)
+	if c.cut == 0 || c.hardBound() {
+		return out, nil
+	}
+	delivered := c.reader.Result().DeliveredTokens
+	if delivered*8 < c.cut*7 { // not near the end of what is held
+		return out, nil
+	}
+	if c.extend(ctx, delivered) || delivered < c.cut {
+		return out, nil
+	}
+	c.broken = true
+	d := dialect.ErrorInfo{
+		Status: 402, Reason: ledger.InsufficientCredits, RequestID: c.ID,
+		Message: "The credits are used up; the answer ends here. What was delivered has been charged.",
+		Credits: (&Facts{Reason: ledger.InsufficientCredits, LimitSource: ledger.LimitBalance, Account: c.req.Caller.Account, Available: "0", Unit: c.book.Credit.Name}).JSON(),
+	}
+	return append(append(out[:len(out):len(out)], c.reader.Close()...), c.api.StreamError(d)...), ErrExhausted
+}
+
+// hardBound: the request's own limit is what is held, so the answer cannot need more.
+func (c *Charge) hardBound() bool {
+	limit, given := c.price.OutputLimit()
+	return given && limit <= c.bound || c.clamp > 0 && c.clamp <= c.bound
+}
+
+// extend holds more for a running answer: as much again, or what there is.
+func (c *Charge) extend(ctx context.Context, delivered int64) bool {
+	bound := c.bound + max(c.bound, c.book.Policies.ReserveOutputTokens)
+	if limit, given := c.price.OutputLimit(); given {
+		bound = min(bound, limit)
+	}
+	account := ledger.AccountID(c.req.Caller.Account)
+	for range 2 {
+		quote, err := c.price.HoldFor(c.est, bound, c.plan, pricing.FreeLeft{})
+		if err != nil || bound <= c.bound {
+			return false
+		}
+		observed := c.quoteDelivered(delivered)
+		res, err := c.m.bank.Do(ctx, account, ledger.Extend{Charge: ledger.ChargeID(c.ID), Amount: quote.Amount, Observed: observed})
+		if err == nil {
+			c.bound, c.hold, c.Held, c.Remaining = bound, quote.Amount, res.Charge.HeldTotal(), res.Available
+			c.cut = bound * c.price.Answers()
+			return true
+		}
+		var r *ledger.Refusal
+		if !errors.As(err, &r) || r.LimitSource != ledger.LimitBalance {
+			return false
+		}
+		var ok bool
+		if bound, ok = c.price.LargestOutput(c.est, c.plan, pricing.FreeLeft{}, c.hold+r.Available); !ok {
+			return false
+		}
+	}
+	return false
+}
+
+// quoteDelivered is the cost of what has been delivered so far.
+func (c *Charge) quoteDelivered(delivered int64) money.Amount {
+	u := c.est
+	u.Tokens[pricing.Output] = delivered
+	q, err := c.price.Cost(&pricing.Answer{Status: c.status, Header: c.header, Usage: &u}, c.plan, pricing.FreeLeft{})
+	if err != nil {
+		return 0
+	}
+	return min(q.Amount, c.hold)
+}
+
+// End is told that the answer has ended well; it returns held-back bytes to forward.
+func (c *Charge) End() []byte {
+	if c.reader == nil || c.broken {
+		return nil
+	}
+	return c.reader.Close()
+}
+
+// jobStatus finds the charge behind a request for the status of a job.
+func (a *admission) jobStatus(c *Charge) bool {
+	op, id, ok := a.book.JobFor(a.req.Method, a.req.URI)
+	if !ok {
+		return false
+	}
+	c.job = a.m.jobCharge(ledger.AccountID(a.req.Caller.Account), op.ID, id)
+	return a.price.Operation() == nil
+}

@@ -1,0 +1,55 @@
+package dialect
+
+// The native APIs of llama.cpp's server and of Text Generation Inference. Their paths are plain words, so they are recognised
+// only at the root, or by a hint. Sources: llama.cpp tools/server/README.md, TGI router/src/lib.rs.
+
+// exactly matches POST requests for whole paths.
+func exactly(paths ...string) func(method, path string) (matched, bool) {
+	return func(method, path string) (matched, bool) {
+		return matched{}, method == "POST" && contains(paths, path)
+	}
+}
+
+var llamaCompletion = profile{
+	name: "llamacpp-completion", family: FamilyPlain, provider: "llamacpp",
+	match:  exactly("/completion", "/infill"),
+	limits: []string{"n_predict", "max_tokens"}, limitField: "n_predict", limitFloor: 1, // −1 is unlimited
+	multiples: []string{"n_cmpl"},
+	usage:     []place{{mark: `"tokens_evaluated"`}},
+	fields:    []field{{"tokens_evaluated", cInput}, {"tokens_predicted", cOutput}, {"timings.cache_n", cCacheRead}},
+	output:    outputAsIs,
+	text:      textSpec{roots: []string{"content"}},
+}
+
+var tgiGenerate = profile{
+	name: "tgi-generate", family: FamilyPlain, provider: "tgi",
+	match:  exactly("/generate", "/generate_stream"),
+	limits: []string{"parameters.max_new_tokens"}, limitField: "parameters.max_new_tokens",
+	multiples: []string{"parameters.best_of"},
+	headers:   []headerField{{"X-Prompt-Tokens", cInput}, {"X-Generated-Tokens", cOutput}},
+	usage:     []place{{path: "details", mark: `"generated_tokens"`}},
+	fields:    []field{{"prefill.#", cInput}, {"input_length", cInput}, {"generated_tokens", cOutput}},
+	merge:     true, output: outputAsIs,
+	text: textSpec{
+		roots: []string{"token", "details"},
+		keys:  map[string]textKind{"text": textString, "finish_reason": textFinish},
+	},
+}
+
+// openaiRuns are runs of the former Assistants API, which compatible servers keep.
+var openaiRuns = profile{
+	name: "openai-runs", family: FamilyOpenAI, provider: "openai",
+	match: func(method, path string) (matched, bool) {
+		rest, ok := after(path, "/v1/threads/")
+		return matched{}, ok && method == "POST" && (rest == "runs" || len(rest) > 5 && rest[len(rest)-5:] == "/runs")
+	},
+	limits: chatLimits[:1], limitField: "max_completion_tokens",
+	usage: topUsage, fields: chatFields,
+	text:   textSpec{roots: []string{"delta"}, keys: map[string]textKind{"value": textString, "arguments": textString}},
+	done:   []string{"thread.run.completed", "thread.run.incomplete"},
+	failed: []string{"thread.run.failed", "thread.run.cancelled", "thread.run.expired", "error"},
+	job: &jobSpec{
+		id: "id", status: "status", pending: []string{"queued", "in_progress", "requires_action", "cancelling"},
+		finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled", "expired"},
+	},
+}

@@ -1,0 +1,35 @@
+package meter
+
+import (
+	"crypto/rand"
+	"time"
+)
+
+const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// newID is prefix and a ULID: 48 bits of milliseconds, 80 random bits, so that
+// ids sort by time.
+func newID(prefix string, now time.Time) string {
+	var b [16]byte
+	_, _ = rand.Read(b[6:])       // never fails
+	ms := uint64(now.UnixMilli()) //nolint:gosec // after 1970
+	for i := range 6 {
+		b[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // one byte of six
+	}
+	out := make([]byte, len(prefix), len(prefix)+26)
+	copy(out, prefix)
+	// 128 bits in 26 digits of 5: the first digit has 3.
+	bit := -2
+	for range 26 {
+		v := 0
+		for range 5 {
+			v <<= 1
+			if bit >= 0 {
+				v |= int(b[bit/8]>>(7-bit%8)) & 1
+			}
+			bit++
+		}
+		out = append(out, crockford[v])
+	}
+	return string(out)
+}

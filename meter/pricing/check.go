@@ -1,0 +1,166 @@
+package pricing
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/selector"
+)
+
+// check looks for what is allowed but probably not meant.
+func (l *loader) check() {
+	l.neverMatching()
+	for _, m := range l.book.Models {
+		l.outputMaximum(m)
+		l.cachedAboveInput(m)
+	}
+	for _, op := range l.book.Operations {
+		l.freeByZero(op)
+		if op.price.byModel && len(l.book.Models) == 0 {
+			l.warnAt(op.Line, op.Column, len(op.ID), "operations."+op.ID, `is priced by_model, but there are no "models"`)
+		}
+	}
+	for _, p := range l.book.Plans {
+		l.selected(p.Allow, "plans."+p.ID+".allow", p.Line, p.Column)
+		l.selected(p.Deny, "plans."+p.ID+".deny", p.Line, p.Column)
+		for i, g := range p.Grants {
+			l.selected(g.OnlyFor, fmt.Sprintf("plans.%s.credits[%d].only_for", p.ID, i), p.Line, p.Column)
+			l.selected(g.NotFor, fmt.Sprintf("plans.%s.credits[%d].not_for", p.ID, i), p.Line, p.Column)
+		}
+	}
+	for _, p := range l.book.Packs {
+		l.selected(p.OnlyFor, "packs."+p.ID+".only_for", p.Line, p.Column)
+		l.selected(p.NotFor, "packs."+p.ID+".not_for", p.Line, p.Column)
+	}
+}
+
+func (l *loader) warnAt(line, col, width int, path, message string) {
+	l.add(line, col, width, path, message, true)
+}
+
+// neverMatching finds operations that come after one that takes everything
+// they could.
+func (l *loader) neverMatching() {
+	ops := l.book.Operations
+	for j, later := range ops {
+		for i := range j {
+			earlier := ops[i]
+			if earlier.where != nil || !earlier.from.IsZero() || len(later.patterns) == 0 || !coversAll(earlier, later) {
+				continue
+			}
+			l.warnAt(later.Line, later.Column, len(later.ID), "", fmt.Sprintf(
+				"operations.%s can never match: operations.%s (%d:%d) comes first and matches everything it does",
+				later.ID, earlier.ID, earlier.Line, earlier.Column))
+			break
+		}
+	}
+}
+
+func coversAll(earlier, later *Operation) bool {
+	for i := range later.patterns {
+		covered := false
+		for j := range earlier.patterns {
+			covered = covered || earlier.patterns[j].covers(&later.patterns[i])
+		}
+		if !covered {
+			return false
+		}
+	}
+	return true
+}
+
+// outputMaximum warns where a hold can't know how long an answer may be.
+func (l *loader) outputMaximum(m *Model) {
+	if price, _ := m.table.token(Output); m.MaxOutputTokens > 0 || price.IsZero() {
+		return
+	}
+	l.warnAt(m.Line, m.Column, len(m.Key), "", fmt.Sprintf(
+		"models.%s has no max_output_tokens; %d tokens are held when a request sets no limit",
+		m.Key, l.book.Policies.ReserveOutputTokens))
+}
+
+func (l *loader) cachedAboveInput(m *Model) {
+	cached, input := m.table.tokens[CachedInput], m.table.tokens[Input]
+	if !cached.set || !input.set || cached.value.Cmp(input.value) <= 0 {
+		return
+	}
+	line, col, width, a, b := l.ratesPlace(m)
+	l.warnAt(line, col, width, "", fmt.Sprintf(
+		"models.%s prices cached_input above input (%s > %s); is a decimal missing?", m.Key, a, b))
+}
+
+// ratesPlace finds the rates of a model in the file, as they are written.
+func (l *loader) ratesPlace(m *Model) (line, col, width int, cached, input string) {
+	n := l.places["models."+m.Key]
+	if n != nil {
+		for i := range n.pairs {
+			p := &n.pairs[i]
+			c, in := p.value.get("cached_input"), p.value.get("input")
+			if strings.HasPrefix(p.key, "per_") && c != nil && in != nil {
+				return p.line, p.col, p.width, c.text, in.text
+			}
+		}
+	}
+	c, in := m.table.tokens[CachedInput].value, m.table.tokens[Input].value
+	return m.Line, m.Column, len(m.Key), c.String(), in.String()
+}
+
+// freeByZero warns of prices that a request can make nothing by asking for 0.
+func (l *loader) freeByZero(op *Operation) {
+	if op.free || op.price.byModel || op.price.table.request.set && op.quantity == nil ||
+		op.price.table.minimum.set || op.price.table.hasTokens() {
+		return
+	}
+	look := append([]*measured{}, op.measures...)
+	if op.quantity != nil {
+		look = []*measured{op.quantity}
+	}
+	for _, m := range look {
+		if _, charged := op.price.table.unit(m.unit); !charged && m != op.quantity || m.field.answer() {
+			continue
+		}
+		if m.min.set && !m.min.value.IsZero() {
+			return
+		}
+		path := "operations." + op.ID + ".quantity"
+		if m != op.quantity {
+			path = "operations." + op.ID + ".measure." + m.unit
+		}
+		l.warnAt(m.line, m.column, 1, path, `a request for 0 is free; write "min: 1" here or a "minimum" in the price`)
+	}
+}
+
+// selected warns of a selector that names something that does not exist.
+func (l *loader) selected(s *selector.Selector, path string, line, col int) {
+	if s == nil {
+		return
+	}
+	var ids, features, tags []string
+	for _, op := range l.book.Operations {
+		ids = append(ids, op.ID)
+		features = append(features, op.Feature)
+		tags = append(tags, op.Tags...)
+	}
+	for _, m := range l.book.Models {
+		tags = append(tags, m.Tags...)
+	}
+	look := func(what string, patterns, names []string) {
+		for _, p := range patterns {
+			if !anyGlob(p, names) {
+				l.warnAt(line, col, 1, path, fmt.Sprintf("nothing has the %s %q%s", what, p, suggest(p, names)))
+			}
+		}
+	}
+	look("operation id", s.Operations, ids)
+	look("feature", s.Features, features)
+	look("tag", s.Tags, tags)
+}
+
+func anyGlob(pattern string, names []string) bool {
+	for _, n := range names {
+		if n != "" && selector.Glob(pattern, n) {
+			return true
+		}
+	}
+	return false
+}

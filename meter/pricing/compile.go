@@ -1,0 +1,329 @@
+package pricing
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// references checks what one section says about another.
+func (l *loader) references(root *node) {
+	l.defaultPlan(root.get("default_plan"))
+	b := l.book
+	if name := b.Policies.UnlistedModel; name != "" {
+		if b.Policies.unlisted = b.exact[name]; b.Policies.unlisted == nil {
+			n := root.get("policies").get("unlisted_model")
+			l.fail(n, "policies.unlisted_model", `there is no model %q; write the name of one, or "reject"%s`, name, suggest(name, l.modelNames()))
+		}
+	}
+	for _, p := range b.Packs {
+		n := l.places["packs."+p.ID]
+		for i, id := range p.OnlyPlans {
+			if b.plans[id] == nil {
+				l.fail(n.get("only_plans"), fmt.Sprintf("packs.%s.only_plans[%d]", p.ID, i), "there is no plan %q%s", id, suggest(id, l.planIDs()))
+			}
+		}
+	}
+	l.drawnTypes(root.get("draw_order"))
+}
+
+func (l *loader) defaultPlan(n *node) {
+	if n == nil {
+		return
+	}
+	id, ok := l.text(n, "default_plan")
+	if !ok {
+		return
+	}
+	if l.book.DefaultPlan = l.book.plans[id]; l.book.DefaultPlan == nil {
+		l.fail(n, "default_plan", "there is no plan %q%s", id, suggest(id, l.planIDs()))
+	}
+}
+
+func (l *loader) planIDs() []string {
+	ids := make([]string, 0, len(l.book.Plans))
+	for _, p := range l.book.Plans {
+		ids = append(ids, p.ID)
+	}
+	return ids
+}
+
+func (l *loader) modelNames() []string {
+	names := make([]string, 0, len(l.book.Models))
+	for _, m := range l.book.Models {
+		names = append(names, m.Key)
+	}
+	return names
+}
+
+// drawnTypes checks that draw_order names every type of credits there is.
+func (l *loader) drawnTypes(n *node) {
+	if n == nil || n.kind != listNode {
+		return
+	}
+	missing := func(t, by string) {
+		if t != "" && !contains(l.book.DrawOrder, t) {
+			l.fail(n, "draw_order", "type %q is used by %s but missing here", t, by)
+		}
+	}
+	said := map[string]bool{}
+	once := func(t, by string) {
+		if !said[t] {
+			said[t] = true
+			missing(t, by)
+		}
+	}
+	for _, p := range l.book.Plans {
+		for _, g := range p.Grants {
+			once(g.Type, "plans."+p.ID)
+		}
+	}
+	for _, p := range l.book.Packs {
+		once(p.Type, "packs."+p.ID)
+	}
+}
+
+// compile settles, for every operation, what has to be read from a request.
+func (l *loader) compile() {
+	b := l.book
+	b.markedUp = one.Add(b.Markup)
+	b.responseFields = responseFields{
+		model: b.fields.must("response.body.model"), tier: b.fields.must("response.body.service_tier"),
+		usageTier: b.fields.must("response.body.usage.service_tier"),
+	}
+	for _, name := range append([]string{"body.model", "form.model", "body.service_tier", geminiLimit, answersField}, limitFields...) {
+		b.fields.must(name)
+	}
+	anyTier := false
+	union := readSet{}
+	for _, m := range b.Models {
+		reads := readSet{}
+		m.usesTier = reads.adjusts(m.adjusts).tier
+		m.reads = reads.request()
+		anyTier = anyTier || m.usesTier
+		for _, f := range m.reads {
+			union.add(f)
+		}
+	}
+	b.modelReads = union.request()
+	for _, op := range b.Operations {
+		l.compileOperation(op, anyTier)
+		if op.Job != nil {
+			b.jobs = append(b.jobs, op)
+		}
+	}
+	b.answerTree = newJSONPath()
+	for _, f := range b.fields.answer {
+		if f.from == fromResponseBody {
+			b.answerTree.add(strings.Split(f.name, "."), f.slot)
+		}
+	}
+	for _, p := range b.Plans {
+		if p.DiscountText == "" {
+			p.DiscountText = "0%"
+		}
+	}
+}
+
+// readSet collects the fields that something reads.
+type readSet map[int]*field
+
+func (s readSet) add(f *field) {
+	if f != nil && !f.answer() {
+		s[f.slot] = f
+	}
+}
+
+// uses are the names without a prefix in conditions.
+type uses struct{ tier, model bool }
+
+func (s readSet) conditions(cs *conditions) (u uses) {
+	if cs == nil {
+		return u
+	}
+	for i := range cs.all {
+		s.add(cs.all[i].field)
+		u.tier = u.tier || cs.all[i].on == onServiceTier
+		u.model = u.model || cs.all[i].on == onModel
+	}
+	return u
+}
+
+func (s readSet) adjusts(list []adjust) (u uses) {
+	for i := range list {
+		v := s.conditions(list[i].when)
+		u.tier, u.model = u.tier || v.tier, u.model || v.model
+	}
+	return u
+}
+
+// request are the fields in the order of their numbers.
+func (s readSet) request() []*field {
+	list := make([]*field, 0, len(s))
+	for _, f := range s {
+		list = append(list, f)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].slot < list[j].slot })
+	return list
+}
+
+func (l *loader) compileOperation(op *Operation, modelTier bool) {
+	b := l.book
+	op.free = op.price.table.free && len(op.adjusts) == 0
+	where, reads, all := readSet{}, readSet{}, readSet{}
+	inWhere := where.conditions(op.where)
+	op.whereReads = where.request()
+	for i := range op.adjusts {
+		op.adjustToModel = op.adjustToModel || op.adjusts[i].byModel
+	}
+	inAdjust := reads.adjusts(op.adjusts)
+	for _, m := range op.measures {
+		reads.add(m.field)
+	}
+	if op.quantity != nil {
+		reads.add(op.quantity.field)
+	}
+	op.reads = reads.request()
+	op.usesTier = inAdjust.tier
+	op.usesModel = inAdjust.model || inWhere.model
+	byModel := op.price.byModel || op.adjustToModel
+	if !op.free {
+		for _, f := range op.reads {
+			all.add(f)
+		}
+		if byModel {
+			for _, f := range b.modelReads {
+				all.add(f)
+			}
+		}
+		if op.usesTier || byModel && modelTier {
+			all.add(b.fields.index["body.service_tier"])
+		}
+		if l.tokenPriced(op, byModel) {
+			for _, name := range append([]string{geminiLimit, answersField}, limitFields...) {
+				all.add(b.fields.index[name])
+			}
+		}
+	}
+	if inWhere.tier {
+		all.add(b.fields.index["body.service_tier"])
+	}
+	for _, f := range op.whereReads {
+		all.add(f)
+	}
+	if !op.noModel && (byModel || op.usesModel || b.selectsModels) {
+		if op.modelFrom != nil {
+			all.add(op.modelFrom)
+		} else {
+			all.add(b.fields.index["body.model"])
+			all.add(b.fields.index["form.model"])
+		}
+	}
+	for i := range b.Labels {
+		all.add(b.Labels[i].field)
+	}
+	all.conditions(b.Policies.refundWhen)
+	if op.Job != nil {
+		all.add(op.Job.id)
+	}
+	op.sortFields(all.request())
+	if op.price.byModel && op.modelFrom != nil && op.modelFrom.answer() {
+		for _, m := range b.Models {
+			if m.pricesSome(op) {
+				op.candidates = append(op.candidates, m)
+			}
+		}
+		op.candidates = dearest(op.candidates)
+	}
+}
+
+func (l *loader) tokenPriced(op *Operation, byModel bool) bool {
+	if op.price.table.hasTokens() || anyTokens(op.adjusts) {
+		return true
+	}
+	if byModel {
+		for _, m := range l.book.Models {
+			if m.tokenPriced() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pricesSome reports whether an entry prices requests of the operation on
+// some of its paths.
+func (m *Model) pricesSome(op *Operation) bool {
+	for i := range op.patterns {
+		if m.prices(op, op.patterns[i].path) {
+			return true
+		}
+	}
+	for _, u := range m.table.units {
+		if op.mayReport(u.unit) {
+			return true
+		}
+	}
+	return false
+}
+
+// sortFields puts fields where collect looks for them.
+func (op *Operation) sortFields(list []*field) {
+	for _, f := range list {
+		switch f.from {
+		case fromBody:
+			if op.bodyTree == nil {
+				op.bodyTree = newJSONPath()
+			}
+			op.bodyTree.add(strings.Split(f.name, "."), f.slot)
+		case fromForm:
+			op.forms = append(op.forms, f)
+		default:
+			op.plain = append(op.plain, f)
+		}
+	}
+}
+
+// dearest drops the candidates that can never be the dearest: those without
+// adjustments that another one without adjustments, and without a ceiling, is
+// at least as dear as in everything. Of thousands of models a few are left.
+func dearest(list []*Model) []*Model {
+	var kept []*Model
+	for i, m := range list {
+		beaten := false
+		for j, o := range list {
+			if i != j && m.beatenBy(o) && !(o.beatenBy(m) && i < j) {
+				beaten = true
+				break
+			}
+		}
+		if !beaten {
+			kept = append(kept, m)
+		}
+	}
+	return kept
+}
+
+func (m *Model) beatenBy(o *Model) bool {
+	if len(m.adjusts)+len(o.adjusts) > 0 || !m.from.Equal(o.from) || o.table.maximum.set ||
+		m.MaxOutputTokens != o.MaxOutputTokens && o.MaxOutputTokens != 0 && (m.MaxOutputTokens == 0 || m.MaxOutputTokens > o.MaxOutputTokens) ||
+		m.MaxOutputTokens != 0 && o.MaxOutputTokens == 0 {
+		return false
+	}
+	if m.table.request.value.Cmp(o.table.request.value) > 0 || m.table.minimum.value.Cmp(o.table.minimum.value) > 0 {
+		return false
+	}
+	for k := range NumKinds {
+		mine, _ := m.table.token(k)
+		other, _ := o.table.token(k)
+		if mine.Cmp(other) > 0 {
+			return false
+		}
+	}
+	for _, u := range m.table.units {
+		if other, _ := o.table.unit(u.unit); u.rate.Cmp(other) > 0 {
+			return false
+		}
+	}
+	return true
+}

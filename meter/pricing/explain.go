@@ -1,0 +1,200 @@
+package pricing
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Line is one step of a calculation.
+type Line struct {
+	Label        string        // "input", "adjust", "markup", …
+	Text         string        // "10,000 tokens × 2.50 / 1M"
+	Total        money.Decimal // the price after this step; for rates, the sum so far
+	Line, Column int           // in the price file; 0 if the step has no place
+}
+
+// Explanation is a price, step by step.
+type Explanation struct {
+	Operation *Operation
+	Model     *Model // nil: none
+	Lines     []Line
+	Quote     Quote
+	Hold      bool // Quote is a hold; else a final cost
+	book      *Book
+}
+
+// trace collects lines; a nil trace does nothing.
+type trace struct {
+	lines []Line
+}
+
+func (t *trace) add(line, col int, label, text string, total money.Decimal) {
+	if t != nil {
+		t.lines = append(t.lines, Line{label, text, total, line, col})
+	}
+}
+
+func (t *trace) adjusted(a *adjust) {
+	if t == nil {
+		return
+	}
+	var texts []string
+	for i := range a.when.all {
+		texts = append(texts, a.when.all[i].text)
+	}
+	text := strings.Join(texts, ", ")
+	switch {
+	case a.factor.set:
+		text += " × " + a.factor.value.String()
+	case a.byModel:
+		text += ": by_model"
+	case a.whole != nil && a.whole.free:
+		text += ": free"
+	case a.whole != nil:
+		text += ": " + a.whole.request.value.String()
+	default:
+		text += ": " + a.rates.words()
+	}
+	t.lines = append(t.lines, Line{Label: "adjust", Text: text, Line: a.line, Column: a.col})
+}
+
+func (t *trace) rate(of *table, unit string, n, price, total money.Decimal) {
+	if t == nil {
+		return
+	}
+	t.lines = append(t.lines, Line{unit, fmt.Sprintf("%s %s × %s", grouping(n.String()), unit, price), total, of.line, of.col})
+}
+
+func (t *trace) token(of *table, kind Kind, n, price, total money.Decimal, bound bool) {
+	if t == nil {
+		return
+	}
+	note := ""
+	if bound && kind == Output {
+		note = "at most "
+	}
+	t.lines = append(t.lines, Line{kind.String(), fmt.Sprintf("%s%s tokens × %s / 1M", note, grouping(n.String()), price.Shift(6)), total, of.line, of.col})
+}
+
+// grouping puts a comma before every third digit: "10,000".
+func grouping(s string) string {
+	whole, fraction, point := strings.Cut(s, ".")
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if point {
+		return whole + "." + fraction
+	}
+	return whole
+}
+
+// ExplainHold is Hold, step by step.
+func (r *Request) ExplainHold(est Usage, plan *Plan, free FreeLeft) (*Explanation, error) {
+	e := &Explanation{Operation: r.op, Model: r.Model(), Hold: true, book: r.book}
+	if r.Free() {
+		return e, nil
+	}
+	q, err := r.estimate(&est, -1, plan, free)
+	if err != nil {
+		return nil, err
+	}
+	if r.modelLater() {
+		e.Model = r.book.exact[q.Model]
+	}
+	t := &trace{}
+	if e.Quote, err = r.estimateBy(e.Model, &est, -1, plan, free, t); err != nil {
+		return nil, err
+	}
+	e.Lines, e.Quote.Lines = t.lines, t.lines
+	return e, nil
+}
+
+// ExplainCost is Cost, step by step.
+func (r *Request) ExplainCost(a *Answer, plan *Plan, free FreeLeft) (*Explanation, error) {
+	e := &Explanation{Operation: r.op, Model: r.Model(), book: r.book}
+	t := &trace{}
+	var err error
+	if e.Quote, err = r.cost(a, plan, free, t); err != nil {
+		return nil, err
+	}
+	if e.Quote.Model != "" {
+		e.Model = r.book.exact[e.Quote.Model]
+	}
+	e.Lines, e.Quote.Lines = t.lines, t.lines
+	return e, nil
+}
+
+// Explain reads a request, checks the plan, and explains what it holds and,
+// if there is an answer, what it costs. The error is a *Refusal.
+func (b *Book) Explain(f *Facts, est Usage, plan *Plan, a *Answer) (hold, cost *Explanation, err error) {
+	r, err := b.Read(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	if refusal := r.PlanAllows(plan); refusal != nil {
+		return nil, nil, refusal
+	}
+	if hold, err = r.ExplainHold(est, plan, FreeLeft{}); err != nil || a == nil {
+		return hold, nil, err
+	}
+	if _, err = r.Hold(est, plan, FreeLeft{}); err != nil {
+		return hold, nil, err
+	}
+	cost, err = r.ExplainCost(a, plan, FreeLeft{})
+	return hold, cost, err
+}
+
+// Breakdown is the calculation in one line: "5 second × 42, × 2 (body.resolution = 1080p)".
+func (e *Explanation) Breakdown() string {
+	parts := make([]string, 0, len(e.Lines))
+	for _, l := range e.Lines {
+		switch l.Label {
+		case "adjust", "markup", "plan", "quantity", "minimum", "maximum", "free tier":
+			parts = append(parts, l.Label+" "+l.Text)
+		default:
+			if strings.Contains(l.Text, " tokens ") {
+				parts = append(parts, l.Label+" "+l.Text)
+			} else {
+				parts = append(parts, l.Text)
+			}
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// String is the explanation as "farebox meter prices explain" prints it.
+func (e *Explanation) String() string {
+	var s strings.Builder
+	if e.Operation == nil {
+		return "operation   none, the request is free (policies.unpriced)\n"
+	}
+	fmt.Fprintf(&s, "operation   %s  (%s:%d:%d)", e.Operation.ID, e.book.File, e.Operation.Line, e.Operation.Column)
+	if e.Model != nil {
+		fmt.Fprintf(&s, "          model %s (%d:%d)", e.Model.Key, e.Model.Line, e.Model.Column)
+	}
+	s.WriteByte('\n')
+	for _, l := range e.Lines {
+		at := ""
+		if l.Line > 0 {
+			at = fmt.Sprintf("  (%d:%d)", l.Line, l.Column)
+		}
+		fmt.Fprintf(&s, "  %-18s %-44s %14s%s\n", l.Label, l.Text, l.Total, at)
+	}
+	label, after := "cost", ""
+	if e.Hold {
+		label, after = "hold", " before the request, settled to the real usage afterwards"
+	}
+	fmt.Fprintf(&s, "%-12s%s %s%s\n", label, e.Quote.Amount.Text(e.book.Credit.Decimals), e.book.UnitFor(e.Quote.Amount), after)
+	return s.String()
+}
+
+// UnitFor is the name of the unit of account for an amount: singular for
+// exactly one credit.
+func (b *Book) UnitFor(a money.Amount) string {
+	if a.Decimal(b.Credit.Decimals).Cmp(one) == 0 {
+		return b.Credit.Name
+	}
+	return b.Credit.Plural
+}

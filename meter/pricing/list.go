@@ -1,0 +1,102 @@
+package pricing
+
+import (
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// ListedPrice is one line of a price list: an operation, or a model of one
+// that is priced by model.
+type ListedPrice struct {
+	Operation, Name, Feature string
+	Model, ModelName         string // "" unless priced by model
+	Unit                     string // what the credits are for: "request", "image", "1M input tokens"; "" if there are several
+	Words                    string // "24 per image"
+	Credits                  *money.Decimal
+	Money                    *Money // Credits × credit.worth
+	Adjusted                 bool   // conditions can change it
+	Tags                     []string
+}
+
+// PricesList is every price of the book in words, markup included, discounts
+// of plans not.
+func (b *Book) PricesList() []ListedPrice {
+	var list []ListedPrice
+	for _, op := range b.Operations {
+		if !op.price.byModel {
+			list = append(list, b.listed(op, nil, op.price.table))
+			continue
+		}
+		for _, m := range b.Models {
+			if !m.pricesSome(op) {
+				continue
+			}
+			t := m.table
+			if !b.Markup.IsZero() {
+				t.times(one.Add(b.Markup))
+			}
+			list = append(list, b.listed(op, m, t))
+		}
+	}
+	return list
+}
+
+func (b *Book) listed(op *Operation, m *Model, t table) ListedPrice {
+	p := ListedPrice{Operation: op.ID, Name: op.Name, Feature: op.Feature, Words: t.words(), Adjusted: len(op.adjusts) > 0, Tags: op.Tags}
+	if m != nil {
+		p.Model, p.ModelName, p.Adjusted = m.Key, m.Name, p.Adjusted || len(m.adjusts) > 0
+		p.Tags = append(p.Tags[:len(p.Tags):len(p.Tags)], m.Tags...)
+	}
+	if unit, credits, ok := t.single(); ok {
+		p.Unit, p.Credits = unit, &credits
+		if w := b.Credit.Worth; w != nil {
+			p.Money = &Money{credits.Mul(w.Amount), w.Currency}
+		}
+	}
+	return p
+}
+
+// single is the only rate of a table, if there is only one.
+func (t *table) single() (unit string, credits money.Decimal, ok bool) {
+	switch {
+	case t.free:
+		return "request", money.Decimal{}, true
+	case t.hasTokens() || t.minimum.set || t.maximum.set:
+		return "", credits, false
+	case t.request.set && len(t.units) == 0:
+		return "request", t.request.value, true
+	case !t.request.set && len(t.units) == 1:
+		return t.units[0].unit, t.units[0].rate, true
+	}
+	return "", credits, false
+}
+
+// words is a table in words.
+func (t *table) words() string {
+	if t.free {
+		return "free"
+	}
+	var parts []string
+	if t.request.set {
+		parts = append(parts, t.request.value.String()+" per request")
+	}
+	for _, u := range t.units {
+		parts = append(parts, u.rate.String()+" per "+strings.ReplaceAll(u.unit, "_", " "))
+	}
+	for k := range NumKinds {
+		if t.tokens[k].set {
+			parts = append(parts, t.tokens[k].value.Shift(6).String()+" per 1M "+strings.ReplaceAll(k.String(), "_", " ")+" tokens")
+		}
+	}
+	if t.minimum.set {
+		parts = append(parts, "at least "+t.minimum.value.String())
+	}
+	if t.maximum.set {
+		parts = append(parts, "at most "+t.maximum.value.String())
+	}
+	if len(parts) == 0 {
+		return "free"
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,207 @@
+package pricing
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+var modelKeys = []string{"name", "tags", "max_output_tokens", "adjust", "like", "effective_from"}
+
+// modelLoad is a model's entry on its way: like needs the other one first.
+type modelLoad struct {
+	pair    *pair
+	model   *Model
+	state   uint8 // 0 waiting, 1 being read, 2 done
+	written table
+}
+
+func (l *loader) models(n *node) {
+	if n == nil || !l.mapping(n, "models") {
+		return
+	}
+	if len(n.pairs) == 0 {
+		l.fail(n, "models", "has no models; leave it out")
+	}
+	loads := make(map[string]*modelLoad, len(n.pairs))
+	for i := range n.pairs {
+		loads[n.pairs[i].key] = &modelLoad{pair: &n.pairs[i]}
+	}
+	l.book.exact = make(map[string]*Model, len(n.pairs))
+	for i := range n.pairs {
+		m := l.model(loads[n.pairs[i].key], loads)
+		m.order = i
+		l.book.Models = append(l.book.Models, m)
+		l.places["models."+m.Key] = n.pairs[i].value
+		l.book.exact[m.Key] = m
+		if m.pattern {
+			l.book.patterns = append(l.book.patterns, m)
+		}
+	}
+	sort.SliceStable(l.book.patterns, func(i, j int) bool {
+		return l.book.patterns[i].literal > l.book.patterns[j].literal
+	})
+}
+
+func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
+	if load.state == 2 {
+		return load.model
+	}
+	load.state = 1
+	p := load.pair
+	path := join("models", p.key)
+	m := &Model{Key: p.key, Name: p.key, Line: p.line, Column: p.col}
+	load.model = m
+	stars := strings.Count(p.key, "*")
+	m.pattern, m.literal = stars > 0, len([]rune(p.key))-stars
+	defer func() { load.state = 2 }()
+	if p.key == "" {
+		l.fail(p.node(), "models", "a model needs a name")
+	}
+	n := p.value
+	if !l.mapping(n, path) {
+		return m
+	}
+	own := l.rates(n, path, modelKeys)
+	own.line, own.col = p.line, p.col
+	if base := l.base(load, n.get("like"), path+".like", all); base != nil {
+		m.Tags, m.MaxOutputTokens, m.adjusts, m.table = base.Tags, base.MaxOutputTokens, base.adjusts, base.table
+	} else if !hasRates(n) && n.get("like") == nil {
+		l.fail(p.node(), path, "has no rates; write per_1m_tokens, per_image and so on, or per_request: 0 for free")
+	}
+	m.table.replace(&own)
+	m.table.line, m.table.col = p.line, p.col
+	if v := n.get("name"); v != nil {
+		m.Name, _ = l.text(v, path+".name")
+	}
+	if v := n.get("tags"); v != nil {
+		m.Tags = l.tags(v, path+".tags")
+	}
+	if v := n.get("max_output_tokens"); v != nil {
+		m.MaxOutputTokens, _ = l.whole(v, path+".max_output_tokens")
+		if m.MaxOutputTokens == 0 {
+			l.fail(v, path+".max_output_tokens", "must be at least 1")
+		}
+	}
+	if v := n.get("adjust"); v != nil {
+		m.adjusts = l.adjusts(v, path+".adjust", nil)
+	}
+	m.from = l.instant(n.get("effective_from"), path+".effective_from")
+	return m
+}
+
+func hasRates(n *node) bool {
+	for i := range n.pairs {
+		if strings.HasPrefix(n.pairs[i].key, "per_") || n.pairs[i].key == "minimum" {
+			return true
+		}
+	}
+	return len(n.pairs) == 0 // reported by rates
+}
+
+// base is the model that another one is like.
+func (l *loader) base(load *modelLoad, n *node, path string, all map[string]*modelLoad) *Model {
+	if n == nil {
+		return nil
+	}
+	name, ok := l.text(n, path)
+	if !ok {
+		return nil
+	}
+	other, ok := all[name]
+	if !ok {
+		names := make([]string, 0, len(all))
+		for key := range all {
+			names = append(names, key)
+		}
+		sort.Strings(names)
+		l.fail(n, path, "there is no model %q%s", name, suggest(name, names))
+		return nil
+	}
+	if other.state == 1 || other == load {
+		l.fail(n, path, "%s and %s are like each other", load.pair.key, name)
+		return nil
+	}
+	return l.model(other, all)
+}
+
+func (l *loader) policies(n *node) {
+	p := &l.book.Policies
+	*p = Policies{
+		RefundOn: RefundOn{Status5xx: true, Timeout: true, Connect: true}, TimezoneName: "UTC",
+		ReserveOutputTokens: 4096, ClampOutput: true, RequestUsage: true,
+	}
+	p.Timezone = l.utc()
+	if n == nil || !l.object(n, "policies", []string{
+		"unpriced", "unlisted_model", "refund_on", "refund_when", "reserve_output_tokens", "overdraft", "timezone",
+		"hold", "when_exhausted", "clamp_output", "request_usage", "abandoned",
+	}) {
+		return
+	}
+	for i := range n.pairs {
+		l.policy(p, n.pairs[i].key, n.pairs[i].value, "policies."+n.pairs[i].key)
+	}
+}
+
+func (l *loader) policy(p *Policies, key string, v *node, path string) {
+	switch key {
+	case "unpriced":
+		word, _ := l.enum(v, path, "reject", "free")
+		p.UnpricedFree = word == "free"
+	case "unlisted_model":
+		if s, ok := l.text(v, path); ok && s != "reject" {
+			p.UnlistedModel = s
+		}
+	case "refund_on":
+		p.RefundOn = l.refundOn(v, path)
+	case "reserve_output_tokens":
+		p.ReserveOutputTokens, _ = l.whole(v, path)
+	case "overdraft":
+		p.Overdraft, _ = l.amount(v, path)
+	case "timezone":
+		p.Timezone = l.zone(v, path)
+		p.TimezoneName = p.Timezone.String()
+	case "hold":
+		word, _ := l.enum(v, path, "progressive", "ceiling")
+		p.HoldCeiling = word == "ceiling"
+	case "when_exhausted":
+		word, _ := l.enum(v, path, "stop", "overdraft")
+		p.ExhaustedOverdraft = word == "overdraft"
+	case "clamp_output":
+		p.ClampOutput, _ = l.boolean(v, path)
+	case "request_usage":
+		p.RequestUsage, _ = l.boolean(v, path)
+	case "abandoned":
+		switch word, _ := l.enum(v, path, "capture_observed", "capture_hold", "release"); word {
+		case "capture_hold":
+			p.Abandoned = CaptureHold
+		case "release":
+			p.Abandoned = Release
+		}
+	}
+}
+
+func (l *loader) refundOn(n *node, path string) RefundOn {
+	on := RefundOn{Connect: true} // what never reached the upstream is always refunded
+	if !l.list(n, path) {
+		return on
+	}
+	to := map[string]*bool{
+		"4xx": &on.Status4xx, "5xx": &on.Status5xx, "timeout": &on.Timeout,
+		"connect": &on.Connect, "client_abort": &on.ClientAbort,
+	}
+	for i, item := range n.items {
+		word, ok := l.enum(item, fmt.Sprintf("%s[%d]", path, i), "4xx", "5xx", "timeout", "connect", "client_abort")
+		if ok {
+			*to[word] = true
+		}
+	}
+	return on
+}
+
+// refundWhen is read after the operations, whose units it may name.
+func (l *loader) refundWhen(n *node) {
+	if v := n.get("refund_when"); v != nil {
+		l.book.Policies.refundWhen = l.conditions(v, "policies.refund_when", nil, false)
+	}
+}

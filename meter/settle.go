@@ -1,0 +1,235 @@
+package meter
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// Outcome is how a request ended, as its server saw it.
+type Outcome uint8
+
+// Outcomes.
+const (
+	Answered      Outcome = iota // to the end
+	TimedOut                     // no answer in time
+	NotReached                   // the upstream could not be connected to
+	UpstreamBroke                // the answer was torn off
+	ClientLeft                   // the client was gone before the end
+	Stopped                      // ended by us, see ErrExhausted
+)
+
+// Final is what a request cost in the end.
+type Final struct {
+	Cost      money.Amount
+	Remaining money.Amount // available after it, as far as this request knows
+	Refunded  bool         // it failed, everything went back
+	Estimated bool         // counted from what was delivered
+	Outcome   string
+	Usage     string
+	Model     string // key of the price entry
+	Quota     bool   // the upstream says that the operator's own account is empty
+
+	command ledger.Command
+}
+
+// Quote is what the request costs if it ends now. Settle books the first Quote.
+func (c *Charge) Quote(o Outcome) Final {
+	if c.final == nil {
+		f := c.finish(o)
+		f.Remaining = c.Remaining
+		if !c.Unlimited {
+			f.Remaining += max(0, c.hold-f.Cost)
+		}
+		c.final = &f
+	}
+	return *c.final
+}
+
+// Settle books the end of the request, exactly once, whatever happens and
+// however often it is called. It does not wait for the disk. keep is stored
+// under the idempotency key, if the request has one.
+func (c *Charge) Settle(o Outcome, keep []byte) Final {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done || c.unmetered {
+		c.settleJob()
+		return Final{Remaining: c.Remaining}
+	}
+	c.done = true
+	f := c.Quote(o)
+	account := ledger.AccountID(c.req.Caller.Account)
+	if c.free {
+		c.m.bank.Go(account, c.reserve, nil)
+	}
+	if s, ok := f.command.(ledger.Settle); ok {
+		if c.req.Idempotency != "" {
+			s.Answer = keep
+		}
+		f.command = s
+		c.rememberJob()
+	}
+	c.m.bank.Go(account, f.command, func(_ ledger.Result, err error) {
+		if err != nil {
+			c.m.opt.Problem(fmt.Errorf("settling charge %s: %w", c.ID, err))
+		}
+	})
+	return f
+}
+
+// finish decides between charge and refund.
+func (c *Charge) finish(o Outcome) Final {
+	var r dialect.Result
+	if c.reader != nil {
+		r = c.reader.Result()
+	}
+	a := &pricing.Answer{Status: c.status, Header: c.header, Body: r.Body, ServiceTier: r.ServiceTier, Model: r.Model}
+	c.answer = a
+	id := ledger.ChargeID(c.ID)
+	out := ledger.Outcome{Text: c.text(o, r), Status: c.status}
+	if c.failed(o, a, r) {
+		return Final{
+			Refunded: true, Outcome: out.Text, Quota: r.UpstreamQuota,
+			command: ledger.Release{Charge: id, Failed: c.status != 0 || o != NotReached, Outcome: out},
+		}
+	}
+	usage, estimated := c.usage(o, r)
+	a.Usage = usage
+	out.Usage, out.Estimated = usageText(usage), estimated
+	q, err := c.price.Cost(a, c.plan, pricing.FreeLeft{})
+	if err != nil { // an absurd report must not cost more than was agreed to
+		c.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s: %w", c.ID, err))
+		q.Amount, out.Estimated = c.hold, true
+	}
+	if estimated {
+		q.Amount = min(q.Amount, c.hold)
+	}
+	if q.Model != c.price.ModelKey() {
+		out.Model = q.Model
+	}
+	settle := ledger.Settle{Charge: id, Cost: q.Amount, Outcome: out}
+	if !estimated && !c.free {
+		settle.Free = c.freeTier(a)
+	}
+	cost := q.Amount
+	if c.hold == 0 && settle.Free != nil {
+		cost = 0 // covered whole, as far as is known here
+	}
+	return Final{Cost: cost, Estimated: estimated, Outcome: out.Text, Usage: out.Usage, Model: q.Model, Quota: r.UpstreamQuota, command: settle}
+}
+
+func (c *Charge) text(o Outcome, r dialect.Result) string {
+	switch o {
+	case TimedOut:
+		return "upstream timeout"
+	case NotReached:
+		return "upstream not reached"
+	case UpstreamBroke:
+		return "upstream broke off"
+	case ClientLeft:
+		return "client left"
+	case Stopped:
+		return "stopped, credits used up"
+	case Answered:
+	}
+	switch {
+	case c.status >= 400:
+		return "upstream " + strconv.Itoa(c.status)
+	case r.Status == dialect.StatusError:
+		return strings.TrimSpace("upstream error " + r.ErrorCode)
+	}
+	return "answered"
+}
+
+// failed reports whether everything goes back: by the price file's policies, or
+// because an answer that began well carried nothing but an error.
+func (c *Charge) failed(o Outcome, a *pricing.Answer, r dialect.Result) bool {
+	how := map[Outcome]pricing.Outcome{TimedOut: pricing.TimedOut, NotReached: pricing.NotReached, ClientLeft: pricing.ClientAbort}[o]
+	if c.price.RefundDue(a, how) {
+		return true
+	}
+	on := c.book.Policies.RefundOn.Status5xx
+	switch {
+	case o == UpstreamBroke:
+		return on && r.DeliveredTokens == 0 && !r.Usage.OutputTotal.OK
+	case o == ClientLeft && c.status == 0:
+		return true // it left before there was an answer: the upstream was cancelled
+	case o == Stopped || c.status >= 400:
+		return false
+	case r.Status == dialect.StatusFree:
+		return c.price.TokenPriced() // not billed by the provider
+	}
+	return on && r.Status == dialect.StatusError
+}
+
+// usage is what the answer used. What it does not say is counted from what was
+// delivered, never taken for nothing.
+func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated bool) {
+	u = usageOf(r.Usage)
+	if !c.price.TokenPriced() {
+		return u, false
+	}
+	whole := r.Status == dialect.StatusComplete && (o == Answered || r.Usage.OutputTotal.OK && r.Finished)
+	if whole || c.status >= 400 {
+		return u, false
+	}
+	if r.Status == dialect.StatusPending { // its usage comes with a later answer
+		u.Tokens = c.est.Tokens
+		u.Tokens[pricing.Output] = c.bound * c.price.Answers()
+		return u, true
+	}
+	if !r.Usage.InputTotal.OK {
+		for k := range pricing.NumKinds {
+			if !k.IsOutput() {
+				u.Tokens[k] = c.est.Tokens[k]
+			}
+		}
+	}
+	if more := r.DeliveredTokens - u.Tokens.OutputSide(); more > 0 {
+		u.Tokens[pricing.Output] += more
+	}
+	return u, true
+}
+
+// usageOf translates the dialect's inclusive counts into the price file's
+// disjoint kinds and units.
+func usageOf(d dialect.Usage) *pricing.Usage {
+	u := &pricing.Usage{}
+	for _, t := range d.Disjoint() {
+		if k, ok := pricing.KindByName(t.Kind); ok {
+			u.Tokens[k] = t.N
+		}
+	}
+	add := func(unit string, n dialect.Count, shift int) {
+		if n.OK && n.N >= 0 {
+			u.Units = append(u.Units, pricing.UnitCount{Unit: unit, Count: money.FromInt(uint64(n.N)).Shift(shift)}) //nolint:gosec // not negative
+		}
+	}
+	add("image", d.Units.Images, 0)
+	add("video", d.Units.Videos, 0)
+	add("second", d.Units.Millis, -3)
+	add("page", d.Units.Pages, 0)
+	add("character", d.Units.Characters, 0)
+	add("search_unit", d.Units.SearchUnits, 0)
+	add("web_search", d.Requests.WebSearch, 0)
+	add("web_fetch", d.Requests.WebFetch, 0)
+	return u
+}
+
+func usageText(u *pricing.Usage) string {
+	var parts []string
+	for k := range pricing.NumKinds {
+		if n := u.Tokens[k]; n > 0 {
+			parts = append(parts, k.String()+"="+strconv.FormatInt(n, 10))
+		}
+	}
+	for _, x := range u.Units {
+		parts = append(parts, x.Unit+"="+x.Count.String())
+	}
+	return strings.Join(parts, " ")
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/dialect"
@@ -71,7 +72,7 @@ func (h *Handler) deny(w http.ResponseWriter, r *http.Request, err error) error 
 	}
 	h.app.metrics.denied.WithLabelValues(d.Reason).Inc()
 	if status == http.StatusServiceUnavailable {
-		h.app.log.Error(d.Reason, errorField(d))
+		h.app.log.Error(d.Reason, zap.Error(d.Err))
 	}
 	setPlaceholder(r, "outcome", d.Reason)
 	if h.DenialFormat == "none" {

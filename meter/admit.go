@@ -115,7 +115,13 @@ func (a *admission) read() error {
 	}
 	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hint)
 	a.reads = a.api
-	if a.price.Free() || !a.price.TokenPriced() {
+	if a.price.Free() {
+		return nil
+	}
+	if a.m.estimate != nil {
+		a.est = a.m.estimate(a.req)
+	}
+	if !a.price.TokenPriced() {
 		return nil
 	}
 	if a.api.Plain() { // priced by tokens behind a path of its own: most speak like chat completions
@@ -125,8 +131,10 @@ func (a *admission) read() error {
 	if a.info.Reject != "" {
 		return &Denial{Reason: a.info.Reject, Field: "body." + a.info.Field, Message: rejected(a.info)}
 	}
-	est := a.reads.EstimateInput(a.req.Body)
-	a.est.Tokens[pricing.Input] = est.Total()
+	if a.m.estimate == nil {
+		est := a.reads.EstimateInput(a.req.Body)
+		a.est.Tokens[pricing.Input] = est.Total()
+	}
 	return nil
 }
 
@@ -141,11 +149,13 @@ func attributes(id string, more map[string]string) map[string]string {
 	if id == "" {
 		return nil
 	}
-	if more == nil {
-		return map[string]string{"id": id}
+	all := map[string]string{"id": id}
+	for name, value := range more {
+		if name != "id" { // which key or member it is, is not the caller's to say
+			all[name] = value
+		}
 	}
-	more["id"] = id
-	return more
+	return all
 }
 
 // withPlan prices for a plan and holds.

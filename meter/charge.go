@@ -43,6 +43,8 @@ type Charge struct {
 	answer *pricing.Answer
 	cut    int64 // output tokens up to which the stream is paid for; 0: no need to look
 
+	reported *reported // instead of what the dialect reads in the answer
+
 	mu   sync.Mutex
 	done bool
 }

@@ -114,6 +114,8 @@ func denialOf(err error) error {
 		return &Denial{Reason: UnknownAccount, Message: "There is no such account.", Err: err}
 	case errors.Is(err, ledger.ErrSuspended):
 		return &Denial{Reason: AccountSuspended, Message: "This account is suspended. Its credits are safe; ask support.", Err: err}
+	case errors.Is(err, ledger.ErrSubscriptionRequired):
+		return &Denial{Reason: SubscriptionRequired, Message: "The account's plan may not buy this; another plan may.", Err: err}
 	case errors.Is(err, ledger.ErrIdempotencyConflict):
 		return &Denial{Reason: IdempotencyConflict, Message: "This Idempotency-Key was used for another request; use a new one.", Err: err}
 	case errors.Is(err, bank.ErrUnavailable), errors.Is(err, bank.ErrClosed):

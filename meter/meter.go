@@ -48,6 +48,8 @@ type Meter struct {
 	keys keyring
 
 	reload sync.Mutex // one SetBook at a time
+
+	estimate func(*Request) pricing.Usage // of the input; nil: the dialect's
 }
 
 // loaded is a price book with what was derived from it.

@@ -57,8 +57,8 @@ func (c *Charge) Quote(o Outcome) Final {
 func (c *Charge) Settle(o Outcome, keep []byte) Final {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.settleJob()
 	if c.done || c.unmetered {
-		c.settleJob()
 		return Final{Remaining: c.Remaining}
 	}
 	c.done = true
@@ -92,13 +92,16 @@ func (c *Charge) finish(o Outcome) Final {
 	c.answer = a
 	id := ledger.ChargeID(c.ID)
 	out := ledger.Outcome{Text: c.text(o, r), Status: c.status}
+	usage, estimated, known := c.usage(o, r)
+	if known {
+		a.Usage = usage
+	}
 	if c.failed(o, a, r) {
 		return Final{
 			Refunded: true, Outcome: out.Text, Quota: r.UpstreamQuota,
 			command: ledger.Release{Charge: id, Failed: c.status != 0 || o != NotReached, Outcome: out},
 		}
 	}
-	usage, estimated := c.usage(o, r)
 	a.Usage = usage
 	out.Usage, out.Estimated = usageText(usage), estimated
 	q, err := c.price.Cost(a, c.plan, pricing.FreeLeft{})
@@ -167,21 +170,32 @@ func (c *Charge) failed(o Outcome, a *pricing.Answer, r dialect.Result) bool {
 	return on && r.Status == dialect.StatusError
 }
 
+// reported is what an answer is said to have used, in the price file's own
+// kinds and units; a nil usage says nothing.
+type reported struct{ usage *pricing.Usage }
+
 // usage is what the answer used. What it does not say is counted from what was
-// delivered, never taken for nothing.
-func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated bool) {
+// delivered, never taken for nothing. known: conditions may rest on it.
+func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated, known bool) {
+	if c.reported != nil {
+		if u = c.reported.usage; u != nil {
+			return u, false, true
+		}
+		return &pricing.Usage{}, false, false
+	}
 	u = usageOf(r.Usage)
+	known = r.Usage.InputTotal.OK || r.Usage.OutputTotal.OK || len(u.Units) > 0
 	if !c.price.TokenPriced() {
-		return u, false
+		return u, false, known
 	}
 	whole := r.Status == dialect.StatusComplete && (o == Answered || r.Usage.OutputTotal.OK && r.Finished)
 	if whole || c.status >= 400 {
-		return u, false
+		return u, false, known
 	}
 	if r.Status == dialect.StatusPending { // its usage comes with a later answer
 		u.Tokens = c.est.Tokens
 		u.Tokens[pricing.Output] = c.bound * c.price.Answers()
-		return u, true
+		return u, true, false
 	}
 	if !r.Usage.InputTotal.OK {
 		for k := range pricing.NumKinds {
@@ -193,7 +207,7 @@ func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated
 	if more := r.DeliveredTokens - u.Tokens.OutputSide(); more > 0 {
 		u.Tokens[pricing.Output] += more
 	}
-	return u, true
+	return u, true, known
 }
 
 // usageOf translates the dialect's inclusive counts into the price file's

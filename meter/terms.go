@@ -17,10 +17,19 @@ func termsOf(b *pricing.Book) *ledger.Terms {
 	if b.DefaultPlan != nil {
 		t.DefaultPlan = b.DefaultPlan.ID
 	}
+	for _, a := range b.Alerts {
+		if a.Below != nil {
+			t.Alerts = append(t.Alerts, threshold(*a.Below))
+		}
+	}
 	for _, p := range b.Plans {
 		t.Plans[p.ID] = planTerms(p)
 	}
 	return t
+}
+
+func threshold(t pricing.Threshold) ledger.Threshold {
+	return ledger.Threshold{Text: t.Text, Percent: t.Percent, Share: t.Share, Amount: t.Amount}
 }
 
 func planTerms(p *pricing.Plan) *ledger.Plan {

@@ -106,7 +106,7 @@ func (r *Report) entry(a *ledger.Account, charges map[ledger.ChargeID]money.Amou
 	case ledger.KindRefund, ledger.KindRelease:
 		charges[e.Charge] -= e.Cost
 	case ledger.KindOpened, ledger.KindPlan, ledger.KindPeriod, ledger.KindGrant, ledger.KindKept, ledger.KindExpire,
-		ledger.KindHold, ledger.KindExtend, ledger.KindObserve, ledger.KindVoid, ledger.KindAttribute:
+		ledger.KindHold, ledger.KindExtend, ledger.KindObserve, ledger.KindVoid, ledger.KindAttribute, ledger.KindAlerts, ledger.KindAlert:
 	}
 	return true
 }

@@ -48,6 +48,10 @@ type Account struct {
 	DebtPayer                       GrantID // the grant that paid debt last
 	Absorbed                        money.Amount
 
+	Watch     Watch                // thresholds of its own
+	Alerted   map[string]time.Time // period in which a warning was sent last, by plan and threshold
+	LastGrant money.Amount         // size of the latest grant
+
 	next nextDue
 }
 
@@ -100,6 +104,7 @@ type Grant struct {
 	Replaces    string // courtesy: the type that it stands for
 	EffectiveAt time.Time
 	ExpiresAt   time.Time // zero: never
+	Resume      time.Time // of a parked grant: its ExpiresAt when its plan comes back
 	OnlyFor     selector.Selector
 	NotFor      selector.Selector
 	Seq         uint64 // entry that created it: the last tie-break of the draw order
@@ -140,6 +145,7 @@ func (a *Account) Grant(id GrantID) *Grant {
 func (a *Account) Clone() *Account {
 	c := *a
 	c.Left, c.Given, c.Cursor, c.Counters = maps.Clone(a.Left), maps.Clone(a.Given), maps.Clone(a.Cursor), maps.Clone(a.Counters)
+	c.Alerted = maps.Clone(a.Alerted)
 	if a.Lapsed != nil {
 		l := *a.Lapsed
 		c.Lapsed = &l

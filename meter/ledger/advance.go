@@ -10,11 +10,13 @@ import (
 
 // advance books everything that the clock has made due since the last command:
 // ends of plans, new billing periods, allowances, expiry. It does the same
-// whether it runs every second or once after years; no job can be missed.
-func (w *work) advance() {
+// whether it runs every second or once after years; no job can be missed. It
+// reports whether anything was.
+func (w *work) advance() (anything bool) {
 	if w.a.next.terms == w.Terms && w.Now.Before(w.a.next.at) {
-		return
+		return false
 	}
+	seq := w.a.Seq
 	for {
 		at, end := w.nextEnd()
 		if !end || at.After(w.Now) {
@@ -29,6 +31,7 @@ func (w *work) advance() {
 	w.grantDue(w.Now, false)
 	w.expire(w.Now)
 	w.a.next = nextDue{w.Terms, w.nextDue()}
+	return w.a.Seq > seq
 }
 
 // nextDue is when the clock has something to do for an account: a shortcut for

@@ -65,6 +65,7 @@ type Result struct {
 	Replayed  bool        // nothing happened: this is the first result of the same key
 	Remember  *Remembered // to be stored under the idempotency key
 	Forget    string      // idempotency key that is free again
+	Alerts    []Alert     // warnings that are due
 }
 
 // Apply runs one command at now. It changes a only by folding the entries that
@@ -78,10 +79,14 @@ func Apply(a *Account, c Command, env Env) (Result, error) {
 		env.Now = a.Clock // an expiry never un-happens
 	}
 	w := &work{a: a, Env: env}
-	if a.Seq > 0 {
-		w.advance()
+	before := w.levels(a.Clock)
+	if a.Seq > 0 && w.advance() {
+		before = w.warn(before)
 	}
 	err := c.apply(w)
+	if len(w.res.Entries) > 0 {
+		w.warn(before)
+	}
 	if len(w.res.Entries) > 0 {
 		if bad := a.Check(); bad != nil {
 			panic(&Broken{bad})

@@ -3,6 +3,7 @@ package ledger
 import (
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
@@ -116,6 +117,7 @@ func (e *encoder) grant(g *Grant) {
 	e.uint(flags)
 	e.time(g.EffectiveAt)
 	e.time(g.ExpiresAt)
+	e.time(g.Resume)
 	e.selector(&g.OnlyFor)
 	e.selector(&g.NotFor)
 	e.uint(g.Seq)
@@ -134,7 +136,7 @@ func (d *decoder) grant() *Grant {
 	for i, f := range g.flags() {
 		*f = flags&(1<<i) != 0
 	}
-	g.EffectiveAt, g.ExpiresAt, g.OnlyFor, g.NotFor, g.Seq = d.time(), d.time(), d.selector(), d.selector(), d.uint()
+	g.EffectiveAt, g.ExpiresAt, g.Resume, g.OnlyFor, g.NotFor, g.Seq = d.time(), d.time(), d.time(), d.selector(), d.selector(), d.uint()
 	return g
 }
 
@@ -204,6 +206,32 @@ func (d *decoder) times() (m map[string]time.Time) {
 		put(&m, d.string(), d.time())
 	}
 	return m
+}
+
+func (e *encoder) watch(x *Watch) {
+	e.bool(x.Own)
+	e.uint(uint64(len(x.Thresholds)))
+	for i := range x.Thresholds {
+		t := &x.Thresholds[i]
+		e.string(t.Text)
+		e.bool(t.Percent)
+		e.string(t.Share.String())
+		e.amount(t.Amount)
+	}
+}
+
+func (d *decoder) watch() *Watch {
+	x := &Watch{Own: d.bool()}
+	for range d.list() {
+		t := Threshold{Text: d.string(), Percent: d.bool()}
+		share, err := money.ParseDecimal(d.string())
+		if err != nil {
+			d.fail()
+		}
+		t.Share, t.Amount = share, d.amount()
+		x.Thresholds = append(x.Thresholds, t)
+	}
+	return x
 }
 
 func (e *encoder) ids(list []GrantID) {

@@ -26,11 +26,13 @@ const (
 	KindRelease                   // a hold was given back, its request never ran
 	KindVoid                      // an operator took a grant back
 	KindAttribute                 // name or suspension changed
+	KindAlerts                    // the account got thresholds of its own
+	KindAlert                     // a warning is due
 )
 
 var kindNames = [...]string{
 	"", "opened", "plan", "period", "grant", "kept", "expire", "hold", "extend", "observe",
-	"settle", "refund", "release", "void", "attribute",
+	"settle", "refund", "release", "void", "attribute", "alerts", "alert",
 }
 
 // String is the kind's name in the journal: "hold", "settle", …
@@ -104,6 +106,9 @@ type Entry struct {
 	Cursor   map[string]time.Time
 	Name     string // opened, attribute
 	Suspend  bool   // attribute
+	Watch    *Watch // alerts
+	Alert    string // alert: the threshold
+	Alerted  map[string]time.Time
 	Outcome  *Outcome
 
 	Hash [32]byte // SHA-256 of the previous entry's hash and of this entry without it

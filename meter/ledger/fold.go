@@ -28,7 +28,16 @@ func (a *Account) Fold(e *Entry) {
 		a.ID, a.Name, a.CreatedAt = e.Account, e.Name, e.At
 	case KindAttribute:
 		a.Name, a.Suspended = e.Name, e.Suspend
-	case KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindVoid:
+	case KindAlerts:
+		a.Watch = *e.Watch
+	case KindAlert:
+		for key, period := range e.Alerted {
+			put(&a.Alerted, key, period)
+		}
+	case KindGrant:
+		a.LastGrant = granted(e)
+		a.next = nextDue{}
+	case KindPlan, KindPeriod, KindKept, KindExpire, KindVoid:
 		a.next = nextDue{}
 	case KindHold, KindExtend, KindObserve, KindSettle, KindRefund, KindRelease:
 	}
@@ -36,6 +45,16 @@ func (a *Account) Fold(e *Entry) {
 	a.Grants = slices.DeleteFunc(a.Grants, func(g *Grant) bool {
 		return g.over(e.At) && g.Available == 0 && g.Held == 0
 	})
+}
+
+// granted is how much an entry has issued.
+func granted(e *Entry) (sum money.Amount) {
+	for _, p := range e.Postings {
+		if p.Book == BookIssued {
+			sum -= p.Amount
+		}
+	}
+	return sum
 }
 
 func (a *Account) foldCharge(e *Entry) {
@@ -51,7 +70,7 @@ func (a *Account) foldCharge(e *Entry) {
 		a.Holds[e.Charge] = h
 	case KindSettle, KindRefund, KindRelease:
 		delete(a.Holds, e.Charge)
-	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindVoid, KindAttribute:
+	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindVoid, KindAttribute, KindAlerts, KindAlert:
 	}
 }
 
@@ -144,11 +163,16 @@ func (a *Account) foldSubscription(e *Entry) {
 	for id, start := range e.Cursor {
 		put(&a.Cursor, id, start)
 	}
-	for _, id := range e.Park {
-		a.Grant(id).Parked = true
+	for _, id := range e.Park { // it can come back as long as the period lasts in which its plan was left
+		g := a.Grant(id)
+		g.Parked, g.Resume = true, g.ExpiresAt
+		if g.ExpiresAt.IsZero() || g.ExpiresAt.After(e.Left.End) {
+			g.ExpiresAt = e.Left.End
+		}
 	}
 	for _, id := range e.Unpark {
-		a.Grant(id).Parked = false
+		g := a.Grant(id)
+		g.Parked, g.ExpiresAt, g.Resume = false, g.Resume, time.Time{}
 	}
 }
 

@@ -108,10 +108,11 @@ func (w *work) start(plan string, at time.Time, c contract) {
 		e.Closed = &Period{Start: left.Start, End: at, Overage: a.OveragePeriod}
 	}
 	for _, g := range a.Grants {
-		if g.EndsWith && !g.Parked && !w.outlives(g, plan) {
+		of := planOf(g.Schedule)
+		if g.EndsWith && !g.Parked && of == left.Plan && !w.outlives(g, plan) {
 			e.Park = append(e.Park, g.ID)
 		}
-		if g.Parked && planOf(g.Schedule) == plan {
+		if g.Parked && of == plan && !g.over(at) {
 			e.Unpark = append(e.Unpark, g.ID)
 		}
 	}
@@ -131,7 +132,7 @@ func (w *work) subscription(plan string, at time.Time, c contract) Subscription 
 	}
 	// A return within the billing period in which the plan was left reopens it:
 	// switching back and forth gains nothing.
-	if l, ok := w.a.Left[plan]; ok && c.anchor.IsZero() && at.Before(l.End) {
+	if l, ok := w.a.Left[plan]; ok && c.anchor.IsZero() && at.Before(l.End) && (l.EndsAt.IsZero() || at.Before(l.EndsAt)) {
 		l.Since, l.Then, l.ThenPlan = at, ThenRenew, ""
 		return l
 	}

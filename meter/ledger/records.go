@@ -104,7 +104,7 @@ func (x *Entry) appendRare(e *encoder) {
 	switch x.Kind {
 	case KindHold, KindExtend, KindObserve:
 		return
-	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindSettle, KindRefund, KindRelease, KindVoid, KindAttribute:
+	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindSettle, KindRefund, KindRelease, KindVoid, KindAttribute, KindAlerts, KindAlert:
 	}
 	e.grants(x.Grants)
 	if x.Kind == KindSettle || x.Kind == KindRefund || x.Kind == KindRelease {
@@ -120,6 +120,12 @@ func (x *Entry) appendRare(e *encoder) {
 	e.times(x.Cursor)
 	e.string(x.Name)
 	e.bool(x.Suspend)
+	e.bool(x.Watch != nil)
+	if x.Watch != nil {
+		e.watch(x.Watch)
+	}
+	e.string(x.Alert)
+	e.times(x.Alerted)
 }
 
 func (d *decoder) entry() *Entry {
@@ -146,7 +152,7 @@ func (d *decoder) rare(x *Entry) {
 	switch x.Kind {
 	case KindHold, KindExtend, KindObserve:
 		return
-	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindSettle, KindRefund, KindRelease, KindVoid, KindAttribute:
+	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindSettle, KindRefund, KindRelease, KindVoid, KindAttribute, KindAlerts, KindAlert:
 	}
 	x.Grants = d.grants()
 	if x.Kind == KindSettle || x.Kind == KindRefund || x.Kind == KindRelease {
@@ -154,6 +160,10 @@ func (d *decoder) rare(x *Entry) {
 	}
 	x.Sub, x.Left, x.Lapsed, x.Park, x.Unpark = d.subscription(), d.subscription(), d.bool(), d.ids(), d.ids()
 	x.Closed, x.Given, x.Cursor, x.Name, x.Suspend = d.period(), d.strings(), d.times(), d.string(), d.bool()
+	if d.bool() {
+		x.Watch = d.watch()
+	}
+	x.Alert, x.Alerted = d.string(), d.times()
 }
 
 // AppendAccount encodes an account without its open holds, which are records
@@ -190,6 +200,8 @@ func AppendAccount(b []byte, a *Account) []byte {
 	}
 	e.period(&a.Closed)
 	e.string(string(a.DebtPayer))
+	e.watch(&a.Watch)
+	e.times(a.Alerted)
 	return e
 }
 
@@ -224,11 +236,12 @@ func DecodeAccount(b []byte) (*Account, error) {
 		a.Closed = *p
 	}
 	a.DebtPayer = GrantID(d.string())
+	a.Watch, a.Alerted = *d.watch(), d.times()
 	return a, d.end()
 }
 
-func (a *Account) totals() [9]*money.Amount {
-	return [9]*money.Amount{
-		&a.Issued, &a.Spent, &a.Expired, &a.Revoked, &a.Overage, &a.OverageHeld, &a.OveragePeriod, &a.Debt, &a.Absorbed,
+func (a *Account) totals() [10]*money.Amount {
+	return [10]*money.Amount{
+		&a.Issued, &a.Spent, &a.Expired, &a.Revoked, &a.Overage, &a.OverageHeld, &a.OveragePeriod, &a.Debt, &a.Absorbed, &a.LastGrant,
 	}
 }

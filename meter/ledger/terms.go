@@ -19,6 +19,7 @@ type Terms struct {
 	Plans       map[string]*Plan
 	DrawOrder   []string // grant types, drawn first to last; may be empty
 	Overdraft   money.Amount
+	Alerts      []Threshold // of accounts without their own
 }
 
 // Plan is what a subscription grants and permits.

@@ -1,12 +1,10 @@
 package pricing
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
-	"github.com/farebox-dev/farebox/meter/selector"
 )
 
 // Book is a price file that has been loaded. It never changes and is safe for
@@ -58,7 +56,7 @@ func (b *Book) Pack(id string) *Pack { return b.packs[id] }
 func (b *Book) Operation(id string) *Operation { return b.operations[id] }
 
 // Model is the entry with exactly this key, or nil.
-func (b *Book) Model(key string) *Model { return b.exactKey(key) }
+func (b *Book) Model(key string) *Model { return b.exact[key] }
 
 // Credit says what one credit is.
 type Credit struct {
@@ -136,15 +134,14 @@ type Job struct {
 
 // measured is how much a request asks for: of a unit, or of results.
 type measured struct {
-	unit          string // "" for quantity
-	field         *field
-	fallback      rate // default
-	min, max      rate
-	reserve       rate
-	text          bool // a JSON string may hold the number
-	whole         bool // a count
-	line, column  int
-	tooFewMessage string
+	unit         string // "" for quantity
+	field        *field
+	fallback     rate // default
+	min, max     rate
+	reserve      rate
+	text         bool // a JSON string may hold the number
+	whole        bool // a count
+	line, column int
 }
 
 // quantity is what a request asks for of one unit.
@@ -168,92 +165,6 @@ type Model struct {
 	literal  int // characters of a pattern other than "*"
 	order    int
 	pattern  bool
-}
-
-// Plan is what accounts subscribe to.
-type Plan struct {
-	ID, Name       string
-	Price          *Money // nil: none or custom
-	Custom         bool   // price: custom
-	PriceText      string // as written
-	BillingPeriod  calendar.Unit
-	Grants         []*Grant
-	Allow, Deny    *selector.Selector // nil: none
-	Discount       money.Decimal      // 0.05 for "5%"
-	DiscountText   string
-	Overage        *Overage // nil: when_empty is block
-	Lasts          *calendar.Duration
-	RenewsWhenPaid bool
-	Proration      string // "none", the only way there is
-	Caps           []Cap
-	Metadata       json.RawMessage // nil: none
-	Line, Column   int
-
-	keep rate // 1 - Discount
-}
-
-// Rollover says what a renewed grant keeps at a renewal.
-type Rollover uint8
-
-// The ways of a rollover.
-const (
-	RolloverNone  Rollover = iota // an instance ends when the next starts
-	RolloverAll                   // it never ends
-	RolloverLimit                 // at most Grant.RolloverLimit is kept
-)
-
-// Expiry says when credits that are not renewed end.
-type Expiry uint8
-
-// The ways of an expiry.
-const (
-	ExpiresNever Expiry = iota
-	ExpiresWithPlan
-	ExpiresAfter // a duration
-)
-
-// Grant is one entry of a plan's credits.
-type Grant struct {
-	Type            string
-	Amount          money.Amount
-	Unlimited       bool
-	Renewed         bool          // has every
-	Every           calendar.Unit // if Renewed
-	Rollover        Rollover
-	RolloverLimit   money.Amount
-	Expires         Expiry
-	ExpiresAfter    calendar.Duration
-	OnlyFor, NotFor *selector.Selector
-}
-
-// Overage is how a plan goes on when its credits are used up.
-type Overage struct {
-	Limited bool
-	Limit   money.Amount
-	Times   money.Decimal // default 1
-}
-
-// Cap limits what an account, a member or a key spends in a period.
-type Cap struct {
-	Per    string // account, member or key
-	Amount money.Amount
-	Every  calendar.Unit
-}
-
-// Pack is credits that can be bought.
-type Pack struct {
-	ID, Name        string
-	ByPrice         bool         // credits: by_price
-	Credits         money.Amount // unless ByPrice
-	Price           Money        // the only price, or the least
-	MaxPrice        *Money       // nil: no range
-	Expires         *calendar.Duration
-	Type            string
-	OnlyPlans       []string // empty: any
-	OnlyFor, NotFor *selector.Selector
-	Line, Column    int
-
-	book *Book
 }
 
 // Alert is one rule of when to warn; exactly one field is set.
@@ -311,32 +222,3 @@ const (
 
 // Links are where users go.
 type Links struct{ TopUp, Upgrade, Prices, Support string }
-
-// Amount is what the pack grants for a price; the price is only needed, and
-// only looked at, for credits: by_price.
-func (p *Pack) Amount(price *Money) (money.Amount, error) {
-	if !p.ByPrice {
-		return p.Credits, nil
-	}
-	worth := p.book.Credit.Worth
-	if price == nil {
-		return 0, ErrPriceNeeded
-	}
-	if price.Currency != worth.Currency {
-		return 0, ErrCurrency
-	}
-	return money.Div(price.Amount, worth.Amount, p.book.Credit.Decimals)
-}
-
-// SellsTo reports whether an account on this plan ("" for none) may buy p.
-func (p *Pack) SellsTo(plan string) bool {
-	if len(p.OnlyPlans) == 0 {
-		return true
-	}
-	for _, id := range p.OnlyPlans {
-		if id == plan {
-			return true
-		}
-	}
-	return false
-}

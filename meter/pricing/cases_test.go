@@ -180,7 +180,11 @@ func (p *priceCase) run(t *testing.T, b *pricing.Book) {
 		t.Errorf("Route refuses %v, Read does not", route.Refusal)
 	}
 	if err == nil {
-		cost, err = request.Cost(p.answer(t), plan, pricing.FreeLeft{})
+		answer, outcome := p.answer(t)
+		cost, err = request.Cost(answer, plan, pricing.FreeLeft{})
+		if request.RefundDue(answer, outcome) {
+			cost.Amount = 0
+		}
 	}
 	var refusal *pricing.Refusal
 	if want := p.Expect["refused"]; want != nil || errors.As(err, &refusal) {
@@ -244,8 +248,8 @@ func sameAmount(t *testing.T, b *pricing.Book, what string, got money.Amount, wa
 	}
 }
 
-func (p *priceCase) answer(t *testing.T) *pricing.Answer {
-	a := &pricing.Answer{Status: 200}
+func (p *priceCase) answer(t *testing.T) (*pricing.Answer, pricing.Outcome) {
+	a, outcome := &pricing.Answer{Status: 200}, pricing.Answered
 	if p.Usage != nil {
 		u := usage(t, p.Usage)
 		a.Usage = &u
@@ -258,8 +262,16 @@ func (p *priceCase) answer(t *testing.T) *pricing.Answer {
 		if r.Body != nil {
 			a.Body, _ = json.Marshal(r.Body)
 		}
+		switch {
+		case r.Error == "timeout":
+			outcome = pricing.TimedOut
+		case r.Error == "connect":
+			outcome = pricing.NotReached
+		case r.ClientAbort:
+			outcome = pricing.ClientAbort
+		}
 	}
-	return a
+	return a, outcome
 }
 
 func (c *caseRequest) facts(t *testing.T) *pricing.Facts {

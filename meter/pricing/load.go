@@ -9,7 +9,7 @@ import (
 )
 
 // MaxFileSize is the largest price file that Load reads.
-const MaxFileSize = 32 << 20
+const MaxFileSize = 8 << 20
 
 // loader reads one file into one book and collects what is wrong.
 type loader struct {

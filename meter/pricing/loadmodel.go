@@ -1,7 +1,6 @@
 package pricing
 
 import (
-	"fmt"
 	"sort"
 	"strings"
 )
@@ -123,85 +122,4 @@ func (l *loader) base(load *modelLoad, n *node, path string, all map[string]*mod
 		return nil
 	}
 	return l.model(other, all)
-}
-
-func (l *loader) policies(n *node) {
-	p := &l.book.Policies
-	*p = Policies{
-		RefundOn: RefundOn{Status5xx: true, Timeout: true, Connect: true}, TimezoneName: "UTC",
-		ReserveOutputTokens: 4096, ClampOutput: true, RequestUsage: true,
-	}
-	p.Timezone = l.utc()
-	if n == nil || !l.object(n, "policies", []string{
-		"unpriced", "unlisted_model", "refund_on", "refund_when", "reserve_output_tokens", "overdraft", "timezone",
-		"hold", "when_exhausted", "clamp_output", "request_usage", "abandoned",
-	}) {
-		return
-	}
-	for i := range n.pairs {
-		l.policy(p, n.pairs[i].key, n.pairs[i].value, "policies."+n.pairs[i].key)
-	}
-}
-
-func (l *loader) policy(p *Policies, key string, v *node, path string) {
-	switch key {
-	case "unpriced":
-		word, _ := l.enum(v, path, "reject", "free")
-		p.UnpricedFree = word == "free"
-	case "unlisted_model":
-		if s, ok := l.text(v, path); ok && s != "reject" {
-			p.UnlistedModel = s
-		}
-	case "refund_on":
-		p.RefundOn = l.refundOn(v, path)
-	case "reserve_output_tokens":
-		p.ReserveOutputTokens, _ = l.whole(v, path)
-	case "overdraft":
-		p.Overdraft, _ = l.amount(v, path)
-	case "timezone":
-		p.Timezone = l.zone(v, path)
-		p.TimezoneName = p.Timezone.String()
-	case "hold":
-		word, _ := l.enum(v, path, "progressive", "ceiling")
-		p.HoldCeiling = word == "ceiling"
-	case "when_exhausted":
-		word, _ := l.enum(v, path, "stop", "overdraft")
-		p.ExhaustedOverdraft = word == "overdraft"
-	case "clamp_output":
-		p.ClampOutput, _ = l.boolean(v, path)
-	case "request_usage":
-		p.RequestUsage, _ = l.boolean(v, path)
-	case "abandoned":
-		switch word, _ := l.enum(v, path, "capture_observed", "capture_hold", "release"); word {
-		case "capture_hold":
-			p.Abandoned = CaptureHold
-		case "release":
-			p.Abandoned = Release
-		}
-	}
-}
-
-func (l *loader) refundOn(n *node, path string) RefundOn {
-	on := RefundOn{Connect: true} // what never reached the upstream is always refunded
-	if !l.list(n, path) {
-		return on
-	}
-	to := map[string]*bool{
-		"4xx": &on.Status4xx, "5xx": &on.Status5xx, "timeout": &on.Timeout,
-		"connect": &on.Connect, "client_abort": &on.ClientAbort,
-	}
-	for i, item := range n.items {
-		word, ok := l.enum(item, fmt.Sprintf("%s[%d]", path, i), "4xx", "5xx", "timeout", "connect", "client_abort")
-		if ok {
-			*to[word] = true
-		}
-	}
-	return on
-}
-
-// refundWhen is read after the operations, whose units it may name.
-func (l *loader) refundWhen(n *node) {
-	if v := n.get("refund_when"); v != nil {
-		l.book.Policies.refundWhen = l.conditions(v, "policies.refund_when", nil, false)
-	}
 }

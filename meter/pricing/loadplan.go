@@ -10,6 +10,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
+var grantKeys = []string{"type", "amount", "every", "rollover", "expires", "only_for", "not_for"}
+
 var planKeys = []string{
 	"name", "price", "credits", "allow", "deny", "discount", "when_empty", "overage", "lasts", "renews", "caps",
 	"proration", "metadata",
@@ -131,7 +133,7 @@ func (l *loader) planPrice(p *Plan, n *node, path string) {
 }
 
 func (l *loader) grant(n *node, path string) *Grant {
-	if !l.object(n, path, []string{"type", "amount", "every", "rollover", "expires", "only_for", "not_for"}) {
+	if !l.object(n, path, grantKeys) {
 		return nil
 	}
 	g := &Grant{}
@@ -236,96 +238,6 @@ func (l *loader) caps(p *Plan, n *node, path string) {
 			c.Every, _ = l.every(v, at+".every")
 		}
 		p.Caps = append(p.Caps, c)
-	}
-}
-
-func (l *loader) packs(n *node) {
-	if n == nil || !l.mapping(n, "packs") {
-		return
-	}
-	l.book.packs = make(map[string]*Pack, len(n.pairs))
-	for i := range n.pairs {
-		p := l.pack(&n.pairs[i])
-		l.book.Packs = append(l.book.Packs, p)
-		l.book.packs[p.ID] = p
-		l.places["packs."+p.ID] = n.pairs[i].value
-	}
-}
-
-func (l *loader) pack(at *pair) *Pack {
-	path := join("packs", at.key)
-	l.id(at, path)
-	p := &Pack{ID: at.key, Name: at.key, Type: "top_up", Line: at.line, Column: at.col, book: l.book}
-	n := at.value
-	if !l.object(n, path, []string{"name", "credits", "price", "expires", "type", "only_plans", "only_for", "not_for"}) {
-		return p
-	}
-	l.required(n, path, "credits", "write an amount, or by_price")
-	l.required(n, path, "price", `write "5 USD"`)
-	if v := n.get("name"); v != nil {
-		p.Name, _ = l.text(v, path+".name")
-	}
-	if v := n.get("price"); v != nil {
-		l.packPrice(p, v, path+".price")
-	}
-	if v := n.get("credits"); v != nil {
-		if p.ByPrice = v.kind == scalarNode && v.text == "by_price"; !p.ByPrice {
-			p.Credits, _ = l.amount(v, path+".credits")
-		} else {
-			l.byPrice(p, v, path+".credits")
-		}
-	}
-	if v := n.get("expires"); v != nil && (v.kind != scalarNode || v.text != "never") {
-		if d, ok := l.duration(v, path+".expires"); ok {
-			p.Expires = &d
-		}
-	}
-	if v := n.get("type"); v != nil {
-		p.Type, _ = l.grantType(v, path+".type")
-	}
-	if v := n.get("only_plans"); v != nil {
-		p.OnlyPlans = l.texts(v, path+".only_plans")
-		if v.kind == listNode && len(v.items) == 0 {
-			l.fail(v, path+".only_plans", "the list is empty, so nobody could buy this")
-		}
-	}
-	p.OnlyFor = l.selector(n.get("only_for"), path+".only_for")
-	p.NotFor = l.selector(n.get("not_for"), path+".not_for")
-	return p
-}
-
-// byPrice checks that money can be turned into credits.
-func (l *loader) byPrice(p *Pack, v *node, path string) {
-	worth := l.book.Credit.Worth
-	switch {
-	case worth == nil:
-		l.fail(v, path, `by_price needs credit.worth; write "worth: 0.01 USD" there`)
-	case p.Price.Currency != "" && p.Price.Currency != worth.Currency:
-		l.fail(v, path, "the price is in %s, but credit.worth in %s", p.Price.Currency, worth.Currency)
-	}
-}
-
-// packPrice reads "5 USD" or "5 USD to 100 USD".
-func (l *loader) packPrice(p *Pack, n *node, path string) {
-	least, most, two := strings.Cut(n.text, " to ")
-	if n.kind != scalarNode || !two {
-		p.Price, _ = l.money(n, path)
-		return
-	}
-	part := func(text string) (Money, bool) {
-		return l.money(&node{kind: scalarNode, text: text, line: n.line, col: n.col, width: n.width}, path)
-	}
-	from, okFrom := part(least)
-	to, okTo := part(most)
-	if !okFrom || !okTo {
-		return
-	}
-	p.Price, p.MaxPrice = from, &to
-	switch {
-	case from.Currency != to.Currency:
-		l.fail(n, path, "the range is in two currencies")
-	case from.Amount.Cmp(to.Amount) > 0:
-		l.fail(n, path, "the range ends below its start")
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-func (b *Book) exactKey(key string) *Model { return b.exact[key] }
+// ModelFor is the entry that prices a model with this name, without regard to
+// unlisted_model; nil if there is none.
+func (b *Book) ModelFor(name string, at time.Time) *Model { return b.lookup(name, at) }
 
 // lookup is the entry that prices a model by its name: the exact name, the
 // name without its date, the pattern that fits the name, the one that fits the
@@ -90,10 +92,10 @@ func (op *Operation) measured(unit string) *measured {
 // reported lists the units that the known APIs report in their answers, by the
 // end of the path.
 var reported = []struct{ suffix, units string }{
-	{"/chat/completions", " web_search image character query "},
+	{"/chat/completions", " web_search "},
 	{"/completions", " web_search "},
-	{"/responses", " web_search image query session "},
-	{"/messages", " web_search web_fetch session "},
+	{"/responses", " web_search "},
+	{"/messages", " web_search web_fetch "},
 	{"/images/generations", " image "},
 	{"/images/edits", " image "},
 	{"/images/variations", " image "},
@@ -102,17 +104,19 @@ var reported = []struct{ suffix, units string }{
 	{"/audio/speech", " character second "},
 	{"/ocr", " page "},
 	{"/rerank", " search_unit "},
-	{"/chat", " search_unit web_search "},
-	{"/embed", " search_unit image "},
-	{"/videos", " second "},
-	{"/interactions", " web_search query "},
+	{"/v2/chat", " search_unit web_search "},
+	{"/v2/embed", " search_unit image "},
+	{"/interactions", " web_search "},
+	{":predict", " image character "},
+	{":predictlongrunning", " second video "},
 }
 
-// byAPI are the units of paths that do not say which API they are.
+// byAPI are the units of paths that the table above does not know, where the
+// operation or the form of the path says which API it is.
 var byAPI = map[string]string{
-	"openai":    " web_search image second page character query session search_unit ",
-	"anthropic": " web_search web_fetch session ",
-	"gemini":    " web_search image second character query ",
+	"openai":    " web_search image second page character search_unit video ",
+	"anthropic": " web_search web_fetch ",
+	"gemini":    " web_search ",
 }
 
 // reportsUnit reports whether answers on this path can report a unit.
@@ -120,17 +124,30 @@ func reportsUnit(api, lowerPath, unit string) bool {
 	if api == "other" {
 		return false
 	}
-	unit = " " + unit + " "
-	for _, r := range reported {
-		if strings.HasSuffix(lowerPath, r.suffix) && strings.Contains(r.units, unit) {
-			return true
+	for i := range reported {
+		if strings.HasSuffix(lowerPath, reported[i].suffix) {
+			return hasWord(reported[i].units, unit)
 		}
 	}
-	if strings.Contains(byAPI[api], unit) {
-		return true
+	if _, gemini := modelInPath(lowerPath); gemini {
+		api = "gemini"
 	}
-	_, gemini := modelInPath(lowerPath)
-	return gemini && strings.Contains(byAPI["gemini"], unit)
+	return hasWord(byAPI[api], unit)
+}
+
+// hasWord reports whether a list with spaces around every word has this one.
+func hasWord(list, word string) bool {
+	for {
+		i := strings.Index(list, word)
+		if i < 0 || word == "" {
+			return false
+		}
+		end := i + len(word)
+		if i > 0 && list[i-1] == ' ' && end < len(list) && list[end] == ' ' {
+			return true
+		}
+		list = list[end:]
+	}
 }
 
 // mayReport is reportsUnit for a pattern: a "*" at its end could be any path.
@@ -144,7 +161,7 @@ func (op *Operation) mayReport(unit string) bool {
 			continue
 		}
 		for _, r := range reported {
-			if strings.Contains(r.units, " "+unit+" ") && mayEndIn(p, r.suffix) {
+			if hasWord(r.units, unit) && mayEndIn(p, r.suffix) {
 				return true
 			}
 		}

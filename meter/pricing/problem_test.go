@@ -119,11 +119,13 @@ pricing.yaml:9:22: operations.b.adjust[0].when: unknown key "shet"; did you mean
 // says about it.
 func TestRefusedFiles(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                     "the file is empty",
-		"- a\n":                "a price file is a mapping",
-		"version: 1\n":         `"credit" is missing`,
-		"\x80":                 "not UTF-8",
-		file("") + "---\na: 1": "second document",
+		"":                              "the file is empty",
+		strings.Repeat("[", 1_000_000):  "too many brackets",
+		strings.Repeat("- ", 1_000_000): "has more than",
+		"- a\n":                         "a price file is a mapping",
+		"version: 1\n":                  `"credit" is missing`,
+		"\x80":                          "not UTF-8",
+		file("") + "---\na: 1":          "second document",
 		strings.Replace(file(""), "version: 1", "version: 2", 1): "not a version of this format",
 		file("colour: red\n"):                                                                                                `unknown key "colour"`,
 		file("markup: 0.2\n"):                                                                                                "is not a percentage",
@@ -142,7 +144,7 @@ func TestRefusedFiles(t *testing.T) {
 		file("  b: {match: /b, price: {per-request: 1}}\n"):                                                                  `did you mean "per_request"?`,
 		file("  b: {match: /b, price: {minimum: 5, maximum: 2}}\n"):                                                          "minimum is above maximum",
 		file("  b: {match: /b, price: 1, quantity: body}\n"):                                                                 "is not a field",
-		file("  b: {match: /b, price: 1, quantity: \"body.a[0]\"}\n"):                                                            "is not a JSON path",
+		file("  b: {match: /b, price: 1, quantity: \"body.a[0]\"}\n"):                                                        "is not a JSON path",
 		file("  b: {match: /b, price: 1, quantity: path.x}\n"):                                                               "number of a path segment",
 		file("  b: {match: /b, price: 1, quantity: {from: body.n, min: 3, max: 2}}\n"):                                       "max is less than min",
 		file("  b: {match: /b, price: 1, where: {response.status: 200}}\n"):                                                  "not known when a request arrives",

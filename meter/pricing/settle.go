@@ -213,8 +213,8 @@ func (r *Request) RefundDue(a *Answer, outcome Outcome) bool {
 		c.tier = tier
 	}
 	if a.Usage != nil {
-		c.input = money.FromInt(uint64(a.Usage.Tokens.InputSide()))
-		c.output = money.FromInt(uint64(a.Usage.Tokens.OutputSide()))
+		c.input = fromCount(a.Usage.Tokens.InputSide())
+		c.output = fromCount(a.Usage.Tokens.OutputSide())
 		c.tokens = true
 	}
 	verdict, _ := when.hold(&c)
@@ -227,72 +227,4 @@ func (r *Request) FreeTier() *FreeTier {
 		return nil
 	}
 	return r.op.FreeTier
-}
-
-// JobID is the id of the job that the answer says it has started, "" if the
-// operation starts none or the answer does not say.
-func (r *Request) JobID(a *Answer) string {
-	if r.op == nil || r.op.Job == nil {
-		return ""
-	}
-	values := r.values
-	if r.op.Job.id.answer() {
-		values = r.book.answerValues(a, nil)
-	}
-	v := &values[r.op.Job.id.slot]
-	if v.kind != textValue && v.kind != numberValue {
-		return ""
-	}
-	return v.text
-}
-
-// JobFor is the operation whose job a status request asks about, and the id of
-// the job.
-func (b *Book) JobFor(method, uri string) (op *Operation, id string, ok bool) {
-	path, clean := cleanPath(uri)
-	if !clean {
-		return nil, "", false
-	}
-	return b.jobFor(method, path, strings.ToLower(path))
-}
-
-func (b *Book) jobFor(method, path, lower string) (*Operation, string, bool) {
-	for _, op := range b.jobs {
-		if !op.Job.status.fits(method, lower) {
-			continue
-		}
-		if id, ok := op.Job.idIn(path); ok {
-			return op, id, true
-		}
-	}
-	return nil, "", false
-}
-
-// idIn is the part of a clean path that stands at {id}.
-func (j *Job) idIn(path string) (string, bool) {
-	before, after, _ := strings.Cut(j.text, "{id}")
-	head, tail := before[strings.LastIndexByte(before, '/')+1:], after
-	if i := strings.IndexByte(after, '/'); i >= 0 {
-		tail = after[:i]
-	}
-	n := strings.Count(before, "/") - 1
-	if strings.Contains(before, "*") { // then it is counted from the end
-		n = strings.Count(path, "/") - 1 - strings.Count(after, "/")
-	}
-	s, ok := pathSegment(path, n)
-	if !ok || len(s) <= len(head)+len(tail) || !strings.EqualFold(s[:len(head)], head) || !strings.EqualFold(s[len(s)-len(tail):], tail) {
-		return "", false
-	}
-	return s[len(head) : len(s)-len(tail)], true
-}
-
-// JobFailed reports whether a status answer says that the job has failed.
-func (op *Operation) JobFailed(a *Answer) bool {
-	if op.Job == nil || a == nil {
-		return false
-	}
-	values := op.book.answerValues(a, nil)
-	c := circumstances{answer: values, model: op.book.answerModel(a, values), tier: op.book.answerTier(a, values)}
-	verdict, _ := op.Job.failed.hold(&c)
-	return verdict == holds
 }

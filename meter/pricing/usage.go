@@ -1,6 +1,10 @@
 package pricing
 
-import "github.com/farebox-dev/farebox/meter/money"
+import (
+	"math"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
 
 // Kind is a kind of token, as providers print them on their price pages.
 type Kind uint8
@@ -70,6 +74,9 @@ func (t *Tokens) OutputSide() int64 { return t.sum(Output, NumKinds) }
 func (t *Tokens) sum(from, to Kind) int64 {
 	var n int64
 	for k := from; k < to; k++ {
+		if t[k] > math.MaxInt64-n {
+			return math.MaxInt64 // as large as can be instead of overflowing
+		}
 		n += max(t[k], 0)
 	}
 	return n
@@ -98,4 +105,8 @@ func (u *Usage) Unit(name string) (money.Decimal, bool) {
 		}
 	}
 	return money.Decimal{}, false
+}
+
+func fromCount(n int64) money.Decimal {
+	return money.FromInt(uint64(max(n, 0))) //nolint:gosec // not negative
 }

@@ -15,8 +15,10 @@ import (
 // Limits against files that are made to be large: nesting, and the number of
 // nodes after all aliases are followed.
 const (
-	maxYAMLDepth = 60
-	maxYAMLNodes = 2_000_000
+	maxYAMLDepth    = 60
+	maxYAMLNodes    = 2_000_000
+	maxYAMLLine     = 20_000
+	maxYAMLBrackets = 200
 )
 
 type nodeKind uint8
@@ -80,8 +82,36 @@ type yamlReader struct {
 	anchors map[string]*node
 }
 
+// bounded refuses what would send the YAML library, which is recursive and in
+// places quadratic, too deep: many open brackets, and lines without end.
+func bounded(text string, report func(line, col, width int, path, message string)) bool {
+	line, start, open := 1, 0, 0
+	for i := range len(text) {
+		switch text[i] {
+		case '\n':
+			line, start = line+1, i+1
+		case '[', '{':
+			open++
+		case ']', '}':
+			open = max(open-1, 0)
+		}
+		if open > maxYAMLBrackets {
+			report(line, 1, 1, "", "nested too deeply: too many brackets are open here")
+			return false
+		}
+		if i-start > maxYAMLLine {
+			report(line, 1, 1, "", fmt.Sprintf("the line has more than %d characters", maxYAMLLine))
+			return false
+		}
+	}
+	return true
+}
+
 // parseYAML reads the only document of a file, or nil after reporting why not.
 func parseYAML(text string, report func(line, col, width int, path, message string)) *node {
+	if !bounded(text, report) {
+		return nil
+	}
 	file, err := parser.ParseBytes([]byte(text), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		reportSyntax(text, err, report)
@@ -89,7 +119,7 @@ func parseYAML(text string, report func(line, col, width int, path, message stri
 	}
 	var body ast.Node
 	for _, doc := range file.Docs {
-		if doc.Body == nil {
+		if _, comment := doc.Body.(*ast.CommentGroupNode); comment || doc.Body == nil {
 			continue
 		}
 		if body != nil {

@@ -1,0 +1,201 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/store/badger"
+)
+
+// adminAPI puts /meter/… on Caddy's admin endpoint: the command line's way in.
+type adminAPI struct{}
+
+// CaddyModule implements caddy.Module.
+func (adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "admin.api.meter", New: func() caddy.Module { return new(adminAPI) }}
+}
+
+// Routes implements caddy.AdminRouter.
+func (adminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{{Pattern: "/meter/", Handler: caddy.AdminHandlerFunc(serveAdmin)}}
+}
+
+// serveAdmin finds the app anew for each request: after a failed reload the
+// routes are still bound to a configuration that never ran.
+func serveAdmin(w http.ResponseWriter, r *http.Request) error {
+	v, err := caddy.ActiveContext().AppIfConfigured("meter")
+	if err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("the running configuration has no meter; add the global option: meter { … }")}
+	}
+	app := v.(*App) //nolint:forcetypeassert // the id is ours
+	e, err := app.acquire()
+	if err != nil {
+		return err
+	}
+	defer app.release()
+	(&operator{m: e.Meter, reload: app.reloadPrices}).ServeHTTP(w, r)
+	return nil
+}
+
+// operator serves the operator's API over a meter: on the admin endpoint of a
+// running server, or in the process of a command when none runs.
+type operator struct {
+	m      *meter.Meter
+	reload reloader
+}
+
+// call is one request to the operator's API.
+type call struct {
+	*operator
+	*http.Request
+}
+
+// ServeHTTP implements http.Handler.
+func (o *operator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	mux := http.NewServeMux()
+	for pattern, fn := range operatorRoutes {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			v, err := fn(&call{o, r})
+			w.Header().Set("Content-Type", "application/json")
+			if err != nil {
+				writeError(w, err)
+				return
+			}
+			if h, ok := v.(interface{ header(http.Header) }); ok {
+				h.header(w.Header())
+			}
+			enc := json.NewEncoder(w)
+			enc.SetEscapeHTML(false)
+			_ = enc.Encode(v)
+		})
+	}
+	mux.ServeHTTP(w, r)
+}
+
+var operatorRoutes = map[string]func(*call) (any, error){
+	"GET /meter/accounts":                               (*call).listAccounts,
+	"POST /meter/accounts":                              (*call).createAccount,
+	"GET /meter/accounts/{id}":                          (*call).showAccount,
+	"PATCH /meter/accounts/{id}":                        (*call).patchAccount,
+	"PUT /meter/accounts/{id}/subscription":             (*call).setPlan,
+	"DELETE /meter/accounts/{id}/subscription":          (*call).cancelPlan,
+	"POST /meter/accounts/{id}/subscription/renew":      (*call).renew,
+	"POST /meter/accounts/{id}/grants":                  (*call).grant,
+	"POST /meter/accounts/{id}/grants/{grant}/void":     (*call).void,
+	"POST /meter/accounts/{id}/charges/{charge}/refund": (*call).refund,
+	"GET /meter/accounts/{id}/charges/{charge}":         (*call).showCharge,
+	"GET /meter/accounts/{id}/history":                  (*call).history,
+	"GET /meter/accounts/{id}/keys":                     (*call).listKeys,
+	"POST /meter/accounts/{id}/keys":                    (*call).createKey,
+	"DELETE /meter/accounts/{id}/keys/{key}":            (*call).revokeKey,
+	"POST /meter/prices/check":                          (*call).checkPrices,
+	"POST /meter/prices/explain":                        (*call).explainPrices,
+	"POST /meter/prices/reload":                         (*call).reloadPrices,
+	"GET /meter/ledger/verify":                          (*call).verify,
+	"GET /meter/health":                                 (*call).health,
+}
+
+// apiError is how errors leave: a status, a reason, and what to do.
+type apiError struct {
+	Error  string `json:"error"`
+	Reason string `json:"reason"`
+}
+
+// failure is the one table from errors to HTTP for operators.
+func failure(err error) (status int, reason string) {
+	for _, f := range []struct {
+		err    error
+		status int
+		reason string
+	}{
+		{meter.ErrInput, http.StatusBadRequest, "invalid_request"},
+		{ledger.ErrInvalidAmount, http.StatusBadRequest, "invalid_request"},
+		{ledger.ErrNoPlan, http.StatusBadRequest, "no_such_plan"},
+		{ledger.ErrNoAccount, http.StatusNotFound, "no_such_account"},
+		{ledger.ErrNoCharge, http.StatusNotFound, "no_such_charge"},
+		{ledger.ErrNoGrant, http.StatusNotFound, "no_such_grant"},
+		{meter.ErrNoSuchKey, http.StatusNotFound, "no_such_key"},
+		{ledger.ErrAccountExists, http.StatusConflict, "account_exists"},
+		{ledger.ErrIdempotencyConflict, http.StatusConflict, "idempotency_conflict"},
+		{ledger.ErrConflict, http.StatusConflict, "conflict"},
+		{ledger.ErrNotSettled, http.StatusConflict, "charge_is_open"},
+		{ledger.ErrRefundTooLarge, http.StatusConflict, "refund_too_large"},
+		{ledger.ErrNothingToRenew, http.StatusConflict, "nothing_to_renew"},
+		{ledger.ErrSubscriptionRequired, http.StatusForbidden, "subscription_required"},
+		{ledger.ErrSuspended, http.StatusForbidden, "account_suspended"},
+		{errPrices, http.StatusUnprocessableEntity, "price_file_invalid"},
+		{bank.ErrUnavailable, http.StatusServiceUnavailable, "meter_unavailable"},
+		{bank.ErrClosed, http.StatusServiceUnavailable, "meter_unavailable"},
+		{badger.ErrInUse, http.StatusServiceUnavailable, "meter_unavailable"},
+	} {
+		if errors.Is(err, f.err) {
+			return f.status, f.reason
+		}
+	}
+	var r *pricing.Refusal
+	if errors.As(err, &r) {
+		return r.Status, r.Reason
+	}
+	return http.StatusInternalServerError, "internal"
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	status, reason := failure(err)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(apiError{Error: err.Error(), Reason: reason})
+}
+
+// body reads the request as JSON into v; a field that v does not have is an
+// error, so that a typing mistake is not taken for a default.
+func (c *call) body(v any) error {
+	d := json.NewDecoder(io.LimitReader(c.Body, 64<<20))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: the body is not the JSON that is expected here: %w", meter.ErrInput, err)
+	}
+	return nil
+}
+
+func (c *call) id() string { return c.PathValue("id") }
+
+// idempotency is required wherever credits move.
+func (c *call) idempotency() (string, error) {
+	key := c.Header.Get("Idempotency-Key")
+	if key == "" || len(key) > 255 {
+		return "", fmt.Errorf("%w: send the header Idempotency-Key (up to 255 characters), such as the id of the payment, so that a retry can't move credits twice", meter.ErrInput)
+	}
+	return key, nil
+}
+
+func (c *call) number(name string, most uint64) (uint64, error) {
+	text := c.URL.Query().Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || n > most {
+		return 0, fmt.Errorf("%w: %s=%s is not a number up to %d", meter.ErrInput, name, text, most)
+	}
+	return n, nil
+}
+
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+var _ caddy.AdminRouter = adminAPI{}

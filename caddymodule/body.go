@@ -1,0 +1,141 @@
+package caddymodule
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/farebox-dev/farebox/meter"
+)
+
+// read gathers what Admit has to know. Who calls, and whether the operation is
+// refused anyway, is decided before a byte of the body is read.
+func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*meter.Request, meter.Caller, error) {
+	caller, err := h.identify(e, r)
+	if err != nil {
+		return nil, caller, err
+	}
+	uri := r.URL.RequestURI()
+	route := e.Route(r.Method, uri)
+	if route.Refusal != nil {
+		return nil, caller, &meter.Denial{Reason: route.Refusal.Reason, Field: route.Refusal.Field, Message: route.Refusal.Message, Err: route.Refusal}
+	}
+	if r.Header.Get("Upgrade") != "" && !route.Free {
+		return nil, caller, &meter.Denial{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it can't be metered; use plain HTTP requests."}
+	}
+	req := &meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key")}
+	if len(req.Idempotency) > 255 {
+		return nil, caller, &meter.Denial{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
+	}
+	if route.Free && !route.NeedsBody || !route.NeedsBody && req.Idempotency == "" {
+		return req, caller, nil // the body flows through unread
+	}
+	req.Body, err = h.readBody(w, r)
+	return req, caller, err
+}
+
+// readBody reads and decodes the body, at most MaxBody of either.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	if r.ContentLength > h.MaxBody {
+		return nil, h.tooLarge()
+	}
+	raw, err := readAll(http.MaxBytesReader(w, r.Body, h.MaxBody), r.ContentLength)
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, h.tooLarge()
+	}
+	if err != nil {
+		return nil, &meter.Denial{Reason: bodyUnreadable, Message: "The request body could not be read to its end.", Err: err}
+	}
+	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
+	if encoding == "" || encoding == "identity" {
+		return raw, nil
+	}
+	decoder, err := decode(encoding, bytes.NewReader(raw))
+	if errors.Is(err, errEncoding) {
+		return nil, &meter.Denial{Reason: encodingUnknown, Field: "header.Content-Encoding", Message: fmt.Sprintf("The body's encoding %q can't be read; send it plain, or as gzip, deflate, br or zstd.", encoding)}
+	}
+	var plain []byte
+	if err == nil {
+		plain, err = io.ReadAll(io.LimitReader(decoder, h.MaxBody+1))
+	}
+	if err != nil {
+		return nil, &meter.Denial{Reason: bodyUnreadable, Message: "The request body is not valid " + encoding + ".", Err: err}
+	}
+	if int64(len(plain)) > h.MaxBody {
+		return nil, h.tooLarge()
+	}
+	return plain, nil
+}
+
+func (h *Handler) tooLarge() error {
+	return &meter.Denial{Reason: bodyTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes. Nothing was charged.", h.MaxBody)}
+}
+
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	var b bytes.Buffer
+	if size > 0 {
+		b.Grow(int(size) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
+}
+
+var errEncoding = errors.New("unknown content encoding")
+
+// decode undoes a content encoding.
+func decode(encoding string, r io.Reader) (io.Reader, error) {
+	switch encoding {
+	case "gzip", "x-gzip":
+		return gzip.NewReader(r)
+	case "deflate":
+		return flate.NewReader(r), nil
+	case "br":
+		return brotli.NewReader(r), nil
+	case "zstd":
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+		if err != nil {
+			return nil, err
+		}
+		return d, nil
+	}
+	return nil, errEncoding
+}
+
+// upstreamRequest is the request as it goes on: without the client's key, asking
+// for a plain answer, and with the body that was priced.
+func (h *Handler) upstreamRequest(r *http.Request, c *meter.Charge, req *meter.Request) *http.Request {
+	out := new(http.Request)
+	*out = *r
+	out.Header = r.Header.Clone()
+	if h.Account == "" {
+		stripKeys(out)
+	}
+	if c.Metered() {
+		out.Header.Set("Accept-Encoding", "identity")
+	}
+	if req.Body == nil {
+		return out
+	}
+	body := c.Body()
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	out.ContentLength = int64(len(body))
+	out.TransferEncoding = nil
+	out.Header.Set("Content-Length", itoa(out.ContentLength))
+	for _, name := range []string{"Content-Encoding", "Content-Md5", "Digest", "Content-Digest", "Expect"} {
+		out.Header.Del(name)
+	}
+	return out
+}

@@ -1,0 +1,191 @@
+package caddymodule
+
+import (
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("meter", parseApp)
+	httpcaddyfile.RegisterHandlerDirective("meter", parseHandler)
+	httpcaddyfile.RegisterDirectiveOrder("meter", httpcaddyfile.Before, "invoke") // behind encode and authentication, before every proxy
+}
+
+// parseApp reads the global option:
+//
+//	meter {
+//		store <module> [<args>…]
+//		pricing <file> {
+//			watch <interval>|off
+//		}
+//	}
+func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		return nil, d.Err("the global option meter stands here a second time; put everything into one block")
+	}
+	a := new(App)
+	d.Next() // "meter"
+	if d.NextArg() {
+		return nil, d.Errf("meter takes a block: meter { pricing %s }", d.Val())
+	}
+	for d.NextBlock(0) {
+		var err error
+		switch d.Val() {
+		case "store":
+			err = a.parseStore(d)
+		case "pricing":
+			err = a.parsePricing(d)
+		default:
+			err = d.Errf("meter has no option %q; it has store and pricing", d.Val())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return httpcaddyfile.App{Name: "meter", Value: caddyconfig.JSON(a, nil)}, nil
+}
+
+func (a *App) parseStore(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.Err("store needs a name: store badger <dir>")
+	}
+	name := d.Val()
+	m, err := caddyfile.UnmarshalModule(d, "meter.stores."+name)
+	if err != nil {
+		return err
+	}
+	a.Store = caddyconfig.JSONModuleObject(m, "module", name, nil)
+	return nil
+}
+
+func (a *App) parsePricing(d *caddyfile.Dispenser) error {
+	if !d.Args(&a.Pricing) {
+		return d.Err("pricing needs a file: pricing ./pricing.yaml")
+	}
+	for d.NextBlock(1) {
+		if d.Val() != "watch" {
+			return d.Errf("pricing has no option %q; it has watch", d.Val())
+		}
+		var every string
+		if !d.Args(&every) {
+			return d.ArgErr()
+		}
+		if every == "off" {
+			a.Watch = -1
+			continue
+		}
+		dur, err := caddy.ParseDuration(every)
+		if err != nil || dur <= 0 {
+			return d.Errf("watch %q: write an interval such as 2s, or off", every)
+		}
+		a.Watch = caddy.Duration(dur)
+	}
+	return nil
+}
+
+func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	m := new(Handler)
+	return m, m.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile reads the directive:
+//
+//	meter [<matcher>] {
+//		account        <placeholder>
+//		member         <placeholder>
+//		max_body       <size>
+//		on_disconnect  cancel | drain [<max>]
+//		on_store_error reject | pass
+//		denial_format  auto | openai | anthropic | gemini | problem | none
+//		stream_comment
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // "meter"
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for d.NextBlock(0) {
+		if err := h.option(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) option(d *caddyfile.Dispenser) error {
+	name := d.Val()
+	texts := map[string]*string{
+		"account": &h.Account, "member": &h.Member, "on_store_error": &h.OnStoreError, "denial_format": &h.DenialFormat,
+	}
+	switch {
+	case texts[name] != nil:
+		if !d.Args(texts[name]) {
+			return d.ArgErr()
+		}
+		return h.sensible(d, name, *texts[name])
+	case name == "max_body":
+		var size string
+		if !d.Args(&size) {
+			return d.ArgErr()
+		}
+		n, err := humanize.ParseBytes(size)
+		if err != nil || n == 0 || n > 1<<30 {
+			return d.Errf("max_body %q: write a size such as 20MB, at most 1GB", size)
+		}
+		h.MaxBody = int64(n) //nolint:gosec // at most 1 GB
+	case name == "on_disconnect":
+		return h.parseDisconnect(d)
+	case name == "stream_comment":
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		h.StreamComment = true
+	default:
+		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, on_store_error, denial_format and stream_comment", name)
+	}
+	return nil
+}
+
+// sensible catches at parse time what Validate would only see later, with a line number.
+func (h *Handler) sensible(d *caddyfile.Dispenser, name, value string) error {
+	var err error
+	switch name {
+	case "account", "member":
+		if !strings.Contains(value, "{") {
+			return d.Errf("%s %q would be the same for every request; write a placeholder such as {http.auth.user.id}", name, value)
+		}
+	case "on_store_error":
+		err = oneOf(name, value, "reject", "pass")
+	case "denial_format":
+		err = oneOf(name, value, "auto", "openai", "anthropic", "gemini", "problem", "none")
+	}
+	return d.WrapErr(err)
+}
+
+func (h *Handler) parseDisconnect(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 || len(args) > 2 || len(args) == 2 && args[0] != "drain" {
+		return d.Err("write: on_disconnect cancel, or: on_disconnect drain [<max>]")
+	}
+	if err := oneOf("on_disconnect", args[0], "cancel", "drain"); err != nil {
+		return d.WrapErr(err)
+	}
+	h.OnDisconnect = args[0]
+	if len(args) == 2 {
+		most, err := caddy.ParseDuration(args[1])
+		if err != nil || most <= 0 || most > time.Hour {
+			return d.Errf("on_disconnect drain %q: write a duration such as 2m, at most 1h", args[1])
+		}
+		h.DrainMax = caddy.Duration(most)
+	}
+	return nil
+}
+
+var _ caddyfile.Unmarshaler = (*Handler)(nil)

@@ -1,0 +1,130 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/store/badger"
+)
+
+// ask sends a request to the operator's API of the running server and decodes
+// the answer. in and out may be nil.
+func (c *cli) ask(method, uri, idempotency string, in, out any) (http.Header, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(b)
+	}
+	header := http.Header{}
+	if idempotency != "" {
+		header.Set("Idempotency-Key", idempotency)
+	}
+	res, err := caddycmd.AdminAPIRequest(c.address, method, uri, header, body)
+	if err != nil && res == nil {
+		return nil, c.unreachable(method, uri, out, err)
+	}
+	if res == nil {
+		return nil, err
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end
+	return res.Header, decodeAnswer(res, out)
+}
+
+// unreachable tries without a server where that is harmless.
+func (c *cli) unreachable(method, uri string, out any, err error) error {
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && method == http.MethodGet && c.data != "":
+		return c.offline(uri, out)
+	case errors.As(err, &op):
+		err = fmt.Errorf("%w at %s: %w\nStart it with: farebox run   (or name another one: --address host:port)", errNoServer, c.address, err)
+		if method == http.MethodGet {
+			err = fmt.Errorf("%w\nTo read a data directory that no server uses: --data <dir>", err)
+		}
+		return &exit{exitNoServer, err}
+	}
+	return err
+}
+
+// offline answers a read from the data directory, in this process.
+func (c *cli) offline(uri string, out any) error {
+	text, err := os.ReadFile(c.prices)
+	if err != nil {
+		return &exit{exitInvalid, fmt.Errorf("the price file that belongs to the data is needed too: --pricing <file>: %w", err)}
+	}
+	book, err := loadForCommand(c.prices, text)
+	if err != nil {
+		return &exit{exitInvalid, err}
+	}
+	if _, err := os.Stat(c.data); err != nil {
+		return &exit{exitNotFound, fmt.Errorf("--data: %w", err)}
+	}
+	s, err := badger.Open(c.data, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close() //nolint:errcheck // only read from
+	m, err := meter.Open(context.Background(), meter.Options{Store: s, Book: book})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	w := httptest.NewRecorder()
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, uri, http.NoBody)
+	if err != nil {
+		return err
+	}
+	(&operator{m: m}).ServeHTTP(w, r)
+	return decodeAnswer(w.Result(), out) //nolint:bodyclose // of a recorder
+}
+
+// decodeAnswer turns an answer into a value, or into an error with its exit code.
+func decodeAnswer(res *http.Response, out any) error {
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode >= 300 {
+		var e apiError
+		if json.Unmarshal(b, &e) != nil || e.Error == "" {
+			e.Error = fmt.Sprintf("the server answered %s: %s", res.Status, bytes.TrimSpace(b))
+		}
+		return &exit{exitCode(res.StatusCode), errors.New(e.Error)}
+	}
+	if out == nil {
+		return nil
+	}
+	if raw, ok := out.(*json.RawMessage); ok {
+		*raw = b
+		return nil
+	}
+	return json.Unmarshal(b, out)
+}
+
+func exitCode(status int) int {
+	switch status {
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return exitInvalid
+	case http.StatusNotFound:
+		return exitNotFound
+	case http.StatusForbidden, http.StatusConflict, http.StatusPaymentRequired:
+		return exitRefused
+	case http.StatusServiceUnavailable:
+		return exitNoServer
+	}
+	return exitError
+}

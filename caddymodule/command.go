@@ -1,0 +1,102 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "meter",
+		Usage: "<command>",
+		Short: "Accounts, credits, keys and prices of the meter",
+		Long: `Accounts, credits, API keys and prices of the meter.
+
+Commands talk to the running server through Caddy's admin endpoint. Those that
+only read (list, show, history, verify) open the data directory themselves when
+no server runs and --data names one.
+
+They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
+2 invalid input or price file, 3 server not reachable, 4 refused, 5 not found,
+6 the ledger does not verify.`,
+		CobraFunc: func(cmd *cobra.Command) {
+			c := &cli{}
+			f := cmd.PersistentFlags()
+			f.StringVar(&c.address, "address", "localhost:2019", "admin endpoint of the running server")
+			f.StringVar(&c.data, "data", "", "data directory to read when no server runs")
+			f.StringVar(&c.prices, "pricing", "pricing.yaml", "price file that belongs to --data")
+			f.BoolVar(&c.json, "json", false, "print JSON")
+			f.BoolVar(&c.table, "table", false, "print tables, also when piped")
+			cmd.AddCommand(c.accountCommands(), c.grantCommand(), c.keyCommands(), c.historyCommand(), c.pricesCommands(), c.verifyCommand(), c.demoCommand())
+		},
+	})
+}
+
+// Exit codes of farebox meter.
+const (
+	exitOK = iota
+	exitError
+	exitInvalid
+	exitNoServer
+	exitRefused
+	exitNotFound
+	exitBroken
+)
+
+// exit is an error with its exit code.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string { return e.err.Error() }
+
+func (e *exit) Unwrap() error { return e.err }
+
+// cli is what all commands share.
+type cli struct {
+	address, data, prices string
+	json, table           bool
+}
+
+// asJSON: a person gets tables, a program JSON.
+func (c *cli) asJSON() bool {
+	if c.json || c.table {
+		return c.json
+	}
+	return !term.IsTerminal(int(os.Stdout.Fd())) //nolint:gosec // a file descriptor fits
+}
+
+// command wires a function to cobra: its error goes to stderr, in one piece, and
+// its code to the shell.
+func command(use, short string, args cobra.PositionalArgs, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: args, SilenceErrors: true, SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := run(cmd, args)
+			if err == nil {
+				return nil
+			}
+			if err.Error() != "" {
+				fmt.Fprintln(os.Stderr, err)
+			}
+			var e *exit
+			if errors.As(err, &e) && e.code > exitError {
+				return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return e.code, nil })(cmd, args)
+			}
+			return err
+		},
+	}
+}
+
+// group is a command that only has subcommands.
+func group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{Use: use, Short: short}
+	g.AddCommand(subs...)
+	return g
+}

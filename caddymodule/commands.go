@@ -1,0 +1,315 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/farebox-dev/farebox/meter"
+)
+
+func accountURI(id string, rest ...string) string {
+	uri := "/meter/accounts/" + url.PathEscape(id)
+	for _, r := range rest {
+		uri += "/" + url.PathEscape(r)
+	}
+	return uri
+}
+
+// show prints JSON for programs, or what table writes.
+func (c *cli) show(v any, table func(w *tabwriter.Writer)) error {
+	if c.asJSON() {
+		enc := json.NewEncoder(os.Stdout)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		return enc.Encode(v)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 3, ' ', 0)
+	table(w)
+	return w.Flush()
+}
+
+func (c *cli) accountCommands() *cobra.Command {
+	var name, plan string
+	create := command("create ACCOUNT", "Create an account on a plan", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		var a AccountView
+		if _, err := c.ask(http.MethodPost, "/meter/accounts", "", map[string]string{"id": args[0], "name": name, "plan": plan}, &a); err != nil {
+			return err
+		}
+		return c.show(a, func(w *tabwriter.Writer) {
+			fmt.Fprintf(w, "created  %s\tplan %s\t%s %s\t%s\n", a.ID, orDash(a.Plan), a.spendable(), a.Unit, renews(a))
+		})
+	})
+	create.Flags().StringVar(&name, "name", "", "name for people")
+	create.Flags().StringVar(&plan, "plan", "", "plan of the price file (default: its default_plan)")
+	list := command("list", "List accounts", cobra.NoArgs, func(*cobra.Command, []string) error { return c.listAccounts() })
+	show := command("show ACCOUNT", "Show balance, plan and grants of an account", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		var a AccountView
+		if _, err := c.ask(http.MethodGet, accountURI(args[0]), "", nil, &a); err != nil {
+			return err
+		}
+		return c.show(a, func(w *tabwriter.Writer) { printAccount(w, a) })
+	})
+	return group("account", "Create, list and show accounts", create, list, show)
+}
+
+func (c *cli) listAccounts() error {
+	var all []AccountView
+	cursor := ""
+	for {
+		var page list[AccountView]
+		if _, err := c.ask(http.MethodGet, "/meter/accounts?cursor="+url.QueryEscape(cursor), "", nil, &page); err != nil {
+			return err
+		}
+		all = append(all, page.Data...)
+		if cursor = page.NextCursor; cursor == "" {
+			break
+		}
+	}
+	return c.show(list[AccountView]{Data: append([]AccountView{}, all...)}, func(w *tabwriter.Writer) {
+		fmt.Fprintln(w, "ACCOUNT\tPLAN\tAVAILABLE\tHELD\tSPENT")
+		for _, a := range all {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", a.ID, orDash(a.Plan), a.spendable(), a.Held, a.Spent)
+		}
+	})
+}
+
+func (a *AccountView) spendable() string {
+	if a.Unlimited {
+		return "unlimited"
+	}
+	return a.Available
+}
+
+func renews(a AccountView) string {
+	if a.RenewsAt == nil {
+		return ""
+	}
+	word := "renews "
+	if a.Subscribing != "" {
+		word = a.Subscribing + " "
+	}
+	return word + a.RenewsAt.Format(time.DateOnly)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return s
+}
+
+func printAccount(w *tabwriter.Writer, a AccountView) {
+	fmt.Fprintf(w, "%s  %s\tplan %s\t%s\n", a.ID, a.Name, orDash(a.Plan), renews(a))
+	worth := ""
+	if a.Worth != "" {
+		worth = " (" + a.Worth + ")"
+	}
+	fmt.Fprintf(w, "available\t%s %s%s\theld %s\toverage %s\n", a.spendable(), a.Unit, worth, a.Held, a.Overage)
+	for _, g := range a.Grants {
+		ends := "never ends"
+		if g.ExpiresAt != nil {
+			ends = "ends " + g.ExpiresAt.Format(time.DateOnly)
+		}
+		fmt.Fprintf(w, "  %s\t%s of %s\t%s/%s used\t%s\t%s\n", g.Type, g.Remaining, g.Amount, g.Used, g.Amount, ends, g.ID)
+	}
+	fmt.Fprintf(w, "spent\t%s\tdebt %s\tabsorbed %s\n", a.Spent, a.Debt, a.Absorbed)
+}
+
+func (c *cli) grantCommand() *cobra.Command {
+	var in meter.GrantRequest
+	var key string
+	cmd := command("grant ACCOUNT [AMOUNT]", "Grant credits: an amount, or a pack of the price file", cobra.RangeArgs(1, 2), func(_ *cobra.Command, args []string) error {
+		if len(args) == 2 {
+			in.Amount = args[1]
+		}
+		if in.Reason == "" {
+			return &exit{exitInvalid, errors.New(`say why: --reason "invoice 2041"; it is kept in the ledger`)}
+		}
+		if key == "" {
+			key = "cli-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+		}
+		var r GrantResult
+		if _, err := c.ask(http.MethodPost, accountURI(args[0], "grants"), key, in, &r); err != nil {
+			return err
+		}
+		return c.show(r, func(w *tabwriter.Writer) {
+			if r.Replayed {
+				fmt.Fprintf(w, "already granted  %s  (key %s) – nothing changed\n", r.Grant.ID, key)
+				return
+			}
+			ends := "never ends"
+			if r.Grant.ExpiresAt != nil {
+				ends = "ends " + r.Grant.ExpiresAt.Format(time.DateOnly)
+			}
+			fmt.Fprintf(w, "granted  %s  +%s %s (%s, %s)   now %s\n", r.Grant.ID, r.Granted, r.Unit, r.Grant.Type, ends, r.Available)
+		})
+	})
+	f := cmd.Flags()
+	f.StringVar(&in.Pack, "pack", "", "pack of the price file")
+	f.StringVar(&in.Price, "price", "", `paid for a pack with "credits: by_price", such as "25 USD"`)
+	f.StringVar(&in.Type, "type", "", "type of the credits (default top_up)")
+	f.StringVar(&in.Expires, "expires", "", `how long they live, such as "90 days" (default: for ever)`)
+	f.StringVar(&in.Reason, "reason", "", "why; kept in the ledger (required)")
+	f.StringVar(&key, "key", "", "idempotency key, such as the id of the payment: the same one grants once")
+	return cmd
+}
+
+func (c *cli) keyCommands() *cobra.Command {
+	var name, member string
+	create := command("create ACCOUNT", "Create an API key; it is shown once", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		var k struct {
+			meter.Key
+			Secret string `json:"secret"`
+		}
+		if _, err := c.ask(http.MethodPost, accountURI(args[0], "keys"), "", map[string]string{"name": name, "member": member}, &k); err != nil {
+			return err
+		}
+		return c.show(k, func(w *tabwriter.Writer) {
+			fmt.Fprintf(w, "%s      shown once – store it now\nuse it as   Authorization: Bearer %s…   (or x-api-key)\n", k.Secret, meter.KeyPrefix)
+		})
+	})
+	create.Flags().StringVar(&name, "name", "", "what the key is for")
+	create.Flags().StringVar(&member, "member", "", "whose key it is")
+	list := command("list ACCOUNT", "List the keys of an account", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		var l list[meter.Key]
+		if _, err := c.ask(http.MethodGet, accountURI(args[0], "keys"), "", nil, &l); err != nil {
+			return err
+		}
+		return c.show(l, func(w *tabwriter.Writer) {
+			fmt.Fprintln(w, "ID\tKEY\tMEMBER\tNAME\tCREATED\tREVOKED")
+			for _, k := range l.Data {
+				revoked := ""
+				if !k.RevokedAt.IsZero() {
+					revoked = k.RevokedAt.Format(time.DateOnly)
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Hint, orDash(k.Member), orDash(k.Name), k.CreatedAt.Format(time.DateOnly), orDash(revoked))
+			}
+		})
+	})
+	revoke := command("revoke ACCOUNT KEY", "Revoke a key by its id (key_…), at once", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
+		var k meter.Key
+		if _, err := c.ask(http.MethodDelete, accountURI(args[0], "keys", args[1]), "", nil, &k); err != nil {
+			return err
+		}
+		return c.show(k, func(w *tabwriter.Writer) { fmt.Fprintf(w, "revoked  %s  %s\n", k.ID, k.Hint) })
+	})
+	return group("key", "Create, list and revoke API keys", create, list, revoke)
+}
+
+func (c *cli) historyCommand() *cobra.Command {
+	var limit int
+	cmd := command("history ACCOUNT", "Show the journal of an account: hold, settle, refund, grant, …", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		var l list[EntryView]
+		if _, err := c.ask(http.MethodGet, accountURI(args[0], "history")+"?limit="+strconv.Itoa(limit), "", nil, &l); err != nil {
+			return err
+		}
+		return c.show(l, func(w *tabwriter.Writer) {
+			fmt.Fprintln(w, "SEQ\tAT\tKIND\tAMOUNT\tOPERATION\tMODEL\tCHARGE\tDETAIL")
+			for _, e := range l.Data {
+				detail := strings.TrimSpace(e.Reason + " " + e.Usage)
+				if e.Grant != "" {
+					detail = strings.TrimSpace(e.Grant + " " + detail)
+				}
+				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Seq, e.At.Format("2006-01-02 15:04:05"), e.Kind, e.Amount, e.Operation, e.Model, e.Charge, detail)
+			}
+		})
+	})
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many entries, the newest")
+	return cmd
+}
+
+func (c *cli) verifyCommand() *cobra.Command {
+	return command("verify", "Recompute every balance from the journal and compare", cobra.NoArgs, func(*cobra.Command, []string) error {
+		var v VerifyView
+		if _, err := c.ask(http.MethodGet, "/meter/ledger/verify", "", nil, &v); err != nil {
+			return err
+		}
+		err := c.show(v, func(w *tabwriter.Writer) {
+			fmt.Fprintf(w, "accounts %d · grants %d · charges %d · entries %d · open holds %d\n", v.Accounts, v.Grants, v.Charges, v.Entries, v.Holds)
+			if v.OK {
+				fmt.Fprintln(w, "hash chain ok · sum of entries = balances ok · holds ok · charges ok")
+			}
+			for _, p := range v.Problems {
+				fmt.Fprintln(w, p)
+			}
+		})
+		if err == nil && !v.OK {
+			return &exit{exitBroken, errors.New("the ledger does not verify")}
+		}
+		return err
+	})
+}
+
+func (c *cli) pricesCommands() *cobra.Command {
+	check := command("check [FILE]", "Check a price file; says what is wrong and what to write instead", cobra.MaximumNArgs(1), func(_ *cobra.Command, args []string) error {
+		return c.check(append(args, c.prices)[0])
+	})
+	var body, plan string
+	var headers []string
+	explain := command("explain METHOD PATH", "Print how a request is priced, line by line", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
+		text, err := os.ReadFile(c.prices)
+		if err != nil {
+			return &exit{exitInvalid, err}
+		}
+		book, err := loadForCommand(filepath.Base(c.prices), text)
+		if err != nil {
+			return &exit{exitInvalid, err}
+		}
+		in := ExplainRequest{Method: args[0], Path: args[1], Body: body, Header: map[string][]string{}}
+		for _, h := range headers {
+			name, value, _ := strings.Cut(h, ":")
+			http.Header(in.Header).Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		}
+		e, err := meter.Explain(book, in.facts(time.Now()), plan)
+		if err != nil {
+			return &exit{exitInvalid, err}
+		}
+		return c.show(map[string]string{"text": e.String(), "hold": e.Quote.Amount.Text(book.Credit.Decimals)}, func(w *tabwriter.Writer) {
+			fmt.Fprintln(os.Stdout, e.String())
+		})
+	})
+	explain.Flags().StringVarP(&body, "data-json", "d", "", "JSON body of the request")
+	explain.Flags().StringArrayVarP(&headers, "header", "H", nil, `header of the request, "Name: value"`)
+	explain.Flags().StringVar(&plan, "plan", "", "plan of the caller")
+	reload := command("reload", "Put the price file in force as it is on disk", cobra.NoArgs, func(*cobra.Command, []string) error {
+		var v map[string]string
+		if _, err := c.ask(http.MethodPost, "/meter/prices/reload", "", nil, &v); err != nil {
+			return err
+		}
+		return c.show(v, func(w *tabwriter.Writer) { fmt.Fprintf(w, "in force   digest %s\n", v["digest"]) })
+	})
+	return group("prices", "Check, explain and reload the price file", check, explain, reload)
+}
+
+func (c *cli) check(file string) error {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator's own file
+	if err != nil {
+		return &exit{exitInvalid, err}
+	}
+	v, problems := checkPrices(file, text)
+	err = c.show(v, func(w *tabwriter.Writer) {
+		if len(problems) > 0 {
+			fmt.Fprintln(w, strings.TrimRight(problems.String(), "\n"))
+		}
+		if v.OK {
+			fmt.Fprintf(w, "%s: ok   %s   digest %s\n", file, v.Summary, v.Digest[:12])
+		} else {
+			fmt.Fprintf(w, "%s: %s\n", file, v.Summary)
+		}
+	})
+	if err == nil && !v.OK {
+		return &exit{exitInvalid, fmt.Errorf("%s has errors", file)}
+	}
+	return err
+}

@@ -1,0 +1,149 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/spf13/cobra"
+
+	"github.com/farebox-dev/farebox"
+	"github.com/farebox-dev/farebox/caddymodule/mockai"
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/ledger"
+)
+
+func (c *cli) demoCommand() *cobra.Command {
+	var listen string
+	cmd := command("demo", "Start a gateway with a mock AI API behind it, offline", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		return c.demo(cmd.Context(), listen)
+	})
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "address of the gateway")
+	return cmd
+}
+
+const demoCaddyfile = `{
+	admin %s
+	persist_config off
+	log {
+		level WARN
+	}
+	meter {
+		store badger %q
+		pricing %q
+	}
+}
+http://%s {
+	meter {
+		stream_comment
+	}
+	reverse_proxy %s {
+		flush_interval -1
+	}
+}
+`
+
+// demo runs until it is interrupted.
+func (c *cli) demo(ctx context.Context, listen string) error {
+	dir, err := c.demoDir()
+	if err != nil {
+		return err
+	}
+	prices := filepath.Join(dir, "pricing.yaml")
+	if _, err := os.Stat(prices); errors.Is(err, os.ErrNotExist) {
+		if err := os.WriteFile(prices, farebox.Pricing, 0o600); err != nil {
+			return err
+		}
+	}
+	upstream, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	mock := &http.Server{Handler: mockai.Handler(mockai.Options{}), ReadHeaderTimeout: 10 * time.Second}
+	go mock.Serve(upstream) //nolint:errcheck // ends with the process
+	config := fmt.Sprintf(demoCaddyfile, c.address, filepath.Join(dir, "ledger"), prices, listen, upstream.Addr())
+	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
+	if err != nil {
+		return err
+	}
+	caddy.TrapSignals()
+	if err := caddy.Load(adapted, true); err != nil {
+		return fmt.Errorf("%w\nIf a port is taken: --listen 127.0.0.1:<port> and --address localhost:<port>", err)
+	}
+	secret, err := demoAccount(ctx)
+	if err != nil {
+		return err
+	}
+	c.welcome(listen, secret, prices)
+	select {}
+}
+
+// demoDir is --data, or a new temporary directory.
+func (c *cli) demoDir() (string, error) {
+	if c.data == "" {
+		return os.MkdirTemp("", "farebox-demo-")
+	}
+	if err := os.MkdirAll(c.data, 0o700); err != nil {
+		return "", err
+	}
+	return filepath.Abs(c.data)
+}
+
+// demoAccount makes the account "demo", if it is not there yet, and a key for it.
+func demoAccount(ctx context.Context) (secret string, err error) {
+	v, err := caddy.ActiveContext().AppIfConfigured("meter")
+	if err != nil {
+		return "", err
+	}
+	app := v.(*App) //nolint:forcetypeassert // the id is ours
+	e, err := app.acquire()
+	if err != nil {
+		return "", err
+	}
+	defer app.release()
+	if _, err := e.CreateAccount(ctx, "demo", "Demo account", ""); err != nil && !errors.Is(err, ledger.ErrAccountExists) {
+		return "", err
+	}
+	secret, _, err = e.CreateKey(ctx, meter.Key{Account: "demo", Name: "demo"})
+	return secret, err
+}
+
+func (c *cli) welcome(listen, secret, prices string) {
+	flag := ""
+	if c.address != "localhost:2019" {
+		flag = " --address " + c.address
+	}
+	fmt.Print(strings.NewReplacer("LISTEN", listen, "SECRET", secret, "PRICES", prices, "FLAG", flag).Replace(`
+Farebox demo. Ctrl-C ends it.
+
+gateway   http://LISTEN   with a mock AI API behind it
+account   demo, plan free: 100 credits a day
+prices    PRICES   (edit it: a change is in force after a few seconds)
+key       SECRET
+
+Try, in another terminal:
+
+  export KEY=SECRET
+  curl -i http://LISTEN/v1/chat/completions -H "Authorization: Bearer $KEY" \
+    -d '{"model":"demo-small","messages":[{"role":"user","content":"Hello!"}]}'
+
+  # spend it all: the fifth picture is one too many, 402
+  for i in 1 2 3 4 5; do curl -s -o /dev/null -w '%{http_code} ' http://LISTEN/v1/images -H "x-api-key: $KEY" -d '{"prompt":"a pier"}'; done; echo
+
+  # an upstream that fails costs nothing
+  curl -i http://LISTEN/v1/chat/completions -H "Authorization: Bearer $KEY" \
+    -d '{"model":"demo-fail-502","messages":[{"role":"user","content":"Hello!"}]}'
+
+  farebox meter account show demoFLAG
+  farebox meter history demoFLAG
+  farebox meter verifyFLAG
+`))
+}

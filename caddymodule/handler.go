@@ -1,0 +1,218 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/farebox-dev/farebox/meter"
+)
+
+// Handler meters the requests that pass it: it holds their credits before they
+// go upstream and settles them by the answer. It must stand before
+// reverse_proxy, which is its place in the Caddyfile's order.
+type Handler struct {
+	// Account is a placeholder for the account, such as {http.auth.user.id}. Default:
+	// the account of the Farebox key in Authorization, x-api-key, x-goog-api-key or api-key.
+	Account string `json:"account,omitempty"`
+	// Member is a placeholder for the member of the account. Default: the key's.
+	Member string `json:"member,omitempty"`
+	// MaxBody is the largest request body that is read, in bytes. Default: 20 MB.
+	MaxBody int64 `json:"max_body,omitempty"`
+	// OnDisconnect is what happens when the client leaves: cancel (the default)
+	// ends the upstream request and charges what was delivered, drain reads the
+	// answer to its end and charges that.
+	OnDisconnect string `json:"on_disconnect,omitempty"`
+	// DrainMax is how long drain reads on. Default: two minutes.
+	DrainMax caddy.Duration `json:"drain_max,omitempty"`
+	// OnStoreError is what happens when the ledger can't be written: reject (the
+	// default) answers 503, pass lets requests through unmetered.
+	OnStoreError string `json:"on_store_error,omitempty"`
+	// DenialFormat is how refusals look: auto (the default: as the endpoint's API does
+	// it), openai, anthropic, gemini, problem, or none for Caddy's own errors.
+	DenialFormat string `json:"denial_format,omitempty"`
+	// StreamComment ends event streams with a comment that says what they cost.
+	StreamComment bool `json:"stream_comment,omitempty"`
+
+	app *App
+}
+
+// CaddyModule implements caddy.Module.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.meter", New: func() caddy.Module { return new(Handler) }}
+}
+
+const (
+	defaultMaxBody  = 20_000_000
+	defaultDrainMax = 2 * time.Minute
+)
+
+// Provision implements caddy.Provisioner.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	app, err := ctx.App("meter")
+	if err != nil {
+		return fmt.Errorf("loading the app meter: %w", err)
+	}
+	h.app = app.(*App) //nolint:forcetypeassert // the id is ours
+	if h.MaxBody == 0 {
+		h.MaxBody = defaultMaxBody
+	}
+	if h.DrainMax == 0 {
+		h.DrainMax = caddy.Duration(defaultDrainMax)
+	}
+	if h.DenialFormat == "" {
+		h.DenialFormat = "auto"
+	}
+	return nil
+}
+
+// Validate implements caddy.Validator.
+func (h *Handler) Validate() error {
+	return errors.Join(
+		oneOf("on_disconnect", h.OnDisconnect, "", "cancel", "drain"),
+		oneOf("on_store_error", h.OnStoreError, "", "reject", "pass"),
+		oneOf("denial_format", h.DenialFormat, "auto", "openai", "anthropic", "gemini", "problem", "none"),
+	)
+}
+
+func oneOf(option, have string, allowed ...string) error {
+	for _, a := range allowed {
+		if a == have {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s %q: write one of %q", option, have, allowed)
+}
+
+type contextKey struct{}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if r.Context().Value(contextKey{}) != nil { // never charge twice for one request
+		return next.ServeHTTP(w, r)
+	}
+	e, err := h.app.acquire()
+	if err != nil {
+		return h.unavailable(w, r, next, err)
+	}
+	defer h.app.release()
+	began := time.Now()
+	req, caller, err := h.read(e, w, r)
+	if err != nil {
+		return h.deny(w, r, err)
+	}
+	c, err := e.Admit(r.Context(), req)
+	h.app.metrics.admit.Observe(time.Since(began).Seconds())
+	var d *meter.Denial
+	if errors.As(err, &d) && d.Reason == meter.Unavailable {
+		return h.unavailable(w, r, next, d)
+	}
+	if err != nil {
+		return h.deny(w, r, err)
+	}
+	setPlaceholder(r, "account", caller.Account)
+	setPlaceholder(r, "member", caller.Member)
+	if c.Replay != nil {
+		return h.replay(w, r, e, c)
+	}
+	return h.proxy(w, r, next, e, c, req)
+}
+
+// unavailable answers while the ledger cannot be written: closed by default.
+func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, err error) error {
+	if h.OnStoreError == "pass" {
+		h.app.log.Error("request passes unmetered", zap.Error(err))
+		return next.ServeHTTP(w, r)
+	}
+	var d *meter.Denial
+	if !errors.As(err, &d) {
+		d = &meter.Denial{Reason: meter.Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
+	}
+	return h.deny(w, r, d)
+}
+
+// proxy runs the rest of the chain and settles, whatever happens: return, error,
+// panic, disconnect, reload, shutdown.
+func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c *meter.Charge, req *meter.Request) (err error) {
+	ctx, cancel := h.upstreamContext(r)
+	defer cancel()
+	t := newTap(w, r, h, e, c, cancel)
+	finished := false
+	if c.Metered() {
+		h.app.metrics.open.Inc()
+		defer h.app.metrics.open.Dec()
+	}
+	defer func() {
+		outcome := t.outcome(finished, err)
+		t.settle(outcome, err)
+		if t.stopped { // the answer was ended here, on purpose and with a word why
+			_ = recover()
+			err = nil
+		}
+		logFields(r, c, t)
+	}()
+	err = next.ServeHTTP(t, h.upstreamRequest(r.WithContext(ctx), c, req))
+	finished = true
+	return err
+}
+
+// upstreamContext ends the upstream request when the client leaves, or, with
+// drain, some time after.
+func (h *Handler) upstreamContext(r *http.Request) (context.Context, context.CancelFunc) {
+	parent := context.WithValue(r.Context(), contextKey{}, true)
+	if h.OnDisconnect != "drain" {
+		return context.WithCancel(parent)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(r.Context(), func() {
+		timer := time.AfterFunc(time.Duration(h.DrainMax), cancel)
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+// reached tells an upstream that failed from one that never saw the request.
+func reached(err error) bool {
+	var op *net.OpError
+	return !errors.As(err, &op) || op.Op != "dial"
+}
+
+func setPlaceholder(r *http.Request, name, value string) {
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && repl != nil {
+		repl.Set("http.meter."+name, value)
+	}
+}
+
+// logFields adds to the access log, and to the placeholders, what was charged.
+func logFields(r *http.Request, c *meter.Charge, t *tap) {
+	if !c.Metered() {
+		return
+	}
+	f := t.final
+	fields := map[string]string{
+		"operation": c.Operation(), "model": c.Model(), "charge": c.ID, "outcome": f.Outcome, "usage": f.Usage,
+		"cost": t.credits(f.Cost), "held": t.credits(c.Held), "remaining": t.remaining(f.Remaining),
+	}
+	for name, v := range fields {
+		setPlaceholder(r, name, v)
+	}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok && extra != nil {
+		extra.Set(zap.Any("meter", fields))
+	}
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.Validator             = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,240 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/farebox-dev/farebox/meter"
+)
+
+// outcome says how the request ended, from what the rest of the chain did.
+func (t *tap) outcome(finished bool, err error) meter.Outcome {
+	clientGone := t.r.Context().Err() != nil
+	var status caddyhttp.HandlerError
+	switch {
+	case t.stopped:
+		return meter.Stopped
+	case !finished && (clientGone || t.gone): // reverse_proxy panics when a copy is cut short
+		return meter.ClientLeft
+	case !finished:
+		return meter.UpstreamBroke
+	case err == nil && t.wrote && t.status == 499, clientGone && !t.wrote:
+		t.status, t.wrote = 0, false
+		return meter.ClientLeft
+	case err == nil:
+		return meter.Answered
+	case !errors.As(err, &status):
+		t.begin(http.StatusInternalServerError)
+	case !t.wrote && !reached(err):
+		return meter.NotReached
+	case status.StatusCode == http.StatusGatewayTimeout:
+		return meter.TimedOut
+	case status.StatusCode == 499:
+		return meter.ClientLeft
+	default:
+		t.begin(status.StatusCode)
+	}
+	return meter.Answered
+}
+
+// begin tells the charge which status Caddy will answer with.
+func (t *tap) begin(status int) {
+	if !t.wrote {
+		t.c.Begin(status, nil)
+	}
+}
+
+// settle ends the charge and completes the answer: what was held back goes out
+// with its cost, a stream gets its trailers.
+func (t *tap) settle(o meter.Outcome, err error) {
+	if t.settled {
+		return
+	}
+	t.settled = true
+	if !t.c.Metered() {
+		t.c.Settle(o, nil)
+		return
+	}
+	t.finishReading(o)
+	f := t.c.Quote(o)
+	if t.buffered != nil && o == meter.Answered {
+		t.sendBuffered(&f)
+	}
+	t.final = t.c.Settle(o, t.kept(o))
+	t.h.app.metrics.settled(t.c.Operation(), t.final)
+	if f.Quota {
+		t.h.app.log.Error("the upstream says that its own account, not the customer's, is out of quota", zap.String("charge", t.c.ID))
+	}
+	if err != nil && !t.wrote { // Caddy writes the error; the customer sees that it cost nothing
+		t.set("Credits-Charge", t.c.ID)
+		t.set("Credits-Cost", t.credits(f.Cost))
+		t.set("Credits-Remaining", t.remaining(f.Remaining))
+		t.set("Credits-Unit", t.unit)
+	}
+	if t.wrote && t.buffered == nil {
+		t.trailers(&f)
+	}
+}
+
+// finishReading feeds the last bytes to the reader.
+func (t *tap) finishReading(o meter.Outcome) {
+	if t.encoded != nil {
+		t.encoded.close()
+	}
+	if t.buffered != nil && o != meter.UpstreamBroke { // of a torn answer nothing was delivered
+		plain := t.buffered.Bytes()
+		if e := strings.ToLower(t.Header().Get("Content-Encoding")); e != "" && e != "identity" {
+			if d, err := decode(e, bytes.NewReader(plain)); err == nil {
+				plain, _ = io.ReadAll(io.LimitReader(d, 16*maxBuffered))
+			}
+		}
+		_, _ = t.c.Observe(t.r.Context(), plain)
+	}
+	if o == meter.Answered && t.buffered == nil && t.encoded == nil {
+		_ = t.forward(t.c.End())
+		return
+	}
+	if o == meter.Answered {
+		t.c.End()
+	}
+}
+
+func (t *tap) sendBuffered(f *meter.Final) {
+	body := t.buffered.Bytes()
+	if t.h.billingFailure(f, t.status) {
+		t.status = http.StatusBadGateway
+		body = t.h.upstreamBilling(t.Header(), t.r)
+		t.keep = nil
+	}
+	t.set("Credits-Cost", t.credits(f.Cost))
+	t.set("Credits-Remaining", t.remaining(f.Remaining))
+	if t.r.Method != http.MethodHead {
+		t.set("Content-Length", itoa(int64(len(body))))
+	}
+	t.ResponseWriter.WriteHeader(t.status)
+	_ = t.forward(body)
+}
+
+// billingFailure: the operator's own account with the provider is empty. That is
+// no 402 of the customer's.
+func (h *Handler) billingFailure(f *meter.Final, status int) bool {
+	return f.Quota || status == http.StatusPaymentRequired
+}
+
+func (h *Handler) upstreamBilling(header http.Header, r *http.Request) []byte {
+	for _, name := range []string{"Content-Encoding", "Retry-After"} {
+		header.Del(name)
+	}
+	charge := header.Get("Credits-Charge")
+	body := h.denialHeader(header, r, &meter.Denial{
+		Reason: upstreamBilling, Message: "The AI provider refused to serve this gateway; its operator has been told. Nothing was charged (" + charge + ").",
+	}, http.StatusBadGateway)
+	return body
+}
+
+func (t *tap) trailers(f *meter.Final) {
+	if t.h.StreamComment && strings.HasPrefix(t.Header().Get("Content-Type"), "text/event-stream") && !t.gone {
+		_, _ = t.ResponseWriter.Write([]byte(": credits cost=" + t.credits(f.Cost) + " remaining=" + t.remaining(f.Remaining) + "\n\n"))
+	}
+	t.set("Credits-Cost", t.credits(f.Cost))
+	t.set("Credits-Remaining", t.remaining(f.Remaining))
+}
+
+// stored is an answer as an idempotency key keeps it.
+type stored struct {
+	Status int         `json:"status"`
+	Header http.Header `json:"header"`
+	Body   []byte      `json:"body"`
+}
+
+func (t *tap) kept(o meter.Outcome) []byte {
+	if t.keep == nil || o != meter.Answered || t.status == 0 {
+		return nil
+	}
+	s := stored{Status: t.status, Header: http.Header{}, Body: t.keep.Bytes()}
+	for _, name := range []string{"Content-Type", "Content-Encoding", "Credits-Clamped"} {
+		if v := t.Header().Values(name); len(v) > 0 {
+			s.Header[name] = v
+		}
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// replay answers a repeated idempotency key with the first answer.
+func (h *Handler) replay(w http.ResponseWriter, r *http.Request, e *engine, c *meter.Charge) error {
+	var s stored
+	if len(c.Replay.Answer) == 0 || json.Unmarshal(c.Replay.Answer, &s) != nil {
+		why := "its answer was not kept (a stream that broke off, or too large)"
+		if c.Replay.Charge != nil && c.Replay.Charge.SettledAt.IsZero() {
+			why = "it is still running"
+		}
+		return h.deny(w, r, &meter.Denial{
+			Reason: meter.IdempotencyConflict, Field: "header.Idempotency-Key",
+			Message: "A request with this Idempotency-Key was already charged as " + c.ID + "; " + why + ". Nothing was charged again; use a new key to run it again.",
+		})
+	}
+	book, _ := e.Book()
+	for name, v := range s.Header {
+		w.Header()[name] = v
+	}
+	w.Header().Set("Idempotency-Replayed", "true")
+	w.Header().Set("Credits-Charge", c.ID)
+	w.Header().Set("Credits-Cost", c.Replay.Charge.Cost.Text(book.Credit.Decimals))
+	w.Header().Set("Credits-Unit", book.Credit.Name)
+	w.Header().Set("Credits-Remaining", c.Remaining.Text(book.Credit.Decimals))
+	if c.Unlimited {
+		w.Header().Set("Credits-Remaining", "unlimited")
+	}
+	expose(w.Header(), r)
+	w.WriteHeader(s.Status)
+	_, err := w.Write(s.Body)
+	return err
+}
+
+// decoding reads a compressed answer beside its way to the client. Metered
+// requests ask for plain ones, so this is for upstreams that do not listen.
+type decoding struct {
+	pipe *io.PipeWriter
+	done sync.WaitGroup
+}
+
+func newDecoding(encoding string, c *meter.Charge) *decoding {
+	r, w := io.Pipe()
+	d := &decoding{pipe: w}
+	d.done.Go(func() {
+		defer io.Copy(io.Discard, r) //nolint:errcheck // whatever is wrong with the encoding, the client gets his bytes
+		plain, err := decode(encoding, r)
+		if err != nil {
+			return
+		}
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := plain.Read(buf)
+			_, _ = c.Observe(context.Background(), buf[:n])
+			if err != nil {
+				return
+			}
+		}
+	})
+	return d
+}
+
+func (d *decoding) write(p []byte) { _, _ = d.pipe.Write(p) }
+
+func (d *decoding) close() {
+	_ = d.pipe.Close()
+	d.done.Wait()
+}

@@ -1,0 +1,220 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// maxBuffered is the largest answer that is read whole, so that its cost can
+// stand in a header.
+const maxBuffered = 1 << 20
+
+// maxKept is the largest answer that is kept for a replay of its idempotency key.
+const maxKept = 256 << 10
+
+// tap is the response writer that reads as the bytes pass. Small JSON answers
+// are held back until their cost is known; everything else passes at once.
+type tap struct {
+	*caddyhttp.ResponseWriterWrapper
+	r      *http.Request
+	h      *Handler
+	c      *meter.Charge
+	cancel context.CancelFunc
+
+	decimals int
+	unit     string
+
+	status   int
+	wrote    bool // the header has been decided
+	buffered *bytes.Buffer
+	keep     *bytes.Buffer // for a replay
+	encoded  *decoding     // the answer came compressed all the same
+	stopped  bool
+	gone     bool // the client does not read any more
+	settled  bool
+	final    meter.Final
+}
+
+func newTap(w http.ResponseWriter, r *http.Request, h *Handler, e *engine, c *meter.Charge, cancel context.CancelFunc) *tap {
+	book, _ := e.Book()
+	t := &tap{
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r, h: h, c: c, cancel: cancel,
+		decimals: book.Credit.Decimals, unit: book.Credit.Name,
+	}
+	if c.Metered() && r.Header.Get("Idempotency-Key") != "" {
+		t.keep = new(bytes.Buffer)
+	}
+	return t
+}
+
+func (t *tap) credits(a money.Amount) string { return a.Text(t.decimals) }
+
+func (t *tap) remaining(a money.Amount) string {
+	if t.c.Unlimited {
+		return "unlimited"
+	}
+	return t.credits(a)
+}
+
+// WriteHeader implements http.ResponseWriter. 1xx pass through.
+func (t *tap) WriteHeader(status int) {
+	if t.wrote {
+		return
+	}
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		t.ResponseWriter.WriteHeader(status)
+		return
+	}
+	t.wrote, t.status = true, status
+	header := t.Header()
+	for name := range header { // an upstream cannot forge them
+		if strings.HasPrefix(name, "Credits-") || strings.HasPrefix(name, http.TrailerPrefix+"Credits-") {
+			header.Del(name)
+		}
+	}
+	t.c.Begin(status, header)
+	if !t.c.Metered() {
+		t.ResponseWriter.WriteHeader(status)
+		return
+	}
+	t.set("Credits-Charge", t.c.ID)
+	t.set("Credits-Unit", t.unit)
+	if n := t.c.Clamped(); n > 0 {
+		t.set("Credits-Clamped", "max_tokens="+itoa(n))
+	}
+	expose(header, t.r)
+	encoding := strings.ToLower(header.Get("Content-Encoding"))
+	kind := header.Get("Content-Type")
+	switch {
+	case strings.Contains(kind, "json") && !strings.Contains(kind, "ndjson") && !strings.Contains(kind, "stream"):
+		t.buffered = new(bytes.Buffer)
+	default:
+		if encoding != "" && encoding != "identity" {
+			t.encoded = newDecoding(encoding, t.c)
+		}
+		t.sendHeader()
+	}
+}
+
+func (t *tap) set(name, value string) { t.Header()[name] = []string{value} }
+
+// sendHeader begins an answer whose cost comes in trailers.
+func (t *tap) sendHeader() {
+	t.set("Credits-Held", t.credits(t.c.Held))
+	t.set("Credits-Remaining", t.remaining(t.c.Remaining))
+	if t.Header().Get("Content-Length") == "" || t.status == http.StatusOK && t.c.Stream() {
+		t.Header().Del("Content-Length")
+		t.Header().Add("Trailer", "Credits-Cost, Credits-Remaining")
+	}
+	t.ResponseWriter.WriteHeader(t.status)
+}
+
+// Write implements io.Writer. It never fails for what it reads, only for what
+// the client does.
+func (t *tap) Write(p []byte) (int, error) {
+	if !t.wrote {
+		t.WriteHeader(http.StatusOK)
+	}
+	if t.stopped {
+		return len(p), nil
+	}
+	if !t.c.Metered() {
+		_, _ = t.c.Observe(t.r.Context(), p) // the status of a job
+		return t.ResponseWriter.Write(p)
+	}
+	if t.buffered != nil {
+		if t.buffered.Len()+len(p) <= maxBuffered {
+			return t.buffered.Write(p)
+		}
+		if err := t.spill(); err != nil {
+			return 0, err
+		}
+	}
+	if err := t.pass(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// spill gives up holding back an answer that is too large for it.
+func (t *tap) spill() error {
+	held := t.buffered.Bytes()
+	t.buffered = nil
+	if encoding := strings.ToLower(t.Header().Get("Content-Encoding")); encoding != "" && encoding != "identity" {
+		t.encoded = newDecoding(encoding, t.c)
+	}
+	t.sendHeader()
+	return t.pass(held)
+}
+
+// pass reads bytes and forwards them.
+func (t *tap) pass(p []byte) error {
+	if t.encoded != nil {
+		t.encoded.write(p)
+		return t.forward(p)
+	}
+	out, err := t.c.Observe(t.r.Context(), p)
+	failed := t.forward(out)
+	if errors.Is(err, meter.ErrExhausted) {
+		t.stopped = true
+		_ = http.NewResponseController(t.ResponseWriter).Flush()
+		t.cancel()
+	}
+	return failed
+}
+
+func (t *tap) forward(p []byte) error {
+	if len(p) == 0 || t.gone {
+		return nil
+	}
+	if t.keep != nil {
+		if t.keep.Len()+len(p) > maxKept {
+			t.keep = nil
+		} else {
+			t.keep.Write(p)
+		}
+	}
+	_, err := t.ResponseWriter.Write(p)
+	if err != nil && t.h.OnDisconnect == "drain" {
+		t.gone = true // read on without him
+		return nil
+	}
+	return err
+}
+
+// ReadFrom implements io.ReaderFrom: the promoted one would hand the bytes to
+// the writer below and pass Write by.
+func (t *tap) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{t}, r)
+}
+
+// FlushError implements the interface of http.ResponseController.
+func (t *tap) FlushError() error {
+	if !t.wrote {
+		t.WriteHeader(http.StatusOK)
+	}
+	if t.buffered != nil || t.gone || t.stopped {
+		return nil
+	}
+	err := http.NewResponseController(t.ResponseWriter).Flush()
+	if err != nil && t.h.OnDisconnect == "drain" {
+		t.gone = true
+		return nil
+	}
+	return err
+}
+
+var (
+	_ http.ResponseWriter             = (*tap)(nil)
+	_ io.ReaderFrom                   = (*tap)(nil)
+	_ interface{ FlushError() error } = (*tap)(nil)
+)

@@ -1,0 +1,41 @@
+package meter
+
+import (
+	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// Explain says, line by line, what a request would hold under a price book. It
+// is the calculation that Admit makes, without an account. plan may be "".
+func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanation, error) {
+	var p *pricing.Plan
+	if plan != "" {
+		if p = b.Plan(plan); p == nil {
+			return nil, input("there is no plan %q in the price file", plan)
+		}
+	}
+	r, err := b.Read(f)
+	if err != nil {
+		return nil, err
+	}
+	if refusal := r.PlanAllows(p); refusal != nil {
+		return nil, refusal
+	}
+	var est pricing.Usage
+	if r.TokenPriced() {
+		api := dialect.Recognise(f.Method, r.Path(), hintOf(r.API()))
+		est.Tokens[pricing.Input] = api.EstimateInput(f.Body).Total()
+	}
+	return r.ExplainHold(est, p, pricing.FreeLeft{})
+}
+
+// hintOf translates an operation's api: into what dialect.Recognise expects.
+func hintOf(api string) string {
+	switch api {
+	case "auto":
+		return ""
+	case "other":
+		return "plain"
+	}
+	return api
+}

@@ -1,0 +1,141 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Threshold is a level of available credits; falling below it is worth a warning.
+type Threshold struct {
+	Text    string // as written, "20%" or "5"; it names the threshold
+	Percent bool
+	Share   money.Decimal // 0.2 for "20%", of the period's allowance
+	Amount  money.Amount  // unless Percent
+}
+
+// Alert is a warning that is due: once per threshold and billing period.
+type Alert struct {
+	Threshold string       // Threshold.Text
+	Limit     money.Amount // what it comes to on this account
+	Available money.Amount
+}
+
+// SetAlerts gives the account thresholds of its own instead of those of the
+// price file (an empty list: none), or with Own false goes back to the file's.
+type SetAlerts struct {
+	Own        bool
+	Thresholds []Threshold
+	Reason     string
+}
+
+func (c SetAlerts) apply(w *work) error {
+	if w.a.Seq == 0 {
+		return ErrNoAccount
+	}
+	w.post(Entry{Kind: KindAlerts, Reason: c.Reason, Watch: &Watch{Own: c.Own, Thresholds: c.Thresholds}})
+	return nil
+}
+
+// Watch is an account's own choice of thresholds.
+type Watch struct {
+	Own        bool
+	Thresholds []Threshold
+}
+
+// level is a threshold as it stands on an account at one instant.
+type level struct {
+	*Threshold
+	limit money.Amount // below it the warning is due
+	above bool         // available is at it or above
+}
+
+// levels measures the account against its thresholds at now.
+func (w *work) levels(now time.Time) []level {
+	list := w.Terms.Alerts
+	if w.a.Watch.Own {
+		list = w.a.Watch.Thresholds
+	}
+	if len(list) == 0 || w.a.Seq == 0 {
+		return nil
+	}
+	available, unlimited := w.a.Available(now)
+	allowance := w.allowance()
+	levels := make([]level, len(list))
+	for i := range list {
+		x := level{Threshold: &list[i], limit: list[i].Amount}
+		if x.Percent {
+			limit, err := allowance.Decimal(w.Terms.Decimals).Mul(x.Share).Ceil(w.Terms.Decimals)
+			if err != nil {
+				limit = money.Max
+			}
+			x.limit = limit
+		}
+		x.above = unlimited || available >= x.limit
+		levels[i] = x
+	}
+	return levels
+}
+
+// allowance is what percentages are of: all that the plan renews, unlimited
+// lines aside; without such, the latest grant.
+func (w *work) allowance() money.Amount {
+	var sum money.Amount
+	for i := range w.Terms.plan(w.a.Sub.Plan).Credits {
+		if c := &w.Terms.plan(w.a.Sub.Plan).Credits[i]; c.Every != 0 && !c.Unlimited {
+			sum = min(sum+min(c.Amount, MaxAmount), MaxAmount)
+		}
+	}
+	if sum > 0 {
+		return sum
+	}
+	return w.a.LastGrant
+}
+
+// warn posts the warning that is due since the account stood at before, if one
+// is: of several at once the lowest, and all of them count as sent.
+func (w *work) warn(before []level) []level {
+	after := w.levels(w.Now)
+	period := w.alertPeriod()
+	alerted := map[string]time.Time{}
+	var lowest *level
+	for i := range after {
+		x := &after[i]
+		key := alertKey(w.a.Sub.Plan, x.Text)
+		if x.above || !wasAbove(before, x.Text) || w.a.Alerted[key].Equal(period) {
+			continue
+		}
+		alerted[key] = period
+		if lowest == nil || x.limit < lowest.limit {
+			lowest = x
+		}
+	}
+	if lowest != nil {
+		available, _ := w.a.Available(w.Now)
+		w.post(Entry{Kind: KindAlert, Alert: lowest.Text, Alerted: alerted})
+		w.res.Alerts = append(w.res.Alerts, Alert{Threshold: lowest.Text, Limit: lowest.limit, Available: available})
+	}
+	return after
+}
+
+func wasAbove(levels []level, text string) bool {
+	for i := range levels {
+		if levels[i].Text == text {
+			return levels[i].above
+		}
+	}
+	return false
+}
+
+// alertPeriod is the start of the billing period; without a plan it is a month.
+func (w *work) alertPeriod() time.Time {
+	if s := &w.a.Sub; s.Plan != "" {
+		return s.Start
+	}
+	return utc(calendar.At(w.a.CreatedAt, calendar.Month, w.Now, w.Terms.Zone).Start)
+}
+
+// alertKey: a plan that was left and comes back within its period finds its
+// warnings sent.
+func alertKey(plan, text string) string { return plan + "\x00" + text }

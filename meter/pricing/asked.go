@@ -1,0 +1,120 @@
+package pricing
+
+import "strings"
+
+// askedModel reads the name of the model. Where the price does not need it, it
+// is still read if plans or grants look at models.
+func (in *intake) askedModel(lower string, needed bool) *Refusal {
+	r, op := in.r, in.op
+	if op.noModel || op.modelFrom != nil && op.modelFrom.answer() {
+		return nil
+	}
+	if !needed && !op.usesModel && !op.adjustToModel && !in.r.book.selectsModels {
+		return nil
+	}
+	name, refusal := in.modelName(lower, needed || op.usesModel)
+	if refusal != nil {
+		return refusal
+	}
+	if name == "" && needed {
+		return refuse(400, MissingModel, in.modelField(), "the request names no model")
+	}
+	r.model = name
+	if name == "" || needed {
+		return nil
+	}
+	r.entry = r.book.lookup(name, r.at)
+	return nil
+}
+
+func (in *intake) modelField() string {
+	if in.op.modelFrom != nil {
+		return in.op.modelFrom.text
+	}
+	return "body.model"
+}
+
+func (in *intake) modelName(lower string, needed bool) (string, *Refusal) {
+	f := in.op.modelFrom
+	if f == nil {
+		if in.op.API == "gemini" || in.op.API == "auto" {
+			if name, ok := modelInPath(in.r.path); ok {
+				return name, nil
+			}
+		}
+		f = in.r.book.modelField(in.form)
+	}
+	if f.from == fromBody && in.bodyBad {
+		if !needed || in.form && in.op.modelFrom == nil {
+			return "", nil
+		}
+		return "", notJSON(f)
+	}
+	v := &in.r.values[f.slot]
+	if v.ambiguous {
+		return "", ambiguousField(f)
+	}
+	if v.kind != textValue {
+		return "", nil
+	}
+	return v.text, nil
+}
+
+func (b *Book) modelField(form bool) *field {
+	if form {
+		return b.fields.index["form.model"]
+	}
+	return b.fields.index["body.model"]
+}
+
+// entry finds the price of the model that was asked for.
+func (in *intake) entry(lower string) *Refusal {
+	r, op, b := in.r, in.op, in.r.book
+	if op.modelFrom != nil && op.modelFrom.answer() {
+		if op.price.byModel {
+			return in.unambiguous(b.modelReads)
+		}
+		return nil
+	}
+	if !op.price.byModel {
+		if op.adjustToModel && r.entry != nil && r.entry.prices(op, lower) {
+			r.priced = true
+			return in.unambiguous(r.entry.reads)
+		}
+		return nil
+	}
+	r.entry = b.lookup(r.model, r.at)
+	if r.entry == nil {
+		r.entry, r.outside = b.Policies.unlisted, true
+	}
+	if r.entry == nil || !r.entry.prices(op, lower) {
+		return refuse(403, ModelNotPriced, in.modelField(), "the model %q has no price for %s", shorten(r.model), op.Name)
+	}
+	r.priced = true
+	return in.unambiguous(r.entry.reads)
+}
+
+func shorten(s string) string {
+	if len(s) > 100 {
+		return strings.ToValidUTF8(s[:100], "") + "…"
+	}
+	return s
+}
+
+func (in *intake) serviceTier() *Refusal {
+	f := in.r.book.fields.index["body.service_tier"]
+	if in.bodyBad {
+		if in.form {
+			return nil
+		}
+		return notJSON(f)
+	}
+	v := &in.r.values[f.slot]
+	if v.ambiguous {
+		return ambiguousField(f)
+	}
+	if v.kind == textValue {
+		in.r.tier = v.text
+	}
+	return nil
+}

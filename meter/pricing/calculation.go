@@ -1,0 +1,269 @@
+package pricing
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// calculation is one price being computed. It is large, so it is pooled.
+type calculation struct {
+	r       *Request
+	entry   *Model // by which the model's part is priced, or nil
+	tokens  Tokens
+	usage   *Usage // nil before the answer
+	plan    *Plan
+	free    FreeLeft
+	covered money.Decimal // by the free tier, of a unit that only the answer reports
+	c       circumstances
+	strict  bool // a condition on no number refuses the request
+	trace   *trace
+
+	table   *table // in force
+	work    table  // a copy of it, once an adjustment has changed it
+	byModel bool   // the table in force is the model's
+
+	quantityRoom [4]quantity
+	answerRoom   [12]value
+}
+
+var calculations = sync.Pool{New: func() any { return new(calculation) }}
+
+func newCalculation(r *Request, entry *Model, plan *Plan, free FreeLeft, t *trace) *calculation {
+	k := calculations.Get().(*calculation)
+	k.r, k.entry, k.plan, k.free, k.trace = r, entry, plan, free, t
+	return k
+}
+
+// done gives the calculation back, without what it points to.
+func (k *calculation) done() {
+	*k = calculation{}
+	calculations.Put(k)
+}
+
+// price computes, in the order of the price file's documentation: rates,
+// model adjust, operation adjust, quantity, markup, discount, minimum and
+// maximum, and the one rounding.
+func (k *calculation) price(times money.Decimal) (Quote, error) {
+	q := Quote{}
+	if k.entry != nil && k.r.op.price.byModel {
+		q.Model = k.entry.Key
+	}
+	if covered := k.coverFree(&q); covered {
+		if k.trace != nil {
+			k.trace.add(k.r.op.Line, k.r.op.Column, "free tier", "covers the whole request", money.Decimal{})
+		}
+		return q, nil
+	}
+	k.c.input = fromCount(k.tokens.InputSide())
+	k.c.output = fromCount(k.tokens.OutputSide())
+	k.c.tokens = true
+	if err := k.rates(); err != nil {
+		return q, err
+	}
+	if k.entry != nil && k.byModel {
+		q.Model = k.entry.Key
+	}
+	total := k.finish(k.sum(nil), times)
+	var err error
+	q.Amount, err = total.Ceil(k.r.book.Credit.Decimals)
+	if errors.Is(err, money.ErrOverflow) {
+		return q, refuse(400, QuantityTooLarge, "", "the price of this request is too large")
+	}
+	return q, err
+}
+
+// finish goes from the sum of the rates to the price before its rounding.
+func (k *calculation) finish(total, times money.Decimal) money.Decimal {
+	op, t := k.r.op, k.table
+	if op.quantity != nil {
+		total = total.Mul(times)
+		if k.trace != nil {
+			k.trace.add(op.quantity.line, op.quantity.column, "quantity", op.quantity.field.text+" × "+times.String(), total)
+		}
+	}
+	if k.byModel && !k.r.book.Markup.IsZero() {
+		total = total.Mul(k.r.book.markedUp)
+		if k.trace != nil {
+			k.trace.add(0, 0, "markup", percent(k.r.book.Markup), total)
+		}
+	}
+	if k.plan != nil && k.plan.keep.set {
+		total = total.Mul(k.plan.keep.value)
+		if k.trace != nil {
+			k.trace.add(k.plan.Line, k.plan.Column, "plan", k.plan.ID+" discount "+k.plan.DiscountText, total)
+		}
+	}
+	if t.minimum.set && total.Cmp(t.minimum.value) < 0 {
+		total = t.minimum.value
+		if k.trace != nil {
+			k.trace.add(t.line, t.col, "minimum", total.String(), total)
+		}
+	}
+	if t.maximum.set && total.Cmp(t.maximum.value) > 0 {
+		total = t.maximum.value
+		if k.trace != nil {
+			k.trace.add(t.line, t.col, "maximum", total.String(), total)
+		}
+	}
+	return total
+}
+
+func percent(d money.Decimal) string { return d.Shift(2).String() + "%" }
+
+// coverFree takes what the free tier pays for; true if that is everything.
+func (k *calculation) coverFree(q *Quote) bool {
+	tier := k.r.op.FreeTier
+	if tier == nil || k.free.Left.IsZero() {
+		return false
+	}
+	if tier.Unit == "request" {
+		if k.free.Left.Cmp(one) < 0 {
+			return false
+		}
+		q.FreeUsed = one
+		return true
+	}
+	for i := range k.c.quantities {
+		u := &k.c.quantities[i]
+		if u.measure.unit != tier.Unit {
+			continue
+		}
+		rest, partly := u.value.Sub(k.free.Left)
+		if !partly || rest.IsZero() {
+			q.FreeUsed = u.value
+			return true
+		}
+		u.value, q.FreeUsed = rest, k.free.Left
+		return false
+	}
+	n, ok := k.usage.Unit(tier.Unit)
+	if !ok {
+		return false
+	}
+	rest, partly := n.Sub(k.free.Left)
+	if !partly || rest.IsZero() {
+		q.FreeUsed = n
+		return true
+	}
+	k.covered, q.FreeUsed = k.free.Left, k.free.Left
+	return false
+}
+
+// rates finds the table in force after all adjustments.
+func (k *calculation) rates() error {
+	op := k.r.op
+	if op.price.byModel {
+		if err := k.modelRates(); err != nil {
+			return err
+		}
+		k.byModel = true
+	} else {
+		k.table = &op.price.table
+		k.traceRates()
+	}
+	return k.adjust(op.adjusts)
+}
+
+func (k *calculation) modelRates() error {
+	if k.entry == nil {
+		return refuse(400, MissingModel, "body.model", "the request names no model with a price")
+	}
+	k.table = &k.entry.table
+	k.traceRates()
+	return k.adjust(k.entry.adjusts)
+}
+
+func (k *calculation) adjust(list []adjust) error {
+	for i := range list {
+		a := &list[i]
+		verdict, bad := a.when.hold(&k.c)
+		switch {
+		case verdict == wrong && k.strict:
+			return notANumber(bad)
+		case verdict != holds:
+			continue
+		}
+		if k.trace != nil {
+			k.trace.adjusted(a)
+		}
+		switch {
+		case a.byModel:
+			if k.entry == nil && k.usage != nil {
+				continue // the answer made it apply; what was asked for stays priced as it was
+			}
+			if err := k.modelRates(); err != nil {
+				return err
+			}
+			k.byModel = true
+		case a.whole != nil:
+			k.table = a.whole
+		default:
+			if k.table != &k.work {
+				k.work = *k.table
+				k.table = &k.work
+			}
+			if a.factor.set {
+				k.table.times(a.factor.value)
+			} else {
+				k.table.replace(a.rates)
+			}
+		}
+		if k.trace != nil {
+			k.trace.lines[len(k.trace.lines)-1].Total = k.sum(nil)
+		}
+	}
+	return nil
+}
+
+// traceRates writes down the rates before any adjustment.
+func (k *calculation) traceRates() {
+	if k.trace != nil {
+		k.sum(k.trace)
+	}
+}
+
+// sum is quantity × rate over requests, units and kinds of tokens.
+func (k *calculation) sum(trace *trace) money.Decimal {
+	t := k.table
+	var total money.Decimal
+	if t.request.set {
+		total = t.request.value
+		trace.rate(t, "request", one, t.request.value, total)
+	}
+	for i := range t.units {
+		n := k.count(t.units[i].unit)
+		if n.IsZero() {
+			continue
+		}
+		total = total.Add(n.Mul(t.units[i].rate))
+		trace.rate(t, t.units[i].unit, n, t.units[i].rate, total)
+	}
+	for kind := range NumKinds {
+		if k.tokens[kind] <= 0 {
+			continue
+		}
+		price, _ := t.token(kind)
+		if price.IsZero() {
+			continue
+		}
+		n := fromCount(k.tokens[kind])
+		total = total.Add(n.Mul(price))
+		trace.token(t, kind, n, price, total, k.usage == nil)
+	}
+	return total
+}
+
+// count is how much of a unit is charged: what the operation measures, else
+// what the answer reports.
+func (k *calculation) count(unit string) money.Decimal {
+	if q, ok := k.c.quantity(unit); ok {
+		return q
+	}
+	n, _ := k.usage.Unit(unit)
+	if tier := k.r.op.FreeTier; tier != nil && tier.Unit == unit {
+		n, _ = n.Sub(k.covered)
+	}
+	return n
+}

@@ -1,0 +1,152 @@
+package pricing
+
+import "github.com/farebox-dev/farebox/meter/selector"
+
+// Operation is the operation of the request, nil if it has none and is free.
+func (r *Request) Operation() *Operation { return r.op }
+
+// ModelAsked is the model as the request names it; "" if it names none, or if
+// neither its price nor any selector looks at it.
+func (r *Request) ModelAsked() string { return r.model }
+
+// Model is the entry that prices the request before its answer is known, nil
+// if none does.
+func (r *Request) Model() *Model {
+	if !r.priced {
+		return nil
+	}
+	return r.entry
+}
+
+// ModelKey is the key of Model, "" if there is none.
+func (r *Request) ModelKey() string {
+	if m := r.Model(); m != nil {
+		return m.Key
+	}
+	return ""
+}
+
+// API is the api of the operation: auto, openai, anthropic, gemini or other.
+func (r *Request) API() string {
+	if r.op == nil {
+		return "auto"
+	}
+	return r.op.API
+}
+
+// Path is the clean path, decoded, in its original case.
+func (r *Request) Path() string { return r.path }
+
+// ServiceTier is the service tier that was asked for, if a price depends on it.
+func (r *Request) ServiceTier() string { return r.tier }
+
+// Free reports whether the request costs nothing whatever it uses.
+func (r *Request) Free() bool { return r.op == nil || r.op.free }
+
+// Subject is what selectors look at.
+func (r *Request) Subject() selector.Subject {
+	if r.op == nil {
+		return selector.Subject{}
+	}
+	s := selector.Subject{Operation: r.op.ID, Feature: r.op.Feature, Tags: r.op.Tags}
+	if r.entry != nil && len(r.entry.Tags) > 0 {
+		s.Tags = append(s.Tags[:len(s.Tags):len(s.Tags)], r.entry.Tags...)
+	}
+	if r.model != "" {
+		s.Models = []string{r.model}
+		if r.entry != nil && r.entry.Key != r.model {
+			s.Models = append(s.Models, r.entry.Key)
+		}
+	}
+	return s
+}
+
+// PlanAllows is nil if the plan's allow and deny let the request pass.
+// Requests without an operation, and callers without a plan, always pass.
+func (r *Request) PlanAllows(p *Plan) *Refusal {
+	if r.op == nil || p == nil || p.Allow == nil && p.Deny == nil {
+		return nil
+	}
+	s := r.Subject()
+	if p.includes(&s) {
+		return nil
+	}
+	var others []string
+	for _, other := range r.book.Plans {
+		if other.includes(&s) {
+			others = append(others, other.ID)
+		}
+	}
+	return planRefusal(p, others)
+}
+
+func (p *Plan) includes(s *selector.Subject) bool {
+	return (p.Allow == nil || p.Allow.Selects(s)) && !p.Deny.Selects(s)
+}
+
+// Labels are the extra report columns of the request; nil if it has none.
+func (r *Request) Labels() map[string]string {
+	var labels map[string]string
+	for i := range r.book.Labels {
+		l := &r.book.Labels[i]
+		if v := &r.values[l.field.slot]; r.op != nil && v.kind != absent && v.kind != otherValue {
+			if labels == nil {
+				labels = make(map[string]string, len(r.book.Labels))
+			}
+			labels[l.Name] = v.text
+		}
+	}
+	return labels
+}
+
+// TokenPriced reports whether the price depends on tokens.
+func (r *Request) TokenPriced() bool {
+	switch {
+	case r.op == nil || r.op.free:
+		return false
+	case r.op.price.table.hasTokens():
+		return true
+	case r.priced && r.entry.tokenPriced():
+		return true
+	case r.op.modelFrom != nil && r.op.modelFrom.answer() && r.op.price.byModel:
+		return true
+	}
+	return anyTokens(r.op.adjusts)
+}
+
+func (m *Model) tokenPriced() bool { return m.table.hasTokens() || anyTokens(m.adjusts) }
+
+func anyTokens(list []adjust) bool {
+	for i := range list {
+		if list[i].rates != nil && list[i].rates.hasTokens() {
+			return true
+		}
+	}
+	return false
+}
+
+// OutputLimit is the request's own limit for the tokens of one answer.
+func (r *Request) OutputLimit() (limit int64, given bool) { return r.limit, r.limited }
+
+// Answers is how many answers are asked for: body.n where the API has it.
+func (r *Request) Answers() int64 { return r.answers }
+
+// OutputBound is how many output tokens of one answer are held.
+func (r *Request) OutputBound() int64 { return r.outputBound(r.Model()) }
+
+func (r *Request) outputBound(m *Model) int64 {
+	p := &r.book.Policies
+	bound := p.ReserveOutputTokens
+	switch {
+	case p.HoldCeiling && r.limited:
+		bound = r.limit
+	case p.HoldCeiling && m != nil && m.MaxOutputTokens > 0:
+		bound = m.MaxOutputTokens
+	case r.limited:
+		bound = min(bound, r.limit)
+	}
+	if m != nil && m.MaxOutputTokens > 0 {
+		bound = min(bound, m.MaxOutputTokens)
+	}
+	return bound
+}

@@ -1,0 +1,139 @@
+package pricing
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+func parseMoney(text string) (Money, bool) {
+	m := moneyForm.FindStringSubmatch(text)
+	if m == nil {
+		return Money{}, false
+	}
+	d, err := money.ParseDecimal(m[1])
+	return Money{d, m[2]}, err == nil
+}
+
+// ParseMoney reads "5 USD".
+func ParseMoney(text string) (Money, error) {
+	m, ok := parseMoney(text)
+	if !ok {
+		return Money{}, fmt.Errorf(`%q is not an amount of money; write "5 USD"`, text)
+	}
+	return m, nil
+}
+
+func (l *loader) money(n *node, path string) (Money, bool) {
+	if n.kind == scalarNode {
+		if m, ok := parseMoney(n.text); ok {
+			return m, true
+		}
+	}
+	l.notMoney(n, path)
+	return Money{}, false
+}
+
+func (l *loader) notMoney(n *node, path string) {
+	if n.kind == scalarNode {
+		if _, err := money.ParseDecimal(n.text); err == nil {
+			l.fail(n, path, `%s has no currency; write "%s USD"`, n.text, n.text)
+			return
+		}
+	}
+	l.fail(n, path, `%s is not an amount of money; write "%s"`, n.what(), moneyHint(n.text))
+}
+
+func moneyHint(s string) string {
+	digits := numberPart.FindString(strings.ReplaceAll(s, ",", ""))
+	if digits == "" {
+		digits = "5"
+	}
+	upper := strings.ToUpper(s)
+	currency := "USD"
+	if m := regexp.MustCompile(`[A-Z]{3}`).FindString(upper); m != "" {
+		currency = m
+	}
+	for sign, code := range map[string]string{"€": "EUR", "£": "GBP", "¥": "JPY"} {
+		if strings.Contains(s, sign) {
+			currency = code
+		}
+	}
+	return digits + " " + currency
+}
+
+// percent reads "20%" as 0.2.
+func (l *loader) percent(n *node, path string) (money.Decimal, bool) {
+	if n.kind == scalarNode {
+		if d, ok := parsePercent(n.text); ok {
+			return d, true
+		}
+	}
+	digits := leadingNumber(n.text)
+	if digits == "" {
+		digits = "20"
+	}
+	l.fail(n, path, `%s is not a percentage; write "%s%%"`, n.what(), digits)
+	return money.Decimal{}, false
+}
+
+func parsePercent(s string) (money.Decimal, bool) {
+	digits, ok := strings.CutSuffix(s, "%")
+	if !ok || strings.Contains(digits, "_") {
+		return money.Decimal{}, false
+	}
+	d, err := money.ParseDecimal(digits)
+	return d.Shift(-2), err == nil
+}
+
+func leadingNumber(s string) string {
+	if at := numberPart.FindStringIndex(s); at != nil && at[0] == 0 {
+		return s[:at[1]]
+	}
+	return ""
+}
+
+// ParseThreshold reads the "below" of an alert: "20%" or an amount.
+func ParseThreshold(text string, decimals int) (Threshold, error) {
+	if share, ok := parsePercent(text); ok {
+		return Threshold{Percent: true, Share: share, Text: text}, nil
+	}
+	a, err := money.ParseAmount(text, decimals)
+	return Threshold{Amount: a, Text: text}, err
+}
+
+func (l *loader) duration(n *node, path string) (calendar.Duration, bool) {
+	if n.kind == scalarNode && durationForm.MatchString(n.text) {
+		if d, err := calendar.ParseDuration(strings.ReplaceAll(n.text, "_", "")); err == nil {
+			return d, true
+		}
+	}
+	l.fail(n, path, `%s is not a duration; write "%s"`, n.what(), durationHint(n.text))
+	return calendar.Duration{}, false
+}
+
+func durationHint(s string) string {
+	m := shortForm.FindStringSubmatch(s)
+	if m == nil {
+		return "90 days"
+	}
+	unit := ""
+	for _, u := range []struct{ short, long string }{
+		{"mo", "month"}, {"min", "minute"}, {"m", "minute"}, {"h", "hour"}, {"d", "day"}, {"w", "week"}, {"y", "year"},
+	} {
+		if strings.HasPrefix(strings.ToLower(m[2]), u.short) {
+			unit = u.long
+			break
+		}
+	}
+	if unit == "" {
+		return "90 days"
+	}
+	if m[1] != "1" {
+		unit += "s"
+	}
+	return m[1] + " " + unit
+}

@@ -33,15 +33,17 @@ func (c *cli) demoCommand() *cobra.Command {
 const demoCaddyfile = `{
 	admin %s
 	persist_config off
+	auto_https off
 	log {
-		level WARN
+		level ERROR
 	}
 	meter {
 		store badger %q
 		pricing %q
 	}
 }
-http://%s {
+http://:%s {
+	bind %s
 	meter {
 		stream_comment
 	}
@@ -69,7 +71,11 @@ func (c *cli) demo(ctx context.Context, listen string) error {
 	}
 	mock := &http.Server{Handler: mockai.Handler(mockai.Options{}), ReadHeaderTimeout: 10 * time.Second}
 	go mock.Serve(upstream) //nolint:errcheck // ends with the process
-	config := fmt.Sprintf(demoCaddyfile, c.address, filepath.Join(dir, "ledger"), prices, listen, upstream.Addr())
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || host == "" {
+		return &exit{exitInvalid, fmt.Errorf("--listen %q: write host:port, such as 127.0.0.1:8080", listen)}
+	}
+	config := fmt.Sprintf(demoCaddyfile, c.address, filepath.Join(dir, "ledger"), prices, port, host, upstream.Addr())
 	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ func (in *intake) collect() {
 	for _, f := range in.op.plain {
 		in.r.values[f.slot] = in.plainValue(f)
 	}
-	in.form = isForm(in.f.ContentType)
+	in.form = isForm(in.f.ContentType, in.f.Body)
 	if len(in.op.forms) > 0 && in.form {
 		in.formValues()
 	}
@@ -38,10 +38,16 @@ func (in *intake) collect() {
 	}
 }
 
-func isForm(contentType string) bool {
+// isForm tells a form from JSON. Programs that do not care send JSON under
+// curl's default type for forms, and upstreams that do not care read it.
+func isForm(contentType string, body []byte) bool {
 	t, _, _ := strings.Cut(contentType, ";")
 	t = strings.TrimSpace(t)
-	return strings.EqualFold(t, "multipart/form-data") || strings.EqualFold(t, "application/x-www-form-urlencoded")
+	if strings.EqualFold(t, "multipart/form-data") {
+		return true
+	}
+	first := bytes.TrimLeft(body, " \t\r\n")
+	return strings.EqualFold(t, "application/x-www-form-urlencoded") && (len(first) == 0 || first[0] != '{' && first[0] != '[')
 }
 
 // unambiguous refuses if one of the fields is ambiguous or can't be read.

@@ -7,11 +7,13 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/farebox-dev/farebox/meter"
 )
@@ -118,12 +120,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err != nil {
 		return h.deny(w, r, err)
 	}
-	setPlaceholder(r, "account", caller.Account)
-	setPlaceholder(r, "member", caller.Member)
 	if c.Replay != nil {
 		return h.replay(w, r, e, c)
 	}
-	return h.proxy(w, r, next, e, c, req)
+	return h.proxy(w, r, next, e, c, req, &caller)
 }
 
 // unavailable answers while the ledger cannot be written: closed by default.
@@ -141,7 +141,7 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddy
 
 // proxy runs the rest of the chain and settles, whatever happens: return, error,
 // panic, disconnect, reload, shutdown.
-func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c *meter.Charge, req *meter.Request) (err error) {
+func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c *meter.Charge, req *meter.Request, caller *meter.Caller) (err error) {
 	ctx, cancel := h.upstreamContext(r)
 	defer cancel()
 	t := newTap(w, r, h, e, c, cancel)
@@ -157,7 +157,7 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 			_ = recover()
 			err = nil
 		}
-		logFields(r, c, t)
+		report(r, caller, c, t)
 	}()
 	err = next.ServeHTTP(t, h.upstreamRequest(r.WithContext(ctx), c, req))
 	finished = true
@@ -191,22 +191,70 @@ func setPlaceholder(r *http.Request, name, value string) {
 	}
 }
 
-// logFields adds to the access log, and to the placeholders, what was charged.
-func logFields(r *http.Request, c *meter.Charge, t *tap) {
+// report puts what was charged into the access log and behind the placeholders
+// {http.meter.*}; the texts are only made if something asks for them.
+func report(r *http.Request, caller *meter.Caller, c *meter.Charge, t *tap) {
 	if !c.Metered() {
 		return
 	}
-	f := t.final
-	fields := map[string]string{
-		"operation": c.Operation(), "model": c.Model(), "charge": c.ID, "outcome": f.Outcome, "usage": f.Usage,
-		"cost": t.credits(f.Cost), "held": t.credits(c.Held), "remaining": t.remaining(f.Remaining),
-	}
-	for name, v := range fields {
-		setPlaceholder(r, name, v)
+	v := &reported{caller, c, t}
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && repl != nil {
+		repl.Map(func(key string) (any, bool) {
+			name, ours := strings.CutPrefix(key, "http.meter.")
+			if !ours {
+				return nil, false
+			}
+			return v.get(name)
+		})
 	}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok && extra != nil {
-		extra.Set(zap.Any("meter", fields))
+		extra.Set(zap.Object("meter", v))
 	}
+}
+
+// reported is a request as logs and placeholders see it.
+type reported struct {
+	caller *meter.Caller
+	c      *meter.Charge
+	t      *tap
+}
+
+var reportedNames = []string{"account", "member", "operation", "model", "charge", "outcome", "usage", "cost", "held", "remaining"}
+
+func (v *reported) get(name string) (any, bool) {
+	switch name {
+	case "account":
+		return v.caller.Account, true
+	case "member":
+		return v.caller.Member, true
+	case "operation":
+		return v.c.Operation(), true
+	case "model":
+		return v.c.Model(), true
+	case "charge":
+		return v.c.ID, true
+	case "outcome":
+		return v.t.final.Outcome, true
+	case "usage":
+		return v.t.final.Usage, true
+	case "cost":
+		return v.t.credits(v.t.final.Cost), true
+	case "held":
+		return v.t.credits(v.c.Held), true
+	case "remaining":
+		return v.t.remaining(v.t.final.Remaining), true
+	}
+	return nil, false
+}
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (v *reported) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	for _, name := range reportedNames {
+		if x, ok := v.get(name); ok && x != "" {
+			enc.AddString(name, x.(string)) //nolint:forcetypeassert // all of them are
+		}
+	}
+	return nil
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

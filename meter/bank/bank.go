@@ -76,6 +76,7 @@ type job struct {
 	read    func(*ledger.Account)      // or
 	update  func(store.Tx) error       // or
 	terms   *ledger.Terms              //
+	awaited bool                       // someone waits for the answer
 	answer  func(ledger.Result, error) // called once, after the commit
 	result  ledger.Result              //
 	err     error                      //
@@ -189,6 +190,7 @@ func (b *Bank) send(ctx context.Context, j *job) error {
 }
 
 func (b *Bank) wait(ctx context.Context, j *job) (ledger.Result, error) {
+	j.awaited = true
 	answered := make(chan struct{})
 	var result ledger.Result
 	var err error

@@ -14,17 +14,49 @@ import (
 func (b *Bank) run() {
 	defer close(b.done)
 	batch := make([]*job, 0, maxBatch)
+	linger := time.NewTimer(time.Hour)
+	linger.Stop()
 	for j := range b.queue {
-		batch = append(batch[:0], j)
-		for len(batch) < maxBatch && len(b.queue) > 0 {
-			more, ok := <-b.queue
-			if !ok {
-				break
-			}
-			batch = append(batch, more)
-		}
+		batch = b.fill(append(batch[:0], j), linger)
 		b.commit(batch)
 	}
+}
+
+// lingerFor is how long commands that nobody waits for wait for company. A
+// request's settle mostly shares the commit of the next request's hold.
+const lingerFor = 5 * time.Millisecond
+
+// fill takes what waits into the batch.
+func (b *Bank) fill(batch []*job, linger *time.Timer) []*job {
+	awaited := batch[0].awaited
+	armed := false
+	for len(batch) < maxBatch {
+		var j *job
+		ok := true
+		if awaited {
+			select {
+			case j, ok = <-b.queue:
+			default:
+				return batch
+			}
+		} else {
+			if !armed {
+				linger.Reset(lingerFor)
+				armed = true
+			}
+			select {
+			case j, ok = <-b.queue:
+			case <-linger.C:
+				return batch
+			}
+		}
+		if !ok {
+			return batch
+		}
+		batch = append(batch, j)
+		awaited = awaited || j.awaited
+	}
+	return batch
 }
 
 func (b *Bank) commit(batch []*job) {

@@ -5,16 +5,18 @@ package badger
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	boptions "github.com/dgraph-io/badger/v4/options"
 
 	"github.com/farebox-dev/farebox/meter/store"
 )
@@ -22,17 +24,27 @@ import (
 // ErrInUse: another process has the directory open.
 var ErrInUse = errors.New("the data directory is in use")
 
-// Store is a store.Store on Badger. It writes from one goroutine at a time.
+// Store is a store.Store on Badger, with a log of its own in front.
 type Store struct {
-	db     *badger.DB
-	closed atomic.Bool
+	db  *badger.DB
+	log *wal
+
+	mu      sync.Mutex // one Update at a time; guards all below
+	broken  error      // what is in the log can't be told from what is in the tables any more
+	applied chan error // the last batch on its way into Badger; answers once
+	closed  bool
 }
 
-// options are those of a sidecar: every commit synced, small tables, and no
-// value of the ledger in the value log, so that it needs no garbage collection.
+// headKey holds the number of the last batch that reached Badger. It belongs to
+// no kind of record.
+var headKey = []byte("!/head")
+
+// options are those of a sidecar: small tables, and no value of the ledger in
+// the value log, so that it needs no garbage collection. Nothing is synced here
+// but whole tables: the log in front is what survives a power cut.
 func options(dir string, logf func(format string, args ...any)) badger.Options {
 	return badger.DefaultOptions(dir).
-		WithSyncWrites(true). // without it a power cut loses acknowledged commits
+		WithSyncWrites(false).
 		WithDetectConflicts(false).
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(16 << 20).
@@ -42,6 +54,7 @@ func options(dir string, logf func(format string, args ...any)) badger.Options {
 		WithIndexCacheSize(16 << 20).
 		WithValueLogFileSize(16 << 20).
 		WithValueThreshold(1 << 20).
+		WithChecksumVerificationMode(boptions.OnBlockRead).
 		WithCompactL0OnClose(false).
 		WithLogger(logger(logf))
 }
@@ -56,7 +69,7 @@ func Open(dir string, logf func(format string, args ...any)) (*Store, error) {
 	for try := range 20 {
 		var db *badger.DB
 		if db, err = badger.Open(options(dir, logf)); err == nil {
-			return &Store{db: db}, nil
+			return open(db, filepath.Join(dir, "log"))
 		}
 		if try > 2 && !locked(err) {
 			break // an open right after a kill during an open can fail once
@@ -82,39 +95,156 @@ func holder(dir string) string {
 	return "process " + string(bytes.TrimSpace(pid))
 }
 
-type txn struct{ *badger.Txn }
+// open replays the log: everything that is younger than the tables for certain,
+// and, since a batch is absolute, harmlessly some that is not.
+func open(db *badger.DB, dir string) (*Store, error) {
+	head, err := headOf(db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s := &Store{db: db}
+	first := true
+	s.log, err = openLog(dir, func(seq uint64, payload []byte) error {
+		if first && seq > head+1 {
+			return fmt.Errorf("%w: the tables end with batch %d, the log begins with batch %d; restore a backup", ErrDamaged, head, seq)
+		}
+		first = false
+		return s.replay(seq, payload)
+	})
+	if err == nil && s.log.seq < head {
+		err = fmt.Errorf("%w: it ends with batch %d, but batch %d was written; restore a backup", ErrDamaged, s.log.seq, head)
+		s.log.close()
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
 
-// Update implements store.Store.
-func (s *Store) Update(_ context.Context, _ []string, fn func(store.Tx) error) error {
-	t := s.db.NewTransaction(true)
-	defer t.Discard()
-	if err := fn(txn{t}); err != nil {
+func headOf(db *badger.DB) (head uint64, err error) {
+	err = db.View(func(t *badger.Txn) error {
+		item, err := t.Get(headKey)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(v []byte) error {
+			head = binary.BigEndian.Uint64(v)
+			return nil
+		})
+	})
+	return head, err
+}
+
+func (s *Store) replay(seq uint64, payload []byte) error {
+	writes, err := decodeWrites(payload)
+	if err != nil {
 		return err
 	}
-	return t.Commit()
+	return s.db.Update(func(t *badger.Txn) error { return fill(t, seq, writes) })
+}
+
+// fill puts a batch and its number into a Badger transaction.
+func fill(t *badger.Txn, seq uint64, writes []write) error {
+	for _, w := range writes {
+		var err error
+		if w.value == nil {
+			err = t.Delete(w.key)
+		} else {
+			err = t.Set(w.key, w.value)
+		}
+		if err != nil {
+			return tooBig(err)
+		}
+	}
+	return tooBig(t.Set(headKey, binary.BigEndian.AppendUint64(nil, seq)))
+}
+
+// Update implements store.Store. It returns when the batch is durable in the
+// log; Badger takes it while the caller goes on, and the next Update or View
+// waits for that.
+func (s *Store) Update(_ context.Context, _ []string, fn func(store.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.settle(); err != nil {
+		return err
+	}
+	t := s.db.NewTransaction(true)
+	collect := &tx{snapshot: snapshot{t}, own: map[string]int{}}
+	err := fn(collect)
+	if err == nil {
+		err = collect.failed
+	}
+	if err == nil && len(collect.writes) > 0 {
+		err = tooBig(t.Set(headKey, binary.BigEndian.AppendUint64(nil, s.log.seq+1)))
+	}
+	if err != nil || len(collect.writes) == 0 {
+		t.Discard()
+		return err
+	}
+	if err := s.log.append(appendWrites(nil, collect.writes)); err != nil {
+		t.Discard()
+		s.broken = fmt.Errorf("writing the log: %w", err)
+		return s.broken
+	}
+	applied := make(chan error, 1)
+	s.applied = applied
+	t.CommitWith(func(err error) { applied <- err })
+	return nil
+}
+
+// settle waits until the last batch is in Badger.
+func (s *Store) settle() error {
+	if s.applied != nil {
+		if err := <-s.applied; err != nil { // it is in the log: the next start finds it
+			s.broken = fmt.Errorf("writing the tables: %w", err)
+		}
+		s.applied = nil
+	}
+	return s.broken
 }
 
 // View implements store.Store.
 func (s *Store) View(_ context.Context, fn func(store.Snapshot) error) error {
-	return s.db.View(func(t *badger.Txn) error { return fn(txn{t}) })
+	s.mu.Lock()
+	_ = s.settle() // what is broken can still be read
+	t := s.db.NewTransaction(false)
+	s.mu.Unlock()
+	defer t.Discard()
+	return fn(snapshot{t})
 }
 
 // Backup implements store.Store: Badger's own stream format, all versions.
 func (s *Store) Backup(_ context.Context, w io.Writer) error {
-	_, err := s.db.Backup(w, 0)
+	s.mu.Lock()
+	err := s.settle()
+	s.mu.Unlock()
+	if err == nil {
+		_, err = s.db.Backup(w, 0)
+	}
 	return err
 }
 
 // Close implements store.Store.
 func (s *Store) Close() error {
-	if s.closed.Swap(true) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
 		return nil
 	}
-	return s.db.Close()
+	s.closed = true
+	err := s.settle()
+	s.log.close()
+	return errors.Join(err, s.db.Close())
 }
 
-func (t txn) Get(id store.ID) ([]byte, error) {
-	item, err := t.Txn.Get(id.Bytes())
+// snapshot reads through a Badger transaction.
+type snapshot struct{ t *badger.Txn }
+
+func (s snapshot) Get(id store.ID) ([]byte, error) {
+	item, err := s.t.Get(id.Bytes())
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, store.ErrNotFound
 	}
@@ -124,9 +254,39 @@ func (t txn) Get(id store.ID) ([]byte, error) {
 	return item.ValueCopy(nil)
 }
 
-func (t txn) Put(id store.ID, value []byte) error { return tooBig(t.Set(id.Bytes(), value)) }
+// tx writes into a Badger transaction and keeps a list for the log.
+type tx struct {
+	snapshot
+	writes []write
+	own    map[string]int // key → its place in writes
+	failed error          // a write that did not fit, whether fn looked or not
+}
 
-func (t txn) Delete(id store.ID) error { return tooBig(t.Txn.Delete(id.Bytes())) }
+func (t *tx) Put(id store.ID, value []byte) error {
+	return t.write(write{key: id.Bytes(), value: append([]byte{}, value...)})
+}
+
+func (t *tx) Delete(id store.ID) error { return t.write(write{key: id.Bytes()}) }
+
+func (t *tx) write(w write) error {
+	var err error
+	if w.value == nil {
+		err = t.t.Delete(w.key)
+	} else {
+		err = t.t.Set(w.key, w.value)
+	}
+	if err != nil {
+		t.failed = tooBig(err)
+		return t.failed
+	}
+	if i, again := t.own[string(w.key)]; again {
+		t.writes[i] = w
+		return nil
+	}
+	t.own[string(w.key)] = len(t.writes)
+	t.writes = append(t.writes, w)
+	return nil
+}
 
 func tooBig(err error) error {
 	if errors.Is(err, badger.ErrTxnTooBig) {
@@ -135,12 +295,12 @@ func tooBig(err error) error {
 	return err
 }
 
-func (t txn) Scan(from store.ID, only bool, fn func(store.ID, []byte) error) error {
+func (s snapshot) Scan(from store.ID, only bool, fn func(store.ID, []byte) error) error {
 	prefix := []byte{byte(from.Kind), '/'}
 	if only {
 		prefix = store.ID{Kind: from.Kind, Account: from.Account}.Bytes()
 	}
-	it := t.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 64})
+	it := s.t.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 64})
 	defer it.Close()
 	for it.Seek(from.Bytes()); it.ValidForPrefix(prefix); it.Next() {
 		key := it.Item().KeyCopy(nil)

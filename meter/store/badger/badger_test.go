@@ -10,7 +10,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/store/storetest"
 )
 
-func open(t *testing.T, dir string) *Store {
+func openStore(t *testing.T, dir string) *Store {
 	t.Helper()
 	s, err := Open(dir, t.Logf)
 	if err != nil {
@@ -20,19 +20,19 @@ func open(t *testing.T, dir string) *Store {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return open(t, t.TempDir()) })
+	storetest.Run(t, func(t *testing.T) store.Store { return openStore(t, t.TempDir()) })
 }
 
 func TestRecordsOutliveTheStore(t *testing.T) {
 	dir, x := t.TempDir(), store.ID{Kind: store.Account, Account: "acme"}
-	s := open(t, dir)
+	s := openStore(t, dir)
 	if err := s.Update(context.Background(), nil, func(tx store.Tx) error { return tx.Put(x, []byte("state")) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, dir)
+	s = openStore(t, dir)
 	defer s.Close() //nolint:errcheck // a test's store
 	err := s.View(context.Background(), func(v store.Snapshot) error {
 		b, err := v.Get(x)
@@ -48,7 +48,7 @@ func TestRecordsOutliveTheStore(t *testing.T) {
 
 func TestTheSecondOneIsToldWhoHasTheDirectory(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir)
+	s := openStore(t, dir)
 	defer s.Close() //nolint:errcheck // a test's store
 	_, err := Open(dir, t.Logf)
 	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "process ") {

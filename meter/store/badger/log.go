@@ -1,0 +1,336 @@
+package badger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The log stands in front of Badger: a batch is acknowledged when it lies here,
+// checksummed and synced, and reaches Badger's tables behind it. Badger's own
+// write-ahead log would lose rows without a word after one flipped byte, and
+// costs several times as much to sync.
+//
+// A record is length, CRC-32C and payload; the payload begins with the number
+// of the batch, so that a gap cannot pass for an end. Segments are filled with
+// zeros when they are made: an append changes no metadata, which makes its sync
+// cheap, and zeros mark the end.
+
+// ErrDamaged: the log has a record that was written whole and is not whole now.
+var ErrDamaged = errors.New("the ledger's log is damaged")
+
+const (
+	segmentSize = 8 << 20
+	// keepBytes of log are replayed at every start. What is older lies in
+	// synced tables: memtables hold less than this.
+	keepBytes = 64 << 20
+	headSize  = 8
+	maxRecord = 64 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// segment is one file of the log, named after its first batch.
+type segment struct {
+	file  *os.File
+	path  string
+	first uint64
+	end   int64 // where the next record goes
+	size  int64 // zeros reach to here
+}
+
+// wal appends to the newest segment.
+type wal struct {
+	dir      string
+	seq      uint64 // of the last record
+	segments []*segment
+	spare    chan prepared // the next segment, made ahead
+}
+
+type prepared struct {
+	file *os.File
+	err  error
+}
+
+// openLog reads all segments, calls replay for every record in order, and ends
+// behind the last whole one.
+func openLog(dir string, replay func(seq uint64, payload []byte) error) (*wal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	l := &wal{dir: dir}
+	for i, name := range names {
+		s, err := l.read(name, i == 0, i == len(names)-1, replay)
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.segments = append(l.segments, s)
+	}
+	l.prepare()
+	return l, nil
+}
+
+func (l *wal) read(name string, oldest, newest bool, replay func(uint64, []byte) error) (*segment, error) {
+	s := &segment{path: name}
+	if _, err := fmt.Sscanf(strings.TrimSuffix(filepath.Base(name), ".log"), "%016x", &s.first); err != nil {
+		return nil, fmt.Errorf("%w: %s is no segment of it", ErrDamaged, name)
+	}
+	if oldest {
+		l.seq = s.first - 1
+	}
+	if s.first != l.seq+1 {
+		return nil, fmt.Errorf("%w: batches %d to %d are missing before %s; restore a backup", ErrDamaged, l.seq+1, s.first-1, name)
+	}
+	data, err := os.ReadFile(name) //nolint:gosec // our own directory
+	if err != nil {
+		return nil, err
+	}
+	for {
+		payload, next := record(data, s.end, l.seq+1)
+		if payload == nil {
+			break
+		}
+		l.seq++
+		if err := replay(l.seq, payload); err != nil {
+			return nil, fmt.Errorf("replaying batch %d of %s: %w", l.seq, name, err)
+		}
+		s.end = next
+	}
+	if err := s.checkTail(data, newest, l.seq); err != nil {
+		return nil, err
+	}
+	s.size = int64(len(data))
+	s.file, err = os.OpenFile(name, os.O_RDWR, 0o600) //nolint:gosec // our own directory
+	if err != nil || !newest {
+		return s, err
+	}
+	return s, s.clear()
+}
+
+// record is the payload at off if it is whole and has the expected number.
+func record(data []byte, off int64, want uint64) (payload []byte, next int64) {
+	whole := intact(data[min(off, int64(len(data))):])
+	seq, size := binary.Uvarint(whole)
+	if size <= 0 || seq != want {
+		return nil, 0
+	}
+	return whole[size:], off + headSize + int64(len(whole))
+}
+
+// intact is the payload of the record that data begins with; nil if there is none.
+func intact(data []byte) []byte {
+	if len(data) < headSize {
+		return nil
+	}
+	n := binary.LittleEndian.Uint32(data)
+	if n == 0 || n > maxRecord || int64(n) > int64(len(data)-headSize) {
+		return nil
+	}
+	payload := data[headSize : headSize+int64(n)]
+	if crc32.Checksum(payload, castagnoli) != binary.LittleEndian.Uint32(data[4:]) {
+		return nil
+	}
+	return payload
+}
+
+// checkTail tells the end of the log from damage. A write that was cut short is
+// the last thing in the newest segment; anything whole behind it was written,
+// and acknowledged, later.
+func (s *segment) checkTail(data []byte, newest bool, seq uint64) error {
+	rest := data[min(s.end, int64(len(data))):]
+	if len(rest) == 0 || isZero(rest) {
+		return nil
+	}
+	damaged := fmt.Errorf("%w: batch %d in %s (at byte %d) does not match its checksum; nothing was changed. Restore a backup, or ask for help before you delete anything", ErrDamaged, seq+1, s.path, s.end)
+	if !newest {
+		return damaged
+	}
+	for off := range rest {
+		if intact(rest[off:]) != nil {
+			return damaged
+		}
+	}
+	return nil
+}
+
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// clear puts zeros behind the end again, where a cut write may have left bytes.
+func (s *segment) clear() error {
+	if _, err := s.file.WriteAt(make([]byte, s.size-s.end), s.end); err != nil {
+		return err
+	}
+	return s.file.Sync()
+}
+
+// append writes one record and syncs it. It is durable when append returns nil;
+// after an error the log must not be used any more.
+func (l *wal) append(payload []byte) error {
+	seq := binary.AppendUvarint(make([]byte, headSize, headSize+10+len(payload)), l.seq+1)
+	rec := append(seq, payload...)
+	body := rec[headSize:]
+	binary.LittleEndian.PutUint32(rec, uint32(len(body))) //nolint:gosec // below maxRecord
+	binary.LittleEndian.PutUint32(rec[4:], crc32.Checksum(body, castagnoli))
+	s, err := l.room(int64(len(rec)))
+	if err != nil {
+		return err
+	}
+	if _, err := s.file.WriteAt(rec, s.end); err != nil {
+		return err
+	}
+	if err := datasync(s.file); err != nil {
+		return err
+	}
+	s.end += int64(len(rec))
+	l.seq++
+	return nil
+}
+
+// room is the segment with space for n bytes, a new one if need be.
+func (l *wal) room(n int64) (*segment, error) {
+	if k := len(l.segments); k > 0 {
+		if s := l.segments[k-1]; s.end+n <= s.size || s.end == 0 {
+			return s, nil
+		}
+	}
+	p := <-l.spare
+	if p.err != nil {
+		l.prepare()
+		return nil, p.err
+	}
+	path := filepath.Join(l.dir, fmt.Sprintf("%016x.log", l.seq+1))
+	if err := os.Rename(p.file.Name(), path); err != nil {
+		return nil, err
+	}
+	if err := syncDir(l.dir); err != nil {
+		return nil, err
+	}
+	s := &segment{file: p.file, path: path, first: l.seq + 1, size: segmentSize}
+	l.segments = append(l.segments, s)
+	l.prepare()
+	l.drop()
+	return s, nil
+}
+
+// prepare makes the next segment while this one fills.
+func (l *wal) prepare() {
+	l.spare = make(chan prepared, 1)
+	go func(out chan<- prepared) {
+		f, err := os.OpenFile(filepath.Join(l.dir, "spare"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err == nil {
+			if _, err = f.Write(make([]byte, segmentSize)); err == nil {
+				err = f.Sync()
+			}
+		}
+		out <- prepared{f, err}
+	}(l.spare)
+}
+
+// drop removes segments whose batches lie in Badger's tables for certain.
+func (l *wal) drop() {
+	newer := int64(0) // without the one that has just begun
+	for i := len(l.segments) - 2; i > 0; i-- {
+		if newer += l.segments[i].size; newer < keepBytes {
+			continue
+		}
+		for _, s := range l.segments[:i] {
+			_ = s.file.Close()
+			_ = os.Remove(s.path)
+		}
+		l.segments = slices.Delete(l.segments, 0, i)
+		return
+	}
+}
+
+func (l *wal) close() {
+	for _, s := range l.segments {
+		if s.file != nil {
+			_ = s.file.Close()
+		}
+	}
+	if l.spare != nil {
+		if p := <-l.spare; p.file != nil {
+			_ = p.file.Close()
+			_ = os.Remove(p.file.Name())
+		}
+	}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // our own directory
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // only read from
+	return d.Sync()
+}
+
+// write is one change of a batch; a nil value deletes.
+type write struct{ key, value []byte }
+
+func appendWrites(b []byte, writes []write) []byte {
+	b = binary.AppendUvarint(b, uint64(len(writes)))
+	for _, w := range writes {
+		n := uint64(0)
+		if w.value != nil {
+			n = uint64(len(w.value)) + 1
+		}
+		b = binary.AppendUvarint(b, uint64(len(w.key)))
+		b = append(b, w.key...)
+		b = binary.AppendUvarint(b, n)
+		b = append(b, w.value...)
+	}
+	return b
+}
+
+func decodeWrites(b []byte) ([]write, error) {
+	take := func() (uint64, error) {
+		n, size := binary.Uvarint(b)
+		if size <= 0 {
+			return 0, io.ErrUnexpectedEOF
+		}
+		b = b[size:]
+		return n, nil
+	}
+	count, err := take()
+	if err != nil || count > uint64(len(b)) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	writes := make([]write, 0, count)
+	for range count {
+		n, err := take()
+		if err != nil || n > uint64(len(b)) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		w := write{key: b[:n:n]}
+		b = b[n:]
+		if n, err = take(); err != nil || n > uint64(len(b))+1 {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if n > 0 {
+			w.value = b[: n-1 : n-1]
+			b = b[n-1:]
+		}
+		writes = append(writes, w)
+	}
+	return writes, nil
+}

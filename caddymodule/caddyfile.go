@@ -166,7 +166,10 @@ func (h *Handler) sensible(d *caddyfile.Dispenser, name, value string) error {
 	case "denial_format":
 		err = oneOf(name, value, "auto", "openai", "anthropic", "gemini", "problem", "none")
 	}
-	return d.WrapErr(err)
+	if err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
 }
 
 func (h *Handler) parseDisconnect(d *caddyfile.Dispenser) error {

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/store/badger"
@@ -33,15 +35,40 @@ func (c *cli) ask(method, uri, idempotency string, in, out any) (http.Header, er
 	if idempotency != "" {
 		header.Set("Idempotency-Key", idempotency)
 	}
-	res, err := caddycmd.AdminAPIRequest(c.address, method, uri, header, body)
-	if err != nil && res == nil {
+	res, err := c.send(method, uri, header, body)
+	if err != nil {
 		return nil, c.unreachable(method, uri, out, err)
-	}
-	if res == nil {
-		return nil, err
 	}
 	defer res.Body.Close() //nolint:errcheck // read to its end
 	return res.Header, decodeAnswer(res, out)
+}
+
+// send makes a request to the admin endpoint, which may be a socket. Caddy's own
+// AdminAPIRequest turns errors into text, so that nobody can tell them apart.
+func (c *cli) send(method, uri string, header http.Header, body io.Reader) (*http.Response, error) {
+	addr, err := caddy.ParseNetworkAddress(c.address)
+	if err != nil || addr.PortRangeSize() != 1 && !addr.IsUnixNetwork() {
+		return nil, &exit{exitInvalid, fmt.Errorf("--address %q: write host:port, such as localhost:2019, or unix//path", c.address)}
+	}
+	target := addr.JoinHostPort(0)
+	origin := "http://" + target
+	if addr.IsUnixNetwork() {
+		target, _, _ = strings.Cut(target, "|") // permissions may follow
+		origin = "http://127.0.0.1"
+	}
+	req, err := http.NewRequestWithContext(context.Background(), method, origin+uri, body)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(req.Header, header)
+	req.Header.Set("Content-Type", "application/json")
+	if !addr.IsUnixNetwork() {
+		req.Header.Set("Origin", origin) // the endpoint may enforce it
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, addr.Network, target)
+	}}}
+	return client.Do(req)
 }
 
 // unreachable tries without a server where that is harmless.

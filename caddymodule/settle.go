@@ -29,6 +29,7 @@ func (t *tap) outcome(finished bool, err error) meter.Outcome {
 		return meter.UpstreamBroke
 	case err == nil && t.wrote && t.status == 499, clientGone && !t.wrote:
 		t.status, t.wrote = 0, false
+		t.c.Begin(0, nil) // there was no answer; the 499 is Caddy's own
 		return meter.ClientLeft
 	case err == nil:
 		return meter.Answered

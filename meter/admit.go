@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -118,10 +119,8 @@ func (a *admission) read() error {
 	if a.price.Free() {
 		return nil
 	}
-	if a.m.estimate != nil {
-		a.est = a.m.estimate(a.req)
-	}
-	if !a.price.TokenPriced() {
+	if !a.price.TokenPriced() { // a condition may still ask how long the input is
+		a.estimateInput(!a.api.Plain() && bytes.HasPrefix(bytes.TrimLeft(a.req.Body, " \t\r\n"), []byte("{")))
 		return nil
 	}
 	if a.api.Plain() { // priced by tokens behind a path of its own: most speak like chat completions
@@ -131,11 +130,18 @@ func (a *admission) read() error {
 	if a.info.Reject != "" {
 		return &Denial{Reason: a.info.Reject, Field: "body." + a.info.Field, Message: rejected(a.info)}
 	}
-	if a.m.estimate == nil {
+	a.estimateInput(true)
+	return nil
+}
+
+func (a *admission) estimateInput(worthIt bool) {
+	switch {
+	case a.m.estimate != nil:
+		a.est = a.m.estimate(a.req)
+	case worthIt:
 		est := a.reads.EstimateInput(a.req.Body)
 		a.est.Tokens[pricing.Input] = est.Total()
 	}
-	return nil
 }
 
 func rejected(i dialect.RequestInfo) string {
@@ -160,7 +166,7 @@ func attributes(id string, more map[string]string) map[string]string {
 
 // withPlan prices for a plan and holds.
 func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) {
-	a.plan = a.book.Plan(plan)
+	a.plan, a.clamp = a.book.Plan(plan), 0
 	if r := a.price.PlanAllows(a.plan); r != nil {
 		return nil, r
 	}
@@ -173,7 +179,7 @@ func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) 
 	if a.price.Free() { // is recorded when it ends; no reason to wait for the disk, or to stop without one
 		c.free = true
 		c.reserve = reserve
-		c.reserve.Idempotency = ""
+		c.reserve.Idempotency, c.reserve.Plan = "", ledger.AnyPlan // its price depends on none
 		return c, nil
 	}
 	quote, err := a.price.Hold(a.est, a.plan, pricing.FreeLeft{})

@@ -102,7 +102,7 @@ func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
 	if c.cut == 0 || c.hardBound() {
 		return out, nil
 	}
-	delivered := c.reader.Result().DeliveredTokens
+	delivered := c.reader.Delivered()
 	if delivered*8 < c.cut*7 { // not near the end of what is held
 		return out, nil
 	}

@@ -118,6 +118,8 @@ func denialOf(err error) error {
 		return &Denial{Reason: SubscriptionRequired, Message: "The account's plan may not buy this; another plan may.", Err: err}
 	case errors.Is(err, ledger.ErrIdempotencyConflict):
 		return &Denial{Reason: IdempotencyConflict, Message: "This Idempotency-Key was used for another request; use a new one.", Err: err}
+	case errors.Is(err, money.ErrOverflow):
+		return &Denial{Reason: pricing.QuantityTooLarge, Message: "The price of this request is more than an account can hold.", Err: err}
 	case errors.Is(err, bank.ErrUnavailable), errors.Is(err, bank.ErrClosed):
 		return &Denial{Reason: Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
 	}
@@ -156,6 +158,9 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 
 func (a *admission) balances(f *Facts, acc *ledger.Account) {
 	now := a.m.opt.Now()
+	if now.Before(acc.Clock) {
+		now = acc.Clock
+	}
 	index := map[string]int{}
 	for _, g := range acc.Grants {
 		if !g.Live(now) {

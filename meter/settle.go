@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -63,10 +64,6 @@ func (c *Charge) Settle(o Outcome, keep []byte) Final {
 	}
 	c.done = true
 	f := c.Quote(o)
-	account := ledger.AccountID(c.req.Caller.Account)
-	if c.free {
-		c.m.bank.Go(account, c.reserve, nil)
-	}
 	if s, ok := f.command.(ledger.Settle); ok {
 		if c.req.Idempotency != "" {
 			s.Answer = keep
@@ -74,12 +71,25 @@ func (c *Charge) Settle(o Outcome, keep []byte) Final {
 		f.command = s
 		c.rememberJob()
 	}
-	c.m.bank.Go(account, f.command, func(_ ledger.Result, err error) {
-		if err != nil {
+	c.post(f.command)
+	return f
+}
+
+// post books the end of the charge, and of a free one its beginning too.
+func (c *Charge) post(settle ledger.Command) {
+	account := ledger.AccountID(c.req.Caller.Account)
+	var refused error // written and read by the ledger's writer alone
+	if c.free {
+		c.m.bank.Go(account, c.reserve, func(_ ledger.Result, err error) { refused = err })
+	}
+	c.m.bank.Go(account, settle, func(_ ledger.Result, err error) {
+		if refused != nil {
+			err = refused
+		}
+		if err != nil && !errors.Is(err, ledger.ErrSuspended) { // suspended while a free request ran: there is nothing to book
 			c.m.opt.Problem(fmt.Errorf("settling charge %s: %w", c.ID, err))
 		}
 	})
-	return f
 }
 
 // finish decides between charge and refund.

@@ -43,6 +43,9 @@ func (u Usage) reported() bool {
 	return u.InputTotal.OK || u.OutputTotal.OK || u.Units != (Units{}) || u.CostUSD != ""
 }
 
+// Delivered is Result().DeliveredTokens, cheap enough to be asked for every chunk of a stream.
+func (r *Reader) Delivered() int64 { return max(r.scan.tokens(), r.contents) }
+
 // Result returns what is known now. It may be called at any time, also after Close.
 func (r *Reader) Result() Result {
 	p := r.api.profile
@@ -55,7 +58,7 @@ func (r *Reader) Result() Result {
 	u := p.usageOf(&reported)
 	res := Result{
 		Usage: u, Status: r.statusOf(u), Model: r.model, ServiceTier: r.tier, Finished: r.finish,
-		DeliveredTokens: max(r.scan.tokens(), r.contents), DeliveredText: string(r.text),
+		DeliveredTokens: r.Delivered(), DeliveredText: string(r.text),
 		JobID: r.jobID, ErrorCode: r.errorCode, UpstreamQuota: r.quota || r.status == 402,
 	}
 	if r.framing == framingJSON && !r.overflow && r.closed {

@@ -44,8 +44,8 @@ type Account struct {
 	OverageHeld                     money.Amount // of open holds
 	OveragePeriod                   money.Amount // settled in the current billing period
 	Closed                          Period       // the billing period that closed last
+	Periods                         uint64       // billing periods that have closed
 	Debt                            money.Amount
-	DebtPayer                       GrantID // the grant that paid debt last
 	Absorbed                        money.Amount
 
 	Watch     Watch                // thresholds of its own
@@ -93,6 +93,7 @@ type Grant struct {
 	Available   money.Amount
 	Held        money.Amount
 	Gone        money.Amount // expired, revoked or carried over
+	PaidDebt    money.Amount // of what was used
 	Unlimited   bool
 	Paid        bool
 	Voided      bool

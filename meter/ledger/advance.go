@@ -174,12 +174,17 @@ func (w *work) renew(plan, id string, c *Schedule, at time.Time) {
 		return // this period has its instance: no allowance twice for the same time
 	}
 	skipped := 0
-	if begun && !cursor.Before(w.a.Sub.Since) {
+	// A cursor of before the plan was entered counts nothing: the account was elsewhere.
+	if begun && !cursor.Before(utc(calendar.At(w.a.Sub.Anchor, c.Every, w.a.Sub.Since, w.Terms.Zone).Start)) {
 		skipped = w.between(c.Every, cursor, start)
 	}
 	effective := start
 	if w.a.Sub.Since.After(start) {
 		effective = w.a.Sub.Since // the first day or hour is short
+	}
+	fresh := times(c.Amount, skipped)
+	if !c.Unlimited && c.Rollover != NoLimit {
+		fresh -= w.payDebt(plan, id, c, start, fresh)
 	}
 	g := w.fromSchedule(plan, id, c, start)
 	g.EffectiveAt = effective
@@ -191,11 +196,11 @@ func (w *work) renew(plan, id string, c *Schedule, at time.Time) {
 		if skipped > 0 { // all periods that were slept through, as one grant
 			s := w.fromSchedule(plan, id, c, start)
 			s.ID, s.Name, s.EffectiveAt = s.ID+":skipped", "earlier periods", effective
-			w.issue(s, times(c.Amount, skipped), Entry{At: effective})
+			w.issue(s, fresh, Entry{At: effective})
 		}
 	case c.Rollover > 0:
 		if begun {
-			w.keep(plan, id, c, effective, end, skipped)
+			w.keep(plan, id, c, start, effective, end, fresh)
 		}
 		fallthrough
 	default:
@@ -233,10 +238,10 @@ func times(a money.Amount, n int) money.Amount {
 // keep carries what is available of a rollover: N grant over its renewal, the
 // instance and what was kept before together, up to N. Renewals that were slept
 // through would each have added an allowance and cut to N again, which comes to
-// min(N, available + skipped × amount).
-func (w *work) keep(plan, id string, c *Schedule, at, end time.Time, skipped int) {
+// min(N, available + all of theirs), here fresh.
+func (w *work) keep(plan, id string, c *Schedule, start, at, end time.Time, fresh money.Amount) {
 	kept := w.fromSchedule(plan, id, c, at)
-	kept.ID, kept.Name, kept.Kept, kept.ExpiresAt = keptID(id, at), "kept", true, end
+	kept.ID, kept.Name, kept.Kept, kept.ExpiresAt = keptID(id, start), "kept", true, end
 	e := Entry{At: at, Kind: KindKept, Grants: []*Grant{kept}}
 	room := c.Rollover
 	for _, g := range w.a.Grants {
@@ -253,13 +258,25 @@ func (w *work) keep(plan, id string, c *Schedule, at, end time.Time, skipped int
 			e.Postings = append(e.Postings, Posting{Book: BookExpired, Grant: g.ID, Amount: rest})
 		}
 	}
-	if fresh := min(room, times(c.Amount, skipped)); fresh > 0 {
+	if fresh = min(room, fresh, w.headroom()); fresh > 0 {
 		e.Postings = append(e.Postings, Posting{Book: BookIssued, Grant: kept.ID, Amount: -fresh},
 			Posting{Book: BookAvailable, Grant: kept.ID, Amount: fresh})
 	}
 	if len(e.Postings) > 0 {
 		w.post(e)
 	}
+}
+
+// payDebt lets the allowances of periods that were slept through pay debt, as
+// they would have done one by one, and reports how much they paid.
+func (w *work) payDebt(plan, id string, c *Schedule, start time.Time, fresh money.Amount) money.Amount {
+	pay := min(w.a.Debt, fresh)
+	if pay > 0 {
+		g := w.fromSchedule(plan, id, c, start)
+		g.ID, g.Name, g.ExpiresAt = g.ID+":skipped", "earlier periods", start
+		w.issue(g, pay, Entry{At: start})
+	}
+	return pay
 }
 
 func keptID(schedule string, at time.Time) GrantID {
@@ -269,6 +286,7 @@ func keptID(schedule string, at time.Time) GrantID {
 // issue creates g with amount, and pays debt from it first.
 func (w *work) issue(g *Grant, amount money.Amount, e Entry) {
 	e.Kind, e.Grants = KindGrant, append(e.Grants, g)
+	amount = min(amount, w.headroom())
 	if !g.Unlimited && amount > 0 {
 		e.Postings = append(e.Postings, Posting{Book: BookIssued, Grant: g.ID, Amount: -amount}, Posting{Book: BookAvailable, Grant: g.ID, Amount: amount})
 		if pay := min(w.a.Debt, amount); pay > 0 {
@@ -277,6 +295,9 @@ func (w *work) issue(g *Grant, amount money.Amount, e Entry) {
 	}
 	w.post(e)
 }
+
+// headroom is how much more the books can count; no account gets near it.
+func (w *work) headroom() money.Amount { return max(0, 2*maxVolume-w.a.volume()) }
 
 // expire books the end of grants. Whether it has run or not, a grant that is
 // over cannot be drawn.

@@ -30,6 +30,13 @@ var (
 // ever have been granted or have spent: sums of a few of them cannot overflow.
 const MaxAmount money.Amount = money.Max / 8
 
+// maxVolume is the volume of an account from which on it takes no more grants
+// and holds. What is under way then can double it and still be counted.
+const maxVolume = 2 * MaxAmount
+
+// volume is all that ever came into the account's books.
+func (a *Account) volume() money.Amount { return a.Issued + a.Overage + a.Debt + a.Absorbed }
+
 // Env is what a command may know besides the account.
 type Env struct {
 	Now        time.Time

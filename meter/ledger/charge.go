@@ -21,9 +21,10 @@ type Charge struct {
 	Labels    string // "name=value" pairs, tab separated
 	At        time.Time
 
-	Hold        money.Amount // before overage.times
-	Allocations []Allocation // what the hold took, in draw order
-	Observed    money.Amount // cost of what had been delivered when last told
+	Hold        money.Amount  // before overage.times
+	Times       money.Decimal // overage.times of the plan that it was held under
+	Allocations []Allocation  // what the hold took, in draw order
+	Observed    money.Amount  // cost of what had been delivered when last told
 	Counters    []CounterDelta
 	Free        string       // counter of its free tier, if it has one
 	FreeUsed    money.Amount // in FreeDecimals
@@ -32,6 +33,7 @@ type Charge struct {
 
 	State     ChargeState
 	SettledAt time.Time
+	Period    uint64       // Account.Periods when it was settled
 	Cost      money.Amount // without what was absorbed
 	Captures  []Allocation // what was taken, in draw order
 	Absorbed  money.Amount

@@ -125,9 +125,17 @@ func (d *decoder) list() int {
 	return int(n) //nolint:gosec // bounded by the line above
 }
 
+func (d *decoder) decimal() money.Decimal {
+	x, err := money.ParseDecimal(d.string())
+	if err != nil {
+		d.fail()
+	}
+	return x
+}
+
 func (d *decoder) amount() money.Amount { return money.Amount(d.int()) }
 func (d *decoder) string() string       { return string(d.take(d.uint())) }
-func (d *decoder) bytes() []byte        { return slices.Clone(d.take(d.uint())) }
+func (d *decoder) bytes() []byte        { return append([]byte(nil), d.take(d.uint())...) } // nil if empty
 func (d *decoder) bool() bool {
 	b := d.take(1)
 	return len(b) == 1 && b[0] == 1

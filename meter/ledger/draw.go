@@ -76,7 +76,8 @@ type draw struct {
 	overageRefused bool
 }
 
-func (w *work) draw(need money.Amount, x *selector.Subject) draw {
+// before is the overage that the same charge has already: both are rounded as one.
+func (w *work) draw(need money.Amount, x *selector.Subject, before Allocation) draw {
 	var d draw
 	for _, g := range w.eligible(x) {
 		take := min(need, g.Available)
@@ -90,7 +91,7 @@ func (w *work) draw(need money.Amount, x *selector.Subject) draw {
 	}
 	plan := w.Terms.plan(w.a.Sub.Plan)
 	if need > 0 && plan.Overage {
-		base, after := w.overage(plan, need)
+		base, after := w.overage(plan, need, before)
 		if base > 0 {
 			d.parts = append(d.parts, Allocation{Type: TypeOverage, Amount: after, Base: base})
 			need -= base
@@ -102,31 +103,48 @@ func (w *work) draw(need money.Amount, x *selector.Subject) draw {
 }
 
 // overage is how much of need the plan's overage can take, before and after
-// overage.times (rounded up).
-func (w *work) overage(plan *Plan, need money.Amount) (base, after money.Amount) {
+// overage.times, rounded up once for all overage of a charge.
+func (w *work) overage(plan *Plan, need money.Amount, before Allocation) (base, after money.Amount) {
 	room := MaxAmount
 	if plan.OverageLimit != NoLimit {
 		room = max(0, plan.OverageLimit-w.a.OveragePeriod-w.a.OverageHeld)
 	}
-	if after = w.timesOverage(plan, need); after <= room {
-		return need, after
+	room += before.Amount
+	base = before.Base + need
+	if after = w.times(base, plan.OverageTimes); after > room {
+		base = room
+		if !plan.OverageTimes.IsZero() {
+			var err error
+			if base, err = money.Div(room.Decimal(w.Terms.Decimals), plan.OverageTimes, w.Terms.Decimals); err != nil {
+				return 0, 0
+			}
+			base = min(base, before.Base+need)
+		}
+		after = w.times(base, plan.OverageTimes)
 	}
-	if plan.OverageTimes.IsZero() {
-		return room, room
-	}
-	dec := w.Terms.Decimals
-	base, err := money.Div(room.Decimal(dec), plan.OverageTimes, dec)
-	if err != nil {
-		return 0, 0
-	}
-	return base, w.timesOverage(plan, base)
+	return max(0, base-before.Base), max(0, after-before.Amount)
 }
 
-func (w *work) timesOverage(plan *Plan, base money.Amount) money.Amount {
-	if plan.OverageTimes.IsZero() {
+// overageOf is the overage among a charge's parts, if more of it is counted the same way.
+func (w *work) overageOf(c *Charge, parts []Allocation) (sum Allocation) {
+	if c.Times.Cmp(w.Terms.plan(w.a.Sub.Plan).OverageTimes) != 0 {
+		return sum
+	}
+	for _, x := range parts {
+		if x.Grant == "" && x.Type == TypeOverage {
+			sum.Amount += x.Amount
+			sum.Base += x.Base
+		}
+	}
+	return sum
+}
+
+// times is an overage after overage.times, rounded up.
+func (w *work) times(base money.Amount, factor money.Decimal) money.Amount {
+	if factor.IsZero() {
 		return base
 	}
-	after, err := base.Decimal(w.Terms.Decimals).Mul(plan.OverageTimes).Ceil(w.Terms.Decimals)
+	after, err := base.Decimal(w.Terms.Decimals).Mul(factor).Ceil(w.Terms.Decimals)
 	if err != nil {
 		return money.Max
 	}
@@ -148,9 +166,18 @@ func (w *work) hold(parts []Allocation) (postings []Posting) {
 	return postings
 }
 
+// at is the account's own clock: it never goes back.
+func (a *Account) at(now time.Time) time.Time {
+	if now.Before(a.Clock) {
+		return a.Clock
+	}
+	return now
+}
+
 // Available is what can be spent at now, over all live grants whatever they
 // permit, and whether one of them is unlimited.
 func (a *Account) Available(now time.Time) (sum money.Amount, unlimited bool) {
+	now = a.at(now)
 	for _, g := range a.Grants {
 		if g.Live(now) {
 			sum += g.Available
@@ -162,6 +189,7 @@ func (a *Account) Available(now time.Time) (sum money.Amount, unlimited bool) {
 
 // AvailableFor is what can be spent on x at now.
 func (a *Account) AvailableFor(x *selector.Subject, now time.Time) (sum money.Amount, unlimited bool) {
+	now = a.at(now)
 	for _, g := range a.Grants {
 		if g.Live(now) && g.permits(x) {
 			sum += g.Available

@@ -3,7 +3,6 @@ package ledger
 import (
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
@@ -54,6 +53,7 @@ func (e *encoder) charge(c *Charge) {
 	e.strings(c.Subject.Models)
 	e.time(c.At)
 	e.amount(c.Hold)
+	e.string(c.Times.String())
 	e.allocations(c.Allocations)
 	e.amount(c.Observed)
 	e.deltas(c.Counters)
@@ -68,6 +68,7 @@ func (e *encoder) charge(c *Charge) {
 		return
 	}
 	e.time(c.SettledAt)
+	e.uint(c.Period)
 	e.amount(c.Cost)
 	e.allocations(c.Captures)
 	e.amount(c.Absorbed)
@@ -83,7 +84,7 @@ func (d *decoder) charge() *Charge {
 		ID: ChargeID(d.string()), Account: AccountID(d.string()), Member: d.string(), Key: d.string(),
 		Operation: d.string(), Model: d.string(), Book: d.string(), Labels: d.string(),
 		Subject: selector.Subject{Operation: d.string(), Feature: d.string(), Tags: d.strings(), Models: d.strings()},
-		At:      d.time(), Hold: d.amount(), Allocations: d.allocations(), Observed: d.amount(), Counters: d.deltas(),
+		At:      d.time(), Hold: d.amount(), Times: d.decimal(), Allocations: d.allocations(), Observed: d.amount(), Counters: d.deltas(),
 		Free: d.string(), FreeUsed: d.amount(), Idempotency: d.string(),
 	}
 	if c.Idempotency != "" {
@@ -95,7 +96,7 @@ func (d *decoder) charge() *Charge {
 	if c.State > Released {
 		d.fail()
 	}
-	c.SettledAt, c.Cost, c.Captures, c.Absorbed, c.Refunded = d.time(), d.amount(), d.allocations(), d.amount(), d.amount()
+	c.SettledAt, c.Period, c.Cost, c.Captures, c.Absorbed, c.Refunded = d.time(), d.uint(), d.amount(), d.allocations(), d.amount(), d.amount()
 	c.Outcome, c.Usage, c.Estimated, c.Status = d.string(), d.string(), d.bool(), int(d.int())
 	return c
 }
@@ -108,6 +109,7 @@ func (e *encoder) grant(g *Grant) {
 	e.amount(g.Available)
 	e.amount(g.Held)
 	e.amount(g.Gone)
+	e.amount(g.PaidDebt)
 	flags := uint64(0)
 	for i, f := range g.flags() {
 		if *f {
@@ -130,7 +132,7 @@ func (g *Grant) flags() [7]*bool {
 func (d *decoder) grant() *Grant {
 	g := &Grant{
 		ID: GrantID(d.string()), Type: d.string(), Name: d.string(), Source: d.string(), Schedule: d.string(), Replaces: d.string(),
-		Amount: d.amount(), Available: d.amount(), Held: d.amount(), Gone: d.amount(),
+		Amount: d.amount(), Available: d.amount(), Held: d.amount(), Gone: d.amount(), PaidDebt: d.amount(),
 	}
 	flags := d.uint()
 	for i, f := range g.flags() {
@@ -223,13 +225,7 @@ func (e *encoder) watch(x *Watch) {
 func (d *decoder) watch() *Watch {
 	x := &Watch{Own: d.bool()}
 	for range d.list() {
-		t := Threshold{Text: d.string(), Percent: d.bool()}
-		share, err := money.ParseDecimal(d.string())
-		if err != nil {
-			d.fail()
-		}
-		t.Share, t.Amount = share, d.amount()
-		x.Thresholds = append(x.Thresholds, t)
+		x.Thresholds = append(x.Thresholds, Threshold{Text: d.string(), Percent: d.bool(), Share: d.decimal(), Amount: d.amount()})
 	}
 	return x
 }

@@ -93,6 +93,7 @@ type Entry struct {
 	Counters []CounterDelta
 
 	Opened   *Charge       // hold: the whole charge
+	Ago      int           // refund: how many billing periods ago its overage was; 2: or more
 	Cost     money.Amount  // settle, extend: cost, new hold; refund: what came back
 	Observed money.Amount  // extend, observe
 	Grants   []*Grant      // new grants, still empty: postings fill them

@@ -105,8 +105,8 @@ func (a *Account) foldPostings(e *Entry) {
 			overage -= p.Amount
 		case BookDebt:
 			a.Debt -= p.Amount
-			if p.Amount > 0 && p.Grant != "" {
-				a.DebtPayer = p.Grant
+			if g != nil {
+				g.PaidDebt += p.Amount
 			}
 		case BookAbsorbed:
 			a.Absorbed -= p.Amount
@@ -117,10 +117,11 @@ func (a *Account) foldPostings(e *Entry) {
 	}
 	a.OverageHeld += overageHeld
 	a.Overage += overage
-	a.OveragePeriod += overage - overageHeld // what is held is not settled yet
-	if a.OveragePeriod < 0 {                 // a refund of what an earlier period has closed with
-		a.Closed.Overage = max(0, a.Closed.Overage+a.OveragePeriod)
-		a.OveragePeriod = 0
+	switch e.Ago {
+	case 0:
+		a.OveragePeriod += overage - overageHeld // what is held is not settled yet
+	case 1:
+		a.Closed.Overage += overage
 	}
 }
 
@@ -156,6 +157,7 @@ func (a *Account) foldSubscription(e *Entry) {
 	}
 	if e.Closed != nil {
 		a.Closed, a.OveragePeriod = *e.Closed, 0
+		a.Periods++
 	}
 	for _, id := range e.Given {
 		put(&a.Given, id, true)

@@ -27,30 +27,58 @@ func (w *work) giveBack(e *Entry, x Allocation, amount money.Amount, r returned)
 		out.Grant = x.Grant
 	}
 	e.Postings = append(e.Postings, out)
-	in := Posting{Book: BookAvailable, Grant: x.Grant, Amount: amount}
-	g := w.a.Grant(x.Grant)
 	switch {
-	case x.Grant == "" && x.Type == TypeOverage:
-		in = Posting{Book: BookOverage, Amount: amount}
-	case x.Grant == "" && x.Type == TypeDebt:
-		w.giveBackDebt(e, amount)
-		return
+	case x.Grant != "":
+		w.bring(e, x.Grant, amount, r)
+	case x.Type == TypeDebt:
+		w.bringDebt(e, amount, r)
+	default:
+		e.Postings = append(e.Postings, Posting{Book: BookOverage, Amount: amount})
+	}
+}
+
+// bring puts credits that came back into the grant that they are of.
+func (w *work) bring(e *Entry, id GrantID, amount money.Amount, r returned) {
+	in := Posting{Book: BookAvailable, Grant: id, Amount: amount}
+	g := w.a.Grant(id)
+	switch {
 	case g != nil && g.Unlimited:
-		in = Posting{Book: BookIssued, Grant: x.Grant, Amount: amount}
+		in.Book = BookIssued
 	case g != nil && g.Voided:
 		in.Book = BookRevoked
 	case g == nil || g.over(w.Now):
-		amount -= w.passOn(e, x.Grant, amount)
+		amount -= w.passOn(e, id, amount)
 		if amount == 0 {
 			return
 		}
 		if in.Amount = amount; g != nil && g.Paid && r.failed && r.from == BookHeld {
-			in = w.courtesy(e, g, amount, g.ID)
+			in = w.courtesy(e, g, amount)
 		} else {
 			in.Book = BookExpired
 		}
 	}
 	e.Postings = append(e.Postings, in)
+}
+
+// bringDebt lowers the debt. What later grants have paid of it already goes
+// back to them, the last payer first; what grants paid that are over by now
+// would have expired with them.
+func (w *work) bringDebt(e *Entry, amount money.Amount, r returned) {
+	if part := min(amount, w.a.Debt); part > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookDebt, Amount: part})
+		amount -= part
+	}
+	for i := len(w.a.Grants) - 1; i >= 0 && amount > 0; i-- {
+		g := w.a.Grants[i]
+		if part := min(amount, g.PaidDebt); part > 0 && !g.over(w.Now) {
+			e.Postings = append(e.Postings, Posting{Book: BookDebt, Grant: g.ID, Amount: -part}, Posting{Book: BookDebt, Amount: part})
+			w.bring(e, g.ID, part, r)
+			amount -= part
+		}
+	}
+	if amount > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookExpired, Amount: amount})
+	}
 }
 
 // passOn moves credits that come back to a closed instance of a rollover: N
@@ -124,47 +152,14 @@ func (w *work) instanceEnd(schedule string, start time.Time) time.Time {
 
 // courtesy stands in for g for three days: nobody loses credits that he paid
 // for because a request failed.
-func (w *work) courtesy(e *Entry, g *Grant, amount money.Amount, from GrantID) Posting {
-	if from == "" {
-		from = "debt" // no grant: the credits come out of debt that was paid
-	}
+func (w *work) courtesy(e *Entry, g *Grant, amount money.Amount) Posting {
 	c := &Grant{
 		ID: GrantID(fmt.Sprintf("courtesy:%s:%s:%d", e.Charge, g.ID, w.a.Seq)), Type: "courtesy", Name: g.Name, Replaces: g.orderType(),
 		Source: "returned by charge " + string(e.Charge), EffectiveAt: w.Now, ExpiresAt: w.Now.Add(CourtesyFor),
 		OnlyFor: g.OnlyFor, NotFor: g.NotFor,
 	}
 	e.Grants = append(e.Grants, c)
-	return Posting{Book: BookAvailable, Grant: c.ID, Amount: amount, From: from}
-}
-
-// giveBackDebt lowers the debt; what a later grant has paid of it already goes
-// back to that grant.
-func (w *work) giveBackDebt(e *Entry, amount money.Amount) {
-	open := w.a.Debt
-	for _, p := range e.Postings {
-		if p.Book == BookDebt {
-			open -= p.Amount
-		}
-	}
-	if part := min(amount, max(0, open)); part > 0 {
-		e.Postings = append(e.Postings, Posting{Book: BookDebt, Amount: part})
-		amount -= part
-	}
-	if amount == 0 {
-		return
-	}
-	payer := w.a.Grant(w.a.DebtPayer)
-	if payer == nil || payer.over(w.Now) {
-		e.Postings = append(e.Postings, Posting{Book: BookExpired, Amount: amount})
-		return
-	}
-	if part := min(amount, payer.Used()); part > 0 {
-		e.Postings = append(e.Postings, Posting{Book: BookAvailable, Grant: payer.ID, Amount: part})
-		amount -= part
-	}
-	if amount > 0 { // several grants paid, and the earlier ones are history
-		e.Postings = append(e.Postings, w.courtesy(e, payer, amount, ""))
-	}
+	return Posting{Book: BookAvailable, Grant: c.ID, Amount: amount, From: g.ID}
 }
 
 // Refund gives back a settled charge, or a part of it: first its overage, then
@@ -192,11 +187,12 @@ func (c Refund) apply(w *work) error {
 		return fmt.Errorf("%w: %s", ErrRefundTooLarge, c.Charge)
 	}
 	w.res.Charge, w.res.Amount = s, amount
-	if amount == 0 {
+	whole := amount == left
+	if amount == 0 && (s.FreeUsed == 0 || !whole) {
 		return nil // refunded before
 	}
 	done := s.Clone()
-	e := Entry{Kind: KindRefund, Charge: s.ID, Reason: c.Reason, Cost: amount}
+	e := Entry{Kind: KindRefund, Charge: s.ID, Reason: c.Reason, Cost: amount, Ago: int(min(w.a.Periods-s.Period, 2))} //nolint:gosec // at most 2
 	rest := amount
 	skip := s.Refunded // captures are given back from the end: these already were
 	for i := len(s.Captures) - 1; i >= 0 && rest > 0; i-- {
@@ -209,7 +205,10 @@ func (c Refund) apply(w *work) error {
 		}
 	}
 	done.Refunded += amount
-	e.Counters = w.uncount(s, amount, done.Refunded == done.Cost)
+	e.Counters = w.uncount(s, amount, whole)
+	if whole {
+		done.FreeUsed = 0
+	}
 	w.post(e)
 	w.res.Charge, w.res.Amount = done, amount
 	return nil

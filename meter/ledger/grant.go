@@ -34,7 +34,9 @@ func (c Give) apply(w *work) error {
 	}
 	if done, err := w.replay(c.Idempotency, c.Hash); done || err != nil {
 		if done {
-			w.res.Grant = w.a.Grant(w.Remembered.Grant)
+			if w.res.Grant = w.a.Grant(w.Remembered.Grant); w.res.Grant == nil { // used up and over since
+				w.res.Grant = &Grant{ID: w.Remembered.Grant, Amount: w.Remembered.Amount}
+			}
 		}
 		return err
 	}
@@ -44,7 +46,7 @@ func (c Give) apply(w *work) error {
 	if c.Amount <= 0 {
 		return ErrInvalidAmount
 	}
-	if c.Amount > MaxAmount || w.a.Issued > MaxAmount {
+	if c.Amount > MaxAmount || w.a.volume() > maxVolume {
 		return fmt.Errorf("granting %d: %w", c.Amount, money.ErrOverflow)
 	}
 	g := &Grant{

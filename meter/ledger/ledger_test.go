@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -262,109 +260,4 @@ func TestTwentyReservesOf75Against500GrantExactlySix(t *testing.T) {
 		t.Errorf("%d of 20 were admitted, want 6", ok)
 	}
 	b.prove()
-}
-
-// Random commands on random plans with a clock that jumps; after every step all
-// invariants hold and the state is the fold of the journal.
-func TestSimulation(t *testing.T) {
-	runs, steps := 300, 120
-	if s := os.Getenv("FAREBOX_SIM_RUNS"); s != "" {
-		runs, _ = strconv.Atoi(s)
-	}
-	seed := rand.Uint64()
-	if s := os.Getenv("FAREBOX_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("FAREBOX_SEED=%d: %d runs of %d steps", seed, runs, steps)
-	for run := range runs {
-		s := &sim{rng: rand.New(rand.NewPCG(seed, uint64(run))), open: map[ChargeID]bool{}}
-		plans := []string{"free", "basic", "keep", "all", "over", "paid", "trial", "nolim", "capped"}
-		s.book = newBook(t, plans[s.rng.IntN(len(plans))], "2026-01-30T22:10:00Z")
-		for step := range steps {
-			func() {
-				defer func() {
-					if p := recover(); p != nil {
-						t.Fatalf("seed %d run %d step %d: %v", seed, run, step, p)
-					}
-				}()
-				s.step(plans)
-			}()
-			if err := s.a.CheckHolds(); err != nil {
-				t.Fatalf("seed %d run %d step %d: %v", seed, run, step, err)
-			}
-			if step%20 == 0 {
-				s.prove()
-			}
-		}
-		for id := range s.open {
-			s.must(Release{Charge: id})
-		}
-		if held := s.a.HeldTotal(); held != 0 {
-			t.Fatalf("seed %d run %d: %d held after all is resolved", seed, run, held)
-		}
-		s.prove()
-	}
-}
-
-type sim struct {
-	*book
-	rng  *rand.Rand
-	open map[ChargeID]bool
-}
-
-func (s *sim) step(plans []string) {
-	switch s.rng.IntN(16) {
-	case 0:
-		s.now = s.now.Add(time.Duration(s.rng.IntN(40*24)) * time.Hour)
-	case 1, 2:
-		s.now = s.now.Add(time.Duration(s.rng.IntN(3600*30)) * time.Second)
-	case 3, 4, 5, 6:
-		s.n++
-		c := &Charge{ID: ChargeID("ch_" + strconv.Itoa(s.n)), Member: []string{"", "ann", "ben"}[s.rng.IntN(3)], Key: []string{"", "k1", "k2"}[s.rng.IntN(3)]}
-		if s.rng.IntN(3) == 0 {
-			c.Subject.Tags = []string{"pro"}
-		}
-		before, _ := s.a.AvailableFor(&c.Subject, s.now)
-		amount := money.Amount(s.rng.IntN(250))
-		if _, err := s.do(Reserve{Charge: c, Amount: amount, Plan: AnyPlan}); err == nil {
-			s.open[c.ID] = true
-		} else if after, _ := s.a.AvailableFor(&c.Subject, s.now); after < before && s.a.Debt == 0 && errors.Is(err, money.ErrOverflow) {
-			s.t.Fatalf("a refused reserve took %d", before-after)
-		}
-	case 7, 8, 9:
-		for id := range s.open {
-			delete(s.open, id)
-			s.must(Settle{Charge: id, Cost: money.Amount(s.rng.IntN(300))})
-			return
-		}
-	case 10:
-		for id := range s.open {
-			delete(s.open, id)
-			s.must(Release{Charge: id, Failed: s.rng.IntN(2) == 0})
-			return
-		}
-	case 11:
-		for id := range s.open {
-			if h := s.a.Holds[id]; h != nil {
-				_, _ = s.do(Extend{Charge: id, Amount: h.Hold + money.Amount(s.rng.IntN(60)), Observed: h.Hold / 2})
-			}
-			return
-		}
-	case 12:
-		for id := range s.charges {
-			if c := s.charges[id]; c.Cost > c.Refunded {
-				s.must(Refund{Charge: id, Amount: money.Amount(s.rng.IntN(int(c.Cost-c.Refunded) + 1))})
-			}
-			return
-		}
-	case 13:
-		s.n++
-		_, _ = s.do(Give{Grant: GrantID("gr_" + strconv.Itoa(s.n)), Type: []string{"top_up", "promo"}[s.rng.IntN(2)], Amount: money.Amount(1 + s.rng.IntN(200)), Paid: s.rng.IntN(2) == 0, Expires: calendar.Duration{Count: s.rng.IntN(40), Unit: calendar.Day}})
-	case 14:
-		_, _ = s.do([]Command{SetPlan{Plan: plans[s.rng.IntN(len(plans))], AtRenewal: s.rng.IntN(2) == 0}, Cancel{Now: s.rng.IntN(2) == 0}, Renew{}}[s.rng.IntN(3)])
-	case 15:
-		if n := len(s.a.Grants); n > 0 {
-			_, _ = s.do(Void{Grant: s.a.Grants[s.rng.IntN(n)].ID})
-		}
-	}
 }

@@ -132,7 +132,7 @@ func (w *work) subscription(plan string, at time.Time, c contract) Subscription 
 	}
 	// A return within the billing period in which the plan was left reopens it:
 	// switching back and forth gains nothing.
-	if l, ok := w.a.Left[plan]; ok && c.anchor.IsZero() && at.Before(l.End) && (l.EndsAt.IsZero() || at.Before(l.EndsAt)) {
+	if l, ok := w.a.Left[plan]; ok && at.Before(l.End) && (l.EndsAt.IsZero() || at.Before(l.EndsAt)) {
 		l.Since, l.Then, l.ThenPlan = at, ThenRenew, ""
 		return l
 	}

@@ -86,6 +86,7 @@ func (x *Entry) appendBody(b []byte) []byte {
 		e.charge(x.Opened)
 	}
 	e.amount(x.Cost)
+	e.int(int64(x.Ago))
 	e.amount(x.Observed)
 	e.bool(x.Outcome != nil)
 	if o := x.Outcome; o != nil {
@@ -140,7 +141,7 @@ func (d *decoder) entry() *Entry {
 	if d.bool() {
 		x.Opened = d.charge()
 	}
-	x.Cost, x.Observed = d.amount(), d.amount()
+	x.Cost, x.Ago, x.Observed = d.amount(), int(d.int()), d.amount()
 	if d.bool() {
 		x.Outcome = &Outcome{Text: d.string(), Usage: d.string(), Model: d.string(), Estimated: d.bool(), Status: int(d.int())}
 	}
@@ -199,7 +200,7 @@ func AppendAccount(b []byte, a *Account) []byte {
 		e.amount(*f)
 	}
 	e.period(&a.Closed)
-	e.string(string(a.DebtPayer))
+	e.uint(a.Periods)
 	e.watch(&a.Watch)
 	e.times(a.Alerted)
 	return e
@@ -235,7 +236,7 @@ func DecodeAccount(b []byte) (*Account, error) {
 	if p := d.period(); p != nil {
 		a.Closed = *p
 	}
-	a.DebtPayer = GrantID(d.string())
+	a.Periods = d.uint()
 	a.Watch, a.Alerted = *d.watch(), d.times()
 	return a, d.end()
 }

@@ -88,14 +88,14 @@ func (c Reserve) apply(w *work) error {
 	if err != nil {
 		return err
 	}
-	if amount < 0 || amount > MaxAmount || a.Spent > MaxAmount {
+	if amount < 0 || amount > MaxAmount || a.volume() > maxVolume {
 		return fmt.Errorf("holding %d: %w", amount, money.ErrOverflow)
 	}
-	d := w.draw(amount, &h.Subject)
+	d := w.draw(amount, &h.Subject, Allocation{})
 	if d.short > 0 && c.Fit != nil && !w.Terms.plan(a.Sub.Plan).Overage {
 		if fits := c.Fit(amount - d.short); fits > 0 && fits < amount {
 			amount = fits
-			d = w.draw(amount, &h.Subject)
+			d = w.draw(amount, &h.Subject, Allocation{})
 		}
 	}
 	if amount > 0 {
@@ -103,7 +103,7 @@ func (c Reserve) apply(w *work) error {
 			return err
 		}
 	}
-	h.Hold, h.Allocations = amount, d.parts
+	h.Hold, h.Allocations, h.Times = amount, d.parts, w.Terms.plan(a.Sub.Plan).OverageTimes
 	h.Counters = append(h.Counters, w.capCounters(h, h.HeldTotal())...)
 	w.post(Entry{Kind: KindHold, Charge: h.ID, Opened: h, Postings: w.hold(d.parts), Counters: h.Counters})
 	w.res.Charge = a.Holds[h.ID]
@@ -189,9 +189,12 @@ func (w *work) capCounter(c Cap, h *Charge) (CounterDelta, bool) {
 	if who == "" {
 		return CounterDelta{}, false
 	}
-	return CounterDelta{Key: "cap " + c.Per + " " + c.Every.String() + " " + who, Start: w.counterStart(c.Every)}, true
+	return CounterDelta{Key: "cap " + w.a.Sub.Plan + " " + c.Per + " " + c.Every.String() + " " + who, Start: w.counterStart(c.Every)}, true
 }
 
+// counterStart is where the running period of a cap or free tier began. Each
+// plan has counters of its own: a plan that was left and comes back within its
+// period finds them as they were.
 func (w *work) counterStart(every calendar.Unit) time.Time {
 	anchor := w.a.Sub.Anchor
 	if anchor.IsZero() {
@@ -205,7 +208,7 @@ func (w *work) freeTier(h *Charge, amount money.Amount, f *FreeTier) (money.Amou
 	if f == nil {
 		return amount, nil
 	}
-	d := CounterDelta{Key: "free " + f.Counter, Start: w.counterStart(f.Every)}
+	d := CounterDelta{Key: "free " + w.a.Sub.Plan + " " + f.Counter, Start: w.counterStart(f.Every)}
 	seen := w.a.Counters[d.Key]
 	if !seen.Start.Equal(d.Start) {
 		seen = Counter{}
@@ -233,14 +236,14 @@ func (c Extend) apply(w *work) error {
 		return ErrNoCharge
 	}
 	more := c.Amount - h.Hold
-	if c.Amount > MaxAmount {
+	if c.Amount > MaxAmount || w.a.volume() > maxVolume {
 		return fmt.Errorf("holding %d: %w", c.Amount, money.ErrOverflow)
 	}
 	if more <= 0 {
 		w.observe(h, c.Observed)
 		return nil
 	}
-	d := w.draw(more, &h.Subject)
+	d := w.draw(more, &h.Subject, w.overageOf(h, h.Allocations))
 	if err := w.refuse(more, d, h); err != nil {
 		return err
 	}

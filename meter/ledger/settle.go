@@ -29,11 +29,15 @@ func (c Settle) apply(w *work) error {
 	if err != nil {
 		return err
 	}
-	if cost < 0 || cost > MaxAmount || w.a.Spent > money.Max-2*MaxAmount {
+	if cost < 0 {
 		return fmt.Errorf("settling charge %s at %d: %w", h.ID, cost, money.ErrOverflow)
+	}
+	if cost = min(cost, MaxAmount); w.a.volume() > 2*maxVolume {
+		cost = min(cost, h.Hold) // beyond what can be counted: a settle must end the hold all the same
 	}
 	e := Entry{Kind: KindSettle, Charge: h.ID, Outcome: &c.Outcome}
 	done := w.close(h, c.Outcome, Settled)
+	done.FreeUsed = free
 	rest := w.capture(&e, done, h, cost)
 	w.beyond(&e, done, rest)
 	done.Cost = total(done.Captures)
@@ -65,7 +69,7 @@ func (w *work) open(id ChargeID, cost money.Amount, known bool) (*Charge, error)
 
 func (w *work) close(h *Charge, o Outcome, s ChargeState) *Charge {
 	done := h.Clone()
-	done.State, done.SettledAt = s, w.Now
+	done.State, done.SettledAt, done.Period = s, w.Now, w.a.Periods
 	done.Outcome, done.Usage, done.Estimated, done.Status = o.Text, o.Usage, o.Estimated, o.Status
 	if o.Model != "" {
 		done.Model = o.Model
@@ -83,7 +87,7 @@ func (w *work) capture(e *Entry, done, h *Charge, cost money.Amount) (rest money
 		rest -= take
 		taken[i] = take
 		if x.Type == TypeOverage && x.Grant == "" && take < x.Base {
-			taken[i] = min(x.Amount, w.timesOverage(w.Terms.plan(w.a.Sub.Plan), take))
+			taken[i] = min(x.Amount, w.times(take, h.Times))
 		} else if take == x.Base {
 			taken[i] = x.Amount
 		}
@@ -106,7 +110,7 @@ func (w *work) beyond(e *Entry, done *Charge, rest money.Amount) {
 	if rest == 0 {
 		return
 	}
-	d := w.draw(rest, &done.Subject)
+	d := w.draw(rest, &done.Subject, w.overageOf(done, done.Captures))
 	for _, x := range d.parts {
 		from := Posting{Book: BookAvailable, Grant: x.Grant, Amount: -x.Amount}
 		switch {
@@ -134,11 +138,11 @@ func (w *work) freeCost(h *Charge, cost money.Amount, f *FreeTier) (money.Amount
 	if f == nil || h.Free == "" {
 		return cost, h.FreeUsed, nil
 	}
-	left := f.Units
+	left := h.FreeUsed // its own claim is still its own, even if the period is over
 	for _, d := range h.Counters {
 		if d.Key == h.Free {
 			if c := w.a.Counters[d.Key]; c.Start.Equal(d.Start) {
-				left = f.Units - c.Held - c.Spent + h.FreeUsed // its own claim is still its own
+				left = f.Units - c.Held - c.Spent + h.FreeUsed
 			}
 		}
 	}

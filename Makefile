@@ -1,0 +1,29 @@
+# Caddy's own Badger, MySQL and PostgreSQL modules are left out: 30 MB less.
+TAGS := -tags nobadger,nomysql,nopgx
+# The race detector needs a C compiler.
+RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
+
+.PHONY: build demo test prove bench fuzz lint
+
+build: ; go build $(TAGS) -o bin/farebox ./cmd/farebox
+
+demo: build ; bin/farebox meter demo
+
+test:
+	go vet $(TAGS) ./...
+	go test $(TAGS) $(RACE) ./meter/...
+	go test $(TAGS) -timeout 20m . ./caddymodule/... ./integration/...
+
+# The long form of the proofs: hours, not minutes.
+prove:
+	FAREBOX_SIM_RUNS=200000 FAREBOX_FLIPS=600 go test $(TAGS) -timeout 12h -v -run 'Simulation|Flips' ./meter/ledger ./meter/bank
+	FAREBOX_KILL_ROUNDS=500 go test $(TAGS) -timeout 6h -v -run Kill ./integration
+
+bench: build ; go run ./integration/bench
+
+FUZZ_TIME ?= 1m
+fuzz:
+	@for p in pricing dialect; do for f in $$(grep -ho 'func Fuzz[A-Za-z0-9]*' meter/$$p/*_test.go | cut -c6-); do \
+	  go test -run xxx -fuzz "^$$f\$$" -fuzztime $(FUZZ_TIME) ./meter/$$p || exit 1; done; done
+
+lint: ; go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2 run

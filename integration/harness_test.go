@@ -1,0 +1,300 @@
+// Package integration runs the built binary as a process, between the official
+// SDKs and an upstream that counts what reached it.
+package integration
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/caddymodule/mockai"
+)
+
+// binary is the program under test, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "farebox-integration-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "farebox")
+	build := exec.Command("go", "build", "-tags", "nobadger,nomysql,nopgx", "-o", binary, "../cmd/farebox")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// setup says what is not as shipped. The zero value is the repository's own
+// Caddyfile and pricing.yaml in front of a mock without pauses.
+type setup struct {
+	caddyfile string                               // default: the one at the root; the same environment is set for it
+	prices    func(string) string                  // edits pricing.yaml
+	mock      mockai.Options                       // default: no pauses
+	upstream  func(mock http.Handler) http.Handler // default: the mock itself
+}
+
+// gateway is a running farebox with its upstream. Files are in dir: Caddyfile,
+// pricing.yaml and the data directory.
+type gateway struct {
+	t           testing.TB
+	dir         string
+	addr, admin string
+	mock        *mockai.Mock
+	upstream    *httptest.Server
+	log         logBuffer
+	process     *process
+}
+
+// process is one life of the gateway.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+}
+
+// logBuffer collects what the process prints.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// start brings up a gateway. When the test ends its books must be in order.
+func start(t testing.TB, s setup) *gateway {
+	t.Helper()
+	if s.mock.Pace == 0 {
+		s.mock.Pace = -1
+	}
+	g := &gateway{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), mock: mockai.New(s.mock)}
+	var handler http.Handler = g.mock
+	if s.upstream != nil {
+		handler = s.upstream(handler)
+	}
+	g.upstream = httptest.NewServer(handler)
+	t.Cleanup(g.upstream.Close)
+	if s.caddyfile == "" {
+		s.caddyfile = read(t, "../Caddyfile")
+	}
+	prices := read(t, "../pricing.yaml")
+	if s.prices != nil {
+		edited := s.prices(prices)
+		if edited == prices {
+			t.Fatal("the edit of pricing.yaml changes nothing")
+		}
+		prices = edited
+	}
+	g.write("Caddyfile", s.caddyfile)
+	g.write("pricing.yaml", prices)
+	g.run()
+	t.Cleanup(func() {
+		if g.process != nil {
+			g.booksInOrder()
+			g.stop()
+		}
+		if t.Failed() {
+			t.Logf("log of the gateway:\n%s", g.log.tail(30))
+		}
+	})
+	return g
+}
+
+// tail is the last lines, without those about requests to the admin endpoint.
+func (l *logBuffer) tail(lines int) string {
+	var kept []string
+	for line := range strings.Lines(l.String()) {
+		if !strings.Contains(line, `"msg":"received request"`) && !strings.Contains(line, `no meter; add`) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept[max(0, len(kept)-lines):], "")
+}
+
+func read(t testing.TB, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func (g *gateway) path(name string) string { return filepath.Join(g.dir, name) }
+
+func (g *gateway) write(name, text string) {
+	g.t.Helper()
+	if err := os.WriteFile(g.path(name), []byte(text), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // only its number is wanted
+	return l.Addr().String()
+}
+
+// env is what the shipped Caddyfile takes from the environment.
+func (g *gateway) env() []string {
+	_, port, _ := net.SplitHostPort(g.addr)
+	return append(os.Environ(),
+		"FAREBOX_ADMIN="+g.admin, "FAREBOX_PORT="+port, "FAREBOX_DATA="+g.path("data"), "FAREBOX_PRICING="+g.path("pricing.yaml"),
+		"FAREBOX_UPSTREAM="+g.upstream.URL, "OPENAI_API_KEY=sk-of-the-provider",
+		"HOME="+g.dir, "XDG_DATA_HOME="+g.path("xdg"), "XDG_CONFIG_HOME="+g.path("xdg"))
+}
+
+func (g *gateway) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(binary, args...)
+	cmd.Dir, cmd.Env = g.dir, g.env()
+	return cmd
+}
+
+// run starts the process and waits until it serves.
+func (g *gateway) run() {
+	g.t.Helper()
+	cmd := g.command("run", "--config", "Caddyfile", "--adapter", "caddyfile")
+	cmd.Stdout, cmd.Stderr = &g.log, &g.log
+	if err := cmd.Start(); err != nil {
+		g.t.Fatal(err)
+	}
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait()
+		close(p.done)
+	}()
+	g.process = p
+	g.eventually("the gateway serves", func() bool {
+		select {
+		case <-p.done:
+			g.process = nil
+			g.t.Fatalf("the gateway ended:\n%s", g.log.tail(10))
+		default:
+		}
+		res, err := http.Get("http://" + g.admin + "/meter/health")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close() //nolint:errcheck // only its status is wanted
+		return res.StatusCode == http.StatusOK
+	})
+}
+
+// stop ends the process as an operator does.
+func (g *gateway) stop() {
+	g.t.Helper()
+	g.signal(syscall.SIGTERM)
+	g.ended()
+}
+
+// kill ends it as a power cut does.
+func (g *gateway) kill() {
+	g.t.Helper()
+	g.signal(syscall.SIGKILL)
+	g.ended()
+}
+
+func (g *gateway) signal(s os.Signal) { _ = g.process.cmd.Process.Signal(s) }
+
+// ended waits for the end of the process.
+func (g *gateway) ended() {
+	g.t.Helper()
+	p := g.process
+	g.process = nil
+	select {
+	case <-p.done:
+	case <-time.After(20 * time.Second):
+		_ = p.cmd.Process.Kill()
+		g.t.Error("the gateway does not end")
+	}
+}
+
+// eventually polls: the ledger settles beside the answer.
+func (g *gateway) eventually(what string, ok func() bool) {
+	g.t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	g.t.Fatalf("waited in vain: %s", what)
+}
+
+// booksInOrder is the end of every test: no open holds, and `verify` is clean.
+func (g *gateway) booksInOrder() {
+	g.t.Helper()
+	var v struct {
+		OK       bool     `json:"ok"`
+		Holds    int      `json:"open_holds"`
+		Problems []string `json:"problems"`
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if g.ask(http.MethodGet, "/meter/ledger/verify", nil, &v); v.Holds == 0 {
+			break
+		}
+	}
+	if v.Holds != 0 || !v.OK {
+		g.t.Errorf("the books are not in order: %+v", v)
+	}
+	if out := g.cli("verify"); out.code != 0 {
+		g.t.Errorf("farebox meter verify: exit %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+	for line := range strings.Lines(g.log.String()) {
+		if strings.Contains(line, "ledger.problem") {
+			g.t.Errorf("the gateway reports: %s", line)
+		}
+	}
+}
+
+// output is what a command printed and how it ended.
+type output struct {
+	stdout, stderr string
+	code           int
+}
+
+// cli runs farebox meter … against the gateway.
+func (g *gateway) cli(args ...string) output {
+	g.t.Helper()
+	return g.exec(append(append([]string{"meter"}, args...), "--address", g.admin)...)
+}
+
+func (g *gateway) exec(args ...string) output {
+	g.t.Helper()
+	cmd := g.command(args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		g.t.Fatal(err)
+	}
+	return output{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}

@@ -1,0 +1,386 @@
+package meter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/store/memory"
+)
+
+// One credit per token of the answer, so that amounts are easy to follow.
+const wordsBook = `
+version: 1
+credit: {name: credit, decimals: 0}
+operations:
+  chat: {match: POST /v1/chat/completions, price: by_model}
+  ping: {match: GET /v1/ping, price: free}
+  image: {match: POST /v1/images, price: 10}
+  video:
+    match: POST /v1/videos
+    price: 50
+    job: {id: response.body.id, status: "GET /v1/videos/{id}", failed_when: {response.body.status: failed}}
+  video-status: {match: GET /v1/videos/*, price: free}
+models:
+  words: {per_token: {output: 1}, max_output_tokens: 100_000}
+plans:
+  basic: {credits: [{type: subscription, amount: 1000, every: month}]}
+  small: {credits: [{type: subscription, amount: 130, every: month}]}
+  taste: {lasts: 1 day, discount: 50%, credits: [{type: trial, amount: 400}]}
+default_plan: basic
+policies: {reserve_output_tokens: 100, overdraft: 0}
+`
+
+// gate is a meter with one account and a clock.
+type gate struct {
+	*testing.T
+	m        *Meter
+	now      time.Time
+	mu       sync.Mutex
+	problems []error
+}
+
+func newGate(t *testing.T, plan string) *gate {
+	book, problems := pricing.Load("pricing.yaml", []byte(wordsBook))
+	if book == nil {
+		t.Fatal(problems)
+	}
+	g := &gate{T: t, now: time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC)}
+	var err error
+	g.m, err = Open(t.Context(), Options{Store: memory.New(), Book: book, Now: func() time.Time { return g.now }, Problem: func(err error) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.problems = append(g.problems, err)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r, err := g.m.Verify(context.Background())
+		if err != nil || !r.Clean() {
+			t.Errorf("verify: %v %+v", err, r)
+		}
+		g.m.Close()
+		for _, p := range g.problems {
+			t.Errorf("problem: %v", p)
+		}
+	})
+	if _, err := g.m.CreateAccount(t.Context(), "acme", "", plan); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func post(path, body string) *Request {
+	return &Request{Method: "POST", URI: path, Body: []byte(body), ContentType: "application/json", Caller: Caller{Account: "acme"}}
+}
+
+func get(path string) *Request {
+	return &Request{Method: "GET", URI: path, Caller: Caller{Account: "acme"}}
+}
+
+const (
+	chat     = "/v1/chat/completions"
+	streamed = `{"model":"words","stream":true}`
+)
+
+func (g *gate) admit(r *Request) *Charge {
+	g.Helper()
+	c, err := g.m.Admit(g.Context(), r)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return c
+}
+
+func (g *gate) wants(available, held money.Amount) {
+	g.Helper()
+	a, err := g.m.Account(g.Context(), "acme")
+	if err != nil {
+		g.Fatal(err)
+	}
+	if n, _ := a.Available(g.now); n != available || a.HeldTotal() != held {
+		g.Errorf("%d available and %d held, want %d and %d", n, a.HeldTotal(), available, held)
+	}
+}
+
+func (g *gate) record(c *Charge) *ledger.Charge {
+	g.Helper()
+	r, err := g.m.Charge(g.Context(), "acme", c.ID)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return r
+}
+
+var (
+	sse      = http.Header{"Content-Type": {"text/event-stream"}}
+	jsonType = http.Header{"Content-Type": {"application/json"}}
+)
+
+// word is one event of a stream, one token.
+const word = `data: {"choices":[{"delta":{"content":"a"}}]}` + "\n\n"
+
+func ending(tokens int) string {
+	return fmt.Sprintf(`data: {"choices":[{"delta":{},"finish_reason":"stop"}]}`+"\n\n"+
+		`data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":%d,"total_tokens":%d}}`+"\n\ndata: [DONE]\n\n", tokens, tokens+5)
+}
+
+// words streams n events; it stops at the first error.
+func (g *gate) words(c *Charge, n int) (out []byte, err error) {
+	for range n {
+		p, err := c.Observe(g.Context(), []byte(word))
+		if out = append(out, p...); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+func TestAStreamHoldsMoreAsItGoesOn(t *testing.T) {
+	g := newGate(t, "basic")
+	c := g.admit(post(chat, streamed))
+	g.wants(900, 100)
+	c.Begin(200, sse)
+	if _, err := g.words(c, 350); err != nil {
+		t.Fatal(err)
+	}
+	if c.Held < 350 {
+		t.Errorf("%d held for 350 delivered tokens", c.Held)
+	}
+	if _, err := c.Observe(t.Context(), []byte(ending(360))); err != nil {
+		t.Fatal(err)
+	}
+	c.End()
+	if f := c.Quote(Answered); f.Cost != 360 || f.Estimated {
+		t.Errorf("%+v", f)
+	}
+	c.Settle(Answered, nil)
+	g.wants(640, 0)
+}
+
+func TestAStreamIsStoppedWhenTheCreditsAreUsedUp(t *testing.T) {
+	g := newGate(t, "small")
+	c := g.admit(post(chat, streamed))
+	c.Begin(200, sse)
+	out, err := g.words(c, 1000)
+	if !errors.Is(err, ErrExhausted) {
+		t.Fatalf("the stream went on: %v", err)
+	}
+	if n := bytes.Count(out, []byte(`"content":"a"`)); n != 130 {
+		t.Errorf("%d tokens were delivered for 130 credits", n)
+	}
+	if !bytes.Contains(out, []byte(ledger.InsufficientCredits)) && !bytes.Contains(out, []byte("credit_balance_exhausted")) {
+		t.Errorf("the end does not say why: %s", out[max(0, len(out)-400):])
+	}
+	if p, err := c.Observe(t.Context(), []byte(word)); len(p) > 0 || !errors.Is(err, ErrExhausted) {
+		t.Errorf("and goes on after its end: %q %v", p, err)
+	}
+	c.Settle(Stopped, nil)
+	g.wants(0, 0)
+	if r := g.record(c); r.Cost != 130 || !r.Estimated || r.Absorbed != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestTooLittleForTheAnswerIsEnoughForAShorterOne(t *testing.T) {
+	g := newGate(t, "small")
+	c := g.admit(post(chat, `{"model":"words"}`))
+	d := g.admit(post(chat, `{"model":"words","max_tokens":90}`))
+	if c.Clamped() != 0 || d.Clamped() != 30 || !strings.Contains(string(d.Body()), `"max_tokens":30`) {
+		t.Errorf("clamped to %d and %d: %s", c.Clamped(), d.Clamped(), d.Body())
+	}
+	_, err := g.m.Admit(t.Context(), post(chat, `{"model":"words"}`))
+	var denial *Denial
+	if !errors.As(err, &denial) || denial.Reason != ledger.InFlightHolds || denial.Facts.RetryAfter != time.Second {
+		t.Errorf("with all of it held: %v", err)
+	}
+	c.Settle(NotReached, nil)
+	d.Settle(NotReached, nil)
+	g.wants(130, 0)
+}
+
+func TestAClientThatLeavesPaysForWhatWasDelivered(t *testing.T) {
+	g := newGate(t, "basic")
+	c := g.admit(post(chat, streamed))
+	c.Begin(200, sse)
+	if _, err := g.words(c, 40); err != nil {
+		t.Fatal(err)
+	}
+	c.Settle(ClientLeft, nil)
+	g.wants(960, 0)
+	if r := g.record(c); !r.Estimated || r.Outcome != "client left" {
+		t.Errorf("%+v", r)
+	}
+	early := g.admit(post(chat, streamed))
+	early.Settle(ClientLeft, nil) // before there was an answer
+	g.wants(960, 0)
+}
+
+func TestAnUpstreamThatBreaksOff(t *testing.T) {
+	g := newGate(t, "basic")
+	before := g.admit(post(chat, streamed))
+	before.Begin(200, sse)
+	before.Settle(UpstreamBroke, nil)
+	g.wants(1000, 0)
+	after := g.admit(post(chat, streamed))
+	after.Begin(200, sse)
+	if _, err := g.words(after, 25); err != nil {
+		t.Fatal(err)
+	}
+	after.Settle(UpstreamBroke, nil)
+	g.wants(975, 0)
+	if r := g.record(before); r.State != ledger.Released || r.Cost != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestAnErrorInsideA200IsRefunded(t *testing.T) {
+	g := newGate(t, "basic")
+	c := g.admit(post(chat, streamed))
+	c.Begin(200, sse)
+	if _, err := c.Observe(t.Context(), []byte(`data: {"error":{"message":"overloaded","type":"server_error","code":"overloaded"}}`+"\n\n")); err != nil {
+		t.Fatal(err)
+	}
+	c.End()
+	if f := c.Settle(Answered, nil); !f.Refunded || f.Cost != 0 {
+		t.Errorf("%+v", f)
+	}
+	g.wants(1000, 0)
+}
+
+func TestAnAnswerWithoutUsageIsNotFree(t *testing.T) {
+	g := newGate(t, "basic")
+	c := g.admit(post(chat, streamed))
+	c.Begin(200, sse)
+	if _, err := g.words(c, 12); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Observe(t.Context(), []byte("data: [DONE]\n\n")); err != nil {
+		t.Fatal(err)
+	}
+	c.End()
+	if f := c.Settle(Answered, nil); f.Cost != 12 || !f.Estimated {
+		t.Errorf("%+v", f)
+	}
+	g.wants(988, 0)
+}
+
+func TestAFreeRequestIsRecordedWithoutWaiting(t *testing.T) {
+	g := newGate(t, "basic")
+	c := g.admit(get("/v1/ping"))
+	if _, err := g.m.Charge(t.Context(), "acme", c.ID); !errors.Is(err, ledger.ErrNoCharge) {
+		t.Errorf("a free request is booked before it has ended: %v", err)
+	}
+	if _, err := g.m.Do(t.Context(), "acme", ledger.SetPlan{Plan: "small"}); err != nil { // nothing that a free request depends on
+		t.Fatal(err)
+	}
+	c.Begin(200, jsonType)
+	c.Settle(Answered, nil)
+	if r := g.record(c); r.State != ledger.Settled || r.Cost != 0 || r.Operation != "ping" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestAPlanThatEndedMeanwhileMakesAnotherPrice(t *testing.T) {
+	g := newGate(t, "taste")
+	c := g.admit(post("/v1/images", ""))
+	if c.Plan != "taste" || c.Held != 5 {
+		t.Errorf("held %d on plan %s", c.Held, c.Plan)
+	}
+	g.now = g.now.Add(25 * time.Hour) // the meter's idea of the plan is of before
+	d := g.admit(post("/v1/images", ""))
+	if d.Plan != "basic" || d.Held != 10 {
+		t.Errorf("held %d on plan %s, want 10 on basic", d.Held, d.Plan)
+	}
+	for _, x := range []*Charge{c, d} {
+		x.Begin(200, jsonType)
+		x.Settle(Answered, nil)
+	}
+	if r := g.record(c); r.Cost != 5 {
+		t.Errorf("the first one costs %d, it was admitted at 5", r.Cost)
+	}
+}
+
+func TestARetryWithTheSameKeyGetsTheFirstAnswer(t *testing.T) {
+	g := newGate(t, "basic")
+	image := func(body string) *Request {
+		r := post("/v1/images", body)
+		r.Idempotency = "k1"
+		return r
+	}
+	c := g.admit(image("{}"))
+	if d := g.admit(image("{}")); d.Replay == nil || d.ID != c.ID || d.Replay.Answer != nil {
+		t.Errorf("while the first one runs: %+v", d.Replay)
+	}
+	c.Begin(200, jsonType)
+	c.Settle(Answered, []byte(`{"image":"…"}`))
+	g.wants(990, 0)
+	d := g.admit(image("{}"))
+	if d.Replay == nil || string(d.Replay.Answer) != `{"image":"…"}` || d.Replay.Charge.Cost != 10 {
+		t.Fatalf("after it: %+v", d.Replay)
+	}
+	d.Begin(200, jsonType)
+	d.Settle(Answered, nil) // a replay ends as well, and costs nothing
+	g.wants(990, 0)
+	_, err := g.m.Admit(t.Context(), image(`{"other":1}`))
+	var denial *Denial
+	if !errors.As(err, &denial) || denial.Reason != IdempotencyConflict {
+		t.Errorf("another request: %v", err)
+	}
+}
+
+func TestSettlingAnyNumberOfTimesChargesOnce(t *testing.T) {
+	g := newGate(t, "basic")
+	c := g.admit(post("/v1/images", ""))
+	c.Begin(200, jsonType)
+	var wg sync.WaitGroup
+	c.Quote(Answered)
+	for _, o := range []Outcome{Answered, ClientLeft, NotReached, TimedOut, UpstreamBroke} {
+		wg.Go(func() { c.Settle(o, nil) })
+	}
+	wg.Wait()
+	g.wants(990, 0)
+}
+
+func TestAJobIsRefundedOnce(t *testing.T) {
+	g := newGate(t, "basic")
+	c := g.admit(post("/v1/videos", ""))
+	c.Begin(200, jsonType)
+	if _, err := c.Observe(t.Context(), []byte(`{"id":"v1","status":"queued"}`)); err != nil {
+		t.Fatal(err)
+	}
+	c.End()
+	c.Settle(Answered, nil)
+	g.wants(950, 0)
+	for _, status := range []string{"running", "failed", "failed"} {
+		p := g.admit(get("/v1/videos/v1")) // an operation of its own, and still the status of the job
+		p.Begin(200, jsonType)
+		if _, err := p.Observe(t.Context(), []byte(`{"id":"v1","status":"`+status+`"}`)); err != nil {
+			t.Fatal(err)
+		}
+		p.End()
+		p.Settle(Answered, nil)
+		if status == "running" {
+			g.wants(950, 0)
+		}
+	}
+	g.wants(1000, 0)
+}
+
+func TestACallerCannotSayWhichKeyItIs(t *testing.T) {
+	given := map[string]string{"id": "other", "team": "a"}
+	got := attributes("k1", given)
+	if got["id"] != "k1" || got["team"] != "a" || given["id"] != "other" {
+		t.Errorf("%v from %v", got, given)
+	}
+}

@@ -1,0 +1,65 @@
+package naive
+
+import (
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+)
+
+// SetPlan, Cancel, Renew, Give and Void are what operators do. The bool says
+// whether there was anything to do.
+
+// SetPlan changes the plan now or at the renewal.
+func (a *Account) SetPlan(plan string, atRenewal bool) {
+	switch {
+	case plan == a.Plan:
+		a.then, a.thenPlan = "", ""
+	case atRenewal && a.Plan != "":
+		a.then, a.thenPlan = "change", plan
+	default:
+		a.enter(plan, a.Now, time.Time{}, nil)
+	}
+}
+
+// Cancel ends the plan now or at the renewal.
+func (a *Account) Cancel(now bool) bool {
+	if a.Plan == "" || a.Plan == a.Book.Default {
+		return false
+	}
+	if now {
+		a.enter(a.Book.Default, a.Now, time.Time{}, nil)
+	} else {
+		a.then, a.thenPlan = "cancel", ""
+	}
+	return true
+}
+
+// Renew is the payment for one period.
+func (a *Account) Renew() bool {
+	switch {
+	case a.lapsed != nil:
+		c := *a.lapsed
+		p := calendar.At(c.anchor, a.Book.Plans[c.plan].Billing, a.Now, a.Book.Zone)
+		c.start, c.end, c.until = p.Start, p.End, p.End
+		a.enter(c.plan, a.Now, time.Time{}, &c)
+	case a.plan().WhenPaid:
+		a.paid = calendar.At(a.anchor, a.plan().Billing, a.paid, a.Book.Zone).End
+	default:
+		return false
+	}
+	return true
+}
+
+// Give is a grant by hand; the answer stands for it in Void.
+func (a *Account) Give(typ string, amount int64, paid bool, end time.Time) any {
+	l := &lot{typ: typ, as: typ, size: amount, left: amount, paid: paid, from: a.Now, end: end}
+	a.payDebt(l)
+	a.lots = append(a.lots, l)
+	return l
+}
+
+// Void takes back what is left of a grant that Give has made.
+func (a *Account) Void(grant any) {
+	l := grant.(*lot) //nolint:forcetypeassert // it comes from Give
+	l.left, l.voided = 0, true
+}

@@ -1,0 +1,275 @@
+package ledger
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/ledger/internal/naive"
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Random commands on random plans with a clock that jumps. After every step all
+// invariants hold, the account is what a second, naive implementation of the
+// rules comes to, and now and then the state is the fold of the journal.
+// FAREBOX_SEED repeats a run, FAREBOX_SIM_RUNS makes more of them.
+func TestSimulation(t *testing.T) {
+	runs, steps := 300, 120
+	if s := os.Getenv("FAREBOX_SIM_RUNS"); s != "" {
+		runs, _ = strconv.Atoi(s)
+	}
+	seed := rand.Uint64()
+	if s := os.Getenv("FAREBOX_SEED"); s != "" {
+		seed, _ = strconv.ParseUint(s, 10, 64)
+	}
+	t.Logf("FAREBOX_SEED=%d: %d runs of %d steps", seed, runs, steps)
+	for run := range runs {
+		s := newSim(t, seed, uint64(run))
+		for step := range steps {
+			if problem := s.try(); problem != nil {
+				for _, line := range s.log {
+					t.Log(line)
+				}
+				t.Fatalf("FAREBOX_SEED=%d run %d step %d: %v", seed, run, step, problem)
+			}
+			if step%20 == 0 {
+				s.prove()
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(s.open)) {
+			s.must(Release{Charge: id})
+		}
+		if held := s.a.HeldTotal(); held != 0 {
+			t.Fatalf("FAREBOX_SEED=%d run %d: %d held after all is resolved", seed, run, held)
+		}
+		s.prove()
+	}
+}
+
+type sim struct {
+	*book
+	rng   *rand.Rand
+	naive *naive.Account
+	open  map[ChargeID]bool
+	given map[GrantID]any
+	log   []string
+}
+
+var simPlans = []string{"free", "basic", "keep", "all", "over", "paid", "trial", "nolim", "capped"}
+
+func newSim(t testing.TB, seed, run uint64) *sim {
+	s := &sim{rng: rand.New(rand.NewPCG(seed, run)), open: map[ChargeID]bool{}, given: map[GrantID]any{}}
+	plan := simPlans[s.rng.IntN(len(simPlans))]
+	s.book = newBook(t, plan, "2026-01-30T22:10:00Z")
+	s.naive = naive.New(naiveBook(s.terms), plan, s.now)
+	s.note("on %s", plan)
+	return s
+}
+
+// naiveBook says the terms in the naive model's words.
+func naiveBook(t *Terms) *naive.Book {
+	b := &naive.Book{Plans: map[string]*naive.Plan{}, Default: t.DefaultPlan, Zone: t.Zone, Order: t.DrawOrder, Overdraft: int64(t.Overdraft)}
+	for id, p := range t.Plans {
+		n := &naive.Plan{Billing: p.Billing, Lasts: p.Lasts, WhenPaid: p.WhenPaid, Overage: p.Overage, Limit: int64(p.OverageLimit), Num: 1, Den: 1}
+		if !p.OverageTimes.IsZero() {
+			n.Num, n.Den = 3, 2 // the only factor in testTerms
+		}
+		for _, c := range p.Credits {
+			n.Lines = append(n.Lines, naive.Line{
+				Type: c.Type, Amount: int64(c.Amount), Unlimited: c.Unlimited, Every: c.Every, Rollover: int64(c.Rollover),
+				EndOfPlan: c.EndOfPlan, NotPro: !c.NotFor.Empty(),
+			})
+		}
+		for _, c := range p.Caps {
+			n.Caps = append(n.Caps, naive.Cap{Per: c.Per, Amount: int64(c.Amount), Every: c.Every})
+		}
+		b.Plans[id] = n
+	}
+	return b
+}
+
+func (s *sim) note(format string, args ...any) {
+	s.log = append(s.log, s.now.Format(time.RFC3339)+" "+fmt.Sprintf(format, args...))
+}
+
+func (s *sim) try() (problem any) {
+	defer func() {
+		if p := recover(); p != nil {
+			problem = p
+		}
+	}()
+	s.step()
+	if err := s.a.CheckHolds(); err != nil {
+		return err
+	}
+	if difference := s.compare(); difference != "" {
+		return difference
+	}
+	return nil
+}
+
+// compare names the first figure in which ledger and naive model differ.
+func (s *sim) compare() string {
+	s.must(Touch{})
+	s.naive.Pass(s.now)
+	types, unlimited := s.naive.Available()
+	have := map[string]int64{}
+	for _, g := range s.a.Grants {
+		if g.Live(s.now) && g.Available > 0 {
+			have[g.Type] += int64(g.Available)
+		}
+	}
+	_, isUnlimited := s.a.Available(s.now)
+	n := s.naive
+	for _, x := range []struct {
+		what      string
+		got, want any
+	}{
+		{"plan", s.a.Sub.Plan, n.Plan}, {"period end", s.a.Sub.End.Unix(), n.End.Unix()},
+		{"available", fmt.Sprint(have), fmt.Sprint(types)}, {"unlimited", isUnlimited, unlimited},
+		{"held", int64(s.a.HeldTotal()), n.Held()}, {"spent", int64(s.a.SpentNet()), n.Spent()},
+		{"overage", int64(s.a.OveragePeriod), n.Overage}, {"debt", int64(s.a.Debt), n.Debt}, {"absorbed", int64(s.a.Absorbed), n.Absorbed},
+	} {
+		if x.got != x.want {
+			return fmt.Sprintf("%s is %v, the naive model says %v", x.what, x.got, x.want)
+		}
+	}
+	return ""
+}
+
+// pick is one of a set, the same one for the same seed.
+func pick[K ~string, V any](s *sim, m map[K]V) (K, bool) {
+	keys := slices.Sorted(maps.Keys(m))
+	if len(keys) == 0 {
+		return "", false
+	}
+	return keys[s.rng.IntN(len(keys))], true
+}
+
+func (s *sim) agree(what string, got, want bool) {
+	if got != want {
+		panic(fmt.Sprintf("%s: %t, the naive model says %t", what, got, want))
+	}
+}
+
+func (s *sim) step() {
+	switch n := s.rng.IntN(17); {
+	case n == 0:
+		s.now = s.now.Add(time.Duration(s.rng.IntN(40*24)) * time.Hour)
+		s.note("later")
+	case n <= 2:
+		s.now = s.now.Add(time.Duration(s.rng.IntN(3600*30)) * time.Second)
+		s.note("later")
+	case n <= 6:
+		s.naive.Pass(s.now)
+		s.reserve()
+	case n <= 12:
+		s.naive.Pass(s.now)
+		s.resolve(n)
+	default:
+		s.naive.Pass(s.now)
+		s.operate(n)
+	}
+}
+
+func (s *sim) reserve() {
+	s.n++
+	c := &Charge{ID: ChargeID("ch_" + strconv.Itoa(s.n)), Member: []string{"", "ann", "ben"}[s.rng.IntN(3)], Key: []string{"", "k1", "k2"}[s.rng.IntN(3)]}
+	pro := s.rng.IntN(3) == 0
+	if pro {
+		c.Subject.Tags = []string{"pro"}
+	}
+	amount := money.Amount(s.rng.IntN(250))
+	_, err := s.do(Reserve{Charge: c, Amount: amount, Plan: AnyPlan})
+	s.note("reserve %s %d %q %q pro %t: %v", c.ID, amount, c.Member, c.Key, pro, err)
+	s.agree("reserve", err == nil, s.naive.Reserve(string(c.ID), c.Member, c.Key, pro, int64(amount)))
+	if err == nil {
+		s.open[c.ID] = true
+	}
+}
+
+func (s *sim) resolve(n int) {
+	id, ok := pick(s, s.open)
+	if n == 12 {
+		id, ok = pick(s, s.charges)
+	}
+	if !ok {
+		return
+	}
+	switch {
+	case n <= 9:
+		delete(s.open, id)
+		cost := money.Amount(s.rng.IntN(300))
+		s.note("settle %s %d", id, cost)
+		s.must(Settle{Charge: id, Cost: cost})
+		s.naive.Settle(string(id), int64(cost))
+	case n == 10:
+		delete(s.open, id)
+		s.note("release %s", id)
+		s.must(Release{Charge: id, Failed: s.rng.IntN(2) == 0})
+		s.naive.Release(string(id))
+	case n == 11:
+		amount := s.a.Holds[id].Hold + money.Amount(s.rng.IntN(60))
+		_, err := s.do(Extend{Charge: id, Amount: amount})
+		s.note("extend %s to %d: %v", id, amount, err)
+		s.agree("extend", err == nil, s.naive.Extend(string(id), int64(amount)))
+	default:
+		left := s.charges[id].Net()
+		amount := money.Amount(s.rng.IntN(int(left) + 1))
+		s.note("refund %s %d of %d", id, amount, left)
+		s.must(Refund{Charge: id, Amount: amount})
+		if amount == 0 {
+			amount = left
+		}
+		s.naive.Refund(string(id), int64(amount))
+	}
+}
+
+func (s *sim) operate(n int) {
+	switch n {
+	case 13:
+		s.n++
+		id := GrantID("gr_" + strconv.Itoa(s.n))
+		g := Give{
+			Grant: id, Type: []string{"top_up", "promo"}[s.rng.IntN(2)], Amount: money.Amount(1 + s.rng.IntN(200)), Paid: s.rng.IntN(2) == 0,
+			Expires: calendar.Duration{Count: s.rng.IntN(40), Unit: calendar.Day},
+		}
+		s.note("give %s %s %d paid %t for %d days", id, g.Type, g.Amount, g.Paid, g.Expires.Count)
+		s.must(g)
+		end := time.Time{}
+		if g.Expires.Count > 0 {
+			end = g.Expires.After(s.now, s.terms.Zone)
+		}
+		s.given[id] = s.naive.Give(g.Type, int64(g.Amount), g.Paid, end)
+	case 14:
+		plan, atRenewal := simPlans[s.rng.IntN(len(simPlans))], s.rng.IntN(2) == 0
+		s.note("plan %s, at the renewal %t", plan, atRenewal)
+		s.must(SetPlan{Plan: plan, AtRenewal: atRenewal})
+		s.naive.SetPlan(plan, atRenewal)
+	case 15:
+		now := s.rng.IntN(2) == 0
+		if s.rng.IntN(2) == 0 {
+			_, err := s.do(Cancel{Now: now})
+			s.note("cancel, now %t: %v", now, err)
+			s.agree("cancel", err == nil, s.naive.Cancel(now))
+			return
+		}
+		_, err := s.do(Renew{})
+		s.note("renew: %v", err)
+		s.agree("renew", err == nil, s.naive.Renew())
+	default:
+		id, ok := pick(s, s.given)
+		if !ok || s.a.Grant(id) == nil || s.a.Grant(id).Voided || s.rng.IntN(2) == 0 {
+			return
+		}
+		s.note("void %s", id)
+		s.must(Void{Grant: id})
+		s.naive.Void(s.given[id])
+	}
+}

@@ -8,3 +8,8 @@ import _ "embed"
 //
 //go:embed pricing.yaml
 var Pricing []byte
+
+// Schema is the JSON Schema of the price file, for editors.
+//
+//go:embed docs/pricing.schema.json
+var Schema []byte

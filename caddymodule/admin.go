@@ -94,6 +94,8 @@ var operatorRoutes = map[string]func(*call) (any, error){
 	"POST /meter/accounts/{id}/grants":                  (*call).grant,
 	"POST /meter/accounts/{id}/grants/{grant}/void":     (*call).void,
 	"POST /meter/accounts/{id}/charges/{charge}/refund": (*call).refund,
+	"POST /meter/grants/{grant}/void":                   (*call).void,
+	"POST /meter/charges/{charge}/refund":               (*call).refund,
 	"GET /meter/accounts/{id}/charges/{charge}":         (*call).showCharge,
 	"GET /meter/accounts/{id}/history":                  (*call).history,
 	"GET /meter/accounts/{id}/keys":                     (*call).listKeys,
@@ -168,6 +170,14 @@ func (c *call) body(v any) error {
 }
 
 func (c *call) id() string { return c.PathValue("id") }
+
+// owner is the account of the path, or the one that a grant or charge belongs to.
+func (c *call) owner(of string) (string, error) {
+	if id := c.id(); id != "" {
+		return id, nil
+	}
+	return c.m.Owner(c.Context(), of)
+}
 
 // idempotency is required wherever credits move.
 func (c *call) idempotency() (string, error) {

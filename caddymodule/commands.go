@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -60,7 +59,8 @@ func (c *cli) accountCommands() *cobra.Command {
 		}
 		return c.show(a, func(w *tabwriter.Writer) { printAccount(w, a) })
 	})
-	return group("account", "Create, list and show accounts", create, list, show)
+	return group("account", "Create, list and show accounts, change their plans", create, list, show,
+		c.setPlanCommand(), c.renewCommand(), c.endCommand(), c.suspendCommand("suspend", true), c.suspendCommand("resume", false))
 }
 
 func (c *cli) listAccounts() error {
@@ -249,67 +249,4 @@ func (c *cli) verifyCommand() *cobra.Command {
 		}
 		return err
 	})
-}
-
-func (c *cli) pricesCommands() *cobra.Command {
-	check := command("check [FILE]", "Check a price file; says what is wrong and what to write instead", cobra.MaximumNArgs(1), func(_ *cobra.Command, args []string) error {
-		return c.check(append(args, c.prices)[0])
-	})
-	var body, plan string
-	var headers []string
-	explain := command("explain METHOD PATH", "Print how a request is priced, line by line", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
-		text, err := os.ReadFile(c.prices)
-		if err != nil {
-			return &exit{exitInvalid, err}
-		}
-		book, err := loadForCommand(filepath.Base(c.prices), text)
-		if err != nil {
-			return &exit{exitInvalid, err}
-		}
-		in := ExplainRequest{Method: args[0], Path: args[1], Body: body, Header: map[string][]string{}}
-		for _, h := range headers {
-			name, value, _ := strings.Cut(h, ":")
-			http.Header(in.Header).Add(strings.TrimSpace(name), strings.TrimSpace(value))
-		}
-		e, err := meter.Explain(book, in.facts(time.Now()), plan)
-		if err != nil {
-			return &exit{exitInvalid, err}
-		}
-		return c.show(map[string]string{"text": e.String(), "hold": e.Quote.Amount.Text(book.Credit.Decimals)}, func(w *tabwriter.Writer) {
-			fmt.Fprintln(os.Stdout, e.String())
-		})
-	})
-	explain.Flags().StringVarP(&body, "data-json", "d", "", "JSON body of the request")
-	explain.Flags().StringArrayVarP(&headers, "header", "H", nil, `header of the request, "Name: value"`)
-	explain.Flags().StringVar(&plan, "plan", "", "plan of the caller")
-	reload := command("reload", "Put the price file in force as it is on disk", cobra.NoArgs, func(*cobra.Command, []string) error {
-		var v map[string]string
-		if _, err := c.ask(http.MethodPost, "/meter/prices/reload", "", nil, &v); err != nil {
-			return err
-		}
-		return c.show(v, func(w *tabwriter.Writer) { fmt.Fprintf(w, "in force   digest %s\n", v["digest"]) })
-	})
-	return group("prices", "Check, explain and reload the price file", check, explain, reload)
-}
-
-func (c *cli) check(file string) error {
-	text, err := os.ReadFile(file) //nolint:gosec // the operator's own file
-	if err != nil {
-		return &exit{exitInvalid, err}
-	}
-	v, problems := checkPrices(file, text)
-	err = c.show(v, func(w *tabwriter.Writer) {
-		if len(problems) > 0 {
-			fmt.Fprintln(w, strings.TrimRight(problems.String(), "\n"))
-		}
-		if v.OK {
-			fmt.Fprintf(w, "%s: ok   %s   digest %s\n", file, v.Summary, v.Digest[:12])
-		} else {
-			fmt.Fprintf(w, "%s: %s\n", file, v.Summary)
-		}
-	})
-	if err == nil && !v.OK {
-		return &exit{exitInvalid, fmt.Errorf("%s has errors", file)}
-	}
-	return err
 }

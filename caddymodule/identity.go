@@ -73,6 +73,9 @@ func (h *Handler) identify(e *engine, r *http.Request) (meter.Caller, error) {
 		if c.Account == "" {
 			return c, &meter.Denial{Reason: meter.NoKey, Message: "This request does not say which account it belongs to; sign in first."}
 		}
+		if err := meter.ValidAccountID(c.Account); err != nil { // a name that no account can have
+			return c, &meter.Denial{Reason: meter.UnknownAccount, Message: "This request names an account that can't exist.", Err: err}
+		}
 	}
 	if h.Member != "" {
 		c.Member = repl.ReplaceAll(h.Member, "")

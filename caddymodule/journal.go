@@ -93,7 +93,16 @@ func (c *call) history() (any, error) {
 	}
 	out := list[EntryView]{Data: []EntryView{}}
 	latest := c.URL.Query().Get("after") == ""
+	opened := map[ledger.ChargeID]*ledger.Charge{}
 	err = c.m.History(c.Context(), c.id(), after, func(e *ledger.Entry) bool {
+		if e.Kind == ledger.KindHold {
+			opened[e.Charge] = e.Opened
+		} else if e.Opened == nil {
+			e.Opened = opened[e.Charge] // a settle shows what its hold was for
+			if e.Kind != ledger.KindObserve {
+				delete(opened, e.Charge)
+			}
+		}
 		out.Data = append(out.Data, c.entryView(e))
 		if !latest {
 			return uint64(len(out.Data)) < limit

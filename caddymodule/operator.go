@@ -221,8 +221,7 @@ func (c *call) grant() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, _ := c.m.Book()
-	out := GrantResult{Granted: c.text(r.Amount), Available: c.text(r.Available), Unit: b.Credit.Plural, Replayed: r.Replayed}
+	out := GrantResult{Granted: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit(), Replayed: r.Replayed}
 	if r.Grant != nil {
 		out.Grant = c.grantView(r.Grant)
 	} else if r.Remember != nil {
@@ -239,7 +238,30 @@ func (c *call) void() (any, error) {
 	if in.Reason == "" {
 		return nil, fmt.Errorf("%w: say why; a reason is kept in the ledger", meter.ErrInput)
 	}
-	return c.after(ledger.Void{Grant: ledger.GrantID(c.PathValue("grant")), Reason: in.Reason})
+	grant := c.PathValue("grant")
+	account, err := c.owner(grant)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.m.Do(c.Context(), account, ledger.Void{Grant: ledger.GrantID(grant), Reason: in.Reason})
+	if err != nil {
+		return nil, err
+	}
+	return MovedView{Account: account, ID: grant, Amount: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit()}, nil
+}
+
+// MovedView is what a refund or a void has moved.
+type MovedView struct {
+	Account   string `json:"account"`
+	ID        string `json:"id"` // of the charge or grant
+	Amount    string `json:"amount"`
+	Available string `json:"available"`
+	Unit      string `json:"unit"`
+}
+
+func (o *operator) unit() string {
+	b, _ := o.m.Book()
+	return b.Credit.Plural
 }
 
 func (c *call) refund() (any, error) {
@@ -259,11 +281,15 @@ func (c *call) refund() (any, error) {
 		}
 		cmd.Amount = a
 	}
-	r, err := c.m.Do(c.Context(), c.id(), cmd)
+	account, err := c.owner(string(cmd.Charge))
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"charge": string(cmd.Charge), "refunded": c.text(r.Amount), "available": c.text(r.Available)}, nil
+	r, err := c.m.Do(c.Context(), account, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return MovedView{Account: account, ID: string(cmd.Charge), Amount: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit()}, nil
 }
 
 func (c *call) listKeys() (any, error) {

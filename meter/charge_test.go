@@ -22,6 +22,7 @@ const wordsBook = `
 version: 1
 credit: {name: credit, decimals: 0}
 operations:
+  ask: {match: POST /ask/v1/chat/completions, price: by_model, free_tier: {request: 1, every: month}}
   chat: {match: POST /v1/chat/completions, price: by_model}
   ping: {match: GET /v1/ping, price: free}
   image: {match: POST /v1/images, price: 10}
@@ -190,6 +191,26 @@ func TestAStreamIsStoppedWhenTheCreditsAreUsedUp(t *testing.T) {
 	if r := g.record(c); r.Cost != 130 || !r.Estimated || r.Absorbed != 0 {
 		t.Errorf("%+v", r)
 	}
+}
+
+func TestAStreamThatIsFreeGoesOnWithoutCredits(t *testing.T) {
+	g := newGate(t, "small")
+	if _, err := g.m.Do(t.Context(), "acme", ledger.Reserve{Charge: &ledger.Charge{ID: "ch_all"}, Amount: 130, Plan: ledger.AnyPlan}); err != nil {
+		t.Fatal(err)
+	}
+	c := g.admit(post("/ask"+chat, streamed))
+	c.Begin(200, sse)
+	if _, err := g.words(c, 500); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Observe(t.Context(), []byte(ending(500))); err != nil {
+		t.Fatal(err)
+	}
+	c.End()
+	if f := c.Settle(Answered, nil); f.Cost != 0 {
+		t.Errorf("%+v", f)
+	}
+	g.wants(0, 130)
 }
 
 func TestTooLittleForTheAnswerIsEnoughForAShorterOne(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 // comparison checks what a step expects against what came of it.
@@ -346,7 +347,7 @@ func (c *comparison) affordable(want map[string]any) {
 	}
 	req := r.request(c.T)
 	req.Caller = Caller{Account: storyAccount}
-	c.m.estimate = nil
+	c.m.estimate = func(*Request) pricing.Usage { return pricing.Usage{} } // nothing is said about its input
 	got, err := c.m.Affordable(c.Context(), req)
 	if err != nil {
 		c.Errorf("%s: affordable: %v", c.at, err)

@@ -154,4 +154,3 @@ func dump(s store.Store) []byte {
 	}
 	return out
 }
-

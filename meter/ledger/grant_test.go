@@ -193,3 +193,46 @@ func TestTheDrawOrderIsTotalAndAsWritten(t *testing.T) {
 		}
 	}
 }
+
+func TestThePaymentThatArrivesTwiceGrantsOnce(t *testing.T) {
+	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
+	g := Give{Grant: "gr_1", Type: "top_up", Amount: 200, Idempotency: "pay_1", Hash: [32]byte{1}, ExpiresAt: at("2026-11-13T00:00:00Z")}
+	first := b.must(g)
+	again := func() Result {
+		t.Helper()
+		g.Grant = "gr_2"
+		r, err := Apply(b.a, g, Env{Now: b.now, Terms: b.terms, Remembered: first.Remember})
+		b.journal = append(b.journal, r.Entries...)
+		if err != nil || !r.Replayed || r.Grant == nil || r.Grant.ID != "gr_1" || r.Amount != 200 {
+			t.Errorf("the same payment: %+v %v", r, err)
+		}
+		return r
+	}
+	again()
+	b.wants(700, "one grant")
+	b.now = at("2026-11-14T00:00:00Z")
+	again() // the key lives longer than the grant
+	b.wants(500, "after its end")
+	b.prove()
+}
+
+func TestAnEditOfThePriceFileTouchesNoBalance(t *testing.T) {
+	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
+	b.must(Give{Grant: "gr_1", Type: "top_up", Amount: 200})
+	b.charge(100)
+	h := b.hold(50)
+	b.terms = testTerms()
+	b.terms.DrawOrder = nil
+	basic := b.terms.Plans["basic"]
+	basic.Credits[0].Amount = 9
+	basic.Credits = append(basic.Credits, Schedule{Type: "free", Amount: 30, Every: calendar.Month})
+	b.wants(550, "after the edit")
+	b.must(Settle{Charge: h.ID, Cost: 50})
+	b.wants(550, "after a charge from before")
+	delete(b.terms.Plans, "basic")
+	b.terms = &Terms{Zone: b.terms.Zone, Plans: b.terms.Plans, DefaultPlan: "free"}
+	b.wants(550, "without the plan")
+	b.now = at("2027-01-01T00:00:00Z")
+	b.wants(200, "a plan that is gone grants nothing more, the pack stays")
+	b.prove()
+}

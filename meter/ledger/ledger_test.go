@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 	_ "time/tzdata"
@@ -30,14 +31,18 @@ func decimal(s string) money.Decimal {
 	return d
 }
 
-func testTerms() *Terms {
-	berlin, err := time.LoadLocation("Europe/Berlin")
+var berlin = sync.OnceValue(func() *time.Location {
+	zone, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		panic(err)
 	}
+	return zone
+})
+
+func testTerms() *Terms {
 	pro := selector.Selector{Tags: []string{"pro"}}
 	t := &Terms{
-		Zone: berlin, DefaultPlan: "free", DrawOrder: []string{"free", "subscription", "top_up"}, Overdraft: 50, Decimals: 0,
+		Zone: berlin(), DefaultPlan: "free", DrawOrder: []string{"free", "subscription", "top_up"}, Overdraft: 50, Decimals: 0,
 		Plans: map[string]*Plan{
 			"free":   {Billing: calendar.Month, Credits: []Schedule{{Type: "free", Amount: 100, Every: calendar.Day, NotFor: pro}}},
 			"basic":  {Billing: calendar.Month, Credits: []Schedule{{Type: "subscription", Amount: 500, Every: calendar.Month}}},

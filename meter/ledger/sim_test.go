@@ -20,7 +20,7 @@ import (
 // rules comes to, and now and then the state is the fold of the journal.
 // FAREBOX_SEED repeats a run, FAREBOX_SIM_RUNS makes more of them.
 func TestSimulation(t *testing.T) {
-	runs, steps := 300, 120
+	runs, steps := 600, 120
 	if s := os.Getenv("FAREBOX_SIM_RUNS"); s != "" {
 		runs, _ = strconv.Atoi(s)
 	}
@@ -64,8 +64,11 @@ type sim struct {
 var simPlans = []string{"free", "basic", "keep", "all", "over", "paid", "trial", "nolim", "capped"}
 
 func newSim(t testing.TB, seed, run uint64) *sim {
+	return newSimOn(t, simPlans[run%uint64(len(simPlans))], seed, run)
+}
+
+func newSimOn(t testing.TB, plan string, seed, run uint64) *sim {
 	s := &sim{rng: rand.New(rand.NewPCG(seed, run)), open: map[ChargeID]bool{}, given: map[GrantID]any{}}
-	plan := simPlans[s.rng.IntN(len(simPlans))]
 	s.book = newBook(t, plan, "2026-01-30T22:10:00Z")
 	s.naive = naive.New(naiveBook(s.terms), plan, s.now)
 	s.note("on %s", plan)
@@ -98,13 +101,16 @@ func (s *sim) note(format string, args ...any) {
 	s.log = append(s.log, s.now.Format(time.RFC3339)+" "+fmt.Sprintf(format, args...))
 }
 
-func (s *sim) try() (problem any) {
+func (s *sim) try() (problem any) { return s.guard(s.step) }
+
+// guard does a step and says what is wrong after it.
+func (s *sim) guard(step func()) (problem any) {
 	defer func() {
 		if p := recover(); p != nil {
 			problem = p
 		}
 	}()
-	s.step()
+	step()
 	if err := s.a.CheckHolds(); err != nil {
 		return err
 	}

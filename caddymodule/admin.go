@@ -80,6 +80,7 @@ func (o *operator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_ = enc.Encode(v)
 		})
 	}
+	mux.HandleFunc("GET /meter/backup", o.backup)
 	mux.ServeHTTP(w, r)
 }
 

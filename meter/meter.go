@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,4 +150,13 @@ func (m *Meter) Verify(ctx context.Context) (*bank.Report, error) {
 		return nil, err
 	}
 	return bank.Verify(ctx, m.opt.Store)
+}
+
+// Backup writes a copy of the whole ledger as it is after everything that was
+// asked for until now.
+func (m *Meter) Backup(ctx context.Context, w io.Writer) error {
+	if err := m.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil {
+		return err
+	}
+	return m.opt.Store.Backup(ctx, w)
 }

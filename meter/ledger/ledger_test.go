@@ -76,7 +76,11 @@ type book struct {
 }
 
 func newBook(t testing.TB, plan, start string) *book {
-	b := &book{t: t, a: &Account{}, terms: testTerms(), now: at(start), charges: map[ChargeID]*Charge{}}
+	return newBookOn(t, testTerms(), plan, start)
+}
+
+func newBookOn(t testing.TB, terms *Terms, plan, start string) *book {
+	b := &book{t: t, a: &Account{}, terms: terms, now: at(start), charges: map[ChargeID]*Charge{}}
 	b.must(Open{ID: "acme", Plan: plan})
 	return b
 }

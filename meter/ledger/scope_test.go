@@ -93,7 +93,7 @@ func TestSmallScope(t *testing.T) {
 }
 
 func runScript(t *testing.T, script []int) {
-	s := newSimOn(t, "basic", 1, 1)
+	s := newSimOn(t, testTerms(), "basic", 1, 1)
 	for n, i := range script {
 		s.naive.Pass(s.now)
 		problem := s.guard(func() { scripted[i].do(s) })

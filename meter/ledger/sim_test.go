@@ -64,14 +64,22 @@ type sim struct {
 var simPlans = []string{"free", "basic", "keep", "all", "over", "paid", "trial", "nolim", "capped"}
 
 func newSim(t testing.TB, seed, run uint64) *sim {
-	return newSimOn(t, simPlans[run%uint64(len(simPlans))], seed, run)
+	rng := rand.New(rand.NewPCG(run, seed))
+	terms := testTerms()
+	terms.DefaultPlan = []string{"free", "free", "", "keep", "trial"}[rng.IntN(5)]
+	terms.Overdraft = []money.Amount{50, 0, 600}[rng.IntN(3)]
+	terms.Zone = []*time.Location{berlin(), time.UTC, time.FixedZone("", -11*3600)}[rng.IntN(3)]
+	if rng.IntN(3) == 0 {
+		terms.DrawOrder = nil
+	}
+	return newSimOn(t, terms, simPlans[rng.IntN(len(simPlans))], seed, run)
 }
 
-func newSimOn(t testing.TB, plan string, seed, run uint64) *sim {
+func newSimOn(t testing.TB, terms *Terms, plan string, seed, run uint64) *sim {
 	s := &sim{rng: rand.New(rand.NewPCG(seed, run)), open: map[ChargeID]bool{}, given: map[GrantID]any{}}
-	s.book = newBook(t, plan, "2026-01-30T22:10:00Z")
+	s.book = newBookOn(t, terms, plan, "2026-01-30T22:10:00Z")
 	s.naive = naive.New(naiveBook(s.terms), plan, s.now)
-	s.note("on %s", plan)
+	s.note("on %s, default %q, overdraft %d, zone %s, order %v", plan, terms.DefaultPlan, terms.Overdraft, terms.Zone, terms.DrawOrder)
 	return s
 }
 

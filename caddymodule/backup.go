@@ -1,0 +1,92 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/store/badger"
+)
+
+// backup streams a copy of the whole ledger, as of one moment, while requests go on.
+func (o *operator) backup(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Trailer", "Backup-Complete")
+	if err := o.m.Backup(r.Context(), w); err == nil {
+		w.Header().Set("Backup-Complete", "true")
+	}
+}
+
+func (c *cli) backupCommand() *cobra.Command {
+	return command("backup FILE", "Copy the whole ledger of the running server into a file", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		res, err := caddycmd.AdminAPIRequest(c.address, http.MethodGet, "/meter/backup", nil, nil)
+		if err != nil {
+			return c.unreachable(http.MethodPost, "", nil, err)
+		}
+		defer res.Body.Close() //nolint:errcheck // read to its end
+		tmp, err := os.CreateTemp(filepath.Dir(args[0]), ".farebox-backup-")
+		if err != nil {
+			return err
+		}
+		defer os.Remove(tmp.Name()) //nolint:errcheck // gone when all went well
+		n, err := io.Copy(tmp, res.Body)
+		if err == nil && res.Trailer.Get("Backup-Complete") != "true" {
+			err = fmt.Errorf("the server broke off; nothing was written to %s", args[0])
+		}
+		if err == nil {
+			err = tmp.Sync()
+		}
+		if err == nil {
+			err = tmp.Close()
+		}
+		if err == nil {
+			err = os.Rename(tmp.Name(), args[0])
+		}
+		if err == nil {
+			fmt.Printf("wrote %s, %d bytes\nrestore it with: farebox meter restore %s --data <new directory>\n", args[0], n, args[0])
+		}
+		return err
+	})
+}
+
+func (c *cli) restoreCommand() *cobra.Command {
+	return command("restore FILE", "Make a new data directory (--data) from a backup, and verify it", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+		if c.data == "" {
+			return &exit{exitInvalid, fmt.Errorf("name the new directory: --data <dir>")}
+		}
+		f, err := os.Open(args[0]) //nolint:gosec // the operator's own file
+		if err != nil {
+			return &exit{exitInvalid, err}
+		}
+		defer f.Close() //nolint:errcheck // only read from
+		if err := badger.Restore(c.data, f); err != nil {
+			return &exit{exitInvalid, fmt.Errorf("restoring %s: %w", args[0], err)}
+		}
+		return c.verifyRestored(cmd.Context())
+	})
+}
+
+// verifyRestored proves that what was restored is a ledger and adds up.
+func (c *cli) verifyRestored(ctx context.Context) error {
+	s, err := badger.Open(c.data, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close() //nolint:errcheck // only read from
+	r, err := bank.Verify(ctx, s)
+	if err != nil {
+		return err
+	}
+	if !r.Clean() {
+		return &exit{exitBroken, fmt.Errorf("the restored ledger does not verify: %s", r.Problems[0])}
+	}
+	fmt.Printf("restored  accounts %d · charges %d · entries %d · verified\n", r.Accounts, r.Charges, r.Entries)
+	return nil
+}

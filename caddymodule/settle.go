@@ -61,7 +61,13 @@ func (t *tap) settle(o meter.Outcome, err error) {
 		return
 	}
 	t.settled = true
+	if t.wrote && t.buffered == nil {
+		dropForged(t.Header()) // the upstream's trailers
+	}
 	if !t.c.Metered() {
+		if o == meter.Answered {
+			t.c.End() // the status of a job is known when it is whole
+		}
 		t.c.Settle(o, nil)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -76,11 +77,7 @@ func (t *tap) WriteHeader(status int) {
 	}
 	t.wrote, t.status = true, status
 	header := t.Header()
-	for name := range header { // an upstream cannot forge them
-		if strings.HasPrefix(name, "Credits-") || strings.HasPrefix(name, http.TrailerPrefix+"Credits-") {
-			header.Del(name)
-		}
-	}
+	dropForged(header)
 	t.c.Begin(status, header)
 	if !t.c.Metered() {
 		t.ResponseWriter.WriteHeader(status)
@@ -102,6 +99,23 @@ func (t *tap) WriteHeader(status int) {
 			t.encoded = newDecoding(encoding, t.c)
 		}
 		t.sendHeader()
+	}
+}
+
+// dropForged removes what only the gateway may say. Upstreams say it in headers,
+// and reverse_proxy adds their trailers after the body, announced or not.
+func dropForged(header http.Header) {
+	ours := func(name string) bool {
+		name = http.CanonicalHeaderKey(strings.TrimSpace(strings.TrimPrefix(name, http.TrailerPrefix)))
+		return strings.HasPrefix(name, "Credits-") || name == "Idempotency-Replayed"
+	}
+	for name := range header {
+		if ours(name) {
+			delete(header, name)
+		}
+	}
+	for i, names := range header["Trailer"] {
+		header["Trailer"][i] = strings.Join(slices.DeleteFunc(strings.Split(names, ","), ours), ",")
 	}
 }
 

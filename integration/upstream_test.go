@@ -140,6 +140,7 @@ func TestUpstreamBilling(t *testing.T) {
 		{chatPath, chatBody("demo-quota", `"stream":true`)},
 		{"/v1/messages", chatBody("demo-quota", `"max_tokens":10`)},
 		{"/v1/embeddings", `{"model":"text-embedding-3-small","input":"x"}`},
+		{"/v1/images/generations", `{"model":"quota","prompt":"x"}`},
 	} {
 		a := g.post(key, tt.path, tt.body)
 		if a.StatusCode != http.StatusBadGateway || reasonOf(a.body) != "upstream_billing" || a.cost() != "0" {
@@ -150,7 +151,7 @@ func TestUpstreamBilling(t *testing.T) {
 		}
 	}
 	g.has("acme", "50")
-	if n := g.kinds("acme"); n["refund"] != 4 || n["settle"] != 0 {
+	if n := g.kinds("acme"); n["refund"] != 5 || n["settle"] != 0 {
 		t.Errorf("%v", n)
 	}
 }

@@ -163,7 +163,7 @@ func (c *Charge) text(o Outcome, r dialect.Result) string {
 // because an answer that began well carried nothing but an error.
 func (c *Charge) failed(o Outcome, a *pricing.Answer, r dialect.Result) bool {
 	how := map[Outcome]pricing.Outcome{TimedOut: pricing.TimedOut, NotReached: pricing.NotReached, ClientLeft: pricing.ClientAbort}[o]
-	if c.price.RefundDue(a, how) {
+	if c.price.RefundDue(a, how) || r.UpstreamQuota { // the operator's empty account is not the customer's to pay for
 		return true
 	}
 	on := c.book.Policies.RefundOn.Status5xx

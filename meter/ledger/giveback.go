@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -109,7 +110,7 @@ func (w *work) passOn(e *Entry, id GrantID, amount money.Amount) money.Amount {
 	default:
 		kept = w.fromSchedule(plan, schedule, line, current)
 		kept.ID, kept.Name, kept.Kept = keptID(schedule, current), "kept", true
-		kept.ExpiresAt = w.instanceEnd(schedule, current)
+		kept.ExpiresAt = utc(calendar.At(w.a.Sub.Anchor, line.Every, current, w.Terms.Zone).End)
 		e.Grants = append(e.Grants, kept)
 	}
 	for _, p := range e.Postings { // an earlier part of this entry may have filled it
@@ -139,15 +140,6 @@ func instanceOf(id GrantID) (schedule string, start time.Time, ok bool) {
 	}
 	start, err := time.Parse(time.RFC3339Nano, rest[i+1:])
 	return rest[:i], start, err == nil
-}
-
-func (w *work) instanceEnd(schedule string, start time.Time) time.Time {
-	for _, g := range w.a.Grants {
-		if g.Schedule == schedule && g.EffectiveAt.Equal(start) && !g.Kept {
-			return g.ExpiresAt
-		}
-	}
-	return w.a.Sub.End
 }
 
 // courtesy stands in for g for three days: nobody loses credits that he paid

@@ -240,3 +240,19 @@ func TestARefundOfPaidDebtGoesToTheGrantThatPaidIt(t *testing.T) {
 	}
 	b.prove()
 }
+
+func TestWhatIsKeptOfALateReturnEndsWithTheInstance(t *testing.T) {
+	b := newBook(t, "keep", "2026-11-12T00:00:00Z")
+	h := b.hold(100)
+	b.now = at("2026-11-18T00:00:00Z")
+	b.must(SetPlan{Plan: "basic"})
+	b.now = at("2026-11-20T00:00:00Z") // back in the middle of the next week
+	b.must(SetPlan{Plan: "keep"})
+	b.must(Release{Charge: h.ID, Failed: true})
+	b.wants(400, "this week's and what came back")
+	b.until("2026-11-25T23:59:59Z")
+	b.wants(400, "to the end of the week")
+	b.until("2026-11-26T00:00:00Z")
+	b.wants(420, "of 400 no more than 120 are kept")
+	b.prove()
+}

@@ -3,6 +3,8 @@ package naive
 import (
 	"slices"
 	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
 )
 
 // Settle ends a hold at its cost.
@@ -133,18 +135,13 @@ func (a *Account) roll(l *lot, n int64) int64 {
 		return 0
 	}
 	var kept *lot
-	end := a.End
 	for _, k := range a.lots {
-		switch {
-		case k.line != l.line || !k.period.Equal(start):
-		case k.kept:
+		if k.kept && k.line == l.line && k.period.Equal(start) {
 			kept = k
-		default:
-			end = k.end
 		}
 	}
 	if kept == nil {
-		kept = &lot{line: l.line, typ: l.typ, as: l.typ, notPro: l.notPro, kept: true, renewed: true, ends: true, period: start, from: start, end: end}
+		kept = &lot{line: l.line, typ: l.typ, as: l.typ, notPro: l.notPro, kept: true, renewed: true, ends: true, period: start, from: start, end: calendar.At(a.anchor, x.Every, start, a.Book.Zone).End}
 		a.lots = append(a.lots, kept)
 	}
 	if kept.over(a.Now) {

@@ -73,25 +73,37 @@ func (c *cli) asJSON() bool {
 }
 
 // command wires a function to cobra: its error goes to stderr, in one piece, and
-// its code to the shell.
+// its code to the shell. Wrong arguments and flags are invalid input.
 func command(use, short string, args cobra.PositionalArgs, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
-	return &cobra.Command{
-		Use: use, Short: short, Args: args, SilenceErrors: true, SilenceUsage: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			err := run(cmd, args)
-			if err == nil {
-				return nil
-			}
-			if err.Error() != "" {
-				fmt.Fprintln(os.Stderr, err)
-			}
-			var e *exit
-			if errors.As(err, &e) && e.code > exitError {
-				return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return e.code, nil })(cmd, args)
-			}
-			return err
-		},
+	cmd := &cobra.Command{
+		Use: use, Short: short, SilenceErrors: true, SilenceUsage: true,
+		Args: func(cmd *cobra.Command, given []string) error { return misused(cmd, args(cmd, given)) },
+		RunE: func(cmd *cobra.Command, args []string) error { return fail(cmd, run(cmd, args)) },
 	}
+	cmd.SetFlagErrorFunc(misused)
+	return cmd
+}
+
+func misused(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fail(cmd, &exit{exitInvalid, fmt.Errorf("%w\nusage: %s", err, cmd.UseLine())})
+}
+
+// fail prints an error and gives it its exit code.
+func fail(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	if err.Error() != "" {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	var e *exit
+	if errors.As(err, &e) && e.code > exitError {
+		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return e.code, nil })(cmd, nil)
+	}
+	return err
 }
 
 // group is a command that only has subcommands.

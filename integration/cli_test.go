@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -33,21 +34,23 @@ func TestCommandLine(t *testing.T) {
 	if !gjson.Valid(created.stdout) || gjson.Get(created.stdout, "available").String() != "3000" {
 		t.Errorf("not the account as JSON: %s", created.stdout)
 	}
-	g.cli("account", "create", "acme", "--table").want(t, "create again", 4, "acme")
+	g.cli("account", "create", "acme", "--table").want(t, "create again", 4, "exists")
 	g.cli("account", "create", "b/c").want(t, "bad id", 2, "b/c")
 	g.cli("account", "create", "beta", "--plan", "gold").want(t, "no such plan", 2, "gold", "free", "pro")
-	g.cli("account", "show", "nobody").want(t, "show nobody", 5, "nobody")
+	g.cli("account", "show", "nobody").want(t, "show nobody", 5, "account")
 	g.cli("account", "show", "acme", "--table").want(t, "a table", 0, "Acme Studio", "3000 credits", "!{")
 	g.cli("account", "list").want(t, "list", 0, `"acme"`)
 
 	g.cli("grant", "acme", "500").want(t, "grant without a reason", 2, "--reason")
-	g.cli("grant", "acme", "-5", "--reason", "x").want(t, "negative", 1)
+	g.cli("grant", "acme", "-5", "--reason", "x").want(t, "what looks like a flag", 2, "-5", "usage: farebox meter grant")
+	g.cli("grant").want(t, "no arguments", 2, "usage: farebox meter grant")
+	g.cli("history", "acme", "--limit", "many").want(t, "a wrong flag", 2, "many")
 	g.cli("grant", "acme", "--reason", "x", "--", "-5").want(t, "negative", 2, "-5")
 	g.cli("grant", "acme", "0", "--reason", "x").want(t, "nothing", 2)
 	g.cli("grant", "acme", "1.2345", "--reason", "x").want(t, "too many decimals", 2, "1.2345")
 	g.cli("grant", "acme", "99999999999999999999", "--reason", "x").want(t, "too much", 2)
 	g.cli("grant", "acme", "--pack", "pack-9", "--reason", "x").want(t, "no such pack", 2, "pack-9")
-	g.cli("grant", "nobody", "5", "--reason", "x").want(t, "grant nobody", 5, "nobody")
+	g.cli("grant", "nobody", "5", "--reason", "x").want(t, "grant nobody", 5, "account")
 
 	grant := g.cli("grant", "acme", "--pack", "pack-1000", "--reason", "invoice 2041", "--key", "in_2041")
 	grant.want(t, "grant", 0)
@@ -125,7 +128,7 @@ func TestCommandsWithoutAServer(t *testing.T) {
 		g.cli(args...).want(t, what, 3, g.admin, "farebox run")
 		g.cli(append(args, offline...)...).want(t, what+" --data", 0)
 	}
-	g.cli(append([]string{"account", "show", "nobody"}, offline...)...).want(t, "nobody", 5, "nobody")
+	g.cli(append([]string{"account", "show", "nobody"}, offline...)...).want(t, "nobody", 5, "account")
 	g.cli(append([]string{"account", "show", "acme"}, offline...)...).want(t, "acme", 0, `"available": "26"`)
 	g.cli("account", "show", "acme", "--data", g.path("nowhere"), "--pricing", g.path("pricing.yaml")).want(t, "no such directory", 5, "nowhere")
 	g.cli("account", "show", "acme", "--data", g.path("data"), "--pricing", g.path("nothing.yaml")).want(t, "no price file", 2, "nothing.yaml")
@@ -139,7 +142,8 @@ func TestCommandsWithoutAServer(t *testing.T) {
 // The demo needs nothing and serves within seconds.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	g := &gateway{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t)}
+	g := &gateway{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), upstream: httptest.NewServer(http.NotFoundHandler())}
+	defer g.upstream.Close() // nobody asks it: the demo has its own
 	cmd := g.command("meter", "demo", "--listen", g.addr, "--address", g.admin, "--data", g.path("demo"))
 	cmd.Stdout, cmd.Stderr = &g.log, &g.log
 	if err := cmd.Start(); err != nil {

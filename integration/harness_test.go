@@ -283,7 +283,7 @@ type output struct {
 // cli runs farebox meter … against the gateway.
 func (g *gateway) cli(args ...string) output {
 	g.t.Helper()
-	return g.exec(append(append([]string{"meter"}, args...), "--address", g.admin)...)
+	return g.exec(append([]string{"meter", "--address", g.admin}, args...)...)
 }
 
 func (g *gateway) exec(args ...string) output {

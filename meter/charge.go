@@ -85,7 +85,7 @@ func (c *Charge) Begin(status int, header map[string][]string) {
 	}
 	c.reader = c.reads.NewReader(status, header, dialect.ReaderOptions{StripInjectedUsage: c.strip && status < 300})
 	covered := c.hold == 0 && c.price.FreeTier() != nil // the whole answer is free, however long
-	if !c.free && !covered && c.price.TokenPriced() && !c.book.Policies.ExhaustedOverdraft {
+	if c.info.Stream && !c.free && !covered && c.price.TokenPriced() && !c.book.Policies.ExhaustedOverdraft {
 		c.cut = c.bound * c.price.Answers()
 	}
 }

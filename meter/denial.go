@@ -3,8 +3,6 @@ package meter
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/bank"
@@ -51,6 +49,7 @@ type Facts struct {
 	Unit        string        `json:"unit,omitempty"`
 	Operation   string        `json:"operation,omitempty"`
 	Model       string        `json:"model,omitempty"`
+	Breakdown   string        `json:"breakdown,omitempty"`
 	Field       string        `json:"field,omitempty"`
 	Balances    []TypeBalance `json:"balances,omitempty"`
 	Options     []Option      `json:"options,omitempty"`
@@ -71,12 +70,14 @@ type TypeBalance struct {
 
 // Option is a way on.
 type Option struct {
-	Do      string           `json:"do"` // top_up, wait, reduce, upgrade
+	Do      string           `json:"do"` // top_up, wait, reduce, use_model, upgrade
 	URL     string           `json:"url,omitempty"`
 	Packs   []PackOffer      `json:"packs,omitempty"`
 	Until   *time.Time       `json:"until,omitempty"`
 	Credits string           `json:"credits,omitempty"`
 	Set     map[string]int64 `json:"set,omitempty"`
+	Model   string           `json:"model,omitempty"`
+	Needed  string           `json:"needed,omitempty"`
 }
 
 // PackOffer is a pack that the account may buy.
@@ -124,127 +125,4 @@ func denialOf(err error) error {
 		return &Denial{Reason: Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
 	}
 	return err
-}
-
-// short explains a refusal for lack of credits with every way on.
-func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
-	b := a.book
-	text := func(x money.Amount) string { return x.Text(b.Credit.Decimals) }
-	missing := max(0, r.Needed-r.Available)
-	f := &Facts{
-		Reason: r.Reason, LimitSource: r.LimitSource, Needed: text(r.Needed), Available: text(r.Available), Held: text(r.Held),
-		Missing: text(missing), Unit: b.Credit.Name, Operation: a.price.Subject().Operation, Model: a.price.ModelAsked(),
-		Account: a.req.Caller.Account, Book: b.Digest(),
-	}
-	d := &Denial{Reason: r.Reason, Facts: f, Err: r}
-	switch {
-	case r.Reason == ledger.InFlightHolds:
-		d.Message = fmt.Sprintf("Credits are occupied by requests that are still running: this request needs up to %s %s, %s are free and %s are held. Nothing was charged. Try again in a moment.",
-			text(r.Needed), b.Credit.Plural, text(r.Available), text(r.Held))
-		f.RetryAfter = time.Second
-	case r.LimitSource != ledger.LimitBalance:
-		d.Message = fmt.Sprintf("A limit is reached (%s): this request needs up to %s %s. Nothing was charged.",
-			strings.ReplaceAll(r.LimitSource, "_", " "), text(r.Needed), b.Credit.Plural)
-	default:
-		d.Message = fmt.Sprintf("Not enough credits: this request needs up to %s %s, %s are available (%s missing). Nothing was charged.",
-			text(r.Needed), b.Credit.Plural, text(r.Available), text(missing))
-	}
-	if acc != nil {
-		a.balances(f, acc)
-	}
-	a.options(d, r, acc)
-	return d
-}
-
-func (a *admission) balances(f *Facts, acc *ledger.Account) {
-	now := a.m.opt.Now()
-	if now.Before(acc.Clock) {
-		now = acc.Clock
-	}
-	index := map[string]int{}
-	for _, g := range acc.Grants {
-		if !g.Live(now) {
-			continue
-		}
-		i, ok := index[g.Type]
-		if !ok {
-			i = len(f.Balances)
-			index[g.Type] = i
-			f.Balances = append(f.Balances, TypeBalance{Type: g.Type, Remaining: "0"})
-		}
-		t := &f.Balances[i]
-		have, _ := money.ParseAmount(t.Remaining, a.book.Credit.Decimals)
-		t.Remaining = (have + g.Available).Text(a.book.Credit.Decimals)
-		if g.Renewed {
-			t.RenewsAt = timeOrNil(g.ExpiresAt)
-		} else if t.ExpiresAt == nil || g.ExpiresAt.Before(*t.ExpiresAt) {
-			t.ExpiresAt = timeOrNil(g.ExpiresAt)
-		}
-	}
-}
-
-func timeOrNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
-	f, b := d.Facts, a.book
-	if r.LimitSource == ledger.LimitBalance && r.Reason == ledger.InsufficientCredits {
-		plan := ""
-		if acc != nil {
-			plan = acc.Sub.Plan
-		}
-		o := Option{Do: "top_up", URL: b.Links.TopUp, Packs: offers(b.Book, plan)}
-		if o.URL != "" || len(o.Packs) > 0 {
-			f.Options = append(f.Options, o)
-		}
-		if o.URL != "" {
-			d.Message += " Top up: " + o.URL
-		}
-		a.wait(d, acc)
-	}
-	if bound, ok := a.largest(r.Available); ok {
-		f.Options = append(f.Options, Option{Do: "reduce", Set: map[string]int64{"max_tokens": bound}})
-		d.Message += fmt.Sprintf(" Or set max_tokens to at most %d.", bound)
-	}
-	if b.Links.Upgrade != "" {
-		f.Options = append(f.Options, Option{Do: "upgrade", URL: b.Links.Upgrade})
-	}
-}
-
-// wait tells when the next allowance comes, and Retry-After if that is soon.
-func (a *admission) wait(d *Denial, acc *ledger.Account) {
-	if acc == nil {
-		return
-	}
-	at, amount, ok := NextGrant(acc, a.book.Plan(acc.Sub.Plan), a.m.opt.Now(), a.book.Policies.Timezone)
-	if !ok {
-		return
-	}
-	credits := amount.Text(a.book.Credit.Decimals)
-	d.Facts.Options = append(d.Facts.Options, Option{Do: "wait", Until: &at, Credits: credits})
-	d.Message += fmt.Sprintf(" Or wait for %s %s at %s.", credits, a.book.Credit.Plural, at.Format(time.RFC3339))
-	if in := at.Sub(a.m.opt.Now()); in < 24*time.Hour {
-		d.Facts.RetryAfter = in
-	}
-}
-
-func offers(b *pricing.Book, plan string) (list []PackOffer) {
-	for _, p := range b.Packs {
-		if !p.SellsTo(plan) {
-			continue
-		}
-		o := PackOffer{ID: p.ID, Name: p.Name, Price: p.Price.String()}
-		if !p.ByPrice {
-			o.Credits = p.Credits.Text(b.Credit.Decimals)
-		}
-		if p.MaxPrice != nil {
-			o.Price += " to " + p.MaxPrice.String()
-		}
-		list = append(list, o)
-	}
-	return list
 }

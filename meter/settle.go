@@ -170,8 +170,8 @@ func (c *Charge) failed(o Outcome, a *pricing.Answer, r dialect.Result) bool {
 	switch {
 	case o == UpstreamBroke:
 		return on && r.DeliveredTokens == 0 && !r.Usage.OutputTotal.OK
-	case o == ClientLeft && c.status == 0:
-		return true // it left before there was an answer: the upstream was cancelled
+	case o == ClientLeft && c.status == 0: // the upstream worked, and bills, whether someone waits or not
+		return false
 	case o == Stopped || c.status >= 400:
 		return false
 	case r.Status == dialect.StatusFree:

@@ -1,0 +1,170 @@
+package meter
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// short explains a refusal for lack of credits with every way on.
+func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
+	b := a.book
+	text := func(x money.Amount) string { return x.Text(b.Credit.Decimals) }
+	missing := max(0, r.Needed-r.Available)
+	f := &Facts{
+		Reason: r.Reason, LimitSource: r.LimitSource, Needed: text(r.Needed), Available: text(r.Available), Held: text(r.Held),
+		Missing: text(missing), Unit: b.Credit.Name, Operation: a.price.Subject().Operation, Model: a.price.ModelAsked(),
+		Account: a.req.Caller.Account, Book: b.Digest(),
+	}
+	d := &Denial{Reason: r.Reason, Facts: f, Err: r}
+	switch {
+	case r.Reason == ledger.InFlightHolds:
+		d.Message = fmt.Sprintf("Credits are occupied by requests that are still running: this request needs up to %s %s, %s are free and %s are held. Nothing was charged. Try again in a moment.",
+			text(r.Needed), b.Credit.Plural, text(r.Available), text(r.Held))
+		f.RetryAfter = time.Second
+	case r.LimitSource != ledger.LimitBalance:
+		d.Message = fmt.Sprintf("A limit is reached (%s): this request needs up to %s %s. Nothing was charged.",
+			strings.ReplaceAll(r.LimitSource, "_", " "), text(r.Needed), b.Credit.Plural)
+	default:
+		d.Message = fmt.Sprintf("Not enough credits: this request needs up to %s %s, %s are available (%s missing). Nothing was charged.",
+			text(r.Needed), b.Credit.Plural, text(r.Available), text(missing))
+	}
+	if e, err := a.price.ExplainHold(a.est, a.plan, pricing.FreeLeft{}); err == nil {
+		f.Breakdown = e.Breakdown()
+	}
+	if acc != nil {
+		a.balances(f, acc)
+	}
+	a.options(d, r, acc)
+	return d
+}
+
+func (a *admission) balances(f *Facts, acc *ledger.Account) {
+	now := a.m.opt.Now()
+	if now.Before(acc.Clock) {
+		now = acc.Clock
+	}
+	index := map[string]int{}
+	for _, g := range acc.Grants {
+		if !g.Live(now) {
+			continue
+		}
+		i, ok := index[g.Type]
+		if !ok {
+			i = len(f.Balances)
+			index[g.Type] = i
+			f.Balances = append(f.Balances, TypeBalance{Type: g.Type, Remaining: "0"})
+		}
+		t := &f.Balances[i]
+		have, _ := money.ParseAmount(t.Remaining, a.book.Credit.Decimals)
+		t.Remaining = (have + g.Available).Text(a.book.Credit.Decimals)
+		if g.Renewed {
+			t.RenewsAt = timeOrNil(g.ExpiresAt)
+		} else if t.ExpiresAt == nil || g.ExpiresAt.Before(*t.ExpiresAt) {
+			t.ExpiresAt = timeOrNil(g.ExpiresAt)
+		}
+	}
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// options are the ways on, in the facts and, in words, in the message.
+func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
+	f, b := d.Facts, a.book
+	var ways []string
+	if r.LimitSource == ledger.LimitBalance && r.Reason == ledger.InsufficientCredits {
+		plan := ""
+		if acc != nil {
+			plan = acc.Sub.Plan
+		}
+		o := Option{Do: "top_up", URL: b.Links.TopUp, Packs: offers(b.Book, plan)}
+		if o.URL != "" || len(o.Packs) > 0 {
+			f.Options = append(f.Options, o)
+		}
+		if o.URL != "" {
+			ways = append(ways, "top up at "+o.URL)
+		}
+		ways = append(ways, a.wait(f, acc)...)
+	}
+	if bound, ok := a.largest(r.Available); ok {
+		f.Options = append(f.Options, Option{Do: "reduce", Set: map[string]int64{"max_tokens": bound}})
+		ways = append(ways, fmt.Sprintf("set max_tokens to at most %d", bound))
+	}
+	ways = append(ways, a.cheaper(f, r.Available)...)
+	if b.Links.Upgrade != "" {
+		f.Options = append(f.Options, Option{Do: "upgrade", URL: b.Links.Upgrade})
+	}
+	if len(ways) > 0 {
+		d.Message += " You can " + strings.Join(ways, ", or ") + "."
+	}
+}
+
+// wait tells when the next allowance comes, and Retry-After if that is soon.
+func (a *admission) wait(f *Facts, acc *ledger.Account) []string {
+	if acc == nil {
+		return nil
+	}
+	at, amount, ok := NextGrant(acc, a.book.Plan(acc.Sub.Plan), a.m.opt.Now(), a.book.Policies.Timezone)
+	if !ok {
+		return nil
+	}
+	credits := amount.Text(a.book.Credit.Decimals)
+	f.Options = append(f.Options, Option{Do: "wait", Until: &at, Credits: credits})
+	if in := at.Sub(a.m.opt.Now()); in < 24*time.Hour {
+		f.RetryAfter = in
+	}
+	return []string{fmt.Sprintf("wait for %s %s at %s", credits, a.book.Credit.Plural, at.Format(time.RFC3339))}
+}
+
+// maxOffered bounds the search for a cheaper model in a large price book.
+const maxOffered = 200
+
+// cheaper names the dearest model of the price book that the balance would
+// cover: the one nearest to what was asked for.
+func (a *admission) cheaper(f *Facts, available money.Amount) []string {
+	if !a.price.TokenPriced() || a.price.ModelKey() == "" {
+		return nil
+	}
+	var best *pricing.Model
+	var most money.Amount
+	for _, m := range a.book.Models[:min(len(a.book.Models), maxOffered)] {
+		if strings.Contains(m.Key, "*") || m.Key == a.price.ModelKey() {
+			continue
+		}
+		if q, err := a.price.HoldAs(m, a.est, a.plan); err == nil && q.Amount <= available && q.Amount > most {
+			best, most = m, q.Amount
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	needed := most.Text(a.book.Credit.Decimals)
+	f.Options = append(f.Options, Option{Do: "use_model", Model: best.Key, Needed: needed})
+	return []string{fmt.Sprintf("use the model %s, which needs %s", best.Key, needed)}
+}
+
+func offers(b *pricing.Book, plan string) (list []PackOffer) {
+	for _, p := range b.Packs {
+		if !p.SellsTo(plan) {
+			continue
+		}
+		o := PackOffer{ID: p.ID, Name: p.Name, Price: p.Price.String()}
+		if !p.ByPrice {
+			o.Credits = p.Credits.Text(b.Credit.Decimals)
+		}
+		if p.MaxPrice != nil {
+			o.Price += " to " + p.MaxPrice.String()
+		}
+		list = append(list, o)
+	}
+	return list
+}

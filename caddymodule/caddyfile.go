@@ -27,11 +27,11 @@ func init() {
 //		}
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
+	d.Next() // "meter"
 	if existing != nil {
 		return nil, d.Err("the global option meter stands here a second time; put everything into one block")
 	}
 	a := new(App)
-	d.Next() // "meter"
 	if d.NextArg() {
 		return nil, d.Errf("meter takes a block: meter { pricing %s }", d.Val())
 	}
@@ -66,7 +66,7 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) parsePricing(d *caddyfile.Dispenser) error {
-	if !d.Args(&a.Pricing) {
+	if !d.AllArgs(&a.Pricing) {
 		return d.Err("pricing needs a file: pricing ./pricing.yaml")
 	}
 	for d.NextBlock(1) {
@@ -74,7 +74,7 @@ func (a *App) parsePricing(d *caddyfile.Dispenser) error {
 			return d.Errf("pricing has no option %q; it has watch", d.Val())
 		}
 		var every string
-		if !d.Args(&every) {
+		if !d.AllArgs(&every) {
 			return d.ArgErr()
 		}
 		if every == "off" {
@@ -126,13 +126,13 @@ func (h *Handler) option(d *caddyfile.Dispenser) error {
 	}
 	switch {
 	case texts[name] != nil:
-		if !d.Args(texts[name]) {
+		if !d.AllArgs(texts[name]) {
 			return d.ArgErr()
 		}
 		return h.sensible(d, name, *texts[name])
 	case name == "max_body":
 		var size string
-		if !d.Args(&size) {
+		if !d.AllArgs(&size) {
 			return d.ArgErr()
 		}
 		n, err := humanize.ParseBytes(size)

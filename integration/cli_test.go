@@ -144,16 +144,7 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	g := &gateway{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), upstream: httptest.NewServer(http.NotFoundHandler())}
 	defer g.upstream.Close() // nobody asks it: the demo has its own
-	cmd := g.command("meter", "demo", "--listen", g.addr, "--address", g.admin, "--data", g.path("demo"))
-	cmd.Stdout, cmd.Stderr = &g.log, &g.log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	g.process = &process{cmd: cmd, done: make(chan struct{})}
-	go func() {
-		_ = cmd.Wait()
-		close(g.process.done)
-	}()
+	g.launch("meter", "demo", "--listen", g.addr, "--address", g.admin, "--data", g.path("demo"))
 	defer g.kill()
 	key := ""
 	began := time.Now()

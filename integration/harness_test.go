@@ -178,10 +178,10 @@ func (g *gateway) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run starts the process and waits until it serves.
-func (g *gateway) run() {
+// launch starts a process that is to be the gateway.
+func (g *gateway) launch(args ...string) *process {
 	g.t.Helper()
-	cmd := g.command("run", "--config", "Caddyfile", "--adapter", "caddyfile")
+	cmd := g.command(args...)
 	cmd.Stdout, cmd.Stderr = &g.log, &g.log
 	if err := cmd.Start(); err != nil {
 		g.t.Fatal(err)
@@ -192,6 +192,13 @@ func (g *gateway) run() {
 		close(p.done)
 	}()
 	g.process = p
+	return p
+}
+
+// run starts the process and waits until it serves.
+func (g *gateway) run() {
+	g.t.Helper()
+	p := g.launch("run", "--config", "Caddyfile", "--adapter", "caddyfile")
 	g.eventually("the gateway serves", func() bool {
 		select {
 		case <-p.done:

@@ -65,6 +65,7 @@ func TestBadRequests(t *testing.T) {
 		{chatPath, chatBody("demo-small", `"stream":false`, `"stream":true`), 400, "ambiguous_request"},
 		{chatPath, chatBody("demo-small", `"max_tokens":-5`), 400, "quantity_invalid"},
 		{chatPath, chatBody("demo-small", `"max_tokens":"many"`), 400, "quantity_invalid"},
+		{chatPath, chatBody("demo-small", `"max_tokens":1.5`), 400, "quantity_invalid"},
 		{chatPath, chatBody("demo-small", `"max_tokens":[1]`), 400, "quantity_invalid"},
 		{chatPath, chatBody("demo-small", `"n":-1`), 400, "quantity_invalid"},
 		{chatPath, chatBody("demo-small", `"n":1e9`), 400, "quantity_too_large"},

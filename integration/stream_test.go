@@ -82,27 +82,44 @@ func TestClientLeavesMidStream(t *testing.T) {
 	}
 }
 
-// Leaving before the first byte costs nothing: the upstream is cancelled in time.
+// Who leaves before the first byte pays for what the upstream works on, unless
+// the price file refunds it.
 func TestClientLeavesBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
-	g := start(t, setup{mock: mockai.Options{SlowFor: 20 * time.Second}})
-	key := g.account("acme", "50")
-	client := &http.Client{Timeout: 300 * time.Millisecond}
-	for path, body := range map[string]string{chatPath: chatBody("demo-slow"), "/v1/images": `{"model":"slow","prompt":"a pier"}`} {
-		req, err := http.NewRequest(http.MethodPost, "http://"+g.addr+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+key)
-		if res, err := client.Do(req); err == nil {
-			res.Body.Close() //nolint:errcheck // it should not have come
-			t.Fatal("an answer")
-		}
+	refunding := func(prices string) string {
+		return strings.Replace(prices, "refund_on: [5xx, timeout]", "refund_on: [5xx, timeout, client_abort]", 1)
 	}
-	g.eventually("the upstream is told", func() bool { return g.mock.Aborted() == 2 })
-	g.has("acme", "50")
-	if n := g.kinds("acme"); n["hold"] != 2 || n["refund"]+n["release"] != 2 {
-		t.Errorf("%v", n)
+	for name, tt := range map[string]struct {
+		prices      func(string) string
+		atLeast, at int // left, in thousandths
+		kind        string
+	}{
+		"charged":  {nil, 25_900, 25_995, "settle"}, // the picture, and the input of the chat
+		"refunded": {refunding, 50_000, 50_000, "refund"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, setup{prices: tt.prices, mock: mockai.Options{SlowFor: 20 * time.Second}})
+			key := g.account("acme", "50")
+			client := &http.Client{Timeout: 300 * time.Millisecond}
+			for path, body := range map[string]string{chatPath: chatBody("demo-slow"), "/v1/images": `{"model":"slow","prompt":"a pier"}`} {
+				req, err := http.NewRequest(http.MethodPost, "http://"+g.addr+path, strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Authorization", "Bearer "+key)
+				if res, err := client.Do(req); err == nil {
+					res.Body.Close() //nolint:errcheck // it should not have come
+					t.Fatal("an answer")
+				}
+			}
+			g.eventually("the upstream is told", func() bool { return g.mock.Aborted() == 2 })
+			if left := thousandths(t, g.settled("acme").Available); left < tt.atLeast || left > tt.at {
+				t.Errorf("left %s", credits(left))
+			}
+			if n := g.kinds("acme"); n["hold"] != 2 || n[tt.kind] != 2 {
+				t.Errorf("%v", n)
+			}
+		})
 	}
 }
 

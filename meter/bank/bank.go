@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -17,7 +18,9 @@ import (
 
 // Errors of the writer itself; everything else is the ledger's.
 var (
-	// ErrUnavailable: the ledger cannot be written now. Nothing happened.
+	// ErrUnavailable: the ledger cannot be written now. Nothing happened, unless
+	// the answer of a commit was lost: the same command, with the same ids, can be
+	// sent again and happens once.
 	ErrUnavailable = errors.New("the ledger cannot be written")
 	// ErrClosed: the bank was closed.
 	ErrClosed = errors.New("the ledger is closed")
@@ -27,10 +30,15 @@ var (
 type Options struct {
 	Now   func() time.Time
 	Terms *ledger.Terms
-	// Abandoned says what becomes of holds that a dead process left behind.
+	// Elapsed is a monotonic clock. The default is the one in what Now returns;
+	// without either, a jump of Now cannot be told from time that has passed.
+	Elapsed func() time.Duration
+	// Abandoned says what becomes of holds that a dead process left behind, or
+	// whose Lease (default DefaultLease; negative: endless) nobody renewed.
 	Abandoned Abandoned
+	Lease     time.Duration
 	// Problem is told once if an invariant is violated; the bank then refuses
-	// every command.
+	// every command. It is told of ErrClockJumped and ErrClockBehind, too.
 	Problem func(error)
 	// Committed, if set, is told the size of each batch and how long it took.
 	Committed func(commands int, took time.Duration)
@@ -58,10 +66,19 @@ type Bank struct {
 
 	plans sync.Map // ledger.AccountID → string: the plan as of the last commit
 
+	clock      *clock
+	leases     *leases
+	stop       chan struct{} // closed: no more sweeps
+	sweeping   sync.WaitGroup
+	anyWaiting atomic.Bool
+
 	// Owned by the writer goroutine.
-	terms  *ledger.Terms
-	cache  map[ledger.AccountID]*ledger.Account
-	broken error
+	terms   *ledger.Terms
+	cache   map[ledger.AccountID]*ledger.Account
+	broken  error
+	waiting []*job // could not be written and will be tried again
+	tried   time.Time
+	stamp   time.Time // of the clock in the batch that is being written
 }
 
 // maxBatch keeps a batch far below what one transaction of any store can hold.
@@ -75,7 +92,11 @@ type job struct {
 	command ledger.Command             // or
 	read    func(*ledger.Account)      // or
 	update  func(store.Tx) error       // or
+	lapsed  ledger.ChargeID            // or
+	why     string                     // it was abandoned
+	retry   bool                       // or
 	terms   *ledger.Terms              //
+	last    bool                       // it cannot be tried again
 	awaited bool                       // someone waits for the answer
 	answer  func(ledger.Result, error) // called once, after the commit
 	result  ledger.Result              //
@@ -87,12 +108,19 @@ type job struct {
 func Open(ctx context.Context, s store.Store, o Options) (*Bank, error) {
 	b := &Bank{
 		store: s, opt: o, terms: o.Terms, queue: make(chan *job, 4*maxBatch), done: make(chan struct{}),
-		cache: map[ledger.AccountID]*ledger.Account{},
+		cache: map[ledger.AccountID]*ledger.Account{}, clock: newClock(&o), leases: newLeases(&o), stop: make(chan struct{}),
 	}
 	if err := b.checkFormat(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.startClock(ctx); err != nil {
+		return nil, err
+	}
 	go b.run()
+	if b.leases.length > 0 {
+		b.sweeping.Add(1)
+		go b.sweeper(min(b.leases.length/4+time.Millisecond, 5*time.Second), b.stop)
+	}
 	if err := b.recover(ctx); err != nil {
 		b.Close()
 		return nil, err
@@ -107,13 +135,19 @@ func (b *Bank) Do(ctx context.Context, account ledger.AccountID, c ledger.Comman
 }
 
 // Go applies a command without waiting; then, if not nil, is called from the
-// writer when it is durable or has failed and must not block.
+// writer when it is durable or has failed and must not block. A command that
+// could not be written is tried again until Close.
 func (b *Bank) Go(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
 	if then == nil {
 		then = func(ledger.Result, error) {}
 	}
-	if err := b.send(context.Background(), &job{account: account, command: c, answer: then}); err != nil {
-		then(ledger.Result{}, err)
+	b.post(&job{account: account, command: c, answer: then})
+}
+
+// post sends a job that nobody waits for.
+func (b *Bank) post(j *job) {
+	if err := b.send(context.Background(), j); err != nil {
+		j.answer(ledger.Result{}, err)
 	}
 }
 
@@ -160,8 +194,16 @@ func (b *Bank) Plan(account ledger.AccountID) (plan string, ok bool) {
 	return v.(string), true //nolint:forcetypeassert // only strings are stored
 }
 
-// Now is the ledger's clock.
-func (b *Bank) Now() time.Time { return b.opt.Now() }
+// Now is the ledger's clock: it never goes back, and not ahead of what has
+// really passed, see ClockProblem.
+func (b *Bank) Now() time.Time { return b.clock.now() }
+
+// ClockProblem is ErrClockJumped, with details, while the system's clock is not
+// believed; else nil.
+func (b *Bank) ClockProblem() error { return b.clock.problemNow() }
+
+// ConfirmClock accepts the time that the system's clock shows now.
+func (b *Bank) ConfirmClock() { b.clock.confirm() }
 
 // Close waits for everything that was asked for to be durable and stops the
 // writer. It does not close the store.
@@ -169,9 +211,11 @@ func (b *Bank) Close() {
 	b.mu.Lock()
 	if !b.closed {
 		b.closed = true
+		close(b.stop)
 		close(b.queue)
 	}
 	b.mu.Unlock()
+	b.sweeping.Wait()
 	<-b.done
 }
 

@@ -63,7 +63,7 @@ func (b *Bank) recover(ctx context.Context) error {
 	}
 	failed := make(chan error, len(open))
 	for _, h := range open {
-		b.Go(h.Account, b.resolve(h), func(_ ledger.Result, err error) { failed <- err })
+		b.post(&job{account: h.Account, lapsed: h.ID, why: "gateway stopped", answer: func(_ ledger.Result, err error) { failed <- err }})
 	}
 	for _, h := range open {
 		if err := <-failed; err != nil {
@@ -73,14 +73,11 @@ func (b *Bank) recover(ctx context.Context) error {
 	return nil
 }
 
-// resolve says what becomes of an abandoned hold.
-func (b *Bank) resolve(h *ledger.Charge) ledger.Command {
-	outcome := ledger.Outcome{Text: "gateway stopped", Estimated: true}
-	switch cost := h.Observed; {
-	case b.opt.Abandoned == CaptureHold:
-		return ledger.Settle{Charge: h.ID, Cost: h.Hold, Outcome: outcome}
-	case b.opt.Abandoned == CaptureObserved && cost > 0:
-		return ledger.Settle{Charge: h.ID, Cost: cost, Outcome: outcome}
-	}
-	return ledger.Release{Charge: h.ID, Failed: true, Outcome: outcome}
+// startClock begins where the last process ended.
+func (b *Bank) startClock(ctx context.Context) error {
+	return b.store.View(ctx, func(s store.Snapshot) error {
+		at, err := readClock(s)
+		b.clock.start(at)
+		return err
+	})
 }

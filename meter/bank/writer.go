@@ -18,8 +18,12 @@ func (b *Bank) run() {
 	linger.Stop()
 	for j := range b.queue {
 		batch = b.fill(append(batch[:0], j), linger)
-		b.commit(batch)
+		b.again(false)
+		if rest := b.behind(batch); len(rest) > 0 {
+			b.commit(rest)
+		}
 	}
+	b.again(true)
 }
 
 // lingerFor is how long commands that nobody waits for wait for company. A
@@ -75,6 +79,8 @@ func (b *Bank) commit(batch []*job) {
 			return
 		}
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	} else if !b.stamp.IsZero() {
+		b.clock.persisted = b.stamp
 	}
 	if b.opt.Committed != nil {
 		b.opt.Committed(len(batch), time.Since(began))
@@ -85,14 +91,25 @@ func (b *Bank) commit(batch []*job) {
 				b.plans.Store(a.ID, a.Sub.Plan)
 			}
 		}
-		if err != nil {
-			j.answer(ledger.Result{}, err)
-		} else {
+		switch {
+		case err == nil:
+			b.endLease(j)
 			j.answer(j.result, j.err)
+		case b.mayWait(j):
+			b.keep(j)
+		default:
+			j.answer(ledger.Result{}, err)
 		}
 	}
 	if len(b.cache) > maxCached {
 		clear(b.cache)
+	}
+}
+
+// endLease forgets the lease of a hold whose end is durable.
+func (b *Bank) endLease(j *job) {
+	if c := j.result.Charge; c != nil && c.State != ledger.Held {
+		b.leases.end(c.ID)
 	}
 }
 
@@ -124,12 +141,14 @@ func (b *Bank) apply(tx store.Tx, batch []*job) (err error) {
 		}
 	}()
 	dirty := map[ledger.AccountID]*ledger.Account{}
+	b.stamp = time.Time{}
 	for _, j := range batch {
 		switch {
 		case j.terms != nil:
 			b.terms = j.terms
 		case j.update != nil:
 			j.err = j.update(tx)
+		case j.retry:
 		default:
 			if err := b.command(tx, j, dirty); err != nil {
 				return err
@@ -141,7 +160,10 @@ func (b *Bank) apply(tx store.Tx, batch []*job) (err error) {
 			return err
 		}
 	}
-	return nil
+	if len(dirty) > 0 {
+		b.stamp, err = b.clock.persist(tx)
+	}
+	return err
 }
 
 func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account) error {
@@ -149,11 +171,20 @@ func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.A
 	if err != nil {
 		return err
 	}
-	env := ledger.Env{Now: b.opt.Now(), Terms: b.terms}
-	if err := fetch(tx, a, j.command, &env); err != nil {
+	command := j.command
+	if j.lapsed != "" {
+		if command = b.resolution(a, j); command == nil {
+			return nil
+		}
+	}
+	env := ledger.Env{Now: b.clock.now(), Terms: b.terms}
+	if err := fetch(tx, a, command, &env); err != nil {
 		return err
 	}
-	j.result, j.err = ledger.Apply(a, j.command, env)
+	j.result, j.err = ledger.Apply(a, command, env)
+	if c := j.result.Charge; c != nil && c.State == ledger.Held {
+		b.leases.begin(a.ID, c.ID)
+	}
 	if len(j.result.Entries) > 0 {
 		dirty[a.ID] = a
 		b.cache[a.ID] = a
@@ -161,7 +192,7 @@ func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.A
 	if j.read != nil && j.err == nil {
 		j.read(a)
 	}
-	return record(tx, a.ID, &j.result)
+	return record(tx, a.ID, command, &j.result)
 }
 
 // load is the account from memory or from the store; a new one if there is none.
@@ -201,124 +232,4 @@ func Load(s store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
 		return nil
 	})
 	return a, err
-}
-
-// replayFor is how long a charge's idempotency key is remembered.
-const replayFor = 24 * time.Hour
-
-// fetch gets the records that a command looks at besides the account.
-func fetch(tx store.Snapshot, a *ledger.Account, c ledger.Command, env *ledger.Env) error {
-	switch c := c.(type) {
-	case ledger.Reserve:
-		if c.Idempotency == "" {
-			return nil
-		}
-		r, err := Remembered(tx, a.ID, chargeKey(c.Idempotency))
-		if err != nil || r == nil || env.Now.Sub(r.At) > replayFor && a.Holds[r.Charge] == nil {
-			return err
-		}
-		env.Remembered = r
-		return fetchCharge(tx, a, r.Charge, env)
-	case ledger.Give:
-		if c.Idempotency == "" {
-			return nil
-		}
-		r, err := Remembered(tx, a.ID, grantKey(c.Idempotency))
-		env.Remembered = r
-		return err
-	case ledger.Settle:
-		return fetchCharge(tx, a, c.Charge, env)
-	case ledger.Release:
-		return fetchCharge(tx, a, c.Charge, env)
-	case ledger.Refund:
-		return fetchCharge(tx, a, c.Charge, env)
-	}
-	return nil
-}
-
-func fetchCharge(tx store.Snapshot, a *ledger.Account, id ledger.ChargeID, env *ledger.Env) error {
-	if a.Holds[id] != nil {
-		return nil
-	}
-	c, err := Charge(tx, a.ID, id)
-	if errors.Is(err, ledger.ErrNoCharge) {
-		return nil
-	}
-	env.Charge = c
-	return err
-}
-
-// Charge reads a resolved charge, or ledger.ErrNoCharge.
-func Charge(s store.Snapshot, account ledger.AccountID, id ledger.ChargeID) (*ledger.Charge, error) {
-	raw, err := s.Get(store.ID{Kind: store.Charge, Account: string(account), Name: string(id)})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("%w: %s", ledger.ErrNoCharge, id)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return ledger.DecodeCharge(raw)
-}
-
-// Remembered reads what an idempotency key stands for; nil if nothing.
-func Remembered(s store.Snapshot, account ledger.AccountID, key string) (*ledger.Remembered, error) {
-	raw, err := s.Get(store.ID{Kind: store.Idempotency, Account: string(account), Name: key})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return ledger.DecodeRemembered(raw)
-}
-
-func chargeKey(key string) string { return "charge " + key }
-func grantKey(key string) string  { return "grant " + key }
-
-// record puts what a command produced: journal, charge, idempotency result.
-func record(tx store.Tx, account ledger.AccountID, r *ledger.Result) error {
-	for i := range r.Entries {
-		e := &r.Entries[i]
-		if err := tx.Put(store.ID{Kind: store.Entry, Account: string(account), Name: store.Sequence(e.Seq)}, ledger.AppendEntry(nil, e)); err != nil {
-			return err
-		}
-	}
-	if r.Forget != "" {
-		if err := tx.Delete(store.ID{Kind: store.Idempotency, Account: string(account), Name: chargeKey(r.Forget)}); err != nil {
-			return err
-		}
-	}
-	if r.Replayed || len(r.Entries) == 0 {
-		return nil
-	}
-	if err := recordCharge(tx, r.Charge); err != nil {
-		return err
-	}
-	if g := r.Grant; g != nil {
-		if err := tx.Put(store.ID{Kind: store.Owned, Name: string(g.ID)}, []byte(account)); err != nil {
-			return err
-		}
-	}
-	if m := r.Remember; m != nil {
-		name := grantKey(m.Key)
-		if m.Charge != "" {
-			name = chargeKey(m.Key)
-		}
-		return tx.Put(store.ID{Kind: store.Idempotency, Account: string(account), Name: name}, ledger.AppendRemembered(nil, m))
-	}
-	return nil
-}
-
-func recordCharge(tx store.Tx, c *ledger.Charge) error {
-	if c == nil {
-		return nil
-	}
-	hold := store.ID{Kind: store.Hold, Account: string(c.Account), Name: string(c.ID)}
-	if c.State == ledger.Held {
-		return tx.Put(hold, ledger.AppendCharge(nil, c))
-	}
-	if err := tx.Delete(hold); err != nil {
-		return err
-	}
-	return tx.Put(store.ID{Kind: store.Charge, Account: string(c.Account), Name: string(c.ID)}, ledger.AppendCharge(nil, c))
 }

@@ -42,7 +42,8 @@ type Env struct {
 	Now        time.Time
 	Terms      *Terms
 	Remembered *Remembered // what is stored under the command's idempotency key
-	Charge     *Charge     // the settled charge that the command names
+	Charge     *Charge     // the resolved charge that the command names
+	Granted    bool        // a grant of the id that the command names was there before
 }
 
 // Remembered is what an idempotency key stands for.
@@ -52,7 +53,7 @@ type Remembered struct {
 	Charge ChargeID
 	Grant  GrantID
 	At     time.Time
-	Amount money.Amount // granted, or the charge's cost
+	Amount money.Amount // granted, refunded, or the charge's cost
 	Answer []byte       // the first answer, if it was kept
 }
 

@@ -21,6 +21,7 @@ type Charge struct {
 	Labels    string // "name=value" pairs, tab separated
 	At        time.Time
 
+	Asked       money.Amount  // what Reserve was asked to hold
 	Hold        money.Amount  // before overage.times
 	Times       money.Decimal // overage.times of the plan that it was held under
 	Allocations []Allocation  // what the hold took, in draw order
@@ -32,6 +33,7 @@ type Charge struct {
 	Hash        [32]byte // of the request, with Idempotency
 
 	State     ChargeState
+	Abandoned bool // resolved by its lapsed lease: the real end is still accepted, once
 	SettledAt time.Time
 	Period    uint64       // Account.Periods when it was settled
 	Cost      money.Amount // without what was absorbed

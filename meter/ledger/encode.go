@@ -52,6 +52,7 @@ func (e *encoder) charge(c *Charge) {
 	e.strings(c.Subject.Tags)
 	e.strings(c.Subject.Models)
 	e.time(c.At)
+	e.amount(c.Asked)
 	e.amount(c.Hold)
 	e.string(c.Times.String())
 	e.allocations(c.Allocations)
@@ -67,6 +68,7 @@ func (e *encoder) charge(c *Charge) {
 	if c.State == Held {
 		return
 	}
+	e.bool(c.Abandoned)
 	e.time(c.SettledAt)
 	e.uint(c.Period)
 	e.amount(c.Cost)
@@ -84,7 +86,7 @@ func (d *decoder) charge() *Charge {
 		ID: ChargeID(d.string()), Account: AccountID(d.string()), Member: d.string(), Key: d.string(),
 		Operation: d.string(), Model: d.string(), Book: d.string(), Labels: d.string(),
 		Subject: selector.Subject{Operation: d.string(), Feature: d.string(), Tags: d.strings(), Models: d.strings()},
-		At:      d.time(), Hold: d.amount(), Times: d.decimal(), Allocations: d.allocations(), Observed: d.amount(), Counters: d.deltas(),
+		At:      d.time(), Asked: d.amount(), Hold: d.amount(), Times: d.decimal(), Allocations: d.allocations(), Observed: d.amount(), Counters: d.deltas(),
 		Free: d.string(), FreeUsed: d.amount(), Idempotency: d.string(),
 	}
 	if c.Idempotency != "" {
@@ -96,6 +98,7 @@ func (d *decoder) charge() *Charge {
 	if c.State > Released {
 		d.fail()
 	}
+	c.Abandoned = d.bool()
 	c.SettledAt, c.Period, c.Cost, c.Captures, c.Absorbed, c.Refunded = d.time(), d.uint(), d.amount(), d.allocations(), d.amount(), d.amount()
 	c.Outcome, c.Usage, c.Estimated, c.Status = d.string(), d.string(), d.bool(), int(d.int())
 	return c

@@ -135,6 +135,6 @@ func (e *Entry) sum() (sum money.Amount) {
 func (e *Entry) seal(head [32]byte) {
 	h := sha256.New()
 	h.Write(head[:])
-	h.Write(e.appendBody(nil))
+	h.Write(e.appendBody(make([]byte, 0, 512)))
 	h.Sum(e.Hash[:0])
 }

@@ -155,11 +155,14 @@ func (w *work) courtesy(e *Entry, g *Grant, amount money.Amount) Posting {
 }
 
 // Refund gives back a settled charge, or a part of it: first its overage, then
-// the grant that was drawn last. Amount 0 is all that is left.
+// the grant that was drawn last. Amount 0 is all that is left. Under the same
+// key a part is given back once, however often it is asked for.
 type Refund struct {
-	Charge ChargeID
-	Amount money.Amount
-	Reason string
+	Charge      ChargeID
+	Amount      money.Amount
+	Reason      string
+	Idempotency string
+	Hash        [32]byte
 }
 
 func (c Refund) apply(w *work) error {
@@ -169,6 +172,9 @@ func (c Refund) apply(w *work) error {
 	s := w.Charge
 	if s == nil || s.ID != c.Charge {
 		return fmt.Errorf("%w: %s", ErrNoCharge, c.Charge)
+	}
+	if done, err := w.replay(c.Idempotency, c.Hash); done || err != nil {
+		return err
 	}
 	left := s.Cost - s.Refunded
 	amount := c.Amount
@@ -203,6 +209,9 @@ func (c Refund) apply(w *work) error {
 	}
 	w.post(e)
 	w.res.Charge, w.res.Amount = done, amount
+	if c.Idempotency != "" {
+		w.res.Remember = &Remembered{Key: c.Idempotency, Hash: c.Hash, Charge: s.ID, At: w.Now, Amount: amount}
+	}
 	return nil
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// Give grants credits: a pack that was bought, or an operator's grant.
+// Give grants credits: a pack that was bought, or an operator's grant. The same
+// Give again grants nothing: neither under the same key nor with the same id.
 type Give struct {
 	Grant       GrantID
 	Type        string
@@ -40,6 +41,9 @@ func (c Give) apply(w *work) error {
 		}
 		return err
 	}
+	if done, err := c.again(w); done || err != nil {
+		return err
+	}
 	if len(c.OnlyPlans) > 0 && !slices.Contains(c.OnlyPlans, w.a.Sub.Plan) {
 		return ErrSubscriptionRequired
 	}
@@ -65,6 +69,21 @@ func (c Give) apply(w *work) error {
 		w.res.Remember = &Remembered{Key: c.Idempotency, Hash: c.Hash, Grant: g.ID, At: w.Now, Amount: c.Amount}
 	}
 	return nil
+}
+
+// again finds out whether the grant of that id was given before.
+func (c Give) again(w *work) (bool, error) {
+	g := w.a.Grant(c.Grant)
+	switch {
+	case g == nil && !w.Granted:
+		return false, nil
+	case g == nil: // used up and over since
+		g = &Grant{ID: c.Grant, Type: c.Type, Amount: c.Amount}
+	case g.Amount != c.Amount || g.Type != c.Type || g.Paid != c.Paid || g.Source != c.Source:
+		return false, fmt.Errorf("%w: grant %s was given before and is another one", ErrIdempotencyConflict, c.Grant)
+	}
+	w.res.Grant, w.res.Amount, w.res.Replayed = g, c.Amount, true
+	return true, nil
 }
 
 // Void takes back what is left of a grant. What open holds have of it is

@@ -72,6 +72,7 @@ type book struct {
 	now     time.Time
 	journal []Entry
 	charges map[ChargeID]*Charge
+	keys    map[string]*Remembered
 	n       int
 }
 
@@ -80,22 +81,32 @@ func newBook(t testing.TB, plan, start string) *book {
 }
 
 func newBookOn(t testing.TB, terms *Terms, plan, start string) *book {
-	b := &book{t: t, a: &Account{}, terms: terms, now: at(start), charges: map[ChargeID]*Charge{}}
+	b := &book{t: t, a: &Account{}, terms: terms, now: at(start), charges: map[ChargeID]*Charge{}, keys: map[string]*Remembered{}}
 	b.must(Open{ID: "acme", Plan: plan})
 	return b
 }
 
 func (b *book) do(c Command) (Result, error) {
 	env := Env{Now: b.now, Terms: b.terms}
+	key := ""
 	switch c := c.(type) {
+	case Reserve:
+		env.Charge = b.charges[c.Charge.ID]
+	case Renew:
+		key = c.Idempotency
 	case Settle:
 		env.Charge = b.charges[c.Charge]
 	case Release:
 		env.Charge = b.charges[c.Charge]
 	case Refund:
 		env.Charge = b.charges[c.Charge]
+		key = c.Idempotency
 	}
+	env.Remembered = b.keys[key]
 	r, err := Apply(b.a, c, env)
+	if key != "" && r.Remember != nil {
+		b.keys[key] = r.Remember
+	}
 	b.journal = append(b.journal, r.Entries...)
 	if r.Charge != nil && r.Charge.State != Held {
 		b.charges[r.Charge.ID] = r.Charge

@@ -65,14 +65,23 @@ func (w *work) then(what Then, plan, reason string) {
 
 // Renew books the payment for one billing period of a plan that renews when
 // paid. After a lapse it brings the plan back at once, in the period of the old
-// anchor that contains this instant; periods missed are not made up.
-type Renew struct{ Reason string }
+// anchor that contains this instant; periods missed are not made up. Under the
+// same key, that of the payment, it pays for one period, however often it comes.
+type Renew struct {
+	Reason      string
+	Idempotency string
+	Hash        [32]byte
+}
 
 func (c Renew) apply(w *work) error {
 	a := w.a
-	switch {
-	case a.Seq == 0:
+	if a.Seq == 0 {
 		return ErrNoAccount
+	}
+	if done, err := w.replay(c.Idempotency, c.Hash); done || err != nil {
+		return err
+	}
+	switch {
 	case a.Lapsed != nil:
 		back := *a.Lapsed
 		p := calendar.At(back.Anchor, w.Terms.plan(back.Plan).Billing, w.Now, w.Terms.Zone)
@@ -85,6 +94,9 @@ func (c Renew) apply(w *work) error {
 		w.post(Entry{Kind: KindPlan, Sub: &sub, Reason: c.Reason})
 	default:
 		return ErrNothingToRenew
+	}
+	if c.Idempotency != "" {
+		w.res.Remember = &Remembered{Key: c.Idempotency, Hash: c.Hash, At: w.Now}
 	}
 	return nil
 }

@@ -1,13 +1,17 @@
 package ledger
 
-import "github.com/farebox-dev/farebox/meter/money"
+import (
+	"slices"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
 
 // Stored records: what a store keeps under its keys. Each begins with the
 // version of its format, so that another version can refuse or migrate it.
 
 // AppendCharge encodes a charge.
 func AppendCharge(b []byte, c *Charge) []byte {
-	e := encoder(append(b, recordVersion))
+	e := encoder(append(slices.Grow(b, 512), recordVersion))
 	e.charge(c)
 	return e
 }
@@ -22,7 +26,7 @@ func DecodeCharge(b []byte) (*Charge, error) {
 
 // AppendRemembered encodes what an idempotency key stands for.
 func AppendRemembered(b []byte, r *Remembered) []byte {
-	e := encoder(append(b, recordVersion))
+	e := encoder(append(slices.Grow(b, 512), recordVersion))
 	e.string(r.Key)
 	e.hash(r.Hash)
 	e.string(string(r.Charge))
@@ -43,7 +47,7 @@ func DecodeRemembered(b []byte) (*Remembered, error) {
 
 // AppendEntry encodes a journal entry with its hash.
 func AppendEntry(b []byte, x *Entry) []byte {
-	e := encoder(x.appendBody(append(b, recordVersion)))
+	e := encoder(x.appendBody(append(slices.Grow(b, 512), recordVersion)))
 	e.hash(x.Hash)
 	return e
 }
@@ -170,7 +174,7 @@ func (d *decoder) rare(x *Entry) {
 // AppendAccount encodes an account without its open holds, which are records
 // of their own.
 func AppendAccount(b []byte, a *Account) []byte {
-	e := encoder(append(b, recordVersion))
+	e := encoder(append(slices.Grow(b, 512), recordVersion))
 	e.string(string(a.ID))
 	e.string(a.Name)
 	e.bool(a.Suspended)

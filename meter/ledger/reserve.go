@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
@@ -31,7 +32,9 @@ func (r *Refusal) Error() string {
 }
 
 // Reserve holds Amount for a request, all or nothing. It is the admission of a
-// charge: durable before the upstream sees the request.
+// charge: durable before the upstream sees the request. The same Reserve again,
+// with the same charge id, gives the first result: whoever did not hear the
+// answer may ask again.
 type Reserve struct {
 	Charge *Charge // ID, Member, Key, Operation, Model, Book, Subject, Labels
 	Amount money.Amount
@@ -72,6 +75,9 @@ func (c Reserve) apply(w *work) error {
 	if a.Seq == 0 {
 		return ErrNoAccount
 	}
+	if done, err := c.again(w); done || err != nil {
+		return err
+	}
 	if a.Suspended {
 		return ErrSuspended
 	}
@@ -83,7 +89,7 @@ func (c Reserve) apply(w *work) error {
 	}
 	h := c.Charge.Clone()
 	h.Account, h.At, h.State, h.Idempotency = a.ID, w.Now, Held, c.Idempotency
-	h.Hash = c.Hash
+	h.Asked, h.Hash = c.Amount, c.Hash
 	amount, err := w.freeTier(h, c.Amount, c.Free)
 	if err != nil {
 		return err
@@ -111,6 +117,33 @@ func (c Reserve) apply(w *work) error {
 		w.res.Remember = &Remembered{Key: c.Idempotency, Hash: c.Hash, Charge: h.ID, At: w.Now}
 	}
 	return nil
+}
+
+// again finds out whether c has been done: its charge is there, open or resolved.
+func (c Reserve) again(w *work) (bool, error) {
+	have := w.a.Holds[c.Charge.ID]
+	if have == nil && w.Charge != nil && w.Charge.ID == c.Charge.ID {
+		have = w.Charge
+	}
+	if have == nil {
+		return false, nil
+	}
+	if !c.made(have) {
+		return false, fmt.Errorf("%w: %s", ErrConflict, have.ID)
+	}
+	w.res.Charge, w.res.Replayed, w.res.Remember = have, true, w.Remembered
+	return true, nil
+}
+
+// made reports whether h is what c asks for. The model of a resolved charge may
+// be the one that answered.
+func (c Reserve) made(h *Charge) bool {
+	x := c.Charge
+	return h.Asked == c.Amount && h.Idempotency == c.Idempotency && (c.Idempotency == "" || h.Hash == c.Hash) &&
+		h.Member == x.Member && h.Key == x.Key && h.Operation == x.Operation && h.Book == x.Book && h.Labels == x.Labels &&
+		(h.Model == x.Model || h.State != Held) &&
+		h.Subject.Operation == x.Subject.Operation && h.Subject.Feature == x.Subject.Feature &&
+		slices.Equal(h.Subject.Tags, x.Subject.Tags) && slices.Equal(h.Subject.Models, x.Subject.Models)
 }
 
 func (w *work) replay(key string, hash [32]byte) (bool, error) {

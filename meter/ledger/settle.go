@@ -13,14 +13,18 @@ const CourtesyFor = 72 * time.Hour
 
 // Settle ends an open charge with what the request really cost.
 type Settle struct {
-	Charge  ChargeID
-	Cost    money.Amount // before overage.times
-	Free    *FreeTier    // as in Reserve, for the real usage
-	Outcome Outcome
-	Answer  []byte // kept under the idempotency key, if there is one
+	Charge    ChargeID
+	Cost      money.Amount // before overage.times
+	Free      *FreeTier    // as in Reserve, for the real usage
+	Outcome   Outcome
+	Answer    []byte // kept under the idempotency key, if there is one
+	Abandoned bool   // nobody asked: the lease has lapsed, and the real end may still come
 }
 
 func (c Settle) apply(w *work) error {
+	if s := w.abandoned(c.Charge); s != nil {
+		return w.settleLate(s, c)
+	}
 	h, err := w.open(c.Charge, c.Cost, c.Free == nil)
 	if h == nil {
 		return err
@@ -37,7 +41,7 @@ func (c Settle) apply(w *work) error {
 	}
 	e := Entry{Kind: KindSettle, Charge: h.ID, Outcome: &c.Outcome}
 	done := w.close(h, c.Outcome, Settled)
-	done.FreeUsed = free
+	done.FreeUsed, done.Abandoned = free, c.Abandoned
 	rest := w.capture(&e, done, h, cost)
 	w.beyond(&e, done, rest)
 	done.Cost = total(done.Captures)
@@ -110,7 +114,11 @@ func (w *work) beyond(e *Entry, done *Charge, rest money.Amount) {
 	if rest == 0 {
 		return
 	}
-	d := w.draw(rest, &done.Subject, w.overageOf(done, done.Captures))
+	var before Allocation
+	if done.Period == w.a.Periods { // overage of a period that is over does not count in this one's limit
+		before = w.overageOf(done, done.Captures)
+	}
+	d := w.draw(rest, &done.Subject, before)
 	for _, x := range d.parts {
 		from := Posting{Book: BookAvailable, Grant: x.Grant, Amount: -x.Amount}
 		switch {
@@ -130,7 +138,7 @@ func (w *work) beyond(e *Entry, done *Charge, rest money.Amount) {
 	}
 	if rest > 0 {
 		e.Postings = append(e.Postings, Posting{Book: BookAbsorbed, Amount: -rest}, Posting{Book: BookSpent, Amount: rest})
-		done.Absorbed = rest
+		done.Absorbed += rest
 	}
 }
 
@@ -164,12 +172,16 @@ func settled(h *Charge, cost, free money.Amount) (list []CounterDelta) {
 // Release gives a hold back whole: the request never ran, or it failed. Failed
 // says which; a failed one is a refund in the journal.
 type Release struct {
-	Charge  ChargeID
-	Failed  bool
-	Outcome Outcome
+	Charge    ChargeID
+	Failed    bool
+	Outcome   Outcome
+	Abandoned bool // as in Settle
 }
 
 func (c Release) apply(w *work) error {
+	if s := w.abandoned(c.Charge); s != nil {
+		return w.releaseLate(s, c)
+	}
 	h, err := w.open(c.Charge, 0, true)
 	if h == nil {
 		return err
@@ -179,6 +191,7 @@ func (c Release) apply(w *work) error {
 		e.Kind = KindRefund
 	}
 	done := w.close(h, c.Outcome, Released)
+	done.Abandoned = c.Abandoned
 	for i := len(h.Allocations) - 1; i >= 0; i-- {
 		w.giveBack(&e, h.Allocations[i], h.Allocations[i].Amount, returned{from: BookHeld, failed: true})
 	}

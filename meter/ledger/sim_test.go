@@ -1,12 +1,15 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,38 +21,64 @@ import (
 // Random commands on random plans with a clock that jumps. After every step all
 // invariants hold, the account is what a second, naive implementation of the
 // rules comes to, and now and then the state is the fold of the journal.
-// FAREBOX_SEED repeats a run, FAREBOX_SIM_RUNS makes more of them.
+// FAREBOX_SIM_STEPS makes a longer run; FAREBOX_SEED repeats one.
 func TestSimulation(t *testing.T) {
-	runs, steps := 600, 120
-	if s := os.Getenv("FAREBOX_SIM_RUNS"); s != "" {
-		runs, _ = strconv.Atoi(s)
+	const stepsPerRun, workers = 120, 2
+	steps, why := 1_000_000, ""
+	switch {
+	case os.Getenv("FAREBOX_SIM_STEPS") != "":
+		steps, _ = strconv.Atoi(strings.ReplaceAll(os.Getenv("FAREBOX_SIM_STEPS"), "_", ""))
+	case raceDetector:
+		steps, why = 60_000, " (fewer, because of -race)"
+	case testing.Short():
+		steps, why = 60_000, " (fewer, because of -short)"
 	}
 	seed := rand.Uint64()
 	if s := os.Getenv("FAREBOX_SEED"); s != "" {
 		seed, _ = strconv.ParseUint(s, 10, 64)
 	}
-	t.Logf("FAREBOX_SEED=%d: %d runs of %d steps", seed, runs, steps)
-	for run := range runs {
-		s := newSim(t, seed, uint64(run))
-		for step := range steps {
-			if problem := s.try(); problem != nil {
-				for _, line := range s.log {
-					t.Log(line)
+	runs := (steps + stepsPerRun - 1) / stepsPerRun
+	t.Logf("FAREBOX_SEED=%d: %d runs of %d steps%s", seed, runs, stepsPerRun, why)
+	began := time.Now()
+	var done, entries atomic.Int64
+	t.Run("workers", func(t *testing.T) {
+		for w := range workers {
+			t.Run(strconv.Itoa(w), func(t *testing.T) {
+				t.Parallel()
+				for run := w; run < runs; run += workers {
+					entries.Add(simulate(t, seed, uint64(run), stepsPerRun)) //nolint:gosec // not negative
+					done.Add(stepsPerRun)
 				}
-				t.Fatalf("FAREBOX_SEED=%d run %d step %d: %v", seed, run, step, problem)
-			}
-			if step%20 == 0 {
-				s.prove()
-			}
+			})
 		}
-		for _, id := range slices.Sorted(maps.Keys(s.open)) {
-			s.must(Release{Charge: id})
-		}
-		if held := s.a.HeldTotal(); held != 0 {
-			t.Fatalf("FAREBOX_SEED=%d run %d: %d held after all is resolved", seed, run, held)
-		}
-		s.prove()
+	})
+	if !t.Failed() {
+		t.Logf("%d steps, %d journal entries in %s, 0 violations", done.Load(), entries.Load(), time.Since(began).Round(time.Second))
 	}
+}
+
+// simulate is one run; run and seed alone decide what happens in it.
+func simulate(t *testing.T, seed, run uint64, steps int) (entries int64) {
+	s := newSim(t, seed, run)
+	for step := range steps {
+		if problem := s.try(); problem != nil {
+			for _, line := range s.log {
+				t.Log(line)
+			}
+			t.Fatalf("FAREBOX_SEED=%d run %d step %d: %v", seed, run, step, problem)
+		}
+		if step%50 == 49 {
+			s.prove()
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.open)) {
+		s.must(Release{Charge: id})
+	}
+	if held := s.a.HeldTotal(); held != 0 {
+		t.Fatalf("FAREBOX_SEED=%d run %d: %d held after all is resolved", seed, run, held)
+	}
+	s.prove()
+	return int64(len(s.journal))
 }
 
 type sim struct {
@@ -57,6 +86,7 @@ type sim struct {
 	rng   *rand.Rand
 	naive *naive.Account
 	open  map[ChargeID]bool
+	left  map[ChargeID]bool // abandoned: resolved on a guess
 	given map[GrantID]any
 	log   []string
 }
@@ -76,7 +106,7 @@ func newSim(t testing.TB, seed, run uint64) *sim {
 }
 
 func newSimOn(t testing.TB, terms *Terms, plan string, seed, run uint64) *sim {
-	s := &sim{rng: rand.New(rand.NewPCG(seed, run)), open: map[ChargeID]bool{}, given: map[GrantID]any{}}
+	s := &sim{rng: rand.New(rand.NewPCG(seed, run)), open: map[ChargeID]bool{}, left: map[ChargeID]bool{}, given: map[GrantID]any{}}
 	s.book = newBookOn(t, terms, plan, "2026-01-30T22:10:00Z")
 	s.naive = naive.New(naiveBook(s.terms), plan, s.now)
 	s.note("on %s, default %q, overdraft %d, zone %s, order %v", plan, terms.DefaultPlan, terms.Overdraft, terms.Zone, terms.DrawOrder)
@@ -173,7 +203,7 @@ func (s *sim) agree(what string, got, want bool) {
 }
 
 func (s *sim) step() {
-	switch n := s.rng.IntN(17); {
+	switch n := s.rng.IntN(20); {
 	case n == 0:
 		s.now = s.now.Add(time.Duration(s.rng.IntN(40*24)) * time.Hour)
 		s.note("later")
@@ -186,10 +216,64 @@ func (s *sim) step() {
 	case n <= 12:
 		s.naive.Pass(s.now)
 		s.resolve(n)
-	default:
+	case n <= 16:
 		s.naive.Pass(s.now)
 		s.operate(n)
+	case n == 17:
+		s.naive.Pass(s.now)
+		s.abandon()
+	default:
+		s.naive.Pass(s.now)
+		s.late()
 	}
+}
+
+// abandon resolves a hold on a guess, as its lapsed lease does.
+func (s *sim) abandon() {
+	id, ok := pick(s, s.open)
+	if !ok {
+		return
+	}
+	delete(s.open, id)
+	s.left[id] = true
+	if s.rng.IntN(2) == 0 {
+		s.note("abandon %s: release", id)
+		s.must(Release{Charge: id, Failed: true, Abandoned: true})
+		s.naive.Release(string(id))
+		return
+	}
+	cost := min(s.a.Holds[id].Hold, money.Amount(s.rng.IntN(200)))
+	s.note("abandon %s: settle %d", id, cost)
+	s.must(Settle{Charge: id, Cost: cost, Abandoned: true})
+	s.naive.Settle(string(id), int64(cost))
+}
+
+// late ends an abandoned charge as it really ended, and then again: the same is
+// no news, another is a conflict.
+func (s *sim) late() {
+	id, ok := pick(s, s.left)
+	if !ok {
+		return
+	}
+	delete(s.left, id)
+	cost := money.Amount(s.rng.IntN(300))
+	var c Command = Settle{Charge: id, Cost: cost}
+	if cost%3 == 0 {
+		c, cost = Release{Charge: id, Failed: true}, 0
+	}
+	if s.charges[id].Refunded > 0 {
+		_, err := s.do(c)
+		s.agree("late end of a refunded charge", errors.Is(err, ErrConflict), true)
+		return
+	}
+	s.note("late %s: %d", id, cost)
+	s.must(c)
+	s.naive.Correct(string(id), int64(cost))
+	if r := s.must(c); !r.Replayed {
+		panic("the late end was booked twice")
+	}
+	_, err := s.do(Settle{Charge: id, Cost: cost + 1})
+	s.agree("another end after the late one", errors.Is(err, ErrConflict), true)
 }
 
 func (s *sim) reserve() {

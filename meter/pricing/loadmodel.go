@@ -9,10 +9,9 @@ var modelKeys = []string{"name", "tags", "max_output_tokens", "adjust", "like", 
 
 // modelLoad is a model's entry on its way: like needs the other one first.
 type modelLoad struct {
-	pair    *pair
-	model   *Model
-	state   uint8 // 0 waiting, 1 being read, 2 done
-	written table
+	pair  *pair
+	model *Model
+	state uint8 // 0 waiting, 1 being read, 2 done
 }
 
 func (l *loader) models(n *node) {

@@ -184,7 +184,7 @@ func (s *Store) Update(_ context.Context, _ []string, fn func(store.Tx) error) e
 		t.Discard()
 		return err
 	}
-	if err := s.log.append(appendWrites(nil, collect.writes)); err != nil {
+	if err := s.log.append(collect.writes); err != nil {
 		t.Discard()
 		s.broken = fmt.Errorf("writing the log: %w", err)
 		return s.broken

@@ -51,6 +51,7 @@ type wal struct {
 	seq      uint64 // of the last record
 	segments []*segment
 	spare    chan prepared // the next segment, made ahead
+	buf      []byte        // of the record that is being written
 }
 
 type prepared struct {
@@ -184,9 +185,9 @@ func (s *segment) clear() error {
 
 // append writes one record and syncs it. It is durable when append returns nil;
 // after an error the log must not be used any more.
-func (l *wal) append(payload []byte) error {
-	seq := binary.AppendUvarint(make([]byte, headSize, headSize+10+len(payload)), l.seq+1)
-	rec := append(seq, payload...)
+func (l *wal) append(writes []write) error {
+	rec := appendWrites(binary.AppendUvarint(append(l.buf[:0], make([]byte, headSize)...), l.seq+1), writes)
+	l.buf = rec
 	body := rec[headSize:]
 	binary.LittleEndian.PutUint32(rec, uint32(len(body))) //nolint:gosec // below maxRecord
 	binary.LittleEndian.PutUint32(rec[4:], crc32.Checksum(body, castagnoli))
@@ -237,7 +238,11 @@ func (l *wal) prepare() {
 	go func(out chan<- prepared) {
 		f, err := os.OpenFile(filepath.Join(l.dir, "spare"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 		if err == nil {
-			if _, err = f.Write(make([]byte, segmentSize)); err == nil {
+			zeros := make([]byte, 64<<10)
+			for n := 0; n < segmentSize && err == nil; n += len(zeros) {
+				_, err = f.Write(zeros)
+			}
+			if err == nil {
 				err = f.Sync()
 			}
 		}

@@ -119,6 +119,7 @@ type charge struct {
 	refunded int64
 	period   int
 	cost     int64
+	absorbed int64
 }
 
 func (l *lot) over(now time.Time) bool { return !l.end.IsZero() && !l.end.After(now) }

@@ -72,7 +72,7 @@ func (a *Account) draw(c *charge, need int64) (parts []part, missing int64) {
 		return parts, need
 	}
 	var have part // overage that this charge has already, at the same factor
-	if c.num == p.Num && c.den == p.Den {
+	if c.num == p.Num && c.den == p.Den && (c.open || c.period == a.periods) {
 		for _, x := range c.parts {
 			if x.kind == "overage" {
 				have.amount += x.amount

@@ -23,7 +23,7 @@ func (a *Account) Settle(id string, cost int64) {
 		}
 		used = append(used, u)
 	}
-	c.open = false
+	c.open, c.period = false, a.periods
 	for i := len(held) - 1; i >= 0; i-- {
 		if back := held[i].amount - used[i].amount; back > 0 && held[i].lot != nil {
 			a.back(held[i].lot, back, false)
@@ -36,7 +36,7 @@ func (a *Account) Settle(id string, cost int64) {
 		}
 	}
 	a.beyond(c, cost)
-	c.cost, c.period = total(c.parts), a.periods
+	c.cost = total(c.parts)
 }
 
 func (a *Account) beyond(c *charge, rest int64) {
@@ -57,12 +57,61 @@ func (a *Account) beyond(c *charge, rest int64) {
 		c.parts = join(c.parts, []part{{kind: "debt", amount: debt, base: debt}})
 	}
 	a.Absorbed += rest
+	c.absorbed += rest
+}
+
+// Correct is the real cost of a charge that was settled, or released, on a guess.
+func (a *Account) Correct(id string, cost int64) {
+	c := a.charges[id]
+	overage := false
+	for _, p := range c.parts {
+		cost -= p.base
+		overage = overage || p.kind == "overage"
+	}
+	if cost -= c.absorbed; cost >= 0 {
+		if !overage {
+			c.period = a.periods
+		}
+		a.beyond(c, cost)
+	} else {
+		a.less(c, -cost)
+	}
+	c.cost = total(c.parts)
+}
+
+func (a *Account) less(c *charge, n int64) {
+	k := min(n, c.absorbed)
+	a.Absorbed -= k
+	c.absorbed -= k
+	n -= k
+	for i := len(c.parts) - 1; i >= 0; i-- {
+		p := &c.parts[i]
+		k := min(n, p.base)
+		n -= k
+		p.base -= k
+		was := p.amount
+		switch {
+		case k == 0:
+		case p.lot != nil:
+			p.amount = p.base
+			a.back(p.lot, k, false)
+		case p.kind == "overage":
+			p.amount = min(was, up(p.base*c.num, c.den))
+			if c.period == a.periods {
+				a.Overage -= was - p.amount
+			}
+		default:
+			p.amount = p.base
+			a.backDebt(k)
+		}
+	}
+	c.parts = slices.DeleteFunc(c.parts, func(p part) bool { return p.base == 0 })
 }
 
 // Release gives a whole hold back because the request failed.
 func (a *Account) Release(id string) {
 	c := a.charges[id]
-	c.open = false
+	c.open, c.period = false, a.periods
 	for _, p := range slices.Backward(c.parts) {
 		if p.lot != nil {
 			a.back(p.lot, p.amount, true)

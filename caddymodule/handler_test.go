@@ -1,0 +1,397 @@
+package caddymodule
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// running is a started app on a directory of its own, with an account on the
+// plan free (100 credits) and a key of it.
+func running(t *testing.T) (a *App, key string) {
+	t.Helper()
+	a = provisioned(t, t.TempDir())
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(a.Stop(), a.Cleanup()); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := a.engine.CreateAccount(t.Context(), "acme", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := a.engine.CreateKey(t.Context(), meter.Key{Account: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, key
+}
+
+func provisioned(t *testing.T, dir string) *App {
+	t.Helper()
+	raw, err := json.Marshal(map[string]string{"module": "badger", "dir": dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &App{Store: raw, Pricing: "../pricing.yaml", Watch: -1}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	t.Cleanup(cancel)
+	if err := a.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// serve puts the handler in front of next, behind a real server.
+func serve(t *testing.T, h *Handler, next caddyhttp.HandlerFunc) *httptest.Server {
+	t.Helper()
+	h.MaxBody, h.DrainMax = defaultMaxBody, caddy.Duration(defaultDrainMax)
+	if h.DenialFormat == "" {
+		h.DenialFormat = "auto"
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
+		err := h.ServeHTTP(w, r, next)
+		var status caddyhttp.HandlerError
+		if errors.As(err, &status) {
+			w.WriteHeader(status.StatusCode)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func ask(t *testing.T, s *httptest.Server, key, body string) (*http.Response, string, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/chat/completions", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end
+	b, err := io.ReadAll(res.Body)
+	return res, string(b), err
+}
+
+// settled waits until nothing is held and returns what was spent.
+func settled(t *testing.T, a *App) *ledger.Account {
+	t.Helper()
+	for range 500 {
+		acc, err := a.engine.Account(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(acc.Holds) == 0 {
+			return acc
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("a hold stays open")
+	return nil
+}
+
+func spent(t *testing.T, a *App) string {
+	t.Helper()
+	return settled(t, a).SpentNet().Text(3)
+}
+
+const (
+	hello       = `{"model":"demo-small","messages":[{"role":"user","content":"hello"}]}`
+	helloStream = `{"model":"demo-small","stream":true,"messages":[{"role":"user","content":"hello"}]}`
+	reply       = `{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000,"completion_tokens":1000}}`
+	replyCost   = "9"
+	events      = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi there\"}}]}\n\n"
+)
+
+func answered(w http.ResponseWriter, kind, body string) error {
+	w.Header().Set("Content-Type", kind)
+	_, err := io.WriteString(w, body)
+	return err
+}
+
+// reverse_proxy copies bodies with io.Copy, which takes ReadFrom where there is one.
+func TestReadFromIsSeen(t *testing.T) {
+	a, key := running(t)
+	s := serve(t, &Handler{app: a}, func(w http.ResponseWriter, _ *http.Request) error {
+		if _, ok := w.(io.ReaderFrom); !ok {
+			t.Error("the writer has no ReadFrom; io.Copy would still work, but this test proves nothing")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, err := io.Copy(w, strings.NewReader(reply))
+		return err
+	})
+	res, body, err := ask(t, s, key, hello)
+	if err != nil || body != reply || res.Header.Get("Credits-Cost") != replyCost {
+		t.Errorf("%v %v %s", err, res.Header, body)
+	}
+	if got := spent(t, a); got != replyCost {
+		t.Errorf("spent %s", got)
+	}
+}
+
+// reverse_proxy panics when an answer breaks off: the charge settles, the panic goes on.
+func TestPanicSettles(t *testing.T) {
+	a, key := running(t)
+	s := serve(t, &Handler{app: a}, func(w http.ResponseWriter, _ *http.Request) error {
+		if err := answered(w, "text/event-stream", events); err != nil {
+			return err
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return err
+		}
+		panic(http.ErrAbortHandler)
+	})
+	if _, body, err := ask(t, s, key, helloStream); err == nil || !strings.Contains(body, "hi there") {
+		t.Errorf("%v %q: the client must see that the answer was torn", err, body)
+	}
+	if acc := settled(t, a); acc.SpentNet() == 0 {
+		t.Error("what was delivered costs nothing")
+	}
+	// Before the first byte nothing was delivered.
+	before := spent(t, a)
+	s = serve(t, &Handler{app: a}, func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) })
+	if _, _, err := ask(t, s, key, helloStream); err == nil {
+		t.Error("no error")
+	}
+	if got := spent(t, a); got != before {
+		t.Errorf("spent %s, before %s", got, before)
+	}
+}
+
+func TestErrorsOfTheChain(t *testing.T) {
+	dial := &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	for name, tt := range map[string]struct {
+		err    error
+		status int
+	}{
+		"dial":        {caddyhttp.Error(http.StatusBadGateway, dial), 502},
+		"timeout":     {caddyhttp.Error(http.StatusGatewayTimeout, context.DeadlineExceeded), 504},
+		"broken":      {caddyhttp.Error(http.StatusBadGateway, io.ErrUnexpectedEOF), 502},
+		"unavailable": {caddyhttp.Error(http.StatusServiceUnavailable, errors.New("no upstreams")), 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, key := running(t)
+			s := serve(t, &Handler{app: a}, func(http.ResponseWriter, *http.Request) error { return tt.err })
+			res, _, err := ask(t, s, key, hello)
+			if err != nil || res.StatusCode != tt.status || res.Header.Get("Credits-Cost") != "0" || res.Header.Get("Credits-Charge") == "" {
+				t.Errorf("%v %+v", err, res)
+			}
+			if got := spent(t, a); got != "0" {
+				t.Errorf("spent %s", got)
+			}
+		})
+	}
+}
+
+func TestEarlyHintsPass(t *testing.T) {
+	a, key := running(t)
+	s := serve(t, &Handler{app: a}, func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		return answered(w, "application/json", reply)
+	})
+	hints := 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+		if code == http.StatusEarlyHints {
+			hints++
+		}
+		return nil
+	}})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/v1/chat/completions", strings.NewReader(hello))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Api-Key", key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close() //nolint:errcheck // only its header is wanted
+	if hints != 1 || res.StatusCode != 200 || res.Header.Get("Credits-Cost") != replyCost {
+		t.Errorf("%d hints, %s %v", hints, res.Status, res.Header)
+	}
+}
+
+// A second meter in the same chain does not charge again.
+func TestMeteredOnce(t *testing.T) {
+	a, key := running(t)
+	inner := &Handler{app: a, DenialFormat: "auto", MaxBody: defaultMaxBody}
+	s := serve(t, &Handler{app: a}, func(w http.ResponseWriter, r *http.Request) error {
+		return inner.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			return answered(w, "application/json", reply)
+		}))
+	})
+	if res, body, err := ask(t, s, key, hello); err != nil || res.StatusCode != 200 {
+		t.Errorf("%v %s", err, body)
+	}
+	if got := spent(t, a); got != replyCost {
+		t.Errorf("spent %s", got)
+	}
+}
+
+func TestStreamsPassUndelayed(t *testing.T) {
+	a, key := running(t)
+	next := make(chan struct{})
+	s := serve(t, &Handler{app: a, StreamComment: true}, func(w http.ResponseWriter, _ *http.Request) error {
+		for range 3 {
+			if err := answered(w, "text/event-stream", events); err != nil {
+				return err
+			}
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				return err
+			}
+			<-next
+		}
+		return nil
+	})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/chat/completions", strings.NewReader(helloStream))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Api-Key", key)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end
+	lines := bufio.NewScanner(res.Body)
+	for range 3 { // each event arrives before the next one is written
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), "data: ") || !lines.Scan() {
+			t.Fatalf("%q %v", lines.Text(), lines.Err())
+		}
+		next <- struct{}{}
+	}
+	comment := ""
+	for lines.Scan() {
+		comment += lines.Text()
+	}
+	cost := res.Trailer.Get("Credits-Cost")
+	if cost == "" || cost == "0" || !strings.HasPrefix(comment, ": credits cost="+cost+" remaining=") {
+		t.Errorf("cost %q, comment %q", cost, comment)
+	}
+}
+
+// broken is a store that can't be opened.
+type broken struct{}
+
+func (broken) Address() string { return "broken:" }
+
+func (broken) Open(*zap.Logger) (store.Store, error) { return nil, errors.New("the disk is gone") }
+
+func TestStoreErrors(t *testing.T) {
+	a := provisioned(t, t.TempDir())
+	a.store = broken{}
+	for mode, want := range map[string]int{"": 503, "reject": 503, "pass": 200} {
+		passed := false
+		s := serve(t, &Handler{app: a, OnStoreError: mode}, func(w http.ResponseWriter, _ *http.Request) error {
+			passed = true
+			return answered(w, "application/json", reply)
+		})
+		res, body, err := ask(t, s, "fb_live_x", hello)
+		if err != nil || res.StatusCode != want || passed != (mode == "pass") {
+			t.Errorf("%q: %v %s %s", mode, err, res.Status, body)
+		}
+		if want == 503 && (!strings.Contains(body, "meter_unavailable") || strings.Contains(body, "disk") || res.Header.Get("X-Should-Retry") != "true") {
+			t.Errorf("%q: %s %v", mode, body, res.Header)
+		}
+	}
+}
+
+// With denial_format none Caddy's own errors take over, for handle_errors.
+func TestDenialsAsErrors(t *testing.T) {
+	a, _ := running(t)
+	h := &Handler{app: a, DenialFormat: "none", MaxBody: defaultMaxBody}
+	r := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(hello))
+	w := httptest.NewRecorder()
+	err := h.ServeHTTP(w, r, nil)
+	var status caddyhttp.HandlerError
+	if !errors.As(err, &status) || status.StatusCode != http.StatusUnauthorized || w.Body.Len() != 0 {
+		t.Errorf("%v %s", err, w.Body)
+	}
+}
+
+func TestDenialFormats(t *testing.T) {
+	a, _ := running(t)
+	for format, want := range map[string]struct{ kind, text string }{
+		"openai":    {"application/json", `"type":"authentication_error"`},
+		"anthropic": {"application/json", `{"type":"error"`},
+		"gemini":    {"application/json", `"status":"UNAUTHENTICATED"`},
+		"problem":   {"application/problem+json", `"status":401`},
+		"auto":      {"text/html; charset=utf-8", "<h1>Unauthorized</h1>"},
+	} {
+		h := &Handler{app: a, DenialFormat: format, MaxBody: defaultMaxBody}
+		r := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(hello))
+		r.Header.Set("Accept", "text/html")
+		w := httptest.NewRecorder()
+		if err := h.ServeHTTP(w, r, nil); err != nil || w.Code != 401 || w.Header().Get("Content-Type") != want.kind || !strings.Contains(w.Body.String(), want.text) {
+			t.Errorf("%s: %v %d %s %s", format, err, w.Code, w.Header().Get("Content-Type"), w.Body)
+		}
+	}
+}
+
+// On a reload the old configuration is cleaned up while its requests still run.
+func TestRequestsKeepTheLedgerOpen(t *testing.T) {
+	dir := t.TempDir()
+	old := provisioned(t, dir)
+	if _, err := old.acquire(); err != nil { // a request
+		t.Fatal(err)
+	}
+	if err := old.Start(); err != nil {
+		t.Fatal(err)
+	}
+	e := old.engine
+	next := provisioned(t, dir)
+	if err := errors.Join(next.Start(), old.Stop(), old.Cleanup()); err != nil {
+		t.Fatal(err)
+	}
+	if next.engine != e {
+		t.Error("two engines on one directory")
+	}
+	if err := errors.Join(next.Stop(), next.Cleanup()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.CreateAccount(t.Context(), "late", "", ""); err != nil {
+		t.Errorf("the request's ledger was closed: %v", err)
+	}
+	old.release()
+	if _, err := e.CreateAccount(t.Context(), "later", "", ""); err == nil {
+		t.Error("the last one out did not close the ledger")
+	}
+}
+
+// Provision runs for `validate` too: it opens nothing.
+func TestProvisionOpensNothing(t *testing.T) {
+	dir := t.TempDir() + "/not-there"
+	a := provisioned(t, dir)
+	if err := a.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := http.Dir(dir).Open("/"); err == nil {
+		s.Close() //nolint:errcheck // only whether it is there
+		t.Error("the data directory was made")
+	}
+}

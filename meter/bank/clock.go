@@ -1,0 +1,150 @@
+package bank
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// Problems of the system's clock.
+var (
+	// ErrClockJumped: the system's clock went ahead of what has really passed.
+	// Until ConfirmClock nothing expires or renews by the new time.
+	ErrClockJumped = errors.New("the system's clock jumped ahead")
+	// ErrClockBehind: the system's clock is earlier than the ledger's last
+	// entries. The ledger's clock stands still until it has caught up.
+	ErrClockBehind = errors.New("the system's clock is behind the ledger's")
+)
+
+const (
+	// maxJump is how far the wall clock may run ahead of the monotonic one
+	// between two looks at them. Clocks are corrected by less than that.
+	maxJump = 5 * time.Minute
+	// persistEvery bounds how often the clock is written: with a batch, at most.
+	persistEvery = time.Second
+)
+
+// clock is the ledger's: never backwards, not even over a restart, and not
+// ahead of itself on the word of a wall clock that jumped. What expires can't be
+// brought back, so a jump has to be confirmed by a person first.
+type clock struct {
+	wall    func() time.Time
+	elapsed func() time.Duration // monotonic; nil: jumps cannot be seen
+	problem func(error)
+
+	mu        sync.Mutex
+	last      time.Time     // what was told last
+	seen      time.Duration // elapsed then
+	suspect   error         // not nil: the wall clock is not believed
+	persisted time.Time
+}
+
+// newClock takes monotonic time from the option, or from the wall clock's own
+// readings if they carry it; those of tests do not.
+func newClock(o *Options) *clock {
+	c := &clock{wall: o.Now, elapsed: o.Elapsed, problem: o.Problem}
+	if began := o.Now(); c.elapsed == nil && began != began.Round(0) { //nolint:staticcheck // Round takes the monotonic reading off
+		c.elapsed = func() time.Duration { return time.Since(began) }
+	}
+	if c.problem == nil {
+		c.problem = func(error) {}
+	}
+	return c
+}
+
+// start begins at what the last process has persisted. A gap is how long it was
+// down; only a wall clock that is earlier is remarkable.
+func (c *clock) start(persisted time.Time) {
+	wall := c.wall().Round(0).UTC()
+	c.last, c.persisted = persisted, persisted
+	if behind := persisted.Sub(wall); behind > maxJump {
+		c.problem(fmt.Errorf("%w by %s; no time passes for the ledger until then", ErrClockBehind, behind.Round(time.Second)))
+	}
+	if wall.After(c.last) {
+		c.last = wall
+	}
+	if c.elapsed != nil {
+		c.seen = c.elapsed()
+	}
+}
+
+// now is max(wall, last); under suspicion it is what really passed since.
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	wall := c.wall().Round(0).UTC()
+	var told error
+	if c.elapsed != nil {
+		seen := c.elapsed()
+		expected := c.last.Add(seen - c.seen)
+		c.seen = seen
+		switch ahead := wall.Sub(expected); {
+		case ahead <= maxJump:
+			c.suspect = nil // it was set back, or never was ahead
+		case c.suspect == nil:
+			c.suspect = fmt.Errorf("%w by %s, to %s; nothing expires or renews by it until it is confirmed", ErrClockJumped, ahead.Round(time.Second), wall.Format(time.RFC3339))
+			told = c.suspect
+		}
+		if c.suspect != nil {
+			wall = expected
+		}
+	}
+	if wall.After(c.last) {
+		c.last = wall
+	}
+	now := c.last
+	c.mu.Unlock()
+	if told != nil {
+		c.problem(told)
+	}
+	return now
+}
+
+// confirm believes the wall clock as it is now.
+func (c *clock) confirm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if wall := c.wall().Round(0).UTC(); wall.After(c.last) {
+		c.last = wall
+	}
+	c.suspect = nil
+	if c.elapsed != nil {
+		c.seen = c.elapsed()
+	}
+}
+
+func (c *clock) problemNow() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.suspect
+}
+
+var clockID = store.ID{Kind: store.Meta, Name: "clock"}
+
+// persist puts the clock into a batch that has something to write anyway.
+func (c *clock) persist(tx store.Tx) (time.Time, error) {
+	now := c.now()
+	if now.Sub(c.persisted) < persistEvery {
+		return time.Time{}, nil
+	}
+	return now, tx.Put(clockID, strconv.AppendInt(nil, now.UnixNano(), 10))
+}
+
+// readClock is the clock as the last process left it.
+func readClock(s store.Snapshot) (time.Time, error) {
+	raw, err := s.Get(clockID)
+	if errors.Is(err, store.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	ns, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the ledger's clock: %w", err)
+	}
+	return time.Unix(0, ns).UTC(), nil
+}

@@ -1,0 +1,162 @@
+package bank
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// replayFor is how long a charge's idempotency key is remembered.
+const replayFor = 24 * time.Hour
+
+// fetch gets the records that a command looks at besides the account.
+func fetch(tx store.Snapshot, a *ledger.Account, c ledger.Command, env *ledger.Env) error {
+	switch c := c.(type) {
+	case ledger.Reserve:
+		return fetchReserve(tx, a, c, env)
+	case ledger.Give:
+		_, err := tx.Get(store.ID{Kind: store.Owned, Name: string(c.Grant)})
+		env.Granted = err == nil
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		return fetchKey(tx, a, grantKey, c.Idempotency, env)
+	case ledger.Renew:
+		return fetchKey(tx, a, renewKey, c.Idempotency, env)
+	case ledger.Settle:
+		return fetchCharge(tx, a, c.Charge, env)
+	case ledger.Release:
+		return fetchCharge(tx, a, c.Charge, env)
+	case ledger.Refund:
+		if err := fetchKey(tx, a, refundKey, c.Idempotency, env); err != nil {
+			return err
+		}
+		return fetchCharge(tx, a, c.Charge, env)
+	}
+	return nil
+}
+
+// fetchReserve looks whether the charge is there already, and what its
+// idempotency key stands for.
+func fetchReserve(tx store.Snapshot, a *ledger.Account, c ledger.Reserve, env *ledger.Env) error {
+	if err := fetchCharge(tx, a, c.Charge.ID, env); err != nil || c.Idempotency == "" {
+		return err
+	}
+	r, err := Remembered(tx, a.ID, chargeKey(c.Idempotency))
+	if err != nil || r == nil || env.Now.Sub(r.At) > replayFor && a.Holds[r.Charge] == nil {
+		return err
+	}
+	env.Remembered = r
+	if env.Charge != nil { // it is the same one, resolved meanwhile
+		return nil
+	}
+	return fetchCharge(tx, a, r.Charge, env)
+}
+
+func fetchKey(tx store.Snapshot, a *ledger.Account, name func(string) string, key string, env *ledger.Env) (err error) {
+	if key != "" {
+		env.Remembered, err = Remembered(tx, a.ID, name(key))
+	}
+	return err
+}
+
+func fetchCharge(tx store.Snapshot, a *ledger.Account, id ledger.ChargeID, env *ledger.Env) error {
+	if a.Holds[id] != nil {
+		return nil
+	}
+	c, err := Charge(tx, a.ID, id)
+	if errors.Is(err, ledger.ErrNoCharge) {
+		return nil
+	}
+	env.Charge = c
+	return err
+}
+
+// Charge reads a resolved charge, or ledger.ErrNoCharge.
+func Charge(s store.Snapshot, account ledger.AccountID, id ledger.ChargeID) (*ledger.Charge, error) {
+	raw, err := s.Get(store.ID{Kind: store.Charge, Account: string(account), Name: string(id)})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %s", ledger.ErrNoCharge, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ledger.DecodeCharge(raw)
+}
+
+// Remembered reads what an idempotency key stands for; nil if nothing.
+func Remembered(s store.Snapshot, account ledger.AccountID, key string) (*ledger.Remembered, error) {
+	raw, err := s.Get(store.ID{Kind: store.Idempotency, Account: string(account), Name: key})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ledger.DecodeRemembered(raw)
+}
+
+func chargeKey(key string) string { return "charge " + key }
+func grantKey(key string) string  { return "grant " + key }
+func refundKey(key string) string { return "refund " + key }
+func renewKey(key string) string  { return "renew " + key }
+
+// keyOf is the name under which a command's result is remembered.
+func keyOf(c ledger.Command) func(string) string {
+	switch c.(type) {
+	case ledger.Give:
+		return grantKey
+	case ledger.Refund:
+		return refundKey
+	case ledger.Renew:
+		return renewKey
+	}
+	return chargeKey
+}
+
+// record puts what a command produced: journal, charge, idempotency result.
+func record(tx store.Tx, account ledger.AccountID, c ledger.Command, r *ledger.Result) error {
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		if err := tx.Put(store.ID{Kind: store.Entry, Account: string(account), Name: store.Sequence(e.Seq)}, ledger.AppendEntry(nil, e)); err != nil {
+			return err
+		}
+	}
+	if r.Forget != "" {
+		if err := tx.Delete(store.ID{Kind: store.Idempotency, Account: string(account), Name: chargeKey(r.Forget)}); err != nil {
+			return err
+		}
+	}
+	if r.Replayed || len(r.Entries) == 0 {
+		return nil
+	}
+	if err := recordCharge(tx, r.Charge); err != nil {
+		return err
+	}
+	if g := r.Grant; g != nil {
+		if err := tx.Put(store.ID{Kind: store.Owned, Name: string(g.ID)}, []byte(account)); err != nil {
+			return err
+		}
+	}
+	if m := r.Remember; m != nil {
+		return tx.Put(store.ID{Kind: store.Idempotency, Account: string(account), Name: keyOf(c)(m.Key)}, ledger.AppendRemembered(nil, m))
+	}
+	return nil
+}
+
+func recordCharge(tx store.Tx, c *ledger.Charge) error {
+	if c == nil {
+		return nil
+	}
+	hold := store.ID{Kind: store.Hold, Account: string(c.Account), Name: string(c.ID)}
+	if c.State == ledger.Held {
+		return tx.Put(hold, ledger.AppendCharge(nil, c))
+	}
+	if err := tx.Delete(hold); err != nil {
+		return err
+	}
+	return tx.Put(store.ID{Kind: store.Charge, Account: string(c.Account), Name: string(c.ID)}, ledger.AppendCharge(nil, c))
+}

@@ -1,0 +1,65 @@
+package meter
+
+import (
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/ledger"
+)
+
+// RenewEvery is how often whoever serves a request renews its charge's lease:
+// often enough that one lost turn does no harm.
+const RenewEvery = bank.DefaultLease / 3
+
+// Renew says that the request is still being served. A charge that nobody
+// renews for bank.DefaultLease is taken for abandoned and resolved by the price
+// file's abandoned policy; its Settle is accepted all the same, later. Renew
+// writes nothing and may be called from any goroutine.
+func (c *Charge) Renew() {
+	if !c.unmetered && !c.free {
+		c.m.bank.Renew(ledger.ChargeID(c.ID))
+	}
+}
+
+// KeepAlive renews until stop is called:
+//
+//	defer charge.KeepAlive()()
+func (c *Charge) KeepAlive() (stop func()) {
+	if c.unmetered || c.free || c.Replay != nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var t *time.Timer
+	t = time.AfterFunc(RenewEvery, func() {
+		select {
+		case <-done:
+		default:
+			c.Renew()
+			t.Reset(RenewEvery)
+		}
+	})
+	return func() {
+		close(done)
+		t.Stop()
+	}
+}
+
+// Note books what has been delivered so far, in case the gateway dies before
+// the answer ends: the abandoned policy charges what was seen. It is one small
+// write that nobody waits for; once in RenewEvery is enough. It belongs to the
+// goroutine that calls Observe.
+func (c *Charge) Note() {
+	if c.reader == nil || c.unmetered || c.free || c.done || !c.price.TokenPriced() {
+		return
+	}
+	if cost := c.quoteDelivered(c.reader.Delivered()); cost > 0 {
+		c.m.bank.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: cost}, nil)
+	}
+}
+
+// ClockProblem is not nil while the system's clock has jumped ahead and nothing
+// expires or renews by it; see bank.ErrClockJumped.
+func (m *Meter) ClockProblem() error { return m.bank.ClockProblem() }
+
+// ConfirmClock accepts the time that the system's clock shows now.
+func (m *Meter) ConfirmClock() { m.bank.ConfirmClock() }

@@ -113,20 +113,22 @@ func decode(encoding string, r io.Reader) (io.Reader, error) {
 	return nil, errEncoding
 }
 
-// upstreamRequest is the request as it goes on: without the client's key, asking
-// for a plain answer, and with the body that was priced.
-func (h *Handler) upstreamRequest(r *http.Request, c *meter.Charge, req *meter.Request) *http.Request {
+// upstreamRequest is the request as it goes on: without the client's key and
+// with the body that was priced; nil leaves the body that is there. If the
+// answer will be read, a plain one is asked for.
+func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http.Request {
 	out := new(http.Request)
 	*out = *r
 	out.Header = r.Header.Clone()
 	if h.Account == "" {
 		stripKeys(out)
 	}
-	out.Header.Set("Accept-Encoding", "identity") // the status of a job is read too
-	if req.Body == nil {
+	if read {
+		out.Header.Set("Accept-Encoding", "identity")
+	}
+	if body == nil {
 		return out
 	}
-	body := c.Body()
 	out.Body = io.NopCloser(bytes.NewReader(body))
 	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	out.ContentLength = int64(len(body))

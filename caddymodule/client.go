@@ -105,7 +105,7 @@ func (c *cli) offline(uri string, out any) error {
 		return err
 	}
 	defer s.Close() //nolint:errcheck // only read from
-	m, err := meter.Open(context.Background(), meter.Options{Store: s, Book: book})
+	m, err := meter.Open(context.Background(), meter.Options{Store: &readOnly{Store: s, own: map[string][]byte{}}, Book: book})
 	if err != nil {
 		return err
 	}

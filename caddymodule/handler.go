@@ -101,9 +101,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if r.Context().Value(contextKey{}) != nil { // never charge twice for one request
 		return next.ServeHTTP(w, r)
 	}
+	if preflight(r) { // browsers ask without a key; nothing runs
+		return next.ServeHTTP(w, h.upstreamRequest(r, nil, false))
+	}
 	e, err := h.app.acquire()
 	if err != nil {
-		return h.unavailable(w, r, next, err)
+		return h.unavailable(w, r, next, nil, err)
 	}
 	defer h.app.release()
 	began := time.Now()
@@ -115,7 +118,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	h.app.metrics.admit.Observe(time.Since(began).Seconds())
 	var d *meter.Denial
 	if errors.As(err, &d) && d.Reason == meter.Unavailable {
-		return h.unavailable(w, r, next, d)
+		return h.unavailable(w, r, next, req.Body, d)
 	}
 	if err != nil {
 		return h.deny(w, r, err)
@@ -127,10 +130,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // unavailable answers while the ledger cannot be written: closed by default.
-func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, err error) error {
+func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, body []byte, err error) error {
 	if h.OnStoreError == "pass" {
 		h.app.log.Error("request passes unmetered", zap.Error(err))
-		return next.ServeHTTP(w, r)
+		return next.ServeHTTP(w, h.upstreamRequest(r, body, false))
 	}
 	var d *meter.Denial
 	if !errors.As(err, &d) {
@@ -159,7 +162,11 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		}
 		report(r, caller, c, t)
 	}()
-	err = next.ServeHTTP(t, h.upstreamRequest(r.WithContext(ctx), c, req))
+	var body []byte
+	if req.Body != nil {
+		body = c.Body()
+	}
+	err = next.ServeHTTP(t, h.upstreamRequest(r.WithContext(t.traced(ctx)), body, true))
 	finished = true
 	return err
 }
@@ -177,6 +184,11 @@ func (h *Handler) upstreamContext(r *http.Request) (context.Context, context.Can
 		context.AfterFunc(ctx, func() { timer.Stop() })
 	})
 	return ctx, func() { stop(); cancel() }
+}
+
+// preflight reports whether a browser asks if it may ask.
+func preflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
 // reached tells an upstream that failed from one that never saw the request.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 
@@ -30,7 +31,7 @@ func (t *tap) outcome(finished bool, err error) meter.Outcome {
 	case err == nil && t.wrote && t.status == 499, clientGone && !t.wrote:
 		t.status, t.wrote = 0, false
 		t.c.Begin(0, nil) // there was no answer; the 499 is Caddy's own
-		return meter.ClientLeft
+		return t.left()
 	case err == nil:
 		return meter.Answered
 	case !errors.As(err, &status):
@@ -40,11 +41,24 @@ func (t *tap) outcome(finished bool, err error) meter.Outcome {
 	case status.StatusCode == http.StatusGatewayTimeout:
 		return meter.TimedOut
 	case status.StatusCode == 499:
-		return meter.ClientLeft
+		return t.left()
 	default:
 		t.begin(status.StatusCode)
 	}
 	return meter.Answered
+}
+
+// left: a client who is gone before the upstream has seen his request owes nothing.
+func (t *tap) left() meter.Outcome {
+	if !t.sent.Load() {
+		return meter.NotReached
+	}
+	return meter.ClientLeft
+}
+
+// traced notes when the request is on its way to an upstream.
+func (t *tap) traced(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { t.sent.Store(true) }})
 }
 
 // begin tells the charge which status Caddy will answer with.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -39,6 +40,7 @@ type tap struct {
 	buffered *bytes.Buffer
 	keep     *bytes.Buffer // for a replay
 	encoded  *decoding     // the answer came compressed all the same
+	sent     atomic.Bool   // an upstream has seen the request
 	stopped  bool
 	gone     bool // the client does not read any more
 	settled  bool

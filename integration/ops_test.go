@@ -83,18 +83,8 @@ func TestIdempotencyKeyInFlight(t *testing.T) {
 	g.has("acme", credits(50_000-price("demo", helloTokens, usualTokens)))
 }
 
-// withQueryFilter is the shipped Caddyfile; keys in the query (?key=…, as Gemini's
-// clients send them) stay out of its access log too.
-func withQueryFilter(t *testing.T) string {
-	caddyfile := read(t, "../Caddyfile")
-	if strings.Contains(caddyfile, "request>uri query") {
-		return caddyfile
-	}
-	return strings.Replace(caddyfile, "\t\tformat filter {\n", "\t\tformat filter {\n\t\t\trequest>uri query {\n\t\t\t\treplace key REDACTED\n\t\t\t}\n", 1)
-}
-
 func TestMetricsAndAccessLog(t *testing.T) {
-	g := start(t, setup{caddyfile: withQueryFilter(t)})
+	g := start(t, setup{})
 	key := g.account("acme", "50")
 	g.post(key, chatPath, chatBody("gpt-5.4"))
 	g.post(key, chatPath, chatBody("demo-fail-500"))
@@ -205,5 +195,16 @@ func TestAccountsNamedByWhatStandsInFront(t *testing.T) {
 	}
 	if g.mock.Requests() != served {
 		t.Error("a suspended account's request went upstream")
+	}
+}
+
+// A browser asks before it asks, without a key; the answer is the upstream's.
+func TestPreflightPasses(t *testing.T) {
+	g := start(t, setup{})
+	if a := g.send(http.MethodOptions, chatPath, "", "Origin", "https://app.example", "Access-Control-Request-Method", "POST"); a.StatusCode != http.StatusOK || g.mock.Requests() != 1 {
+		t.Errorf("%d %s, upstream %d", a.StatusCode, a.body, g.mock.Requests())
+	}
+	if a := g.send(http.MethodOptions, chatPath, ""); a.StatusCode != http.StatusUnauthorized {
+		t.Errorf("OPTIONS that is no preflight: %d", a.StatusCode)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -41,6 +42,7 @@ type Charge struct {
 	broken bool // the stream was ended for lack of credits
 	final  *Final
 	answer *pricing.Answer
+	noted  time.Time
 	cut    int64 // output tokens up to which the stream is paid for; 0: no need to look
 
 	reported *reported // instead of what the dialect reads in the answer
@@ -79,7 +81,7 @@ func (c *Charge) API() *dialect.API { return c.api }
 
 // Begin is told status and header of the answer, before its first byte.
 func (c *Charge) Begin(status int, header map[string][]string) {
-	c.status, c.header = status, header
+	c.status, c.header, c.noted = status, header, c.m.opt.Now()
 	if c.done || c.unmetered && c.job == "" {
 		return
 	}
@@ -100,6 +102,7 @@ func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
 		return nil, ErrExhausted
 	}
 	out := c.reader.Write(p)
+	c.note()
 	if c.cut == 0 || c.hardBound() {
 		return out, nil
 	}
@@ -117,6 +120,23 @@ func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
 		Credits: (&Facts{Reason: ledger.InsufficientCredits, LimitSource: ledger.LimitBalance, Account: c.req.Caller.Account, Available: "0", Unit: c.book.Credit.Name}).JSON(),
 	}
 	return append(append(out[:len(out):len(out)], c.reader.Close()...), c.api.StreamError(d)...), ErrExhausted
+}
+
+// noteEvery is how often a running stream writes down what it has come to, so
+// that a killed process does not give a long answer away.
+const noteEvery = 5 * time.Second
+
+func (c *Charge) note() {
+	if !c.info.Stream || c.free || c.done || !c.price.TokenPriced() {
+		return
+	}
+	now := c.m.opt.Now()
+	if now.Sub(c.noted) < noteEvery {
+		return
+	}
+	c.noted = now
+	observed := c.quoteDelivered(c.reader.Delivered())
+	c.m.bank.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: observed}, nil)
 }
 
 // hardBound: the request's own limit is what is held, so the answer cannot need more.

@@ -44,19 +44,6 @@ func (c *Charge) KeepAlive() (stop func()) {
 	}
 }
 
-// Note books what has been delivered so far, in case the gateway dies before
-// the answer ends: the abandoned policy charges what was seen. It is one small
-// write that nobody waits for; once in RenewEvery is enough. It belongs to the
-// goroutine that calls Observe.
-func (c *Charge) Note() {
-	if c.reader == nil || c.unmetered || c.free || c.done || !c.price.TokenPriced() {
-		return
-	}
-	if cost := c.quoteDelivered(c.reader.Delivered()); cost > 0 {
-		c.m.bank.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: cost}, nil)
-	}
-}
-
 // ClockProblem is not nil while the system's clock has jumped ahead and nothing
 // expires or renews by it; see bank.ErrClockJumped.
 func (m *Meter) ClockProblem() error { return m.bank.ClockProblem() }

@@ -38,9 +38,9 @@ type bench struct {
 }
 
 type gateway struct {
-	cmd  *exec.Cmd
+	cmd         *exec.Cmd
 	addr, admin string
-	log  bytes.Buffer
+	log         bytes.Buffer
 }
 
 func newBench(dir string, latency time.Duration) (*bench, error) {

@@ -67,12 +67,16 @@ func (b *Bank) commit(batch []*job) {
 	began := time.Now()
 	err := b.broken
 	if err == nil {
-		err = b.store.Update(context.Background(), accounts(batch), func(tx store.Tx) error { return b.apply(tx, batch) })
+		runs := 0
+		err = b.store.Update(context.Background(), accounts(batch), func(tx store.Tx) error {
+			if runs++; runs > 1 { // after a conflict
+				b.forget(batch)
+			}
+			return b.apply(tx, batch)
+		})
 	}
 	if err != nil {
-		for _, j := range batch { // what is in memory never became true
-			delete(b.cache, j.account)
-		}
+		b.forget(batch)
 		if errors.Is(err, store.ErrTooBig) && len(batch) > 1 {
 			b.commit(batch[:len(batch)/2])
 			b.commit(batch[len(batch)/2:])
@@ -103,6 +107,14 @@ func (b *Bank) commit(batch []*job) {
 	}
 	if len(b.cache) > maxCached {
 		clear(b.cache)
+	}
+}
+
+// forget drops what is in memory of a batch: it never became true.
+func (b *Bank) forget(batch []*job) {
+	for _, j := range batch {
+		delete(b.cache, j.account)
+		j.result, j.err = ledger.Result{}, nil
 	}
 }
 
@@ -147,7 +159,10 @@ func (b *Bank) apply(tx store.Tx, batch []*job) (err error) {
 		case j.terms != nil:
 			b.terms = j.terms
 		case j.update != nil:
-			j.err = j.update(tx)
+			w := &strict{Tx: tx}
+			if j.err = j.update(w); w.err != nil {
+				return w.err
+			}
 		case j.retry:
 		default:
 			if err := b.command(tx, j, dirty); err != nil {
@@ -163,6 +178,25 @@ func (b *Bank) apply(tx store.Tx, batch []*job) (err error) {
 	if len(dirty) > 0 {
 		b.stamp, err = b.clock.persist(tx)
 	}
+	return err
+}
+
+// strict remembers that a write failed: then nothing of the batch may be
+// committed, whatever its author makes of the error.
+type strict struct {
+	store.Tx
+	err error
+}
+
+func (s *strict) Put(id store.ID, value []byte) error {
+	err := s.Tx.Put(id, value)
+	s.err = errors.Join(s.err, err)
+	return err
+}
+
+func (s *strict) Delete(id store.ID) error {
+	err := s.Tx.Delete(id)
+	s.err = errors.Join(s.err, err)
 	return err
 }
 

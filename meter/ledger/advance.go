@@ -24,7 +24,7 @@ func (w *work) advance() (anything bool) {
 		}
 		w.period(at.Add(-1))
 		w.grantDue(at.Add(-1), false) // what the old plan still owed up to its end
-		w.expire(at.Add(-1)) // what ends at this very instant may still be carried over by the next plan
+		w.expire(at.Add(-1))          // what ends at this very instant may still be carried over by the next plan
 		w.endPlan(at)
 	}
 	w.period(w.Now)

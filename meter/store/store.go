@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 )
 
 // ErrNotFound: there is no record under that key.
@@ -47,6 +48,15 @@ func (id ID) Bytes() []byte {
 	b = append(b, id.Account...)
 	b = append(b, 0)
 	return append(b, id.Name...)
+}
+
+// ParseID reads what Bytes wrote.
+func ParseID(b []byte) (id ID, ok bool) {
+	if len(b) < 3 {
+		return ID{}, false
+	}
+	account, name, ok := strings.Cut(string(b[2:]), "\x00")
+	return ID{Kind: Kind(b[0]), Account: account, Name: name}, ok
 }
 
 // Sequence is a number as a name that sorts in its order.

@@ -39,6 +39,16 @@ type Store struct {
 // no kind of record.
 var headKey = []byte("!/head")
 
+// size is a variable for tests, which make everything small.
+var size = sizes{memTable: 16 << 20, table: 4 << 20, value: 1 << 20, segment: 8 << 20}
+
+type sizes struct {
+	memTable int64 // up to four of them are not yet in synced tables
+	table    int64
+	value    int64 // largest that stays out of Badger's value log
+	segment  int64 // of the log in front
+}
+
 // options are those of a sidecar: small tables, and no value of the ledger in
 // the value log, so that it needs no garbage collection. Nothing is synced here
 // but whole tables: the log in front is what survives a power cut.
@@ -47,13 +57,13 @@ func options(dir string, logf func(format string, args ...any)) badger.Options {
 		WithSyncWrites(false).
 		WithDetectConflicts(false).
 		WithNumVersionsToKeep(1).
-		WithMemTableSize(16 << 20).
+		WithMemTableSize(size.memTable).
 		WithNumMemtables(2).
-		WithBaseTableSize(4 << 20).
+		WithBaseTableSize(size.table).
 		WithBlockCacheSize(16 << 20).
 		WithIndexCacheSize(16 << 20).
 		WithValueLogFileSize(16 << 20).
-		WithValueThreshold(1 << 20).
+		WithValueThreshold(size.value).
 		WithChecksumVerificationMode(boptions.OnBlockRead).
 		WithCompactL0OnClose(false).
 		WithLogger(logger(logf))
@@ -186,8 +196,11 @@ func (s *Store) Update(_ context.Context, _ []string, fn func(store.Tx) error) e
 	}
 	if err := s.log.append(collect.writes); err != nil {
 		t.Discard()
-		s.broken = fmt.Errorf("writing the log: %w", err)
-		return s.broken
+		err = fmt.Errorf("writing the log: %w", err)
+		if s.log.touched { // nobody knows what of it the disk has: only the next start can tell
+			s.broken = err
+		}
+		return err
 	}
 	applied := make(chan error, 1)
 	s.applied = applied
@@ -304,11 +317,10 @@ func (s snapshot) Scan(from store.ID, only bool, fn func(store.ID, []byte) error
 	defer it.Close()
 	for it.Seek(from.Bytes()); it.ValidForPrefix(prefix); it.Next() {
 		key := it.Item().KeyCopy(nil)
-		account, name, ok := strings.Cut(string(key[2:]), "\x00")
+		id, ok := store.ParseID(key)
 		if !ok {
 			return fmt.Errorf("a key of unknown form in the data directory: %q", key)
 		}
-		id := store.ID{Kind: from.Kind, Account: account, Name: name}
 		err := it.Item().Value(func(v []byte) error { return fn(id, v) })
 		if errors.Is(err, store.ErrStop) {
 			return nil

@@ -26,13 +26,13 @@ import (
 var ErrDamaged = errors.New("the ledger's log is damaged")
 
 const (
-	segmentSize = 8 << 20
-	// keepBytes of log are replayed at every start. What is older lies in
-	// synced tables: memtables hold less than this.
-	keepBytes = 64 << 20
 	headSize  = 8
 	maxRecord = 64 << 20
 )
+
+// keepBytes of log are replayed at every start. What is older lies in synced
+// tables: memtables, at most four of them, hold less than this.
+func keepBytes() int64 { return 5 * size.memTable }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -51,7 +51,10 @@ type wal struct {
 	seq      uint64 // of the last record
 	segments []*segment
 	spare    chan prepared // the next segment, made ahead
-	buf      []byte        // of the record that is being written
+	touched  bool          // an append failed after it had begun to change files
+
+	hook func(op string, s *segment, record []byte) error // of a test: called before op
+	buf  []byte                                           // of the record that is being written
 }
 
 type prepared struct {
@@ -184,7 +187,7 @@ func (s *segment) clear() error {
 }
 
 // append writes one record and syncs it. It is durable when append returns nil;
-// after an error the log must not be used any more.
+// after an error with touched the log must not be used any more.
 func (l *wal) append(writes []write) error {
 	rec := appendWrites(binary.AppendUvarint(append(l.buf[:0], make([]byte, headSize)...), l.seq+1), writes)
 	l.buf = rec
@@ -195,7 +198,14 @@ func (l *wal) append(writes []write) error {
 	if err != nil {
 		return err
 	}
+	l.touched = true
+	if err := l.step("write", s, rec); err != nil {
+		return err
+	}
 	if _, err := s.file.WriteAt(rec, s.end); err != nil {
+		return err
+	}
+	if err := l.step("sync", s, rec); err != nil {
 		return err
 	}
 	if err := datasync(s.file); err != nil {
@@ -203,7 +213,15 @@ func (l *wal) append(writes []write) error {
 	}
 	s.end += int64(len(rec))
 	l.seq++
+	l.touched = false
 	return nil
+}
+
+func (l *wal) step(op string, s *segment, rec []byte) error {
+	if l.hook == nil {
+		return nil
+	}
+	return l.hook(op, s, rec)
 }
 
 // room is the segment with space for n bytes, a new one if need be.
@@ -214,10 +232,15 @@ func (l *wal) room(n int64) (*segment, error) {
 		}
 	}
 	p := <-l.spare
-	if p.err != nil {
+	if err := l.step("segment", nil, nil); err != nil && p.err == nil {
+		_ = p.file.Close()
+		p.err = err
+	}
+	if p.err != nil { // no room on the disk: the next append tries again
 		l.prepare()
 		return nil, p.err
 	}
+	l.touched = true
 	path := filepath.Join(l.dir, fmt.Sprintf("%016x.log", l.seq+1))
 	if err := os.Rename(p.file.Name(), path); err != nil {
 		return nil, err
@@ -225,8 +248,9 @@ func (l *wal) room(n int64) (*segment, error) {
 	if err := syncDir(l.dir); err != nil {
 		return nil, err
 	}
-	s := &segment{file: p.file, path: path, first: l.seq + 1, size: segmentSize}
+	s := &segment{file: p.file, path: path, first: l.seq + 1, size: size.segment}
 	l.segments = append(l.segments, s)
+	l.touched = false
 	l.prepare()
 	l.drop()
 	return s, nil
@@ -235,26 +259,31 @@ func (l *wal) room(n int64) (*segment, error) {
 // prepare makes the next segment while this one fills.
 func (l *wal) prepare() {
 	l.spare = make(chan prepared, 1)
-	go func(out chan<- prepared) {
+	go func(out chan<- prepared, length int64) {
 		f, err := os.OpenFile(filepath.Join(l.dir, "spare"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 		if err == nil {
 			zeros := make([]byte, 64<<10)
-			for n := 0; n < segmentSize && err == nil; n += len(zeros) {
+			for n := int64(0); n < length && err == nil; n += int64(len(zeros)) {
 				_, err = f.Write(zeros)
 			}
 			if err == nil {
 				err = f.Sync()
 			}
+			if err != nil { // give back what it took of a full disk
+				_ = f.Close()
+				_ = os.Remove(f.Name())
+				f = nil
+			}
 		}
 		out <- prepared{f, err}
-	}(l.spare)
+	}(l.spare, size.segment)
 }
 
 // drop removes segments whose batches lie in Badger's tables for certain.
 func (l *wal) drop() {
 	newer := int64(0) // without the one that has just begun
 	for i := len(l.segments) - 2; i > 0; i-- {
-		if newer += l.segments[i].size; newer < keepBytes {
+		if newer += l.segments[i].size; newer < keepBytes() {
 			continue
 		}
 		for _, s := range l.segments[:i] {

@@ -188,7 +188,7 @@ func TestSegmentsFollowOneAnotherAndOldOnesGo(t *testing.T) {
 		}
 		n++
 	}
-	if kept := int64(len(s.log.segments)-1) * segmentSize; kept < keepBytes {
+	if kept := int64(len(s.log.segments)-1) * size.segment; kept < keepBytes() {
 		t.Errorf("only %d bytes of log were kept", kept)
 	}
 	crash(t, s)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"sort"
-	"strings"
 	"sync"
 
 	"github.com/farebox-dev/farebox/meter/store"
@@ -121,7 +120,7 @@ func (t *tx) Scan(from store.ID, only bool, fn func(store.ID, []byte) error) err
 		keys = slices.Compact(keys)
 	}
 	for i := sort.SearchStrings(keys, string(from.Bytes())); i < len(keys); i++ {
-		id, ok := parse(keys[i])
+		id, ok := store.ParseID([]byte(keys[i]))
 		if !ok || id.Kind != from.Kind || only && id.Account != from.Account {
 			break
 		}
@@ -136,12 +135,4 @@ func (t *tx) Scan(from store.ID, only bool, fn func(store.ID, []byte) error) err
 		}
 	}
 	return nil
-}
-
-func parse(k string) (store.ID, bool) {
-	if len(k) < 3 {
-		return store.ID{}, false
-	}
-	account, name, ok := strings.Cut(k[2:], "\x00")
-	return store.ID{Kind: store.Kind(k[0]), Account: account, Name: name}, ok
 }

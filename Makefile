@@ -16,8 +16,10 @@ test:
 
 # The long form of the proofs: hours, not minutes.
 prove:
-	FAREBOX_SIM_RUNS=200000 FAREBOX_FLIPS=600 go test $(TAGS) -timeout 12h -v -run 'Simulation|Flips' ./meter/ledger ./meter/bank
-	FAREBOX_KILL_ROUNDS=500 go test $(TAGS) -timeout 6h -v -run Kill ./integration
+	FAREBOX_SIM_STEPS=100000000 go test $(TAGS) -timeout 12h -v -run Simulation ./meter/ledger
+	FAREBOX_LONG=1 FAREBOX_FLIPS=600 FAREBOX_POWER_CUTS=300 go test $(TAGS) -timeout 6h -v \
+	  -run 'Flips|FaultMatrix|SmallScope|PowerCuts' ./meter/bank ./meter/ledger ./meter/store/badger
+	FAREBOX_KILL_ROUNDS=2000 go test $(TAGS) -timeout 6h -v -run Kill ./integration
 
 bench: build ; go run ./integration/bench
 

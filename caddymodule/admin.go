@@ -102,10 +102,13 @@ var operatorRoutes = map[string]func(*call) (any, error){
 	"GET /meter/accounts/{id}/keys":                     (*call).listKeys,
 	"POST /meter/accounts/{id}/keys":                    (*call).createKey,
 	"DELETE /meter/accounts/{id}/keys/{key}":            (*call).revokeKey,
+	"GET /meter/prices":                                 (*call).showPrices,
+	"POST /meter/prices/replay":                         (*call).replayPrices,
 	"POST /meter/prices/check":                          (*call).checkPrices,
 	"POST /meter/prices/explain":                        (*call).explainPrices,
 	"POST /meter/prices/reload":                         (*call).reloadPrices,
 	"GET /meter/ledger/verify":                          (*call).verify,
+	"POST /meter/clock/confirm":                         (*call).confirmClock,
 	"GET /meter/health":                                 (*call).health,
 }
 

@@ -31,6 +31,9 @@ type App struct {
 	// Watch is how often the price file is looked at for changes; 0 is every two
 	// seconds, negative never.
 	Watch caddy.Duration `json:"watch,omitempty"`
+	// MaxChange refuses a changed price file in which any rate differs from the
+	// one in force by more than this, such as "50%". Default: no limit.
+	MaxChange string `json:"max_change,omitempty"`
 
 	log      *zap.Logger
 	store    StoreOpener
@@ -64,6 +67,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%T is not a store", s)
 	}
 	a.store = opener
+	if _, err := maxChange(a.MaxChange); err != nil {
+		return err
+	}
 	if a.Pricing == "" {
 		a.Pricing = "pricing.yaml"
 	}
@@ -102,6 +108,10 @@ func (a *App) Start() error {
 		return err
 	}
 	a.engine = e
+	old, _ := e.Book()
+	if err := a.guard(old, a.book, e.Now()); err != nil {
+		return err
+	}
 	if err := e.SetBook(context.Background(), a.book, a.bookText); err != nil {
 		return fmt.Errorf("price file %s: %w", a.file, err)
 	}

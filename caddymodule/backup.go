@@ -28,7 +28,7 @@ func (c *cli) backupCommand() *cobra.Command {
 	return command("backup FILE", "Copy the whole ledger of the running server into a file", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
 		res, err := caddycmd.AdminAPIRequest(c.address, http.MethodGet, "/meter/backup", nil, nil)
 		if err != nil {
-			return c.unreachable(http.MethodPost, "", nil, err)
+			return c.unreachable(http.MethodPost, "", nil, nil, err)
 		}
 		defer res.Body.Close() //nolint:errcheck // read to its end
 		tmp, err := os.CreateTemp(filepath.Dir(args[0]), ".farebox-backup-")

@@ -24,6 +24,7 @@ func init() {
 //		store <module> [<args>…]
 //		pricing <file> {
 //			watch <interval>|off
+//			max_change <percent>
 //		}
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
@@ -70,8 +71,15 @@ func (a *App) parsePricing(d *caddyfile.Dispenser) error {
 		return d.Err("pricing needs a file: pricing ./pricing.yaml")
 	}
 	for d.NextBlock(1) {
-		if d.Val() != "watch" {
-			return d.Errf("pricing has no option %q; it has watch", d.Val())
+		switch d.Val() {
+		case "watch":
+		case "max_change":
+			if err := a.parseMaxChange(d); err != nil {
+				return err
+			}
+			continue
+		default:
+			return d.Errf("pricing has no option %q; it has watch and max_change", d.Val())
 		}
 		var every string
 		if !d.AllArgs(&every) {

@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
 // change sends a change of an account and prints the account as it is then.
-func (c *cli) change(method, uri string, in any) error {
+func (c *cli) change(method, uri, key string, in any) error {
 	var a AccountView
-	if _, err := c.ask(method, uri, "", in, &a); err != nil {
+	if _, err := c.ask(method, uri, key, in, &a); err != nil {
 		return err
 	}
 	return c.show(a, func(w *tabwriter.Writer) { printAccount(w, a) })
@@ -22,7 +24,7 @@ func (c *cli) change(method, uri string, in any) error {
 func (c *cli) setPlanCommand() *cobra.Command {
 	var when, reason string
 	cmd := command("set-plan ACCOUNT PLAN", "Move an account to another plan", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
-		return c.change(http.MethodPut, accountURI(args[0], "subscription"), map[string]string{"plan": args[1], "when": when, "reason": reason})
+		return c.change(http.MethodPut, accountURI(args[0], "subscription"), "", map[string]string{"plan": args[1], "when": when, "reason": reason})
 	})
 	cmd.Flags().StringVar(&when, "when", "now", "now, or renewal")
 	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the ledger")
@@ -30,10 +32,11 @@ func (c *cli) setPlanCommand() *cobra.Command {
 }
 
 func (c *cli) renewCommand() *cobra.Command {
-	var reason string
+	var reason, key string
 	cmd := command("renew ACCOUNT", `Book the payment for one period of a plan with "renews: when_paid"`, cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		return c.change(http.MethodPost, accountURI(args[0], "subscription", "renew"), map[string]string{"reason": reason})
+		return c.change(http.MethodPost, accountURI(args[0], "subscription", "renew"), orNew(key), map[string]string{"reason": reason})
 	})
+	cmd.Flags().StringVar(&key, "key", "", "idempotency key, such as the id of the payment: the same one renews once")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, such as the id of the invoice")
 	return cmd
 }
@@ -42,7 +45,7 @@ func (c *cli) endCommand() *cobra.Command {
 	var when, reason string
 	cmd := command("end ACCOUNT", "End the subscription; then the default plan applies", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
 		q := url.Values{"when": {when}, "reason": {reason}}
-		return c.change(http.MethodDelete, accountURI(args[0], "subscription")+"?"+q.Encode(), nil)
+		return c.change(http.MethodDelete, accountURI(args[0], "subscription")+"?"+q.Encode(), "", nil)
 	})
 	cmd.Flags().StringVar(&when, "when", "renewal", "renewal, or now")
 	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the ledger")
@@ -53,7 +56,7 @@ func (c *cli) suspendCommand(use string, suspended bool) *cobra.Command {
 	short := map[bool]string{true: "Refuse all requests of an account; its credits stay", false: "Let a suspended account spend again"}[suspended]
 	var reason string
 	cmd := command(use+" ACCOUNT", short, cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		return c.change(http.MethodPatch, accountURI(args[0]), map[string]any{"suspended": suspended, "reason": reason})
+		return c.change(http.MethodPatch, accountURI(args[0]), "", map[string]any{"suspended": suspended, "reason": reason})
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the ledger")
 	return cmd
@@ -62,24 +65,25 @@ func (c *cli) suspendCommand(use string, suspended bool) *cobra.Command {
 func (c *cli) voidCommand() *cobra.Command {
 	var reason string
 	cmd := command("void GRANT", "Take back what is left of a grant", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		return c.move("/meter/grants/"+url.PathEscape(args[0])+"/void", map[string]string{"reason": reason}, "voided", "−")
+		return c.move("/meter/grants/"+url.PathEscape(args[0])+"/void", "", map[string]string{"reason": reason}, "voided", "−")
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the ledger (required)")
 	return cmd
 }
 
 func (c *cli) refundCommand() *cobra.Command {
-	var reason, amount string
+	var reason, amount, key string
 	cmd := command("refund CHARGE", "Give a charge back, whole or in part, to the grants that paid it", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		return c.move("/meter/charges/"+url.PathEscape(args[0])+"/refund", map[string]string{"reason": reason, "amount": amount}, "refunded", "+")
+		return c.move("/meter/charges/"+url.PathEscape(args[0])+"/refund", orNew(key), map[string]string{"reason": reason, "amount": amount}, "refunded", "+")
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the ledger (required)")
+	cmd.Flags().StringVar(&key, "key", "", "idempotency key: the same one refunds once")
 	cmd.Flags().StringVar(&amount, "amount", "", "how much (default: all that is left)")
 	return cmd
 }
 
 // move sends what moves credits and needs a reason.
-func (c *cli) move(uri string, in map[string]string, done, sign string) error {
+func (c *cli) move(uri, key string, in map[string]string, done, sign string) error {
 	if in["reason"] == "" {
 		return &exit{exitInvalid, errors.New(`say why: --reason "…"; it is kept in the ledger`)}
 	}
@@ -87,10 +91,18 @@ func (c *cli) move(uri string, in map[string]string, done, sign string) error {
 		delete(in, "amount")
 	}
 	var v MovedView
-	if _, err := c.ask(http.MethodPost, uri, "", in, &v); err != nil {
+	if _, err := c.ask(http.MethodPost, uri, key, in, &v); err != nil {
 		return err
 	}
 	return c.show(v, func(w *tabwriter.Writer) {
 		fmt.Fprintf(w, "%s  %s  %s%s %s   %s now has %s\n", done, v.ID, sign, v.Amount, v.Unit, v.Account, v.Available)
 	})
+}
+
+// orNew is an idempotency key of the caller's, or a fresh one.
+func orNew(key string) string {
+	if key != "" {
+		return key
+	}
+	return "cli-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 }

@@ -37,7 +37,7 @@ func (c *cli) ask(method, uri, idempotency string, in, out any) (http.Header, er
 	}
 	res, err := c.send(method, uri, header, body)
 	if err != nil {
-		return nil, c.unreachable(method, uri, out, err)
+		return nil, c.unreachable(method, uri, in, out, err)
 	}
 	defer res.Body.Close() //nolint:errcheck // read to its end
 	return res.Header, decodeAnswer(res, out)
@@ -72,14 +72,15 @@ func (c *cli) send(method, uri string, header http.Header, body io.Reader) (*htt
 }
 
 // unreachable tries without a server where that is harmless.
-func (c *cli) unreachable(method, uri string, out any, err error) error {
+func (c *cli) unreachable(method, uri string, in, out any, err error) error {
+	reads := method == http.MethodGet || uri == "/meter/prices/replay"
 	var op *net.OpError
 	switch {
-	case errors.As(err, &op) && method == http.MethodGet && c.data != "":
-		return c.offline(uri, out)
+	case errors.As(err, &op) && reads && c.data != "":
+		return c.offline(method, uri, in, out)
 	case errors.As(err, &op):
 		err = fmt.Errorf("%w at %s: %w\nStart it with: farebox run   (or name another one: --address host:port)", errNoServer, c.address, err)
-		if method == http.MethodGet {
+		if reads {
 			err = fmt.Errorf("%w\nTo read a data directory that no server uses: --data <dir>", err)
 		}
 		return &exit{exitNoServer, err}
@@ -88,7 +89,7 @@ func (c *cli) unreachable(method, uri string, out any, err error) error {
 }
 
 // offline answers a read from the data directory, in this process.
-func (c *cli) offline(uri string, out any) error {
+func (c *cli) offline(method, uri string, in, out any) error {
 	text, err := os.ReadFile(c.prices)
 	if err != nil {
 		return &exit{exitInvalid, fmt.Errorf("the price file that belongs to the data is needed too: --pricing <file>: %w", err)}
@@ -110,8 +111,12 @@ func (c *cli) offline(uri string, out any) error {
 		return err
 	}
 	defer m.Close()
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
 	w := httptest.NewRecorder()
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, uri, http.NoBody)
+	r, err := http.NewRequestWithContext(context.Background(), method, uri, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -136,9 +136,7 @@ func (c *cli) grantCommand() *cobra.Command {
 		if in.Reason == "" {
 			return &exit{exitInvalid, errors.New(`say why: --reason "invoice 2041"; it is kept in the ledger`)}
 		}
-		if key == "" {
-			key = "cli-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-		}
+		key = orNew(key)
 		var r GrantResult
 		if _, err := c.ask(http.MethodPost, accountURI(args[0], "grants"), key, in, &r); err != nil {
 			return err

@@ -145,6 +145,7 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddy
 // proxy runs the rest of the chain and settles, whatever happens: return, error,
 // panic, disconnect, reload, shutdown.
 func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c *meter.Charge, req *meter.Request, caller *meter.Caller) (err error) {
+	defer c.KeepAlive()()
 	ctx, cancel := h.upstreamContext(r)
 	defer cancel()
 	t := newTap(w, r, h, e, c, cancel)

@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,7 +15,7 @@ import (
 )
 
 // reloader puts the price file in force as it is on disk.
-type reloader func(context.Context) error
+type reloader func(ctx context.Context, force bool) error
 
 // AccountView is an account as the operator's API shows it. Amounts are decimal
 // strings in credits.
@@ -189,7 +191,11 @@ func (c *call) renew() (any, error) {
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	return c.after(ledger.Renew{Reason: in.Reason})
+	key, err := c.idempotency()
+	if err != nil {
+		return nil, err
+	}
+	return c.after(ledger.Renew{Reason: in.Reason, Idempotency: key, Hash: fingerprint(in)})
 }
 
 // GrantResult is the answer to a grant.
@@ -272,7 +278,11 @@ func (c *call) refund() (any, error) {
 	if in.Reason == "" {
 		return nil, fmt.Errorf("%w: say why; a reason is kept in the ledger", meter.ErrInput)
 	}
-	cmd := ledger.Refund{Charge: ledger.ChargeID(c.PathValue("charge")), Reason: in.Reason}
+	key, err := c.idempotency()
+	if err != nil {
+		return nil, err
+	}
+	cmd := ledger.Refund{Charge: ledger.ChargeID(c.PathValue("charge")), Reason: in.Reason, Idempotency: key, Hash: fingerprint(in, c.PathValue("charge"))}
 	if in.Amount != "" {
 		b, _ := c.m.Book()
 		a, err := money.ParseAmount(in.Amount, b.Credit.Decimals)
@@ -290,6 +300,15 @@ func (c *call) refund() (any, error) {
 		return nil, err
 	}
 	return MovedView{Account: account, ID: string(cmd.Charge), Amount: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit()}, nil
+}
+
+// fingerprint tells two requests under one idempotency key apart.
+func fingerprint(parts ...any) [32]byte {
+	b, err := json.Marshal(parts)
+	if err != nil {
+		return [32]byte{} // strings always marshal
+	}
+	return sha256.Sum256(b)
 }
 
 func (c *call) listKeys() (any, error) {
@@ -331,7 +350,18 @@ func (c *call) showCharge() (any, error) {
 
 func (c *call) health() (any, error) {
 	b, since := c.m.Book()
-	return map[string]any{"ok": true, "prices": map[string]any{"digest": b.Digest(), "since": since.UTC()}, "now": c.m.Now().UTC()}, nil
+	clock := "ok"
+	if err := c.m.ClockProblem(); err != nil {
+		clock = err.Error()
+	}
+	return map[string]any{"ok": clock == "ok", "clock": clock, "prices": map[string]any{"digest": b.Digest(), "since": since.UTC()}, "now": c.m.Now().UTC()}, nil
+}
+
+// confirmClock accepts the system's clock after a jump; until then nothing
+// expires or renews by it.
+func (c *call) confirmClock() (any, error) {
+	c.m.ConfirmClock()
+	return c.health()
 }
 
 func (c *call) verify() (any, error) {
@@ -360,7 +390,11 @@ func (c *call) reloadPrices() (any, error) {
 	if c.reload == nil {
 		return nil, fmt.Errorf("%w: no server is running, so there are no prices to reload", meter.ErrInput)
 	}
-	if err := c.reload(c.Context()); err != nil {
+	var in struct{ Force bool }
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if err := c.reload(c.Context(), in.Force); err != nil {
 		return nil, errors.Join(errPrices, err)
 	}
 	b, _ := c.m.Book()

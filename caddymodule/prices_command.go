@@ -46,18 +46,20 @@ func (c *cli) pricesCommands() *cobra.Command {
 	explain.Flags().StringVarP(&body, "data-json", "d", "", "JSON body of the request")
 	explain.Flags().StringArrayVarP(&headers, "header", "H", nil, `header of the request, "Name: value"`)
 	explain.Flags().StringVar(&plan, "plan", "", "plan of the caller")
+	var force bool
 	reload := command("reload", "Put the price file in force as it is on disk", cobra.NoArgs, func(*cobra.Command, []string) error {
 		var v map[string]string
-		if _, err := c.ask(http.MethodPost, "/meter/prices/reload", "", nil, &v); err != nil {
+		if _, err := c.ask(http.MethodPost, "/meter/prices/reload", "", map[string]bool{"force": force}, &v); err != nil {
 			return err
 		}
 		return c.show(v, func(w *tabwriter.Writer) { fmt.Fprintf(w, "in force   digest %s\n", v["digest"]) })
 	})
+	reload.Flags().BoolVar(&force, "force", false, "also if prices change by more than max_change")
 	schema := command("schema", "Print the JSON Schema of the price file, for editors", cobra.NoArgs, func(*cobra.Command, []string) error {
 		_, err := os.Stdout.Write(farebox.Schema)
 		return err
 	})
-	return group("prices", "Check, explain, list and reload the price file", check, explain, c.listPricesCommand(), reload, schema)
+	return group("prices", "Check, explain, list, compare, import and reload the price file", check, explain, c.listPricesCommand(), c.diffCommand(), c.simulateCommand(), c.importCommands(), reload, schema)
 }
 
 func (c *cli) check(file string) error {

@@ -56,16 +56,21 @@ func (w *watcher) run(every time.Duration) {
 		}
 		if bytes.Equal(now, last) && !bytes.Equal(now, inForce) {
 			inForce = now // also if it is wrong: it is reported once, not every two seconds
-			_ = w.app.reloadPrices(context.Background())
+			_ = w.app.reloadPrices(context.Background(), false)
 		}
 		last = now
 	}
 }
 
 // reloadPrices puts the price file in force as it is now. A wrong one changes
-// nothing: the book that is loaded stays.
-func (a *App) reloadPrices(ctx context.Context) error {
+// nothing: the book that is loaded stays. Nor does, unless forced, one whose
+// prices jump by more than max_change.
+func (a *App) reloadPrices(ctx context.Context, force bool) error {
 	text, book, err := readBook(a.file, a.log)
+	if err == nil && !force {
+		old, _ := a.engine.Book()
+		err = a.guard(old, book, a.engine.Now())
+	}
 	if err == nil {
 		err = a.engine.SetBook(ctx, book, text)
 	}

@@ -50,6 +50,9 @@ func wantCost(t *testing.T, res *http.Response, cost, remaining int) {
 			t.Error("neither Credits-Cost nor Credits-Held")
 		}
 	}
+	if left.Get("Credits-Remaining") == "" && len(res.Trailer) > 0 {
+		return // the SDK has hung up at the last event, before the trailers; the balance is checked at the end
+	}
 	if a.cost() != credits(cost) || left.Get("Credits-Remaining") != credits(remaining) {
 		t.Errorf("cost %q, remaining %q; want %s and %s", a.cost(), left.Get("Credits-Remaining"), credits(cost), credits(remaining))
 	}
@@ -85,6 +88,7 @@ func TestOpenAIChat(t *testing.T) {
 	left, cost := 50_000, price("gpt-5.4", helloTokens, usualTokens)
 	left -= cost
 	wantCost(t, res, cost, left)
+	g.settled("acme") // its hold would be in the next answer's Credits-Remaining
 	if g.upstreamSaw(key).Get("stream_options").Exists() {
 		t.Error("stream_options in a request without a stream")
 	}
@@ -110,6 +114,7 @@ func TestOpenAIChat(t *testing.T) {
 		}
 		left -= cost
 		wantCost(t, res, cost, left)
+		g.settled("acme") // its hold would be in the next answer's Credits-Remaining
 		if !g.upstreamSaw(key).Get("stream_options.include_usage").Bool() {
 			t.Errorf("asked %v: the upstream was not asked for usage", asked)
 		}
@@ -132,6 +137,7 @@ func TestOpenAIResponses(t *testing.T) {
 	}
 	cost := price("gpt-5-mini", 3, usualTokens)
 	wantCost(t, res, cost, 50_000-cost)
+	g.settled("acme") // its hold would be in the next answer's Credits-Remaining
 	stream := client.Responses.NewStreaming(t.Context(), params, option.WithResponseInto(&res))
 	var text strings.Builder
 	var used int64
@@ -143,6 +149,7 @@ func TestOpenAIResponses(t *testing.T) {
 		t.Errorf("%v %q %d", stream.Err(), text.String(), used)
 	}
 	wantCost(t, res, cost, 50_000-2*cost)
+	g.settled("acme") // its hold would be in the next answer's Credits-Remaining
 	g.upstreamSaw(key)
 	g.has("acme", credits(50_000-2*cost))
 }
@@ -160,6 +167,7 @@ func TestOpenAIEmbeddings(t *testing.T) {
 	}
 	cost := price("text-embedding-3-small", (len(input)+1+3)/4, 0)
 	wantCost(t, res, cost, 1000-cost)
+	g.settled("acme") // its hold would be in the next answer's Credits-Remaining
 	g.has("acme", credits(1000-cost))
 }
 
@@ -174,6 +182,7 @@ func TestAnthropic(t *testing.T) {
 	}
 	cost := price("claude-sonnet-4-5", helloTokens, usualTokens)
 	wantCost(t, res, cost, 50_000-cost)
+	g.settled("acme") // its hold would be in the next answer's Credits-Remaining
 	stream := client.Messages.NewStreaming(t.Context(), messageParams("claude-sonnet-4-5"), anthropicoption.WithResponseInto(&res))
 	message := anthropic.Message{}
 	for stream.Next() {
@@ -185,6 +194,7 @@ func TestAnthropic(t *testing.T) {
 		t.Errorf("%v %+v", stream.Err(), message)
 	}
 	wantCost(t, res, cost, 50_000-2*cost)
+	g.settled("acme") // its hold would be in the next answer's Credits-Remaining
 	g.upstreamSaw(key)
 	count, err := client.Messages.CountTokens(t.Context(), anthropic.MessageCountTokensParams{
 		Model: "claude-sonnet-4-5", Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("hello there"))},

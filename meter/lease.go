@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"sync"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/bank"
@@ -28,19 +29,26 @@ func (c *Charge) KeepAlive() (stop func()) {
 	if c.unmetered || c.free || c.Replay != nil {
 		return func() {}
 	}
-	done := make(chan struct{})
-	var t *time.Timer
-	t = time.AfterFunc(RenewEvery, func() {
-		select {
-		case <-done:
-		default:
+	var mu sync.Mutex
+	var timer *time.Timer
+	stopped := false
+	var again func()
+	again = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !stopped {
 			c.Renew()
-			t.Reset(RenewEvery)
+			timer = time.AfterFunc(RenewEvery, again)
 		}
-	})
+	}
+	mu.Lock()
+	timer = time.AfterFunc(RenewEvery, again)
+	mu.Unlock()
 	return func() {
-		close(done)
-		t.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		timer.Stop()
 	}
 }
 

@@ -1,13 +1,13 @@
 package bank
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
@@ -24,139 +24,154 @@ func (r *Report) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
+func (r *Report) add(x *Report) {
+	r.Accounts += x.Accounts
+	r.Grants += x.Grants
+	r.Entries += x.Entries
+	r.Charges += x.Charges
+	r.Holds += x.Holds
+}
+
+// VerifyOptions of VerifyWith. The zero value is what Verify does.
+type VerifyOptions struct {
+	Workers int // default 2: a gateway beside it goes on serving
+	// Progress, if set, is told now and then how far it is; one call at a time.
+	Progress func(accounts, entries int)
+}
+
 // Verify recomputes every account from its journal, from zero, and compares:
 // hash chain, sums, balances, open holds, charges.
 func Verify(ctx context.Context, s store.Store) (*Report, error) {
-	r := &Report{}
-	err := s.View(ctx, func(v store.Snapshot) error {
-		return v.Scan(store.ID{Kind: store.Account}, false, func(id store.ID, raw []byte) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return r.account(v, ledger.AccountID(id.Account), raw)
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return r, s.View(ctx, r.orphans)
+	return VerifyWith(ctx, s, VerifyOptions{})
 }
 
-func (r *Report) account(v store.Snapshot, id ledger.AccountID, raw []byte) error {
-	r.Accounts++
-	stored, err := Load(v, id)
-	if err != nil {
-		r.problem("account %s: %v", id, err)
-		return nil
+// VerifyWith is Verify with options. It reads one consistent state, whatever is
+// written meanwhile.
+func VerifyWith(ctx context.Context, s store.Store, o VerifyOptions) (*Report, error) {
+	if o.Workers <= 0 {
+		o.Workers = 2
 	}
-	again := &ledger.Account{}
-	charges := map[ledger.ChargeID]money.Amount{}
-	ok := true
-	err = v.Scan(store.ID{Kind: store.Entry, Account: string(id)}, true, func(_ store.ID, value []byte) error {
-		r.Entries++
-		if ok = r.entry(again, charges, value, id); !ok {
-			return store.ErrStop
-		}
-		return nil
-	})
-	if err != nil || !ok {
+	var whole *Report
+	err := s.View(ctx, func(v store.Snapshot) (err error) {
+		c := &check{v: v, o: o, found: map[int][]string{}}
+		whole, err = c.run(ctx)
 		return err
-	}
-	r.Grants += len(again.Grants)
-	r.Holds += len(again.Holds)
-	if !bytes.Equal(ledger.AppendAccount(nil, again), raw) {
-		r.problem("account %s: its state is not what its journal of %d entries comes to", id, again.Seq)
-	}
-	r.holds(id, stored, again)
-	return r.charges(v, id, charges)
+	})
+	return whole, err
 }
 
-// entry checks and folds one entry; false ends the account.
-func (r *Report) entry(a *ledger.Account, charges map[ledger.ChargeID]money.Amount, value []byte, id ledger.AccountID) (ok bool) {
-	e, err := ledger.DecodeEntry(value)
-	if err != nil {
-		r.problem("account %s: entry %d: %v", id, a.Seq+1, err)
-		return false
-	}
-	defer func() { // an entry that refers to what never was
-		if p := recover(); p != nil {
-			r.problem("account %s: entry %d (%s) does not follow from the entries before it: %v", id, e.Seq, e.Kind, p)
-			ok = false
-		}
-	}()
-	switch {
-	case e.Seq != a.Seq+1:
-		r.problem("account %s: entry %d is missing; the next one is %d", id, a.Seq+1, e.Seq)
-		return false
-	case !e.Sealed(a.Head):
-		r.problem("account %s: entry %d (%s at %s) breaks the hash chain", id, e.Seq, e.Kind, e.At)
-		return false
-	case e.At.Before(a.Clock):
-		r.problem("account %s: entry %d is earlier than the one before it", id, e.Seq)
-		return false
-	}
-	a.Fold(e)
-	if err := errors.Join(a.Check(), a.CheckHolds()); err != nil {
-		r.problem("entry %d: %v", e.Seq, err)
-		return false
-	}
-	switch e.Kind {
-	case ledger.KindSettle:
-		charges[e.Charge] += e.Cost
-	case ledger.KindRefund, ledger.KindRelease:
-		charges[e.Charge] -= e.Cost
-	case ledger.KindOpened, ledger.KindPlan, ledger.KindPeriod, ledger.KindGrant, ledger.KindKept, ledger.KindExpire,
-		ledger.KindHold, ledger.KindExtend, ledger.KindObserve, ledger.KindVoid, ledger.KindAttribute, ledger.KindAlerts, ledger.KindAlert:
-	}
-	return true
+// check is one run of VerifyWith.
+type check struct {
+	v store.Snapshot
+	o VerifyOptions
+
+	mu       sync.Mutex // guards all below
+	whole    Report
+	found    map[int][]string // problems, by the account's place
+	reported int
 }
 
-func (r *Report) holds(id ledger.AccountID, stored, again *ledger.Account) {
-	for charge, h := range again.Holds {
-		s := stored.Holds[charge]
-		if s == nil || !bytes.Equal(ledger.AppendCharge(nil, s), ledger.AppendCharge(nil, h)) {
-			r.problem("account %s: open hold %s is not what the journal says", id, charge)
-		}
-	}
-	for charge := range stored.Holds {
-		if again.Holds[charge] == nil {
-			r.problem("account %s: hold %s is open, but not in the journal", id, charge)
-		}
-	}
+// progressEvery is the number of entries between two calls of Progress.
+const progressEvery = 5_000
+
+type numbered struct {
+	n    int
+	id   ledger.AccountID
+	raw  []byte
+	next string // the account behind it; "" if it is the last
 }
 
-func (r *Report) charges(v store.Snapshot, id ledger.AccountID, want map[ledger.ChargeID]money.Amount) error {
-	seen := 0
-	err := v.Scan(store.ID{Kind: store.Charge, Account: string(id)}, true, func(x store.ID, value []byte) error {
-		r.Charges++
-		seen++
-		c, err := ledger.DecodeCharge(value)
-		if err != nil {
-			r.problem("account %s: charge %s: %v", id, x.Name, err)
+func (c *check) run(ctx context.Context) (*Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan numbered, 4*c.o.Workers)
+	var workers sync.WaitGroup
+	for range c.o.Workers {
+		workers.Go(func() {
+			for x := range work {
+				if err := c.one(x); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	last := numbered{}
+	send := func(next string) error {
+		if last.next = next; last.n == 0 {
 			return nil
 		}
-		if net, ok := want[c.ID]; !ok || net != c.Net() {
-			r.problem("account %s: charge %s has cost %d, its journal says %d", id, c.ID, c.Net(), net)
+		select {
+		case work <- last:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		return nil
+	}
+	err := c.v.Scan(store.ID{Kind: store.Account}, false, func(id store.ID, raw []byte) error {
+		err := send(id.Account)
+		last = numbered{n: last.n + 1, id: ledger.AccountID(id.Account), raw: slices.Clone(raw)}
+		return err
 	})
-	if seen != len(want) {
-		r.problem("account %s: %d charges are stored, the journal has %d", id, seen, len(want))
+	if err == nil {
+		err = send("")
+	}
+	close(work)
+	workers.Wait()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	for _, kind := range []store.Kind{store.Entry, store.Charge, store.Hold} {
+		if err == nil { // before the first account; of holds, which are few, all
+			err = c.orphans(&c.whole, kind, "", kind == store.Hold)
+		}
+	}
+	for i := 1; i <= last.n; i++ {
+		c.whole.Problems = append(c.whole.Problems, c.found[i]...)
+	}
+	return &c.whole, err
+}
+
+// one verifies an account and adds what it found.
+func (c *check) one(x numbered) error {
+	a := &accountCheck{check: c, numbered: x}
+	err := a.run()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.whole.add(&a.Report)
+	c.found[x.n] = a.Problems
+	if c.o.Progress != nil && c.whole.Entries >= c.reported+progressEvery {
+		c.reported = c.whole.Entries
+		c.o.Progress(c.whole.Accounts, c.whole.Entries)
 	}
 	return err
 }
 
-// orphans finds journals without an account.
-func (r *Report) orphans(v store.Snapshot) error {
-	last := ""
-	return v.Scan(store.ID{Kind: store.Entry}, false, func(id store.ID, _ []byte) error {
-		if id.Account == last {
-			return nil
+var orphanWhat = map[store.Kind]string{store.Entry: "a journal", store.Charge: "charges", store.Hold: "open holds"}
+
+// orphans finds journals, charges and holds of accounts that are not there,
+// behind an account in order, up to the next one that is, or all. Each account's
+// own scan runs on to the record behind it, so that nothing is read twice for it.
+func (c *check) orphans(r *Report, kind store.Kind, after string, all bool) error {
+	for {
+		next := ""
+		from := store.ID{Kind: kind}
+		if after != "" {
+			from.Account = after + "\x01" // behind all that after has, before any other: ids hold no control characters
 		}
-		last = id.Account
-		if _, err := v.Get(store.ID{Kind: store.Account, Account: last}); errors.Is(err, store.ErrNotFound) {
-			r.problem("account %s has a journal, but no state", last)
+		err := c.v.Scan(from, false, func(id store.ID, _ []byte) error {
+			next = id.Account
+			return store.ErrStop
+		})
+		if err != nil || next == "" {
+			return err
 		}
-		return nil
-	})
+		_, err = c.v.Get(store.ID{Kind: store.Account, Account: next})
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			r.problem("account %s has %s, but no state", next, orphanWhat[kind])
+		case err != nil || !all:
+			return err
+		}
+		after = next
+	}
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"crypto/sha256"
 	"slices"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -59,6 +60,20 @@ func DecodeEntry(b []byte) (*Entry, error) {
 	x := d.entry()
 	x.Hash = d.hash()
 	return x, d.end()
+}
+
+// DecodeSealed is DecodeEntry and Sealed in one: what is hashed is what lies in
+// the store, so nothing is encoded again.
+func DecodeSealed(b []byte, head [32]byte) (x *Entry, sealed bool, err error) {
+	if x, err = DecodeEntry(b); err != nil {
+		return nil, false, err
+	}
+	h := sha256.New()
+	h.Write(head[:])
+	h.Write(b[1 : len(b)-len(x.Hash)]) // without version and hash
+	var sum [32]byte
+	h.Sum(sum[:0])
+	return x, sum == x.Hash, nil
 }
 
 // Sealed reports whether x carries the hash that follows from head and its content.

@@ -53,6 +53,7 @@ type wal struct {
 	spare    chan prepared // the next segment, made ahead
 	touched  bool          // an append failed after it had begun to change files
 
+	sync func(*os.File) error                             // makes an append durable
 	hook func(op string, s *segment, record []byte) error // of a test: called before op
 	buf  []byte                                           // of the record that is being written
 }
@@ -73,7 +74,7 @@ func openLog(dir string, replay func(seq uint64, payload []byte) error) (*wal, e
 		return nil, err
 	}
 	slices.Sort(names)
-	l := &wal{dir: dir}
+	l := &wal{dir: dir, sync: datasync}
 	for i, name := range names {
 		s, err := l.read(name, i == 0, i == len(names)-1, replay)
 		if err != nil {
@@ -208,7 +209,7 @@ func (l *wal) append(writes []write) error {
 	if err := l.step("sync", s, rec); err != nil {
 		return err
 	}
-	if err := datasync(s.file); err != nil {
+	if err := l.sync(s.file); err != nil {
 		return err
 	}
 	s.end += int64(len(rec))

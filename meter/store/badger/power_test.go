@@ -71,6 +71,7 @@ type plant struct {
 	n       int
 	settled map[ledger.ChargeID]money.Amount
 	books   int
+	synced  map[string][]byte // what of the log's files is on the disk for certain
 }
 
 func plantTerms() *ledger.Terms {
@@ -81,6 +82,12 @@ func plantTerms() *ledger.Terms {
 
 func (p *plant) start() {
 	p.s = openStore(p.t, p.dir)
+	p.synced = map[string][]byte{}
+	p.s.log.sync = func(f *os.File) error {
+		b, err := os.ReadFile(p.s.log.segments[len(p.s.log.segments)-1].path)
+		p.synced[filepath.Base(p.s.log.segments[len(p.s.log.segments)-1].path)] = b
+		return errors.Join(err, datasync(f))
+	}
 	var err error
 	if p.b, err = bank.Open(context.Background(), p.s, bank.Options{Now: time.Now, Terms: plantTerms()}); err != nil {
 		p.t.Fatal(err)
@@ -197,9 +204,18 @@ func (p *plant) tear(image, older string) {
 	}
 }
 
-// tearLog lets some sectors of the next record reach the disk. The ledger goes
-// on; the image does not know.
+// tearLog leaves of the log what was synced, and lets some sectors of the next
+// record reach the disk. The ledger goes on; the image does not know.
 func (p *plant) tearLog(image string) {
+	for _, s := range p.s.log.segments {
+		b := p.synced[filepath.Base(s.path)]
+		if b == nil {
+			b = make([]byte, s.size)
+		}
+		if err := os.WriteFile(filepath.Join(image, "log", filepath.Base(s.path)), b, 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+	}
 	k := len(p.s.log.segments)
 	if k == 0 {
 		return

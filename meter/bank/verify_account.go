@@ -1,0 +1,195 @@
+package bank
+
+import (
+	"bytes"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// accountCheck recomputes one account.
+type accountCheck struct {
+	*check
+	Report
+	numbered
+	a       *ledger.Account
+	charges map[ledger.ChargeID]money.Amount
+	sums    []ledger.Posting // scratch
+}
+
+func (c *accountCheck) run() error {
+	c.Accounts = 1
+	stored, err := Load(c.v, c.id)
+	if err != nil {
+		c.problem("account %s: %v", c.id, err)
+		return nil
+	}
+	c.a, c.charges = &ledger.Account{}, map[ledger.ChargeID]money.Amount{}
+	ok := true
+	err = c.scan(store.Entry, func(_ store.ID, value []byte) error {
+		c.Entries++
+		if ok = c.entry(value); !ok {
+			return store.ErrStop
+		}
+		return nil
+	})
+	if err == nil && !ok { // the scan did not get to the record behind
+		err = c.orphans(&c.Report, store.Entry, string(c.id), false)
+	}
+	if err != nil || !ok {
+		return err
+	}
+	if err := c.a.CheckHolds(); err != nil {
+		c.problem("entry %d: %v", c.a.Seq, err)
+	}
+	c.Grants, c.Holds = len(c.a.Grants), len(c.a.Holds)
+	if !bytes.Equal(ledger.AppendAccount(nil, c.a), c.raw) {
+		c.problem("account %s: its state is not what its journal of %d entries comes to", c.id, c.a.Seq)
+	}
+	c.holds(stored)
+	return c.settled()
+}
+
+// scan goes through the account's records of a kind, and looks whose the next
+// one behind them is.
+func (c *accountCheck) scan(kind store.Kind, fn func(store.ID, []byte) error) error {
+	behind := ""
+	err := c.v.Scan(store.ID{Kind: kind, Account: string(c.id)}, false, func(id store.ID, value []byte) error {
+		if id.Account != string(c.id) {
+			behind = id.Account
+			return store.ErrStop
+		}
+		return fn(id, value)
+	})
+	if err != nil || behind == "" || behind == c.next {
+		return err
+	}
+	return c.orphans(&c.Report, kind, string(c.id), false)
+}
+
+// entry checks and folds one entry; not ok ends the account.
+func (c *accountCheck) entry(value []byte) (ok bool) {
+	e, sealed, err := ledger.DecodeSealed(value, c.a.Head)
+	if err != nil {
+		c.problem("account %s: entry %d: %v", c.id, c.a.Seq+1, err)
+		return false
+	}
+	defer func() { // an entry that refers to what never was
+		if p := recover(); p != nil {
+			c.problem("account %s: entry %d (%s) does not follow from the entries before it: %v", c.id, e.Seq, e.Kind, p)
+			ok = false
+		}
+	}()
+	switch {
+	case e.Seq != c.a.Seq+1:
+		c.problem("account %s: entry %d is missing; the next one is %d", c.id, c.a.Seq+1, e.Seq)
+		return false
+	case !sealed:
+		c.problem("account %s: entry %d (%s at %s) breaks the hash chain", c.id, e.Seq, e.Kind, e.At)
+		return false
+	case e.At.Before(c.a.Clock):
+		c.problem("account %s: entry %d is earlier than the one before it", c.id, e.Seq)
+		return false
+	}
+	fits := c.heldFits(e)
+	c.a.Fold(e)
+	sum := money.Amount(0)
+	for _, p := range e.Postings {
+		sum += p.Amount
+	}
+	switch err := c.a.Check(); {
+	case sum != 0:
+		c.problem("account %s: entry %d (%s) sums to %d", c.id, e.Seq, e.Kind, sum)
+	case !fits:
+		c.problem("account %s: entry %d (%s) does not hold what its charge %s says", c.id, e.Seq, e.Kind, e.Charge)
+	case err != nil:
+		c.problem("entry %d: %v", e.Seq, err)
+	default:
+		c.cost(e)
+		return true
+	}
+	return false
+}
+
+// heldFits: what an entry moves into and out of what grants hold is what its
+// charge's hold changes by. If that is so for every entry, the open holds of an
+// account allocate on each grant what it holds, at every moment.
+func (c *accountCheck) heldFits(e *ledger.Entry) bool {
+	c.sums = c.sums[:0]
+	for _, p := range e.Postings {
+		if p.Book == ledger.BookHeld {
+			c.count(p.Grant, p.Amount)
+		}
+	}
+	if h := c.a.Holds[e.Charge]; h != nil && e.Kind != ledger.KindObserve {
+		for _, x := range h.Allocations {
+			c.count(x.Grant, x.Amount)
+		}
+	}
+	if e.Opened != nil {
+		for _, x := range e.Opened.Allocations {
+			c.count(x.Grant, -x.Amount)
+		}
+	}
+	for _, x := range c.sums {
+		if x.Amount != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *accountCheck) count(g ledger.GrantID, amount money.Amount) {
+	for i := range c.sums {
+		if c.sums[i].Grant == g {
+			c.sums[i].Amount += amount
+			return
+		}
+	}
+	c.sums = append(c.sums, ledger.Posting{Grant: g, Amount: amount})
+}
+
+func (c *accountCheck) cost(e *ledger.Entry) {
+	switch e.Kind {
+	case ledger.KindSettle:
+		c.charges[e.Charge] += e.Cost
+	case ledger.KindRefund, ledger.KindRelease:
+		c.charges[e.Charge] -= e.Cost
+	case ledger.KindOpened, ledger.KindPlan, ledger.KindPeriod, ledger.KindGrant, ledger.KindKept, ledger.KindExpire,
+		ledger.KindHold, ledger.KindExtend, ledger.KindObserve, ledger.KindVoid, ledger.KindAttribute, ledger.KindAlerts, ledger.KindAlert:
+	}
+}
+
+func (c *accountCheck) holds(stored *ledger.Account) {
+	for charge, h := range c.a.Holds {
+		s := stored.Holds[charge]
+		if s == nil || !bytes.Equal(ledger.AppendCharge(nil, s), ledger.AppendCharge(nil, h)) {
+			c.problem("account %s: open hold %s is not what the journal says", c.id, charge)
+		}
+	}
+	for charge := range stored.Holds {
+		if c.a.Holds[charge] == nil {
+			c.problem("account %s: hold %s is open, but not in the journal", c.id, charge)
+		}
+	}
+}
+
+func (c *accountCheck) settled() error {
+	err := c.scan(store.Charge, func(x store.ID, value []byte) error {
+		c.Charges++
+		s, err := ledger.DecodeCharge(value)
+		if err != nil {
+			c.problem("account %s: charge %s: %v", c.id, x.Name, err)
+			return nil
+		}
+		if net, ok := c.charges[s.ID]; !ok || net != s.Net() {
+			c.problem("account %s: charge %s has cost %d, its journal says %d", c.id, s.ID, s.Net(), net)
+		}
+		return nil
+	})
+	if c.Charges != len(c.charges) {
+		c.problem("account %s: %d charges are stored, the journal has %d", c.id, c.Charges, len(c.charges))
+	}
+	return err
+}

@@ -1,0 +1,193 @@
+package pricing
+
+import (
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// priceChanges compares the prices of an operation.
+func priceChanges(id string, a, b *price) []Change {
+	if a.byModel != b.byModel {
+		return []Change{{Section: "operations", ID: id, What: "price", Old: a.words(), New: b.words()}}
+	}
+	if a.byModel {
+		return nil
+	}
+	return tableChanges("operations", id, "", &a.table, &b.table)
+}
+
+// tableChanges compares two tables rate by rate; note says under which
+// condition they are in force. A kind of token without a rate has its lender's.
+func tableChanges(section, id, note string, a, b *table) (list []Change) {
+	add := func(what string, from, to money.Decimal, isOld, isNew bool) {
+		if from.Cmp(to) == 0 {
+			return
+		}
+		c := Change{Section: section, ID: id, What: what + note, Old: from.String(), New: to.String(), From: &from, To: &to}
+		if !isOld {
+			c.Old = "nothing"
+		}
+		if !isNew {
+			c.New = "nothing"
+		}
+		list = append(list, c)
+	}
+	add("per request", a.request.value, b.request.value, a.request.set, b.request.set)
+	for _, unit := range unitsOf(a, b) {
+		from, isOld := a.unit(unit)
+		to, isNew := b.unit(unit)
+		add("per "+strings.ReplaceAll(unit, "_", " "), from, to, isOld, isNew)
+	}
+	for k := range NumKinds {
+		if a.tokens[k].set || b.tokens[k].set {
+			from, lentA := a.token(k)
+			to, lentB := b.token(k)
+			add(k.String()+" per 1M", from.Shift(6), to.Shift(6), a.tokens[lentA].set, b.tokens[lentB].set)
+		}
+	}
+	add("minimum", a.minimum.value, b.minimum.value, a.minimum.set, b.minimum.set)
+	add("maximum", a.maximum.value, b.maximum.value, a.maximum.set, b.maximum.set)
+	return list
+}
+
+func unitsOf(a, b *table) (units []string) {
+	for _, u := range a.units {
+		units = append(units, u.unit)
+	}
+	for _, u := range b.units {
+		if _, known := a.unit(u.unit); !known {
+			units = append(units, u.unit)
+		}
+	}
+	return units
+}
+
+// Jumps lists the rates that another price file changes by more than a share of
+// what they were (0.5: by half). What both files price is compared as requests
+// would find it: a model's name may be caught by a pattern in one of them. What
+// is new has nothing to be compared with, what is gone is refused.
+func Jumps(old, other *Book, limit money.Decimal, at time.Time) (jumps []Change) {
+	var all []Change
+	for _, op := range other.Operations {
+		if was := old.operations[op.ID]; was != nil {
+			all = append(all, priceChanges(op.ID, &was.price, &op.price)...)
+			if was.price.byModel == op.price.byModel {
+				all = append(all, adjustChanges("operations", op.ID, was.price.table, op.price.table, was.adjusts, op.adjusts)...)
+			}
+		}
+	}
+	for _, name := range modelNames(old, other) {
+		was, is := old.named(name, at), other.named(name, at)
+		if was == nil || is == nil {
+			continue
+		}
+		a, b := old.marked(was), other.marked(is)
+		all = append(all, tableChanges("models", name, "", &a, &b)...)
+		all = append(all, adjustChanges("models", name, a, b, was.adjusts, is.adjusts)...)
+	}
+	for _, c := range all {
+		if c.exceeds(limit) {
+			jumps = append(jumps, c)
+		}
+	}
+	return jumps
+}
+
+// exceeds: a price of another form can't be compared, so a person has to look.
+func (c *Change) exceeds(limit money.Decimal) bool {
+	if c.From == nil || c.To == nil {
+		return true
+	}
+	by, more := c.To.Sub(*c.From)
+	if !more {
+		by, _ = c.From.Sub(*c.To)
+	}
+	return by.Cmp(c.From.Mul(limit)) > 0
+}
+
+func modelNames(a, b *Book) (names []string) {
+	for _, m := range b.Models {
+		names = append(names, m.Key)
+	}
+	for _, m := range a.Models {
+		if b.exact[m.Key] == nil {
+			names = append(names, m.Key)
+		}
+	}
+	return names
+}
+
+// named is the entry with this key, or the one that prices a model of this name.
+func (b *Book) named(name string, at time.Time) *Model {
+	if m := b.exact[name]; m != nil {
+		return m
+	}
+	return b.lookup(name, at)
+}
+
+// marked is the table of a model with the markup.
+func (b *Book) marked(m *Model) table {
+	t := m.table
+	if !b.Markup.IsZero() {
+		t.times(b.markedUp)
+	}
+	return t
+}
+
+// adjustChanges compares what two entries cost under the conditions that either
+// of them has, each condition alone.
+func adjustChanges(section, id string, a, b table, was, is []adjust) (list []Change) {
+	seen := map[string]bool{}
+	for _, adj := range append(append([]adjust(nil), is...), was...) {
+		when := adj.when.text()
+		if seen[when] {
+			continue
+		}
+		seen[when] = true
+		x, y := a, b
+		before, after := x.under(when, was), y.under(when, is)
+		if before == after {
+			continue // only the rates have changed, and they are listed already
+		}
+		list = append(list, tableChanges(section, id, " ("+when+")", &x, &y)...)
+	}
+	return list
+}
+
+// under changes a table as the adjustments with this condition do, and says how.
+func (t *table) under(when string, list []adjust) (how string) {
+	for i := range list {
+		adj := &list[i]
+		if adj.when.text() != when {
+			continue
+		}
+		switch {
+		case adj.byModel:
+			how += "by_model; "
+		case adj.whole != nil:
+			*t = *adj.whole
+			how += t.words() + "; "
+		case adj.factor.set:
+			t.times(adj.factor.value)
+			how += "times " + adj.factor.value.String() + "; "
+		default:
+			t.replace(adj.rates)
+			how += adj.rates.words() + "; "
+		}
+	}
+	return how
+}
+
+// text is the conditions in words: "input_tokens above 200000".
+func (cs *conditions) text() string {
+	if cs == nil {
+		return ""
+	}
+	var parts []string
+	for i := range cs.all {
+		parts = append(parts, cs.all[i].text)
+	}
+	return strings.Join(parts, ", ")
+}

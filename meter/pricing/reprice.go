@@ -1,0 +1,197 @@
+package pricing
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Recorded is what a journal knows of a charge: less than the request said. It
+// has neither its headers nor its body, and of quantities only what the answer
+// reported.
+type Recorded struct {
+	Operation string // id
+	Model     string // as asked for, or the key of the entry that priced the answer
+	At        time.Time
+	Usage     Usage
+}
+
+// ParseUsage reads the text under which a charge's usage is kept: "input=12 output=30 image=3".
+func ParseUsage(text string) (u Usage, err error) {
+	for _, part := range strings.Fields(text) {
+		name, count, ok := strings.Cut(part, "=")
+		if !ok {
+			return u, fmt.Errorf("%q is not a quantity such as input=12", part)
+		}
+		if k, isToken := KindByName(name); isToken {
+			n, err := strconv.ParseUint(count, 10, 63)
+			if err != nil {
+				return u, fmt.Errorf("%q is not a count of tokens", part)
+			}
+			u.Tokens[k] = int64(n) //nolint:gosec // 63 bits
+			continue
+		}
+		d, err := money.ParseDecimal(count)
+		if err != nil {
+			return u, fmt.Errorf("%q is not a quantity: %w", part, err)
+		}
+		u.Units = append(u.Units, UnitCount{name, d})
+	}
+	return u, nil
+}
+
+// Why a recorded charge can't be priced again.
+var (
+	ErrNoLongerPriced = errors.New("the operation or model has no price there")
+	ErrNotRecorded    = errors.New("a quantity that the price needs is not in the journal")
+)
+
+// Reprice is what a recorded request costs by this book, as far as the record
+// tells: conditions on fields of the request do not hold, and a quantity that
+// is not in the record is the file's default. Whoever relies on it checks that
+// the book that the charge was made with gives what was charged.
+func (b *Book) Reprice(rec *Recorded, plan *Plan) (money.Amount, error) {
+	op := b.operations[rec.Operation]
+	if op == nil {
+		return 0, ErrNoLongerPriced
+	}
+	r := &Request{book: b, op: op, at: rec.At, model: rec.Model, answers: 1, times: one, values: make([]value, len(b.fields.request))}
+	if r.Free() {
+		return 0, nil
+	}
+	k := newCalculation(r, b.recordedModel(rec), plan, FreeLeft{}, nil)
+	defer k.done()
+	if k.entry == nil && op.price.byModel {
+		return 0, ErrNoLongerPriced
+	}
+	k.usage, k.tokens = &rec.Usage, rec.Usage.Tokens
+	k.c = circumstances{request: r.values, model: rec.Model, at: rec.At, quantities: k.quantityRoom[:0]}
+	for _, m := range op.measures {
+		n, ok := rec.Usage.Unit(m.unit)
+		if !ok && !m.fallback.set {
+			return 0, ErrNotRecorded
+		}
+		if !ok {
+			n = m.fallback.value
+		}
+		k.c.quantities = append(k.c.quantities, quantity{m, n})
+	}
+	if m := op.quantity; m != nil {
+		if !m.fallback.set {
+			return 0, ErrNotRecorded
+		}
+		r.times = m.fallback.value
+	}
+	q, err := k.price(r.times)
+	return q.Amount, err
+}
+
+func (b *Book) recordedModel(rec *Recorded) *Model {
+	if rec.Model == "" {
+		return nil
+	}
+	if m := b.named(rec.Model, rec.At); m != nil {
+		return m
+	}
+	return b.Policies.unlisted
+}
+
+// Scale is what a recorded cost becomes in another book whose price for the
+// same request is the same but for one factor. That needs no quantities: three
+// pictures at twice the price cost twice as much. False if the prices differ in
+// any other way.
+func Scale(old, other *Book, rec *Recorded, was, is *Plan, cost money.Amount) (money.Amount, bool) {
+	a, b := old.operations[rec.Operation], other.operations[rec.Operation]
+	if a == nil || b == nil || a.price.byModel != b.price.byModel || old.Credit.Decimals != other.Credit.Decimals || !sameConditions(a.adjusts, b.adjusts) {
+		return 0, false
+	}
+	s := scale{from: one, to: one}
+	if !a.price.byModel {
+		if !s.tables(&a.price.table, &b.price.table) {
+			return 0, false
+		}
+	} else {
+		m, n := old.recordedModel(rec), other.recordedModel(rec)
+		if m == nil || n == nil || !sameConditions(m.adjusts, n.adjusts) || !s.tables(&m.table, &n.table) {
+			return 0, false
+		}
+		s.from, s.to = s.from.Mul(one.Add(old.Markup)), s.to.Mul(one.Add(other.Markup))
+	}
+	s.plans(was, is)
+	if s.from.Cmp(s.to) == 0 {
+		return cost, true
+	}
+	if s.bounded || a.FreeTier != nil || b.FreeTier != nil || s.from.IsZero() {
+		return 0, false
+	}
+	total := cost.Decimal(old.Credit.Decimals).Mul(s.to)
+	scaled, err := money.Div(total, s.from, old.Credit.Decimals)
+	if err == nil && scaled.Decimal(old.Credit.Decimals).Mul(s.from).Cmp(total) < 0 {
+		scaled++ // prices are rounded up
+	}
+	return scaled, err == nil
+}
+
+// scale is the factor to ÷ from between two prices.
+type scale struct {
+	from, to money.Decimal
+	bounded  bool // by a minimum or maximum, which does not scale
+}
+
+// tables reports whether every rate changes by the same factor, and takes it.
+func (s *scale) tables(a, b *table) bool {
+	type pair struct{ from, to money.Decimal }
+	pairs := []pair{{a.request.value, b.request.value}}
+	for _, unit := range unitsOf(a, b) {
+		x, _ := a.unit(unit)
+		y, _ := b.unit(unit)
+		pairs = append(pairs, pair{x, y})
+	}
+	for k := range NumKinds {
+		x, _ := a.token(k)
+		y, _ := b.token(k)
+		pairs = append(pairs, pair{x, y})
+	}
+	found := false
+	for _, p := range pairs {
+		if p.from.IsZero() && p.to.IsZero() {
+			continue
+		}
+		if !found {
+			s.from, s.to, found = p.from, p.to, true
+		}
+		if p.from.Mul(s.to).Cmp(p.to.Mul(s.from)) != 0 {
+			return false
+		}
+	}
+	s.bounded = a.minimum.set || a.maximum.set || b.minimum.set || b.maximum.set
+	return a.minimum == b.minimum && a.maximum == b.maximum || s.from.Cmp(s.to) != 0
+}
+
+func (s *scale) plans(was, is *Plan) {
+	if was != nil && was.keep.set {
+		s.from = s.from.Mul(was.keep.value)
+	}
+	if is != nil && is.keep.set {
+		s.to = s.to.Mul(is.keep.value)
+	}
+}
+
+// sameConditions: the same adjustments in the same order, and only factors,
+// which do not care what they multiply; or none.
+func sameConditions(a, b []adjust) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		x, y := &a[i], &b[i]
+		if x.when.text() != y.when.text() || !x.factor.set || !y.factor.set || x.factor.value.Cmp(y.factor.value) != 0 {
+			return false
+		}
+	}
+	return true
+}

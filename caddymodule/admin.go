@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -69,6 +70,9 @@ func (o *operator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			v, err := fn(&call{o, r})
 			w.Header().Set("Content-Type", "application/json")
 			if err != nil {
+				if id := r.PathValue("id"); errors.Is(err, ledger.ErrNoAccount) && !strings.Contains(err.Error(), id) {
+					err = fmt.Errorf("%w: %s", err, id)
+				}
 				writeError(w, err)
 				return
 			}

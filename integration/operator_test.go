@@ -1,0 +1,73 @@
+package integration
+
+import (
+	"net/http"
+	"os"
+	"testing"
+
+	"github.com/tidwall/gjson"
+)
+
+// An operator's day: plan changes, suspension, refunds, voids, a backup.
+func TestOperatorCommands(t *testing.T) {
+	g := start(t, setup{})
+	key := g.account("acme", "50")
+	g.cli("account", "set-plan", "acme", "gold").want(t, "no such plan", 2, "gold")
+	g.cli("account", "set-plan", "acme", "pro", "--when", "tomorrow").want(t, "a wrong word", 2, "now or renewal")
+	g.cli("account", "set-plan", "acme", "pro").want(t, "set-plan", 0, `"plan": "pro"`)
+	g.cli("account", "renew", "acme").want(t, "nothing to pay", 4, "payment")
+	g.cli("account", "end", "acme").want(t, "end", 0, `"at_renewal": "ends"`)
+
+	g.cli("account", "suspend", "acme", "--reason", "chargeback").want(t, "suspend", 0, `"suspended": true`)
+	if a := g.post(key, "/v1/images", `{"prompt":"x"}`); a.StatusCode != http.StatusForbidden {
+		t.Errorf("a suspended account: %s", a.Status)
+	}
+	g.cli("account", "resume", "acme").want(t, "resume", 0)
+
+	before := g.settled("acme").Available
+	a := g.post(key, "/v1/images", `{"prompt":"x"}`)
+	charge := a.Header.Get("Credits-Charge")
+	g.settled("acme")
+	g.cli("refund", charge).want(t, "refund without a reason", 2, "--reason")
+	g.cli("refund", "ch_nothing", "--reason", "x").want(t, "no such charge", 5)
+	g.cli("refund", charge, "--reason", "blurred", "--amount", "4", "--key", "r1").want(t, "part", 0, `"amount": "4"`)
+	g.cli("refund", charge, "--reason", "blurred", "--amount", "4", "--key", "r1").want(t, "the same again", 0, `"amount": "4"`)
+	g.cli("refund", charge, "--reason", "blurred", "--amount", "99").want(t, "too much", 4)
+	g.cli("refund", charge, "--reason", "blurred").want(t, "the rest", 0, `"amount": "20"`)
+	g.has("acme", before)
+
+	grant := gjson.Get(g.cli("grant", "acme", "7", "--reason", "sorry").stdout, "grant.id").String()
+	g.cli("void", grant).want(t, "void without a reason", 2, "--reason")
+	g.cli("void", grant, "--reason", "mistake").want(t, "void", 0, `"amount": "7"`)
+	g.cli("void", grant, "--reason", "mistake").want(t, "void again", 5)
+	g.has("acme", before)
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	g := start(t, setup{})
+	key := g.account("acme", "50")
+	g.post(key, "/v1/images", `{"prompt":"x"}`)
+	left := g.settled("acme").Available
+	file, dir := g.path("ledger.backup"), g.path("restored")
+	g.cli("backup", file, "--table").want(t, "backup", 0, "restore")
+	g.post(key, "/v1/images", `{"prompt":"x"}`) // after the backup
+	g.settled("acme")
+	g.cli("restore", file).want(t, "restore without a directory", 2, "--data")
+	g.cli("restore", file, "--data", dir).want(t, "restore", 0, "verified")
+	g.cli("restore", file, "--data", dir).want(t, "into the same directory", 2, "not empty")
+	shown := g.exec("meter", "account", "show", "acme", "--data", dir, "--pricing", g.path("pricing.yaml"), "--address", "127.0.0.1:1")
+	shown.want(t, "the restored ledger", 0)
+	if got := gjson.Get(shown.stdout, "available").String(); got != left {
+		t.Errorf("restored %s, want %s", got, left)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, raw[:len(raw)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := g.exec("meter", "restore", file, "--data", g.path("half")); o.code == 0 {
+		t.Errorf("half a backup was restored: %s", o.stdout)
+	}
+}

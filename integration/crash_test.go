@@ -16,7 +16,7 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/mockai"
 )
 
-const killRounds = 25 // FAREBOX_KILL_ROUNDS asks for more
+const killRounds = 50 // FAREBOX_KILL_ROUNDS asks for more
 
 // promised is what a client was told before the gateway died.
 type promised struct {

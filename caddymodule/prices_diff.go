@@ -27,7 +27,7 @@ func (c *call) showPrices() (any, error) {
 
 // ChangeView is a difference between two price files.
 type ChangeView struct {
-	Kind    string `json:"kind"` // added, changed, removed
+	Kind    string `json:"kind"` // added, changed, removed; of an import also missing
 	Section string `json:"section"`
 	ID      string `json:"id,omitempty"`
 	What    string `json:"what,omitempty"`
@@ -43,6 +43,8 @@ func viewsOf(changes []pricing.Change) []ChangeView {
 		switch {
 		case ch.Old == "":
 			v.Kind = "added"
+		case ch.Old == notInTable:
+			v.Kind = "missing"
 		case ch.New == "":
 			v.Kind = "removed"
 		}

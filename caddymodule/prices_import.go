@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -140,11 +139,14 @@ func tellNotes(w io.Writer, t *importer.Table, in *importFlags) {
 // importHeader is the least that makes models: a price file.
 const importHeader = "version: 1\ncredit: {name: credit}\noperations: {all: {match: /*, price: by_model}}\n"
 
+// notInTable stands for a model of the price file that the table does not know.
+const notInTable = "not in the table"
+
 // compareTable prints how a table differs from the models of a price file.
 func (c *cli) compareTable(t *importer.Table, old *pricing.Book, in *importFlags) error {
 	book, problems := pricing.Load("imported", []byte(importHeader+t.YAML()))
 	if book == nil {
-		return fmt.Errorf("the lines do not load, which is our mistake: %w", errors.Join(problems.Err()))
+		return fmt.Errorf("the lines do not load, which is our mistake: %w", problems.Err())
 	}
 	var changes []pricing.Change
 	same := 0
@@ -157,14 +159,14 @@ func (c *cli) compareTable(t *importer.Table, old *pricing.Book, in *importFlags
 	}
 	for _, m := range old.Models {
 		if selected := book.Model(m.Key) != nil; !selected && !t.Has(m.Key) && !strings.Contains(m.Key, "*") {
-			changes = append(changes, pricing.Change{Section: "models", ID: m.Key, Old: "not in the table"})
+			changes = append(changes, pricing.Change{Section: "models", ID: m.Key, Old: notInTable})
 		}
 	}
 	return c.show(viewsOf(changes), func(w *tabwriter.Writer) {
 		for _, ch := range changes {
 			text := ch.String()
-			if ch.Old == "not in the table" {
-				text = "missing  models " + ch.ID + ": not in the table"
+			if ch.Old == notInTable {
+				text = "missing  models " + ch.ID + ": " + notInTable
 			}
 			fmt.Fprintln(w, text)
 		}

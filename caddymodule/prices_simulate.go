@@ -150,13 +150,13 @@ func (p *player) day(ctx context.Context, day time.Time) error {
 func (p *player) request(ctx context.Context, r *scenarioRequest) error {
 	month := p.month(p.clock())
 	month.Requests++
-	reason, err := p.once(ctx, r)
-	if err == nil && statuses[reason] == http.StatusPaymentRequired && p.account.TopUp != "" {
+	reason, poor, err := p.once(ctx, r)
+	if err == nil && poor && p.account.TopUp != "" {
 		if err := p.buy(ctx); err != nil {
 			return err
 		}
 		month.Packs++
-		reason, err = p.once(ctx, r)
+		reason, _, err = p.once(ctx, r)
 	}
 	switch {
 	case err != nil || reason == "":
@@ -170,7 +170,9 @@ func (p *player) request(ctx context.Context, r *scenarioRequest) error {
 	return nil
 }
 
-func (p *player) once(ctx context.Context, r *scenarioRequest) (reason string, err error) {
+// once makes a request one time. poor: it was refused for want of credits, which
+// a top-up changes; a cap is another reason for a 402, and none that money changes.
+func (p *player) once(ctx context.Context, r *scenarioRequest) (reason string, poor bool, err error) {
 	header := http.Header{"Content-Type": {"application/json"}}
 	for name, value := range r.Headers {
 		header.Set(name, value)
@@ -180,19 +182,19 @@ func (p *player) once(ctx context.Context, r *scenarioRequest) (reason string, e
 	})
 	var denial *meter.Denial
 	if errors.As(err, &denial) {
-		return denial.Reason, nil
+		return denial.Reason, denial.Facts != nil && denial.Facts.LimitSource == ledger.LimitBalance, nil
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	charge.Begin(r.Status, http.Header{"Content-Type": {"application/json"}})
 	if _, err := charge.Observe(ctx, r.answer); err != nil && !errors.Is(err, meter.ErrExhausted) {
-		return "", err
+		return "", false, err
 	}
 	charge.End()
 	charge.Settle(meter.Answered, nil)
 	_, err = p.m.Do(ctx, p.account.Name, ledger.Touch{}) // the settle is booked before the clock goes on
-	return "", err
+	return "", false, err
 }
 
 func (p *player) buy(ctx context.Context) error {

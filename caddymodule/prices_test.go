@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -71,7 +73,7 @@ func TestImportCommand(t *testing.T) {
 	if err != nil || out != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
 	}
-	if !strings.Contains(notes, "gpt-9  input_cost_per_token_batches: ") || !strings.HasSuffix(notes, "1 notes: input_cost_per_token_batches ×1\n") {
+	if !strings.Contains(notes, "gpt-9  input_cost_per_token_batches: ") || !strings.HasSuffix(notes, "1 note: input_cost_per_token_batches ×1\n") {
 		t.Errorf("notes:\n%s", notes)
 	}
 	out, _, err = meterCommand(t, &cli{table: true}, "import", "litellm", file, "--against", "../pricing.yaml")
@@ -134,6 +136,47 @@ func TestReplay(t *testing.T) {
 	}
 	if _, diagnostics, err := meterCommand(t, served(t, a), "diff", file, "--replay", "a month"); err == nil || !strings.Contains(diagnostics, "such as 30d") {
 		t.Error(err, diagnostics)
+	}
+}
+
+// Without a server the journal is read from the data directory.
+func TestReplayOffline(t *testing.T) {
+	dir := t.TempDir()
+	a := provisioned(t, dir)
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.engine.CreateAccount(t.Context(), "acme", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	charge, err := a.engine.Admit(t.Context(), &meter.Request{
+		Method: "POST", URI: "/v1/chat/completions", Body: []byte(hello), ContentType: "application/json", Caller: meter.Caller{Account: "acme"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	charge.Begin(http.StatusOK, http.Header{"Content-Type": {"application/json"}})
+	if _, err := charge.Observe(t.Context(), []byte(reply)); err != nil {
+		t.Fatal(err)
+	}
+	charge.End()
+	charge.Settle(meter.Answered, nil)
+	if err := errors.Join(a.Stop(), a.Cleanup()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(a.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := written(t, "new.yaml", strings.Replace(string(text), "{input: 1, output: 8}", "{input: 2, output: 8}", 1))
+	c := &cli{address: "127.0.0.1:1", data: dir, prices: a.file, table: true}
+	out, diagnostics, err := meterCommand(t, c, "diff", file, "--replay", "1 day")
+	if err != nil || !strings.Contains(out, "chat        demo-small   1         9         10           +1") {
+		t.Errorf("%v %s\n%s", err, diagnostics, out)
+	}
+	c.data = ""
+	if _, diagnostics, err = meterCommand(t, c, "diff", file); err == nil || !strings.Contains(diagnostics, "--against <file>") {
+		t.Errorf("%v %s", err, diagnostics)
 	}
 }
 

@@ -49,9 +49,10 @@ func (w *walk) entry(e *ledger.Entry) {
 	for _, g := range e.Grants {
 		w.unlimited = w.unlimited || g.Unlimited
 	}
-	switch {
-	case expired > 0:
+	if expired > 0 {
 		w.expire(expired)
+	}
+	switch {
 	case e.Kind == ledger.KindHold && e.Opened != nil:
 		w.opened[e.Charge] = e.Opened
 	case e.Kind == ledger.KindSettle && e.Outcome != nil:

@@ -1,6 +1,8 @@
 package pricing
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,9 +153,16 @@ func adjustChanges(section, id string, a, b table, was, is []adjust) (list []Cha
 		if before == after {
 			continue // only the rates have changed, and they are listed already
 		}
-		list = append(list, tableChanges(section, id, " ("+when+")", &x, &y)...)
+		list = append(list, beyond(tableChanges(section, id, " ("+when+")", &x, &y), tableChanges(section, id, " ("+when+")", &a, &b))...)
 	}
 	return list
+}
+
+// beyond are the changes that are not changes of the ordinary rates as well.
+func beyond(list, ordinary []Change) []Change {
+	return slices.DeleteFunc(list, func(c Change) bool {
+		return slices.ContainsFunc(ordinary, func(o Change) bool { return o.What == c.What && o.Old == c.Old && o.New == c.New })
+	})
 }
 
 // under changes a table as the adjustments with this condition do, and says how.
@@ -180,6 +189,9 @@ func (t *table) under(when string, list []adjust) (how string) {
 	return how
 }
 
+// groupedDigits are numbers written as 200_000; without the "_" they are the same.
+var groupedDigits = regexp.MustCompile(`([0-9])_([0-9])`)
+
 // text is the conditions in words: "input_tokens above 200000".
 func (cs *conditions) text() string {
 	if cs == nil {
@@ -187,7 +199,7 @@ func (cs *conditions) text() string {
 	}
 	var parts []string
 	for i := range cs.all {
-		parts = append(parts, cs.all[i].text)
+		parts = append(parts, groupedDigits.ReplaceAllString(cs.all[i].text, "$1$2"))
 	}
 	return strings.Join(parts, ", ")
 }

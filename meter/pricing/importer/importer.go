@@ -77,7 +77,11 @@ func (t *Table) Summary() string {
 	for i, f := range fields {
 		fields[i] = fmt.Sprintf("%s ×%d", f, count[f])
 	}
-	return fmt.Sprintf("%d notes: %s", len(t.Notes), strings.Join(fields, ", "))
+	word := "notes"
+	if len(t.Notes) == 1 {
+		word = "note"
+	}
+	return fmt.Sprintf("%d %s: %s", len(t.Notes), word, strings.Join(fields, ", "))
 }
 
 // Entry is one model.
@@ -189,7 +193,7 @@ func (b *build) finish() {
 		b.base.tokens = [pricing.NumKinds]*money.Decimal{} // "0 per token" beside a price per query says nothing
 	}
 	if b.base.empty() {
-		b.note("price", "no price is left, so the model is left out; requests for it stay refused")
+		b.note("left out", "no price remains; requests for it stay refused")
 		return
 	}
 	b.table.Entries = append(b.table.Entries, b.Entry)

@@ -38,7 +38,7 @@ func TestLiteLLM(t *testing.T) {
 	want := []string{
 		"acme/long input_cost_per_token_batches", "acme/long output_cost_per_token_batches", "acme/long output",
 		"acme/cache regional_processing_uplift_multiplier_eu", "acme/silent output_cost_per_token",
-		"paint-tokens output_cost_per_image", "lease input_cost_per_second", "lease price",
+		"paint-tokens output_cost_per_image", "lease input_cost_per_second", "lease left out",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("notes:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -57,7 +57,7 @@ func TestOpenRouter(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, routedLines)
 	}
 	loads(t, table.YAML())
-	for _, want := range []string{"acme/ask  frame: has no place", "router/auto  prompt: the price depends", "router/auto  price: no price is left"} {
+	for _, want := range []string{"acme/ask  frame: has no place", "router/auto  prompt: the price depends", "router/auto  left out: no price remains"} {
 		if !slices.ContainsFunc(table.Notes, func(n Note) bool { return strings.HasPrefix(n.String(), want) }) {
 			t.Errorf("no note %q in %v", want, table.Notes)
 		}
@@ -164,7 +164,7 @@ func TestPublicPrices(t *testing.T) {
 	book := loads(t, table.YAML())
 	left := 0
 	for _, n := range table.Notes {
-		if n.Field == "price" {
+		if n.Field == "left out" {
 			left++
 		}
 	}

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -28,7 +29,7 @@ func LiteLLM(text []byte, o Options) (*Table, error) {
 		}
 	}
 	if len(t.names) == 0 {
-		return nil, fmt.Errorf("no models in it; a price map looks like {\"gpt-5\": {\"input_cost_per_token\": 1.25e-06, …}, …}")
+		return nil, errors.New("no models in it; a price map looks like {\"gpt-5\": {\"input_cost_per_token\": 1.25e-06, …}, …}")
 	}
 	return t, nil
 }

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -36,7 +37,7 @@ func OpenRouter(text []byte, o Options) (*Table, error) {
 		return nil, fmt.Errorf("not a list of models as GET /models answers: %w", err)
 	}
 	if len(answer.Data) == 0 {
-		return nil, fmt.Errorf("no models in it; the list looks like {\"data\": [{\"id\": \"openai/gpt-5\", \"pricing\": {\"prompt\": \"0.00000125\", …}}]}")
+		return nil, errors.New("no models in it; the list looks like {\"data\": [{\"id\": \"openai/gpt-5\", \"pricing\": {\"prompt\": \"0.00000125\", …}}]}")
 	}
 	t := &Table{names: map[string]bool{}}
 	for _, m := range answer.Data {

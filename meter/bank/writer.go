@@ -28,7 +28,7 @@ func (b *Bank) run() {
 
 // lingerFor is how long commands that nobody waits for wait for company. A
 // request's settle mostly shares the commit of the next request's hold.
-const lingerFor = time.Millisecond
+const lingerFor = 5 * time.Millisecond
 
 // fill takes what waits into the batch.
 func (b *Bank) fill(batch []*job, linger *time.Timer) []*job {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
@@ -87,10 +88,19 @@ func (t *tap) settle(o meter.Outcome, err error) {
 	}
 	t.finishReading(o)
 	f := t.c.Quote(o)
-	if t.buffered != nil && o == meter.Answered {
-		t.sendBuffered(&f)
+	var body []byte
+	whole := t.buffered != nil && o == meter.Answered
+	if whole {
+		body = t.complete(&f)
 	}
 	t.final = t.c.Settle(o, t.kept(o))
+	t.keep = nil
+	if f.Cost > 0 && !t.gone && o != meter.ClientLeft {
+		t.awaitBooked()
+	}
+	if whole {
+		t.sendBuffered(&f, body)
+	}
 	t.h.app.metrics.settled(t.c.Operation(), t.final)
 	if f.Quota {
 		t.h.app.log.Error("the upstream says that its own account, not the customer's, is out of quota", zap.String("charge", t.c.ID))
@@ -129,13 +139,37 @@ func (t *tap) finishReading(o meter.Outcome) {
 	}
 }
 
-func (t *tap) sendBuffered(f *meter.Final) {
-	body := t.buffered.Bytes()
+// bookedWithin is how long an answer waits for its charge to be durable. It is
+// a few milliseconds; a disk that fails must not keep answers for ever.
+const bookedWithin = time.Second
+
+// awaitBooked: what a client is told that it cost must not be gone after a crash.
+func (t *tap) awaitBooked() {
+	timer := time.NewTimer(bookedWithin)
+	defer timer.Stop()
+	select {
+	case <-t.c.Booked():
+	case <-timer.C:
+	}
+}
+
+// complete is the body of an answer that was held back.
+func (t *tap) complete(f *meter.Final) []byte {
 	if t.h.billingFailure(f, t.status) {
 		t.status = http.StatusBadGateway
-		body = t.h.upstreamBilling(t.Header(), t.r)
+		t.keep = nil
+		return t.h.upstreamBilling(t.Header(), t.r)
+	}
+	body := t.buffered.Bytes()
+	if t.keep != nil && len(body) <= maxKept {
+		t.keep.Write(body)
+	} else {
 		t.keep = nil
 	}
+	return body
+}
+
+func (t *tap) sendBuffered(f *meter.Final, body []byte) {
 	t.set("Credits-Cost", t.credits(f.Cost))
 	t.set("Credits-Remaining", t.remaining(f.Remaining))
 	if t.r.Method != http.MethodHead {

@@ -43,6 +43,7 @@ type Charge struct {
 	final  *Final
 	answer *pricing.Answer
 	noted  time.Time
+	booked chan struct{}
 	cut    int64 // output tokens up to which the stream is paid for; 0: no need to look
 
 	reported *reported // instead of what the dialect reads in the answer

@@ -82,7 +82,10 @@ func (c *Charge) post(settle ledger.Command) {
 	if c.free {
 		c.m.bank.Go(account, c.reserve, func(_ ledger.Result, err error) { refused = err })
 	}
-	c.m.bank.Go(account, settle, func(_ ledger.Result, err error) {
+	booked := make(chan struct{})
+	c.booked = booked
+	c.m.bank.GoSoon(account, settle, func(_ ledger.Result, err error) {
+		close(booked)
 		if refused != nil {
 			err = refused
 		}
@@ -91,6 +94,11 @@ func (c *Charge) post(settle ledger.Command) {
 		}
 	})
 }
+
+// Booked is closed when the settle is durable: from then on no crash takes the
+// charge back. Who tells a client what it cost waits for that first. It is nil
+// before Settle.
+func (c *Charge) Booked() <-chan struct{} { return c.booked }
 
 // finish decides between charge and refund.
 func (c *Charge) finish(o Outcome) Final {

@@ -98,6 +98,7 @@ type job struct {
 	terms   *ledger.Terms              //
 	last    bool                       // it cannot be tried again
 	awaited bool                       // someone waits for the answer
+	soon    bool                       // does not linger
 	answer  func(ledger.Result, error) // called once, after the commit
 	result  ledger.Result              //
 	err     error                      //
@@ -142,6 +143,15 @@ func (b *Bank) Go(account ledger.AccountID, c ledger.Command, then func(ledger.R
 		then = func(ledger.Result, error) {}
 	}
 	b.post(&job{account: account, command: c, answer: then})
+}
+
+// GoSoon is Go for a command whose durability someone is waiting for by other
+// means: it does not linger for company.
+func (b *Bank) GoSoon(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
+	if then == nil {
+		then = func(ledger.Result, error) {}
+	}
+	b.post(&job{account: account, command: c, answer: then, soon: true})
 }
 
 // post sends a job that nobody waits for.

@@ -32,7 +32,7 @@ const lingerFor = 5 * time.Millisecond
 
 // fill takes what waits into the batch.
 func (b *Bank) fill(batch []*job, linger *time.Timer) []*job {
-	awaited := batch[0].awaited
+	awaited := batch[0].awaited || batch[0].soon
 	armed := false
 	for len(batch) < maxBatch {
 		var j *job
@@ -58,7 +58,7 @@ func (b *Bank) fill(batch []*job, linger *time.Timer) []*job {
 			return batch
 		}
 		batch = append(batch, j)
-		awaited = awaited || j.awaited
+		awaited = awaited || j.awaited || j.soon
 	}
 	return batch
 }

@@ -107,14 +107,7 @@ func (a *admission) read() error {
 	if err != nil {
 		return err
 	}
-	hint := a.price.API()
-	switch hint {
-	case "auto":
-		hint = ""
-	case "other":
-		hint = "plain"
-	}
-	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hint)
+	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hintOf(a.price.API()))
 	a.reads = a.api
 	if a.price.Free() {
 		return nil

@@ -139,19 +139,20 @@ func (b *Bank) Do(ctx context.Context, account ledger.AccountID, c ledger.Comman
 // writer when it is durable or has failed and must not block. A command that
 // could not be written is tried again until Close.
 func (b *Bank) Go(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
-	if then == nil {
-		then = func(ledger.Result, error) {}
-	}
-	b.post(&job{account: account, command: c, answer: then})
+	b.post(&job{account: account, command: c, answer: orNothing(then)})
 }
 
 // GoSoon is Go for a command whose durability someone is waiting for by other
 // means: it does not linger for company.
 func (b *Bank) GoSoon(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
+	b.post(&job{account: account, command: c, answer: orNothing(then), soon: true})
+}
+
+func orNothing(then func(ledger.Result, error)) func(ledger.Result, error) {
 	if then == nil {
-		then = func(ledger.Result, error) {}
+		return func(ledger.Result, error) {}
 	}
-	b.post(&job{account: account, command: c, answer: then, soon: true})
+	return then
 }
 
 // post sends a job that nobody waits for.

@@ -6,9 +6,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
-// Nobody waits for a settle, so nobody would send it again if it could not be
-// written: the writer keeps it and tries again, in order, until it can be, or
-// until the bank is closed.
+// Nobody would send a settle again if it could not be written: the writer keeps
+// it and tries again, in order, until it can be, or until the bank is closed.
 
 const (
 	retryEvery = time.Second

@@ -26,8 +26,9 @@ func (b *Bank) run() {
 	b.again(true)
 }
 
-// lingerFor is how long commands that nobody waits for wait for company. A
-// request's settle mostly shares the commit of the next request's hold.
+// lingerFor is how long commands that nobody waits for wait for company: what
+// running streams note, free requests, job refunds. They mostly share the commit
+// of someone's hold or settle.
 const lingerFor = 5 * time.Millisecond
 
 // fill takes what waits into the batch.

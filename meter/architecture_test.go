@@ -20,9 +20,10 @@ func TestArchitecture(t *testing.T) {
 		"dialect":  {},
 		"ledger":   {"money", "selector", "calendar"},
 		"store":    {}, "badger": {"store"}, "memory": {"store"},
-		"bank": {"ledger", "store", "money"},
+		"usage": {"ledger", "money", "calendar"},
+		"bank":  {"ledger", "store", "money", "usage"},
 	}
-	pure := map[string]bool{"money": true, "selector": true, "calendar": true, "pricing": true, "importer": true, "dialect": true, "ledger": true}
+	pure := map[string]bool{"money": true, "selector": true, "calendar": true, "pricing": true, "importer": true, "dialect": true, "ledger": true, "usage": true}
 	files := 0
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

@@ -40,7 +40,7 @@ type VerifyOptions struct {
 }
 
 // Verify recomputes every account from its journal, from zero, and compares:
-// hash chain, sums, balances, open holds, charges.
+// hash chain, sums, balances, open holds, charges, usage.
 func Verify(ctx context.Context, s store.Store) (*Report, error) {
 	return VerifyWith(ctx, s, VerifyOptions{})
 }
@@ -120,7 +120,7 @@ func (c *check) run(ctx context.Context) (*Report, error) {
 	if err == nil {
 		err = context.Cause(ctx)
 	}
-	for _, kind := range []store.Kind{store.Entry, store.Charge, store.Hold} {
+	for _, kind := range []store.Kind{store.Entry, store.Charge, store.Hold, store.Usage} {
 		if err == nil { // before the first account; of holds, which are few, all
 			err = c.orphans(&c.whole, kind, "", kind == store.Hold)
 		}
@@ -146,7 +146,7 @@ func (c *check) one(x numbered) error {
 	return err
 }
 
-var orphanWhat = map[store.Kind]string{store.Entry: "a journal", store.Charge: "charges", store.Hold: "open holds"}
+var orphanWhat = map[store.Kind]string{store.Entry: "a journal", store.Charge: "charges", store.Hold: "open holds", store.Usage: "usage"}
 
 // orphans finds journals, charges and holds of accounts that are not there,
 // behind an account in order, up to the next one that is, or all. Each account's

@@ -176,6 +176,7 @@ func (c *accountCheck) holds(stored *ledger.Account) {
 }
 
 func (c *accountCheck) settled() error {
+	sums := used{}
 	err := c.scan(store.Charge, func(x store.ID, value []byte) error {
 		c.Charges++
 		s, err := ledger.DecodeCharge(value)
@@ -186,10 +187,14 @@ func (c *accountCheck) settled() error {
 		if net, ok := c.charges[s.ID]; !ok || net != s.Net() {
 			c.problem("account %s: charge %s has cost %d, its journal says %d", c.id, s.ID, s.Net(), net)
 		}
+		sums.add(s)
 		return nil
 	})
 	if c.Charges != len(c.charges) {
 		c.problem("account %s: %d charges are stored, the journal has %d", c.id, c.Charges, len(c.charges))
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return c.usage(sums)
 }

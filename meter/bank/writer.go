@@ -153,7 +153,7 @@ func (b *Bank) apply(tx store.Tx, batch []*job) (err error) {
 			err = broken
 		}
 	}()
-	dirty := map[ledger.AccountID]*ledger.Account{}
+	dirty, used := map[ledger.AccountID]*ledger.Account{}, rows{}
 	b.stamp = time.Time{}
 	for _, j := range batch {
 		switch {
@@ -166,10 +166,13 @@ func (b *Bank) apply(tx store.Tx, batch []*job) (err error) {
 			}
 		case j.retry:
 		default:
-			if err := b.command(tx, j, dirty); err != nil {
+			if err := b.command(tx, j, dirty, used); err != nil {
 				return err
 			}
 		}
+	}
+	if err := used.put(tx); err != nil {
+		return err
 	}
 	for id, a := range dirty {
 		if err := tx.Put(store.ID{Kind: store.Account, Account: string(id)}, ledger.AppendAccount(nil, a)); err != nil {
@@ -201,7 +204,7 @@ func (s *strict) Delete(id store.ID) error {
 	return err
 }
 
-func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account) error {
+func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account, used rows) error {
 	a, err := b.load(tx, j.account)
 	if err != nil {
 		return err
@@ -216,6 +219,7 @@ func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.A
 	if err := fetch(tx, a, command, &env); err != nil {
 		return err
 	}
+	was := before(env.Charge)
 	j.result, j.err = ledger.Apply(a, command, env)
 	if c := j.result.Charge; c != nil && c.State == ledger.Held {
 		b.leases.begin(a.ID, c.ID)
@@ -223,6 +227,9 @@ func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.A
 	if len(j.result.Entries) > 0 {
 		dirty[a.ID] = a
 		b.cache[a.ID] = a
+		if c := j.result.Charge; c != nil && !j.result.Replayed {
+			used.count(c, was)
+		}
 	}
 	if j.read != nil && j.err == nil {
 		j.read(a)

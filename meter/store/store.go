@@ -30,6 +30,7 @@ const (
 	Key         Kind = 'k' // API keys, by hash
 	Owned       Kind = 'o' // where a charge or grant belongs: id → account
 	Book        Kind = 'b' // price books, by digest
+	Usage       Kind = 'u' // sums of what was used, by account, time and what it was for
 	Meta        Kind = 'm' // format, decimals, clock
 )
 

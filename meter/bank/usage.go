@@ -1,0 +1,75 @@
+package bank
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/usage"
+)
+
+// rows collects what a batch changes in the usage sums, so that many charges of
+// one row are one write.
+type rows map[store.ID]*change
+
+type change struct{ add, sub usage.Sum }
+
+// before is what a charge has added to its row until now.
+func before(c *ledger.Charge) usage.Sum {
+	if c == nil {
+		return usage.Sum{}
+	}
+	_, s := usage.Of(c)
+	return s
+}
+
+// count notes that a charge which added was now adds what it says.
+func (r rows) count(c *ledger.Charge, was usage.Sum) {
+	k, now := usage.Of(c)
+	if now.Zero() && was.Zero() {
+		return
+	}
+	id := UsageID(c.Account, &k)
+	if r[id] == nil {
+		r[id] = &change{}
+	}
+	r[id].add.Add(&now)
+	r[id].sub.Add(&was)
+}
+
+// UsageID is where a row is stored.
+func UsageID(account ledger.AccountID, k *usage.Key) store.ID {
+	return store.ID{Kind: store.Usage, Account: string(account), Name: k.Name()}
+}
+
+// put writes the changed rows.
+func (r rows) put(tx store.Tx) error {
+	for id, c := range r {
+		s, err := readUsage(tx, id)
+		if err != nil {
+			return err
+		}
+		s.Add(&c.add)
+		s.Sub(&c.sub)
+		if err := tx.Put(id, s.Append(nil)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readUsage(s store.Snapshot, id store.ID) (usage.Sum, error) {
+	raw, err := s.Get(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return usage.Sum{}, nil
+	}
+	if err != nil {
+		return usage.Sum{}, err
+	}
+	sum, err := usage.Decode(raw)
+	if err != nil {
+		return sum, fmt.Errorf("usage of account %s: %w", id.Account, err)
+	}
+	return sum, nil
+}

@@ -1,0 +1,99 @@
+package usage
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// ErrFormat is a row that this version cannot read.
+var ErrFormat = errors.New("the usage row is damaged or of another format")
+
+// Name is the key's form in a store: it sorts by time.
+func (k *Key) Name() string {
+	return slot(k.At) + strings.Join([]string{k.Operation, k.Feature, k.Model, k.Member, k.APIKey, k.Labels}, "\x00")
+}
+
+// slot is the start of a name: the number of the slot since 1970.
+func slot(t time.Time) string {
+	n := max(0, t.Unix()/int64(Slot/time.Second))
+	return string(binary.BigEndian.AppendUint32(nil, uint32(n))) //nolint:gosec // fits until the year 124,000
+}
+
+// ParseName reads what Name wrote.
+func ParseName(name string) (Key, error) {
+	if len(name) < 4 {
+		return Key{}, ErrFormat
+	}
+	f := strings.Split(name[4:], "\x00")
+	if len(f) != 6 {
+		return Key{}, ErrFormat
+	}
+	n := binary.BigEndian.Uint32([]byte(name[:4]))
+	return Key{
+		At:        time.Unix(int64(n)*int64(Slot/time.Second), 0).UTC(),
+		Operation: f[0], Feature: f[1], Model: f[2], Member: f[3], APIKey: f[4], Labels: f[5],
+	}, nil
+}
+
+// rowVersion is the format of a row's value.
+const rowVersion = 1
+
+// Append encodes a sum. The same sum always gives the same bytes.
+func (s *Sum) Append(b []byte) []byte {
+	b = append(b, rowVersion)
+	for _, n := range []int64{s.Requests, s.Failed, s.Estimated, int64(s.Cost), int64(s.Refunded), int64(s.Absorbed), int64(len(s.Units))} {
+		b = binary.AppendVarint(b, n)
+	}
+	for _, u := range s.Units {
+		for _, text := range []string{u.Name, u.Count.String()} {
+			b = binary.AppendUvarint(b, uint64(len(text)))
+			b = append(b, text...)
+		}
+	}
+	return b
+}
+
+// Decode reads what Append wrote.
+func Decode(b []byte) (s Sum, err error) {
+	if len(b) == 0 || b[0] != rowVersion {
+		return s, ErrFormat
+	}
+	b = b[1:]
+	var n [7]int64
+	for i := range n {
+		size := 0
+		if n[i], size = binary.Varint(b); size <= 0 {
+			return s, ErrFormat
+		}
+		b = b[size:]
+	}
+	s = Sum{Requests: n[0], Failed: n[1], Estimated: n[2], Cost: money.Amount(n[3]), Refunded: money.Amount(n[4]), Absorbed: money.Amount(n[5])}
+	for range n[6] {
+		var u Unit
+		var count string
+		for _, text := range []*string{&u.Name, &count} {
+			size, l := binary.Uvarint(b)
+			if l <= 0 || size > uint64(len(b)-l) {
+				return s, ErrFormat
+			}
+			*text, b = string(b[l:l+int(size)]), b[l+int(size):] //nolint:gosec // bounded by the line above
+		}
+		if u.Count, err = money.ParseDecimal(count); err != nil {
+			return s, ErrFormat
+		}
+		s.Units = append(s.Units, u)
+	}
+	if len(b) > 0 {
+		return s, ErrFormat
+	}
+	return s, nil
+}
+
+func (s *Sum) sort() {
+	slices.SortFunc(s.Units, func(a, b Unit) int { return strings.Compare(a.Name, b.Name) })
+}

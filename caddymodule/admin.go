@@ -12,11 +12,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/pricing"
-	"github.com/farebox-dev/farebox/meter/store/badger"
 )
 
 // adminAPI puts /meter/… on Caddy's admin endpoint: the command line's way in.
@@ -73,7 +71,7 @@ func (o *operator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				if id := r.PathValue("id"); errors.Is(err, ledger.ErrNoAccount) && !strings.Contains(err.Error(), id) {
 					err = fmt.Errorf("%w: %s", err, id)
 				}
-				writeError(w, err)
+				apierr.Write(w, err)
 				return
 			}
 			if h, ok := v.(interface{ header(http.Header) }); ok {
@@ -114,56 +112,6 @@ var operatorRoutes = map[string]func(*call) (any, error){
 	"GET /meter/ledger/verify":                          (*call).verify,
 	"POST /meter/clock/confirm":                         (*call).confirmClock,
 	"GET /meter/health":                                 (*call).health,
-}
-
-// apiError is how errors leave: a status, a reason, and what to do.
-type apiError struct {
-	Error  string `json:"error"`
-	Reason string `json:"reason"`
-}
-
-// failure is the one table from errors to HTTP for operators.
-func failure(err error) (status int, reason string) {
-	for _, f := range []struct {
-		err    error
-		status int
-		reason string
-	}{
-		{meter.ErrInput, http.StatusBadRequest, "invalid_request"},
-		{ledger.ErrInvalidAmount, http.StatusBadRequest, "invalid_request"},
-		{ledger.ErrNoPlan, http.StatusBadRequest, "no_such_plan"},
-		{ledger.ErrNoAccount, http.StatusNotFound, "no_such_account"},
-		{ledger.ErrNoCharge, http.StatusNotFound, "no_such_charge"},
-		{ledger.ErrNoGrant, http.StatusNotFound, "no_such_grant"},
-		{meter.ErrNoSuchKey, http.StatusNotFound, "no_such_key"},
-		{ledger.ErrAccountExists, http.StatusConflict, "account_exists"},
-		{ledger.ErrIdempotencyConflict, http.StatusConflict, "idempotency_conflict"},
-		{ledger.ErrConflict, http.StatusConflict, "conflict"},
-		{ledger.ErrNotSettled, http.StatusConflict, "charge_is_open"},
-		{ledger.ErrRefundTooLarge, http.StatusConflict, "refund_too_large"},
-		{ledger.ErrNothingToRenew, http.StatusConflict, "nothing_to_renew"},
-		{ledger.ErrSubscriptionRequired, http.StatusForbidden, "subscription_required"},
-		{ledger.ErrSuspended, http.StatusForbidden, "account_suspended"},
-		{errPrices, http.StatusUnprocessableEntity, "price_file_invalid"},
-		{bank.ErrUnavailable, http.StatusServiceUnavailable, "meter_unavailable"},
-		{bank.ErrClosed, http.StatusServiceUnavailable, "meter_unavailable"},
-		{badger.ErrInUse, http.StatusServiceUnavailable, "meter_unavailable"},
-	} {
-		if errors.Is(err, f.err) {
-			return f.status, f.reason
-		}
-	}
-	var r *pricing.Refusal
-	if errors.As(err, &r) {
-		return r.Status, r.Reason
-	}
-	return http.StatusInternalServerError, "internal"
-}
-
-func writeError(w http.ResponseWriter, err error) {
-	status, reason := failure(err)
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(apiError{Error: err.Error(), Reason: reason})
 }
 
 // body reads the request as JSON into v; a field that v does not have is an

@@ -39,6 +39,8 @@ var statuses = map[string]int{
 	meter.UnknownAccount: http.StatusUnauthorized,
 
 	meter.AccountSuspended:     http.StatusForbidden,
+	meter.MemberRemoved:        http.StatusForbidden,
+	meter.ViewerCannotSpend:    http.StatusForbidden,
 	meter.SubscriptionRequired: http.StatusForbidden,
 	pricing.PlanDoesNotInclude: http.StatusForbidden,
 	pricing.OperationNotPriced: http.StatusForbidden,

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -395,10 +396,8 @@ func (c *call) reloadPrices() (any, error) {
 		return nil, err
 	}
 	if err := c.reload(c.Context(), in.Force); err != nil {
-		return nil, errors.Join(errPrices, err)
+		return nil, errors.Join(apierr.ErrPrices, err)
 	}
 	b, _ := c.m.Book()
 	return map[string]string{"digest": b.Digest()}, nil
 }
-
-var errPrices = errors.New("the price file is not in force; the prices that were loaded before still are")

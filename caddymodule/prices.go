@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -94,7 +95,7 @@ func (c *call) explainPrices() (any, error) {
 func loadForCommand(file string, text []byte) (*pricing.Book, error) {
 	book, problems := pricing.Load(file, text)
 	if book == nil {
-		return nil, fmt.Errorf("%w:\n%s", errPrices, problems)
+		return nil, fmt.Errorf("%w:\n%s", apierr.ErrPrices, problems)
 	}
 	return book, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -239,7 +240,7 @@ func reloadError(t *testing.T, a *App) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	(&operator{m: a.engine.Meter, reload: a.reloadPrices}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/meter/prices/reload", http.NoBody))
-	var e apiError
+	var e apierr.Body
 	if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || w.Code != http.StatusUnprocessableEntity {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}

@@ -28,6 +28,7 @@ const (
 	Entry       Kind = 'j' // the journal, by account and sequence
 	Idempotency Kind = 'i' // what an idempotency key stands for, by account and key
 	Key         Kind = 'k' // API keys, by hash
+	Member      Kind = 'p' // members, by account and id
 	Owned       Kind = 'o' // where a charge or grant belongs: id → account
 	Book        Kind = 'b' // price books, by digest
 	Usage       Kind = 'u' // sums of what was used, by account, time and what it was for
@@ -73,6 +74,9 @@ type Snapshot interface {
 	// beginning at (account, name); with only it stays within that account. The
 	// value is valid until fn returns. fn stops the scan with ErrStop.
 	Scan(from ID, only bool, fn func(id ID, value []byte) error) error
+	// ScanBack calls fn for the records of a kind and account whose names are
+	// less than from's, or for all if it has no name, last first.
+	ScanBack(from ID, fn func(id ID, value []byte) error) error
 }
 
 // ErrStop ends a Scan without an error.

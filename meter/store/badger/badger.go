@@ -253,20 +253,6 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.db.Close())
 }
 
-// snapshot reads through a Badger transaction.
-type snapshot struct{ t *badger.Txn }
-
-func (s snapshot) Get(id store.ID) ([]byte, error) {
-	item, err := s.t.Get(id.Bytes())
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, store.ErrNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	return item.ValueCopy(nil)
-}
-
 // tx writes into a Badger transaction and keeps a list for the log.
 type tx struct {
 	snapshot
@@ -306,30 +292,6 @@ func tooBig(err error) error {
 		return fmt.Errorf("%w: %w", store.ErrTooBig, err)
 	}
 	return err
-}
-
-func (s snapshot) Scan(from store.ID, only bool, fn func(store.ID, []byte) error) error {
-	prefix := []byte{byte(from.Kind), '/'}
-	if only {
-		prefix = store.ID{Kind: from.Kind, Account: from.Account}.Bytes()
-	}
-	it := s.t.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 64})
-	defer it.Close()
-	for it.Seek(from.Bytes()); it.ValidForPrefix(prefix); it.Next() {
-		key := it.Item().KeyCopy(nil)
-		id, ok := store.ParseID(key)
-		if !ok {
-			return fmt.Errorf("a key of unknown form in the data directory: %q", key)
-		}
-		err := it.Item().Value(func(v []byte) error { return fn(id, v) })
-		if errors.Is(err, store.ErrStop) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // logger passes Badger's warnings and errors on and drops its chatter.

@@ -109,30 +109,59 @@ func (t *tx) Delete(id store.ID) error {
 	return nil
 }
 
-func (t *tx) Scan(from store.ID, only bool, fn func(store.ID, []byte) error) error {
-	keys := t.s.keys
-	if len(t.writes) > 0 {
-		keys = slices.Clone(keys)
-		for k := range t.writes {
-			keys = append(keys, k)
-		}
-		slices.Sort(keys)
-		keys = slices.Compact(keys)
+// sorted is every key, in order, with those of this transaction.
+func (t *tx) sorted() []string {
+	if len(t.writes) == 0 {
+		return t.s.keys
 	}
+	keys := slices.Clone(t.s.keys)
+	for k := range t.writes {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+func (t *tx) Scan(from store.ID, only bool, fn func(store.ID, []byte) error) error {
+	keys := t.sorted()
 	for i := sort.SearchStrings(keys, string(from.Bytes())); i < len(keys); i++ {
 		id, ok := store.ParseID([]byte(keys[i]))
 		if !ok || id.Kind != from.Kind || only && id.Account != from.Account {
 			break
 		}
-		v, err := t.Get(id)
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		if err := fn(id, v); errors.Is(err, store.ErrStop) {
-			return nil
-		} else if err != nil {
+		if stop, err := t.visit(id, fn); stop || err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (t *tx) ScanBack(from store.ID, fn func(store.ID, []byte) error) error {
+	keys := t.sorted()
+	end := string(from.Bytes())
+	if from.Name == "" {
+		end = end[:len(end)-1] + "\x01" // behind all of the account
+	}
+	for i := sort.SearchStrings(keys, end) - 1; i >= 0; i-- {
+		id, ok := store.ParseID([]byte(keys[i]))
+		if !ok || id.Kind != from.Kind || id.Account != from.Account {
+			break
+		}
+		if stop, err := t.visit(id, fn); stop || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit calls fn for a record, unless it was deleted.
+func (t *tx) visit(id store.ID, fn func(store.ID, []byte) error) (stop bool, err error) {
+	v, err := t.Get(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err = fn(id, v); errors.Is(err, store.ErrStop) {
+		return true, nil
+	}
+	return false, err
 }

@@ -17,7 +17,7 @@ var errWanted = errors.New("wanted")
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, store.Store){
-		"get what was put": getPut, "all or nothing": atomic, "own writes": ownWrites, "order and bounds of a scan": scan,
+		"get what was put": getPut, "all or nothing": atomic, "own writes": ownWrites, "order and bounds of a scan": scan, "a scan backwards": scanBack,
 		"an empty value is a value": empty, "backup": backup,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,5 +168,34 @@ func backup(t *testing.T, s store.Store) {
 	put(t, s, id(store.Account, "acme", ""))
 	if err := s.Backup(context.Background(), io.Discard); err != nil {
 		t.Error(err)
+	}
+}
+
+func scanBack(t *testing.T, s store.Store) {
+	put(t, s, id(store.Charge, "acm", "ch_9"), id(store.Charge, "acme", ""), id(store.Charge, "acme", "ch_1"), id(store.Charge, "acme", "ch_2"),
+		id(store.Charge, "acme", "ch_3"), id(store.Charge, "acme2", "ch_0"), id(store.Entry, "acme", "x"))
+	for before, want := range map[string][]string{
+		"": {"ch_3", "ch_2", "ch_1", ""}, "ch_3": {"ch_2", "ch_1", ""}, "ch_25": {"ch_2", "ch_1", ""}, "ch_1": {""}, "ch": {""}, "zz": {"ch_3", "ch_2", "ch_1", ""},
+	} {
+		var got []string
+		err := s.View(context.Background(), func(v store.Snapshot) error {
+			return v.ScanBack(id(store.Charge, "acme", before), func(x store.ID, value []byte) error {
+				if x.Name != string(value) || x.Account != "acme" || x.Kind != store.Charge {
+					t.Errorf("%+v has %q", x, value)
+				}
+				got = append(got, x.Name)
+				return nil
+			})
+		})
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("before %q: %q, %v; want %q", before, got, err, want)
+		}
+	}
+	n := 0
+	err := s.View(context.Background(), func(v store.Snapshot) error {
+		return v.ScanBack(id(store.Charge, "acme", ""), func(store.ID, []byte) error { n++; return store.ErrStop })
+	})
+	if n != 1 || err != nil {
+		t.Errorf("stopped after %d: %v", n, err)
 	}
 }

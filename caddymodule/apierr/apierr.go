@@ -1,0 +1,86 @@
+// Package apierr maps errors to HTTP for the APIs that people and programs
+// administrate with. What clients of metered routes see is another matter.
+package apierr
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/store/badger"
+)
+
+// Errors that no room below has a name for.
+var (
+	// ErrPrices: a price file was refused.
+	ErrPrices = errors.New("the price file is not in force; the prices that were loaded before still are")
+	// ErrSignedOut: nobody is signed in, or the session has ended.
+	ErrSignedOut = errors.New("sign in first: send an API key as \"Authorization: Bearer …\", or open a portal session")
+	// ErrForbidden: signed in, but not allowed to do this.
+	ErrForbidden = errors.New("this is not yours to see or to change")
+	// ErrCrossSite: a browser sent it on behalf of another site.
+	ErrCrossSite = errors.New("this request comes from another site")
+	// ErrNotFound: there is nothing under this path.
+	ErrNotFound = errors.New("there is nothing here")
+)
+
+// Body is how errors leave: what to do about it, and a reason for programs.
+type Body struct {
+	Error  string `json:"error"`
+	Reason string `json:"reason"`
+}
+
+// Of is a status and a reason for an error: the one table for operators and the portal.
+func Of(err error) (status int, reason string) {
+	for _, f := range []struct {
+		err    error
+		status int
+		reason string
+	}{
+		{meter.ErrInput, http.StatusBadRequest, "invalid_request"},
+		{ledger.ErrInvalidAmount, http.StatusBadRequest, "invalid_request"},
+		{ledger.ErrNoPlan, http.StatusBadRequest, "no_such_plan"},
+		{ledger.ErrNoAccount, http.StatusNotFound, "no_such_account"},
+		{ledger.ErrNoCharge, http.StatusNotFound, "no_such_charge"},
+		{ledger.ErrNoGrant, http.StatusNotFound, "no_such_grant"},
+		{meter.ErrNoSuchKey, http.StatusNotFound, "no_such_key"},
+		{ledger.ErrAccountExists, http.StatusConflict, "account_exists"},
+		{ledger.ErrIdempotencyConflict, http.StatusConflict, "idempotency_conflict"},
+		{ledger.ErrConflict, http.StatusConflict, "conflict"},
+		{ledger.ErrNotSettled, http.StatusConflict, "charge_is_open"},
+		{ledger.ErrRefundTooLarge, http.StatusConflict, "refund_too_large"},
+		{ledger.ErrNothingToRenew, http.StatusConflict, "nothing_to_renew"},
+		{ledger.ErrSubscriptionRequired, http.StatusForbidden, "subscription_required"},
+		{ledger.ErrSuspended, http.StatusForbidden, "account_suspended"},
+		{ErrSignedOut, http.StatusUnauthorized, "signed_out"},
+		{ErrForbidden, http.StatusForbidden, "admin_only"},
+		{ErrCrossSite, http.StatusForbidden, "cross_site"},
+		{ErrNotFound, http.StatusNotFound, "not_found"},
+		{ErrPrices, http.StatusUnprocessableEntity, "price_file_invalid"},
+		{bank.ErrUnavailable, http.StatusServiceUnavailable, "meter_unavailable"},
+		{bank.ErrClosed, http.StatusServiceUnavailable, "meter_unavailable"},
+		{badger.ErrInUse, http.StatusServiceUnavailable, "meter_unavailable"},
+	} {
+		if errors.Is(err, f.err) {
+			return f.status, f.reason
+		}
+	}
+	var r *pricing.Refusal
+	if errors.As(err, &r) {
+		return r.Status, r.Reason
+	}
+	return http.StatusInternalServerError, "internal"
+}
+
+// Write answers a request with an error.
+func Write(w http.ResponseWriter, err error) {
+	status, reason := Of(err)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(Body{Error: err.Error(), Reason: reason})
+}

@@ -104,6 +104,11 @@ var operatorRoutes = map[string]func(*call) (any, error){
 	"GET /meter/accounts/{id}/keys":                     (*call).listKeys,
 	"POST /meter/accounts/{id}/keys":                    (*call).createKey,
 	"DELETE /meter/accounts/{id}/keys/{key}":            (*call).revokeKey,
+	"GET /meter/accounts/{id}/members":                  (*call).listMembers,
+	"POST /meter/accounts/{id}/members":                 (*call).addMember,
+	"GET /meter/accounts/{id}/members/{member}":         (*call).showMember,
+	"PUT /meter/accounts/{id}/members/{member}":         (*call).setMember,
+	"DELETE /meter/accounts/{id}/members/{member}":      (*call).removeMember,
 	"GET /meter/prices":                                 (*call).showPrices,
 	"POST /meter/prices/replay":                         (*call).replayPrices,
 	"POST /meter/prices/check":                          (*call).checkPrices,
@@ -111,6 +116,11 @@ var operatorRoutes = map[string]func(*call) (any, error){
 	"POST /meter/prices/reload":                         (*call).reloadPrices,
 	"GET /meter/ledger/verify":                          (*call).verify,
 	"POST /meter/clock/confirm":                         (*call).confirmClock,
+	"GET /meter/operator-keys":                          (*call).listOperatorKeys,
+	"POST /meter/operator-keys":                         (*call).createOperatorKey,
+	"DELETE /meter/operator-keys/{key}":                 (*call).revokeOperatorKey,
+	"POST /meter/portal-sessions":                       (*call).createPortalSession,
+	"GET /meter/holds":                                  (*call).listHolds,
 	"GET /meter/health":                                 (*call).health,
 }
 

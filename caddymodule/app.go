@@ -31,6 +31,9 @@ type App struct {
 	// Watch is how often the price file is looked at for changes; 0 is every two
 	// seconds, negative never.
 	Watch caddy.Duration `json:"watch,omitempty"`
+	// Poll is how soon the gateway itself asks how a job stands that no client asks
+	// for; the pauses then grow to five minutes. 0 is 10 seconds, negative never.
+	Poll caddy.Duration `json:"poll_jobs,omitempty"`
 	// MaxChange refuses a changed price file in which any rate differs from the
 	// one in force by more than this, such as "50%". Default: no limit.
 	MaxChange string `json:"max_change,omitempty"`
@@ -43,6 +46,7 @@ type App struct {
 	bookText []byte
 	engine   *engine
 	watch    *watcher
+	poller   *poller
 }
 
 // CaddyModule implements caddy.Module.
@@ -117,6 +121,7 @@ func (a *App) Start() error {
 	}
 	a.metrics.prices(true)
 	a.watch = a.startWatcher()
+	a.poller = a.startPoller()
 	return nil
 }
 
@@ -125,6 +130,9 @@ func (a *App) Start() error {
 func (a *App) Stop() error {
 	if a.watch != nil {
 		a.watch.stop()
+	}
+	if a.poller != nil {
+		a.poller.stop()
 	}
 	return nil
 }

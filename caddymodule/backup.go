@@ -80,6 +80,10 @@ func (c *cli) verifyRestored(ctx context.Context) error {
 		return err
 	}
 	defer s.Close() //nolint:errcheck // only read from
+	if format, err := bank.Format(ctx, s); err == nil && format < bank.NewestFormat() {
+		fmt.Printf("restored  a ledger of format %d; bring it to this version's with: farebox meter migrate --data %s\n", format, c.data)
+		return nil
+	}
 	r, err := bank.Verify(ctx, s)
 	if err != nil {
 		return err

@@ -28,13 +28,14 @@ func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*mete
 	if route.Refusal != nil {
 		return nil, caller, &meter.Denial{Reason: route.Refusal.Reason, Field: route.Refusal.Field, Message: route.Refusal.Message, Err: route.Refusal}
 	}
-	if r.Header.Get("Upgrade") != "" && !route.Free {
-		return nil, caller, &meter.Denial{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it can't be metered; use plain HTTP requests."}
+	if upgrades(r) && !route.Free && !h.metersUpgrade(r) {
+		return nil, caller, &meter.Denial{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
 	}
 	req := &meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key")}
 	if len(req.Idempotency) > 255 {
 		return nil, caller, &meter.Denial{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
 	}
+	req.Origin = originOf(r)
 	if route.Free && !route.NeedsBody || !route.NeedsBody && req.Idempotency == "" {
 		return req, caller, nil // the body flows through unread
 	}
@@ -125,6 +126,9 @@ func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http
 	}
 	if read {
 		out.Header.Set("Accept-Encoding", "identity")
+	}
+	if read && upgrades(r) {
+		plainSocket(out.Header)
 	}
 	if body == nil {
 		return out

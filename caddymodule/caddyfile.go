@@ -26,6 +26,7 @@ func init() {
 //			watch <interval>|off
 //			max_change <percent>
 //		}
+//		poll_jobs <interval>|off
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // "meter"
@@ -43,8 +44,10 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 			err = a.parseStore(d)
 		case "pricing":
 			err = a.parsePricing(d)
+		case "poll_jobs":
+			a.Poll, err = intervalOrOff(d)
 		default:
-			err = d.Errf("meter has no option %q; it has store and pricing", d.Val())
+			err = d.Errf("meter has no option %q; it has store, pricing and poll_jobs", d.Val())
 		}
 		if err != nil {
 			return nil, err
@@ -81,21 +84,29 @@ func (a *App) parsePricing(d *caddyfile.Dispenser) error {
 		default:
 			return d.Errf("pricing has no option %q; it has watch and max_change", d.Val())
 		}
-		var every string
-		if !d.AllArgs(&every) {
-			return d.ArgErr()
+		var err error
+		if a.Watch, err = intervalOrOff(d); err != nil {
+			return err
 		}
-		if every == "off" {
-			a.Watch = -1
-			continue
-		}
-		dur, err := caddy.ParseDuration(every)
-		if err != nil || dur <= 0 {
-			return d.Errf("watch %q: write an interval such as 2s, or off", every)
-		}
-		a.Watch = caddy.Duration(dur)
 	}
 	return nil
+}
+
+// intervalOrOff reads the one argument of an option: off is negative.
+func intervalOrOff(d *caddyfile.Dispenser) (caddy.Duration, error) {
+	name := d.Val()
+	var every string
+	if !d.AllArgs(&every) {
+		return 0, d.ArgErr()
+	}
+	if every == "off" {
+		return -1, nil
+	}
+	dur, err := caddy.ParseDuration(every)
+	if err != nil || dur <= 0 {
+		return 0, d.Errf("%s %q: write an interval such as 2s, or off", name, every)
+	}
+	return caddy.Duration(dur), nil
 }
 
 func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
@@ -112,6 +123,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		on_disconnect  cancel | drain [<max>]
 //		on_store_error reject | pass
 //		denial_format  auto | openai | anthropic | gemini | problem | none
+//		upgrade        reject | meter
 //		stream_comment
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -131,6 +143,7 @@ func (h *Handler) option(d *caddyfile.Dispenser) error {
 	name := d.Val()
 	texts := map[string]*string{
 		"account": &h.Account, "member": &h.Member, "on_store_error": &h.OnStoreError, "denial_format": &h.DenialFormat,
+		"upgrade": &h.Upgrade,
 	}
 	switch {
 	case texts[name] != nil:
@@ -156,7 +169,7 @@ func (h *Handler) option(d *caddyfile.Dispenser) error {
 		}
 		h.StreamComment = true
 	default:
-		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, on_store_error, denial_format and stream_comment", name)
+		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, on_store_error, denial_format, upgrade and stream_comment", name)
 	}
 	return nil
 }
@@ -171,6 +184,8 @@ func (h *Handler) sensible(d *caddyfile.Dispenser, name, value string) error {
 		}
 	case "on_store_error":
 		err = oneOf(name, value, "reject", "pass")
+	case "upgrade":
+		err = oneOf(name, value, "reject", "meter")
 	case "denial_format":
 		err = oneOf(name, value, "auto", "openai", "anthropic", "gemini", "problem", "none")
 	}

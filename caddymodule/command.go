@@ -32,7 +32,7 @@ They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
 			f.StringVar(&c.prices, "pricing", "pricing.yaml", "price file that belongs to --data")
 			f.BoolVar(&c.json, "json", false, "print JSON")
 			f.BoolVar(&c.table, "table", false, "print tables, also when piped")
-			cmd.AddCommand(c.accountCommands(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.historyCommand(), c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.restoreCommand(), c.demoCommand())
+			cmd.AddCommand(c.accountCommands(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(), c.historyCommand(), c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand(), c.demoCommand())
 		},
 	})
 }

@@ -44,6 +44,7 @@ const demoCaddyfile = `{
 }
 http://:%s {
 	bind %s
+	meter_dashboard operator
 	meter {
 		stream_comment
 	}

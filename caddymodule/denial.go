@@ -54,6 +54,7 @@ var statuses = map[string]int{
 	pricing.BodyNotJSON:      http.StatusBadRequest,
 	bodyUnreadable:           http.StatusBadRequest,
 
+	meter.JobNotFound:         http.StatusNotFound,
 	meter.IdempotencyConflict: http.StatusConflict,
 	bodyTooLarge:              http.StatusRequestEntityTooLarge,
 	encodingUnknown:           http.StatusUnsupportedMediaType,

@@ -69,7 +69,7 @@ func (a *App) open() (*engine, error) {
 	m, err := meter.Open(context.Background(), meter.Options{
 		Store: s, Book: a.book, Text: a.bookText,
 		Problem:   func(err error) { a.log.Error("ledger.problem", zap.Error(err)) },
-		Committed: a.metrics.committed,
+		Committed: a.metrics.committed, JobEnded: a.metrics.settled,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())

@@ -41,6 +41,10 @@ type Handler struct {
 	// DenialFormat is how refusals look: auto (the default: as the endpoint's API does
 	// it), openai, anthropic, gemini, problem, or none for Caddy's own errors.
 	DenialFormat string `json:"denial_format,omitempty"`
+	// Upgrade is what happens to WebSockets on routes with a price: reject (the
+	// default) answers 403, meter lets those of APIs pass that report what they use
+	// (OpenAI Realtime), and charges it.
+	Upgrade string `json:"upgrade,omitempty"`
 	// StreamComment ends event streams with a comment that says what they cost.
 	StreamComment bool `json:"stream_comment,omitempty"`
 
@@ -81,6 +85,7 @@ func (h *Handler) Validate() error {
 	return errors.Join(
 		oneOf("on_disconnect", h.OnDisconnect, "", "cancel", "drain"),
 		oneOf("on_store_error", h.OnStoreError, "", "reject", "pass"),
+		oneOf("upgrade", h.Upgrade, "", "reject", "meter"),
 		oneOf("denial_format", h.DenialFormat, "auto", "openai", "anthropic", "gemini", "problem", "none"),
 	)
 }
@@ -101,6 +106,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if r.Context().Value(contextKey{}) != nil { // never charge twice for one request
 		return next.ServeHTTP(w, r)
 	}
+	if q, ok := r.Context().Value(questionKey{}).(*question); ok { // the gateway's own
+		return next.ServeHTTP(w, h.upstreamRequest(r.WithContext(context.WithValue(r.Context(), contextKey{}, q)), nil, true))
+	}
 	if preflight(r) { // browsers ask without a key; nothing runs
 		return next.ServeHTTP(w, h.upstreamRequest(r, nil, false))
 	}
@@ -109,6 +117,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.unavailable(w, r, next, nil, err)
 	}
 	defer h.app.release()
+	if op, ok := e.Webhook(r.Method, r.URL.RequestURI()); ok {
+		return h.called(w, r, e, op)
+	}
 	began := time.Now()
 	req, caller, err := h.read(e, w, r)
 	if err != nil {

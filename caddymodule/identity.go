@@ -32,6 +32,9 @@ func secretOf(h http.Header) string {
 			}
 		}
 	}
+	if key := protocolKey(h); key != "" {
+		return key
+	}
 	return other
 }
 

@@ -111,3 +111,26 @@ func (o *overlay) added(from store.ID, only bool, seen map[string]bool) (keys []
 	})
 	return keys
 }
+
+// ScanBack reads all of an account's records forwards first: this is for a
+// command without a server, not for pages.
+func (o *overlay) ScanBack(from store.ID, fn func(store.ID, []byte) error) error {
+	type record struct {
+		id    store.ID
+		value []byte
+	}
+	var all []record
+	err := o.Scan(store.ID{Kind: from.Kind, Account: from.Account}, true, func(id store.ID, v []byte) error {
+		if from.Name == "" || id.Name < from.Name {
+			all = append(all, record{id, slices.Clone(v)})
+		}
+		return nil
+	})
+	for i := len(all) - 1; i >= 0 && err == nil; i-- {
+		err = fn(all[i].id, all[i].value)
+	}
+	if errors.Is(err, store.ErrStop) {
+		return nil
+	}
+	return err
+}

@@ -23,6 +23,8 @@ func (t *tap) outcome(finished bool, err error) meter.Outcome {
 	clientGone := t.r.Context().Err() != nil
 	var status caddyhttp.HandlerError
 	switch {
+	case t.socket != nil: // whoever ended it, that was no failure
+		return meter.Answered
 	case t.stopped:
 		return meter.Stopped
 	case !finished && (clientGone || t.gone): // reverse_proxy panics when a copy is cut short
@@ -76,10 +78,18 @@ func (t *tap) settle(o meter.Outcome, err error) {
 		return
 	}
 	t.settled = true
+	if t.socket != nil {
+		if t.socket.end(); t.stopped {
+			o = meter.Stopped
+		}
+	}
 	if t.wrote && t.buffered == nil {
 		dropForged(t.Header()) // the upstream's trailers
 	}
 	if !t.c.Metered() {
+		if t.encoded != nil {
+			t.encoded.close()
+		}
 		if o == meter.Answered {
 			t.c.End() // the status of a job is known when it is whole
 		}
@@ -95,13 +105,15 @@ func (t *tap) settle(o meter.Outcome, err error) {
 	}
 	t.final = t.c.Settle(o, t.kept(o))
 	t.keep = nil
-	if f.Cost > 0 && !t.gone && o != meter.ClientLeft {
+	if (f.Cost > 0 || f.Pending) && !t.gone && o != meter.ClientLeft {
 		t.awaitBooked()
 	}
 	if whole {
 		t.sendBuffered(&f, body)
 	}
-	t.h.app.metrics.settled(t.c.Operation(), t.final)
+	if !f.Pending {
+		t.h.app.metrics.settled(t.c.Operation(), t.final)
+	}
 	if f.Quota {
 		t.h.app.log.Error("the upstream says that its own account, not the customer's, is out of quota", zap.String("charge", t.c.ID))
 	}
@@ -171,6 +183,12 @@ func (t *tap) complete(f *meter.Final) []byte {
 
 func (t *tap) sendBuffered(f *meter.Final, body []byte) {
 	t.set("Credits-Cost", t.credits(f.Cost))
+	if f.Pending { // a job: what it comes to is known when it has ended
+		t.set("Credits-Held", t.credits(t.c.Held))
+		if t.c.Estimates() {
+			t.Header().Del("Credits-Cost")
+		}
+	}
 	t.set("Credits-Remaining", t.remaining(f.Remaining))
 	if t.r.Method != http.MethodHead {
 		t.set("Content-Length", itoa(int64(len(body))))
@@ -266,7 +284,7 @@ type decoding struct {
 	done sync.WaitGroup
 }
 
-func newDecoding(encoding string, c *meter.Charge) *decoding {
+func newDecoding(encoding string, observe func([]byte)) *decoding {
 	r, w := io.Pipe()
 	d := &decoding{pipe: w}
 	d.done.Go(func() {
@@ -278,7 +296,7 @@ func newDecoding(encoding string, c *meter.Charge) *decoding {
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := plain.Read(buf)
-			_, _ = c.Observe(context.Background(), buf[:n])
+			observe(buf[:n])
 			if err != nil {
 				return
 			}

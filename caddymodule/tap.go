@@ -41,6 +41,7 @@ type tap struct {
 	keep     *bytes.Buffer // for a replay
 	encoded  *decoding     // the answer came compressed all the same
 	sent     atomic.Bool   // an upstream has seen the request
+	socket   *socket       // the connection, once it has left HTTP
 	stopped  bool
 	gone     bool // the client does not read any more
 	settled  bool
@@ -80,8 +81,15 @@ func (t *tap) WriteHeader(status int) {
 	t.wrote, t.status = true, status
 	header := t.Header()
 	dropForged(header)
+	if status == http.StatusSwitchingProtocols && t.c.Metered() {
+		t.switched()
+		return
+	}
 	t.c.Begin(status, header)
 	if !t.c.Metered() {
+		if encoding := strings.ToLower(header.Get("Content-Encoding")); encoding != "" && encoding != "identity" {
+			t.encoded = newDecoding(encoding, t.observeBeside)
+		}
 		t.ResponseWriter.WriteHeader(status)
 		return
 	}
@@ -98,7 +106,7 @@ func (t *tap) WriteHeader(status int) {
 		t.buffered = new(bytes.Buffer)
 	default:
 		if encoding != "" && encoding != "identity" {
-			t.encoded = newDecoding(encoding, t.c)
+			t.encoded = newDecoding(encoding, t.observeBeside)
 		}
 		t.sendHeader()
 	}
@@ -123,6 +131,9 @@ func dropForged(header http.Header) {
 
 func (t *tap) set(name, value string) { t.Header()[name] = []string{value} }
 
+// observeBeside reads what passes to the client in another encoding.
+func (t *tap) observeBeside(p []byte) { _, _ = t.c.Observe(context.Background(), p) }
+
 // sendHeader begins an answer whose cost comes in trailers.
 func (t *tap) sendHeader() {
 	t.set("Credits-Held", t.credits(t.c.Held))
@@ -144,7 +155,11 @@ func (t *tap) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if !t.c.Metered() {
-		_, _ = t.c.Observe(t.r.Context(), p) // the status of a job
+		if t.encoded != nil { // the status of a job
+			t.encoded.write(p)
+		} else {
+			_, _ = t.c.Observe(t.r.Context(), p)
+		}
 		return t.ResponseWriter.Write(p)
 	}
 	if t.buffered != nil {
@@ -166,7 +181,7 @@ func (t *tap) spill() error {
 	held := t.buffered.Bytes()
 	t.buffered = nil
 	if encoding := strings.ToLower(t.Header().Get("Content-Encoding")); encoding != "" && encoding != "identity" {
-		t.encoded = newDecoding(encoding, t.c)
+		t.encoded = newDecoding(encoding, t.observeBeside)
 	}
 	t.sendHeader()
 	return t.pass(held)

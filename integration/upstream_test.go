@@ -9,9 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/farebox-dev/farebox/caddymodule/mockai"
-	"github.com/tidwall/gjson"
 )
 
 // by lets one path of the upstream behave in its own way; the mock has the rest.
@@ -191,32 +188,5 @@ func TestLargeAnswers(t *testing.T) {
 	g.has("acme", credits(50_000-price("demo", 6, 1000)))
 	if again := g.post(key, chatPath, chatBody("demo-small"), "Idempotency-Key", "large"); again.StatusCode != http.StatusConflict || !strings.Contains(again.body, "too large") {
 		t.Errorf("%s %.200s", again.Status, again.body)
-	}
-}
-
-// A job that fails later is refunded when its status is asked for, once.
-func TestJobs(t *testing.T) {
-	g := start(t, setup{mock: mockai.Options{JobPolls: 1}})
-	key := g.account("acme", "100")
-	create := func(model string) string {
-		a := g.post(key, "/v1/videos", fmt.Sprintf(`{"model":%q,"prompt":"a pier","seconds":"5"}`, model))
-		if a.StatusCode != 200 || a.cost() != "20" {
-			t.Fatalf("%s cost %s %s", a.Status, a.cost(), a.body)
-		}
-		return gjson.Get(a.body, "id").String()
-	}
-	good, bad := create("motion"), create("job-failed")
-	g.has("acme", "60")
-	for range 3 {
-		for _, id := range []string{good, bad} {
-			if a := g.send(http.MethodGet, "/v1/videos/"+id, "", "X-Api-Key", key); a.StatusCode != 200 {
-				t.Errorf("%s: %s", id, a.Status)
-			}
-		}
-	}
-	g.eventually("the failed job is refunded", func() bool { return g.show("acme").Available == "80" })
-	g.has("acme", "80")
-	if n := g.kinds("acme"); n["refund"] != 1 || n["settle"] != 2 {
-		t.Errorf("%v", n)
 	}
 }

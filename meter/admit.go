@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -34,6 +35,9 @@ type Request struct {
 	Caller      Caller
 	// Idempotency is the client's Idempotency-Key, "" if none.
 	Idempotency string
+	// Origin is kept with a job that the request starts, for whoever asks how it
+	// stands; see Meter.DueJobs.
+	Origin []byte
 }
 
 // admission is one request on its way to a charge.
@@ -49,6 +53,7 @@ type admission struct {
 	est   pricing.Usage
 	bound int64 // output tokens of one answer that are held
 	clamp int64 // written into the request; 0: not
+	began time.Time
 }
 
 // Route is a first look at a request, before its body is read.
@@ -98,11 +103,13 @@ func (m *Meter) planOf(ctx context.Context, c Caller) (string, error) {
 
 // read finds operation, model, quantities and dialect.
 func (a *admission) read() error {
-	now := a.m.opt.Now()
+	if a.began.IsZero() {
+		a.began = a.m.opt.Now()
+	}
 	var err error
 	a.price, err = a.book.Read(&pricing.Facts{
 		Method: a.req.Method, URI: a.req.URI, Header: a.req.Header, Body: a.req.Body, ContentType: a.req.ContentType,
-		Key: attributes(a.req.Caller.Key, a.req.Caller.KeyAttributes), Member: attributes(a.req.Caller.Member, a.req.Caller.MemberAttributes), At: now,
+		Key: attributes(a.req.Caller.Key, a.req.Caller.KeyAttributes), Member: attributes(a.req.Caller.Member, a.req.Caller.MemberAttributes), At: a.began,
 	})
 	if err != nil {
 		return err
@@ -160,22 +167,27 @@ func attributes(id string, more map[string]string) map[string]string {
 // withPlan prices for a plan and holds.
 func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) {
 	a.plan, a.clamp = a.book.Plan(plan), 0
+	if err := a.m.mayAsk(a.req.Caller, a.price.Free() || a.price.Operation() == nil); err != nil {
+		return nil, err
+	}
 	if r := a.price.PlanAllows(a.plan); r != nil {
 		return nil, r
 	}
 	c := &Charge{admission: a, ID: newID("ch_", a.m.opt.Now()), Plan: plan, body: a.req.Body}
-	if a.jobStatus(c) || a.price.Operation() == nil {
+	if alone, err := a.jobStatus(ctx, c); err != nil {
+		return nil, err
+	} else if alone || a.price.Operation() == nil {
 		c.unmetered = true
 		return c, nil
 	}
-	reserve := ledger.Reserve{Charge: a.record(c.ID), Plan: plan, Idempotency: a.req.Idempotency, Hash: a.fingerprint()}
+	reserve := ledger.Reserve{Charge: a.record(c.ID), Plan: plan, Caps: a.m.memberCaps(a.req.Caller), Idempotency: a.req.Idempotency, Hash: a.fingerprint()}
 	if a.price.Free() { // is recorded when it ends; no reason to wait for the disk, or to stop without one
 		c.free = true
 		c.reserve = reserve
 		c.reserve.Idempotency, c.reserve.Plan = "", ledger.AnyPlan // its price depends on none
 		return c, nil
 	}
-	quote, err := a.price.Hold(a.est, a.plan, pricing.FreeLeft{})
+	quote, err := a.quote()
 	if err != nil {
 		return nil, err
 	}
@@ -188,11 +200,31 @@ func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) 
 	return a.held(c, &res)
 }
 
+// quote is what is held: of a batch, for all its requests.
+func (a *admission) quote() (pricing.Quote, error) {
+	if len(a.info.Limits) == 0 {
+		return a.price.Hold(a.est, a.plan, pricing.FreeLeft{})
+	}
+	bound, most := int64(0), a.book.Policies.ReserveOutputTokens
+	for _, limit := range a.info.Limits {
+		if limit == 0 || limit > most && !a.book.Policies.HoldCeiling {
+			limit = most
+		}
+		bound += limit
+	}
+	return a.price.HoldFor(a.est, bound, a.plan, pricing.FreeLeft{})
+}
+
 func (a *admission) held(c *Charge, res *ledger.Result) (*Charge, error) {
 	c.Held, c.Remaining, c.Unlimited = res.Charge.HeldTotal(), res.Available, res.Unlimited
 	c.hold = res.Charge.Hold
 	if res.Replayed {
 		c.ID, c.Replay, c.done = string(res.Charge.ID), &Replay{Charge: res.Charge, Answer: res.Remember.Answer}, true
+		if a.m.jobs.isOpen(res.Charge.ID) {
+			if rec, err := a.m.readJob(context.Background(), res.Charge.ID); err == nil {
+				c.Replay.Answer = rec.Answer
+			}
+		}
 		return c, nil
 	}
 	usage := a.m.wantsUsage(a)

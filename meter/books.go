@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store"
 )
@@ -31,4 +32,26 @@ func (m *Meter) KeptBook(ctx context.Context, digest string) (*pricing.Book, err
 	}
 	b, problems := pricing.Load("pricing.yaml", text)
 	return b, problems.Err()
+}
+
+// ExplainCharge is why a charge cost what it cost, line by line, from the price
+// book that it was made with and what was recorded of it. It is empty if that
+// does not come to exactly what was charged: a condition may have looked at
+// what nobody keeps.
+func (m *Meter) ExplainCharge(ctx context.Context, c *ledger.Charge) []pricing.Line {
+	b, err := m.KeptBook(ctx, c.Book)
+	if err != nil || c.State != ledger.Settled {
+		return nil
+	}
+	u, err := pricing.ParseUsage(c.Usage)
+	if err != nil {
+		return nil
+	}
+	rec := &pricing.Recorded{Operation: c.Operation, Model: c.Model, At: c.At, Usage: u}
+	for _, plan := range append([]*pricing.Plan{nil}, b.Plans...) { // the charge does not say on which plan it was made
+		if lines, amount, err := b.ExplainRecorded(rec, plan); err == nil && amount == c.Cost+c.Absorbed {
+			return lines
+		}
+	}
+	return nil
 }

@@ -33,8 +33,9 @@ type Charge struct {
 	strip     bool // take the usage chunk out again that was asked for on the client's behalf
 	unmetered bool // no operation, or the status of a job
 	free      bool
-	reserve   ledger.Reserve  // of a free request: booked when it ends
-	job       ledger.ChargeID // the charge whose job this request asks about
+	reserve   ledger.Reserve // of a free request: booked when it ends
+	job       *openJob       // that this request asks about
+	started   *jobRecord     // that the answer has left behind
 
 	status int
 	header map[string][]string
@@ -45,6 +46,9 @@ type Charge struct {
 	noted  time.Time
 	booked chan struct{}
 	cut    int64 // output tokens up to which the stream is paid for; 0: no need to look
+
+	socket bool
+	step   money.Amount // of a socket: what is held ahead of its next turn
 
 	reported *reported // instead of what the dialect reads in the answer
 
@@ -77,13 +81,17 @@ func (c *Charge) Model() string { return c.price.ModelAsked() }
 // Stream reports whether the client asked for a stream.
 func (c *Charge) Stream() bool { return c.info.Stream }
 
+// Estimates reports whether the price depends on tokens that only the answer
+// knows.
+func (c *Charge) Estimates() bool { return c.price.TokenPriced() }
+
 // API is the dialect of the endpoint.
 func (c *Charge) API() *dialect.API { return c.api }
 
 // Begin is told status and header of the answer, before its first byte.
 func (c *Charge) Begin(status int, header map[string][]string) {
 	c.status, c.header, c.noted = status, header, c.m.opt.Now()
-	if c.done || c.unmetered && c.job == "" {
+	if c.done || c.unmetered && c.job == nil {
 		return
 	}
 	c.reader = c.reads.NewReader(status, header, dialect.ReaderOptions{StripInjectedUsage: c.strip && status < 300})
@@ -115,12 +123,16 @@ func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
 		return out, nil
 	}
 	c.broken = true
-	d := dialect.ErrorInfo{
+	return append(append(out[:len(out):len(out)], c.reader.Close()...), c.api.StreamError(c.exhausted())...), ErrExhausted
+}
+
+// exhausted is the error that ends an answer for lack of credits.
+func (c *Charge) exhausted() dialect.ErrorInfo {
+	return dialect.ErrorInfo{
 		Status: 402, Reason: ledger.InsufficientCredits, RequestID: c.ID,
 		Message: "The credits are used up; the answer ends here. What was delivered has been charged.",
 		Credits: (&Facts{Reason: ledger.InsufficientCredits, LimitSource: ledger.LimitBalance, Account: c.req.Caller.Account, Available: "0", Unit: c.book.Credit.Name}).JSON(),
 	}
-	return append(append(out[:len(out):len(out)], c.reader.Close()...), c.api.StreamError(d)...), ErrExhausted
 }
 
 // noteEvery is how often a running stream writes down what it has come to, so
@@ -131,12 +143,17 @@ func (c *Charge) note() {
 	if !c.info.Stream || c.free || c.done || !c.price.TokenPriced() {
 		return
 	}
+	if c.m.opt.Now().Sub(c.noted) >= noteEvery {
+		c.noteCost(c.quoteDelivered(c.reader.Delivered()))
+	}
+}
+
+func (c *Charge) noteCost(observed money.Amount) {
 	now := c.m.opt.Now()
 	if now.Sub(c.noted) < noteEvery {
 		return
 	}
 	c.noted = now
-	observed := c.quoteDelivered(c.reader.Delivered())
 	c.m.bank.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: observed}, nil)
 }
 
@@ -159,7 +176,7 @@ func (c *Charge) extend(ctx context.Context, delivered int64) bool {
 			return false
 		}
 		observed := c.quoteDelivered(delivered)
-		res, err := c.m.bank.Do(ctx, account, ledger.Extend{Charge: ledger.ChargeID(c.ID), Amount: quote.Amount, Observed: observed})
+		res, err := c.m.bank.Do(ctx, account, ledger.Extend{Charge: ledger.ChargeID(c.ID), Amount: quote.Amount, Observed: observed, Caps: c.m.memberCaps(c.req.Caller)})
 		if err == nil {
 			c.bound, c.hold, c.Held, c.Remaining = bound, quote.Amount, res.Charge.HeldTotal(), res.Available
 			c.cut = bound * c.price.Answers()
@@ -194,14 +211,4 @@ func (c *Charge) End() []byte {
 		return nil
 	}
 	return c.reader.Close()
-}
-
-// jobStatus finds the charge behind a request for the status of a job.
-func (a *admission) jobStatus(c *Charge) bool {
-	op, id, ok := a.book.JobFor(a.req.Method, a.req.URI)
-	if !ok {
-		return false
-	}
-	c.job = a.m.jobCharge(ledger.AccountID(a.req.Caller.Account), op.ID, id)
-	return a.price.Operation() == nil
 }

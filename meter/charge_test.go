@@ -373,31 +373,6 @@ func TestSettlingAnyNumberOfTimesChargesOnce(t *testing.T) {
 	g.wants(990, 0)
 }
 
-func TestAJobIsRefundedOnce(t *testing.T) {
-	g := newGate(t, "basic")
-	c := g.admit(post("/v1/videos", ""))
-	c.Begin(200, jsonType)
-	if _, err := c.Observe(t.Context(), []byte(`{"id":"v1","status":"queued"}`)); err != nil {
-		t.Fatal(err)
-	}
-	c.End()
-	c.Settle(Answered, nil)
-	g.wants(950, 0)
-	for _, status := range []string{"running", "failed", "failed"} {
-		p := g.admit(get("/v1/videos/v1")) // an operation of its own, and still the status of the job
-		p.Begin(200, jsonType)
-		if _, err := p.Observe(t.Context(), []byte(`{"id":"v1","status":"`+status+`"}`)); err != nil {
-			t.Fatal(err)
-		}
-		p.End()
-		p.Settle(Answered, nil)
-		if status == "running" {
-			g.wants(950, 0)
-		}
-	}
-	g.wants(1000, 0)
-}
-
 func TestACallerCannotSayWhichKeyItIs(t *testing.T) {
 	given := map[string]string{"id": "other", "team": "a"}
 	got := attributes("k1", given)

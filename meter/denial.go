@@ -19,9 +19,12 @@ const (
 	KeyExpired           = "key_expired"
 	UnknownAccount       = "unknown_account"
 	AccountSuspended     = "account_suspended"
+	MemberRemoved        = "member_removed"
+	ViewerCannotSpend    = "viewer_cannot_spend"
 	SubscriptionRequired = "subscription_required"
 	IdempotencyConflict  = "idempotency_conflict"
 	Unavailable          = "meter_unavailable"
+	JobNotFound          = "job_not_found"
 )
 
 // Denial is why a request did not run. It cost nothing and left no hold. Which

@@ -2,6 +2,8 @@ package meter
 
 import (
 	"crypto/rand"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -33,3 +35,16 @@ func newID(prefix string, now time.Time) string {
 	}
 	return string(out)
 }
+
+// idsFrom is a bound of ids by time: all made at t or later are not less.
+func idsFrom(prefix string, t time.Time) string {
+	ms := uint64(max(0, t.UnixMilli())) //nolint:gosec // not negative
+	var b [10]byte
+	for i := range b {
+		b[len(b)-1-i] = crockford[ms&31]
+		ms >>= 5
+	}
+	return prefix + string(b[:])
+}
+
+func sortedIDs[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -3,59 +3,251 @@ package meter
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
+	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
-	"github.com/farebox-dev/farebox/meter/store"
 )
 
-// jobRecord is where the charge of a job is found again. It belongs to the
-// account that started the job: nobody else's question finds it.
-func jobRecord(account ledger.AccountID, operation, id string) store.ID {
-	return store.ID{Kind: store.Owned, Account: string(account), Name: "job " + operation + " " + id}
+// progress is how a job stands.
+type progress uint8
+
+const (
+	running progress = iota
+	ended
+	failed
+)
+
+// stands reads how a job stands from an answer about it: by the price file, else
+// by the dialect, else by the words that most APIs use.
+func (c *Charge) stands(api *dialect.API, a *pricing.Answer, r *dialect.Result) progress {
+	op := c.price.Operation()
+	if a.Status < 200 || a.Status >= 300 {
+		return running // a wrong turn of whoever asked says nothing about the job
+	}
+	over := r.JobOver
+	if !api.HasJobs() {
+		over = dialect.JobOver(r.Body)
+	}
+	if op.Job == nil {
+		switch {
+		case !over:
+			return running
+		case r.Status == dialect.StatusError:
+			return failed
+		}
+		return ended
+	}
+	if op.JobFailed(a) {
+		return failed
+	}
+	if done, known := op.JobDone(a); done || over && !known {
+		return ended
+	}
+	return running
 }
 
-// rememberJob notes which charge has paid for the job that the answer started.
-func (c *Charge) rememberJob() {
-	if c.answer == nil {
+// starts finds out whether an answer leaves a job behind, whose end decides what
+// becomes of the hold.
+func (c *Charge) starts(f *Final, r *dialect.Result) {
+	op := c.price.Operation()
+	if _, settles := f.command.(ledger.Settle); !settles || c.free || op == nil || c.answer == nil || c.status < 200 || c.status >= 300 {
 		return
 	}
-	if id := c.price.JobID(c.answer); id != "" && len(id) < 512 {
-		record := jobRecord(ledger.AccountID(c.req.Caller.Account), c.price.Operation().ID, id)
-		c.m.bank.GoUpdate(func(tx store.Tx) error { return tx.Put(record, []byte(c.ID)) }, func(err error) {
-			if err != nil {
-				c.m.opt.Problem(err)
-			}
-		})
+	id, poll := r.JobID, ""
+	if op.Job != nil {
+		if id = c.price.JobID(c.answer); id != "" {
+			poll = op.Job.StatusPath(id)
+		}
+	} else if r.Status != dialect.StatusPending {
+		return
+	}
+	if poll == "" {
+		poll = c.api.PollPath(c.price.Path(), id)
+	}
+	if id == "" || len(id) > 500 || op.Job == nil && poll == "" {
+		return
+	}
+	switch c.stands(c.api, c.answer, r) {
+	case failed:
+		*f = c.jobRefund("the job failed")
+	case running:
+		f.Pending = true
+		c.started = c.jobRecord(id, cleanPath(poll))
+	case ended:
 	}
 }
 
-func (m *Meter) jobCharge(account ledger.AccountID, operation, id string) (charge ledger.ChargeID) {
-	err := m.bank.Update(context.Background(), func(tx store.Tx) error { // in order, so that a job just started is found
-		v, err := tx.Get(jobRecord(account, operation, id))
-		charge = ledger.ChargeID(v)
-		return err
+func (c *Charge) jobRefund(why string) Final {
+	return Final{Refunded: true, Outcome: why, command: ledger.Release{
+		Charge: ledger.ChargeID(c.ID), Failed: true, Outcome: ledger.Outcome{Text: why, Status: c.status},
+	}}
+}
+
+// holdJob leaves the hold as it is until the job has ended. The record is
+// durable before the client hears of the job.
+func (c *Charge) holdJob(f *Final, keep []byte) {
+	if c.req.Idempotency != "" {
+		c.started.Answer = keep
+	}
+	booked := make(chan struct{})
+	c.booked = booked
+	c.m.jobs.add(c.started, c.m.opt.Now())
+	// What it will cost, if the gateway should lose it.
+	c.m.bank.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: min(f.Cost, c.hold)}, nil)
+	c.m.keepJob(c.started, func(err error) {
+		close(booked)
+		if err != nil {
+			c.m.opt.Problem(fmt.Errorf("keeping the job of charge %s: %w", c.ID, err))
+		}
 	})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		m.opt.Problem(err)
-	}
-	return charge
 }
 
-// settleJob refunds a job whose status answer says that it has failed: once,
-// since a second refund finds nothing left.
+// jobStatus finds the job that a request asks about. alone: the request has no
+// operation of its own.
+func (a *admission) jobStatus(ctx context.Context, c *Charge) (alone bool, err error) {
+	path := a.price.Path()
+	name := path
+	op, id, declared := a.book.JobFor(a.req.Method, a.req.URI)
+	if declared {
+		name = named(op.ID, id)
+	}
+	if j := a.m.jobs.find(name, path); j != nil && a.req.Method == "GET" {
+		c.job = j
+		if string(j.account) != a.req.Caller.Account {
+			return false, noSuchJob()
+		}
+	} else if (declared || a.req.Method == "GET" && a.api.HasJobs()) && a.m.notTheirs(ctx, a.req.Caller.Account, name) {
+		return false, noSuchJob()
+	}
+	return (declared || c.job != nil) && a.price.Operation() == nil, nil
+}
+
+func noSuchJob() error {
+	return &Denial{Reason: JobNotFound, Message: "There is no such job on this account."}
+}
+
+// settleJob tells the job what its client has been told.
 func (c *Charge) settleJob() {
-	if c.job == "" || c.reader == nil {
+	if c.job == nil || c.reader == nil {
 		return
 	}
-	op, _, ok := c.book.JobFor(c.req.Method, c.req.URI)
-	r := c.reader.Result()
-	if ok && op.JobFailed(&pricing.Answer{Status: c.status, Header: c.header, Body: r.Body, ServiceTier: r.ServiceTier, Model: r.Model}) {
-		c.m.bank.Go(ledger.AccountID(c.req.Caller.Account), ledger.Refund{Charge: c.job, Reason: "the job failed"}, func(_ ledger.Result, err error) {
+	j, r := c.job, c.reader.Result()
+	c.job = nil
+	c.m.jobSeen(j, &JobReader{m: c.m, job: j, path: c.price.Path(), api: c.reads, status: c.status, header: c.header}, &r)
+}
+
+// jobSeen takes an answer about a job, and ends it if that is what it says:
+// once, whoever saw it first.
+func (m *Meter) jobSeen(j *openJob, seen *JobReader, r *dialect.Result) {
+	m.jobs.put(j, m.opt.Now())
+	rec, err := m.readJob(context.Background(), j.charge)
+	if err != nil {
+		return // it has ended just now
+	}
+	rec.Results = m.jobs.resultsOf(j)
+	c, err := m.revive(context.Background(), rec)
+	if err != nil {
+		m.opt.Problem(fmt.Errorf("pricing the job of charge %s: %w", j.charge, err))
+		return // it is lost by its age, not by a book that can't be read today
+	}
+	c.status, c.header = seen.status, seen.header
+	a := &pricing.Answer{Status: seen.status, Header: seen.header, Body: r.Body, ServiceTier: r.ServiceTier, Model: r.Model}
+	how := c.stands(seen.api, a, r)
+	if rec.Results != "" && seen.path == rec.Results {
+		if how = running; seen.status < 300 && r.Status == dialect.StatusComplete {
+			how = ended
+		}
+	}
+	switch how {
+	case running:
+	case failed:
+		m.endJob(j, rec, c.jobRefund("the job failed"))
+	case ended:
+		if c.price.TokenPriced() && !r.Usage.InputTotal.OK && !r.Usage.OutputTotal.OK && seen.path != rec.Results {
+			if rec.Results = seen.api.ResultsPath(seen.path, r.Body); rec.Results != "" {
+				m.awaitResults(j, rec)
+				return
+			}
+			m.endJob(j, rec, c.asHeld("answered without usage"))
+			return
+		}
+		m.endJob(j, rec, c.finish(Answered, *r))
+	}
+}
+
+// asHeld charges what was held: what the job has used is not known.
+func (c *Charge) asHeld(why string) Final {
+	return Final{Cost: c.hold, Estimated: true, Outcome: why, command: ledger.Settle{
+		Charge: ledger.ChargeID(c.ID), Cost: c.hold, Outcome: ledger.Outcome{Text: why, Estimated: true, Status: c.status},
+	}}
+}
+
+// awaitResults: the job is over, and what it used is somewhere else.
+func (m *Meter) awaitResults(j *openJob, rec *jobRecord) {
+	m.jobs.mu.Lock()
+	known := j.results == rec.Results
+	if !known {
+		j.results, j.next, j.wait = rec.Results, m.opt.Now(), m.jobs.first
+		j.names = append(j.names, rec.Results)
+		m.jobs.named[rec.Results] = j
+	}
+	m.jobs.mu.Unlock()
+	if !known {
+		m.keepJob(rec, func(err error) {
 			if err != nil {
-				c.m.opt.Problem(err)
+				m.opt.Problem(fmt.Errorf("keeping the job of charge %s: %w", j.charge, err))
 			}
 		})
 	}
-	c.job = ""
+}
+
+func (m *Meter) endJob(j *openJob, rec *jobRecord, f Final) {
+	m.jobs.mu.Lock()
+	over := j.over
+	j.over = true
+	m.jobs.mu.Unlock()
+	if over {
+		return
+	}
+	if s, ok := f.command.(ledger.Settle); ok {
+		s.Answer = rec.Answer
+		f.command = s
+	}
+	m.bank.GoSoon(j.account, f.command, func(_ ledger.Result, err error) {
+		if err != nil && !errors.Is(err, ledger.ErrConflict) {
+			m.opt.Problem(fmt.Errorf("settling the job of charge %s: %w", j.charge, err))
+			if !errors.Is(err, ledger.ErrNoCharge) {
+				return // the record stays for the next start
+			}
+		}
+		if m.opt.JobEnded != nil {
+			m.opt.JobEnded(rec.Operation, f)
+		}
+		m.jobs.remove(j)
+		go m.forgetJob(j) // the writer, whose goroutine this is, must not wait for itself
+	})
+}
+
+// Bounds of asking for jobs.
+const (
+	maxWait  = 5 * time.Minute
+	minPause = time.Second // between two questions, whoever has them asked
+)
+
+// resultsOf is where the usage of a job is read, which its record may not say yet.
+func (s *jobs) resultsOf(j *openJob) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return j.results
+}
+
+// put notes that a job was just asked for; the gateway need not do it so soon.
+func (s *jobs) put(j *openJob, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j.busy, j.asked, j.next = false, now, now.Add(j.wait)
+	j.wait = min(j.wait*3/2, maxWait)
 }

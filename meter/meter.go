@@ -37,18 +37,23 @@ type Options struct {
 	Now   func() time.Time // default: time.Now
 	// Problem is told of violated invariants and of charges that could not be settled.
 	Problem func(error)
+	// JobEnded, if set, is told of jobs whose end was booked after their request's.
+	JobEnded func(operation string, f Final)
 	// Committed, if set, is told of each batch that the ledger wrote.
 	Committed func(commands int, took time.Duration)
 }
 
 // Meter meters. Its methods are safe for concurrent use.
 type Meter struct {
-	opt  Options
-	bank *bank.Bank
-	book atomic.Pointer[loaded]
-	keys keyring
+	opt             Options
+	bank            *bank.Bank
+	book            atomic.Pointer[loaded]
+	keys, operators keyring
+	roster          roster
+	jobs            jobs
 
-	reload sync.Mutex // one SetBook at a time
+	reload   sync.Mutex // one SetBook at a time
+	watchers watchers
 
 	estimate func(*Request) pricing.Usage // of the input; nil: the dialect's
 }
@@ -69,17 +74,20 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	if o.Problem == nil {
 		o.Problem = func(error) {}
 	}
-	m := &Meter{opt: o}
+	m := &Meter{opt: o, keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}}
 	terms := termsOf(o.Book)
+	if err := m.restoreJobs(ctx, o.Store); err != nil {
+		return nil, err
+	}
 	b, err := bank.Open(ctx, o.Store, bank.Options{
-		Now: o.Now, Terms: terms, Abandoned: abandoned(o.Book), Problem: o.Problem, Committed: o.Committed,
+		Now: o.Now, Terms: terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, Changed: m.watchers.tell, Committed: o.Committed,
 	})
 	if err != nil {
 		return nil, err
 	}
 	m.bank = b
 	m.book.Store(&loaded{Book: o.Book, terms: terms, since: o.Now()})
-	if err := errors.Join(m.keepBook(ctx, o.Book, o.Text), m.keys.load(ctx, b)); err != nil {
+	if err := errors.Join(m.keepBook(ctx, o.Book, o.Text), m.keys.load(ctx, b), m.operators.load(ctx, b), m.roster.load(ctx, b, o.Book.Credit.Decimals), m.forgetEnded(ctx)); err != nil {
 		b.Close()
 		return nil, err
 	}
@@ -98,7 +106,10 @@ func abandoned(b *pricing.Book) bank.Abandoned {
 }
 
 // Close waits until everything that was settled is durable.
-func (m *Meter) Close() { m.bank.Close() }
+func (m *Meter) Close() {
+	m.stopJobs()
+	m.bank.Close()
+}
 
 // Book is the price book in force, and since when.
 func (m *Meter) Book() (*pricing.Book, time.Time) {

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -86,7 +87,7 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 		if acc != nil {
 			plan = acc.Sub.Plan
 		}
-		o := Option{Do: "top_up", URL: b.Links.TopUp, Packs: offers(b.Book, plan)}
+		o := Option{Do: "top_up", URL: FillLink(b.Links.TopUp, a.req.Caller.Account, ""), Packs: offers(b.Book, plan)}
 		if o.URL != "" || len(o.Packs) > 0 {
 			f.Options = append(f.Options, o)
 		}
@@ -101,7 +102,7 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 	}
 	ways = append(ways, a.cheaper(f, r.Available)...)
 	if b.Links.Upgrade != "" {
-		f.Options = append(f.Options, Option{Do: "upgrade", URL: b.Links.Upgrade})
+		f.Options = append(f.Options, Option{Do: "upgrade", URL: FillLink(b.Links.Upgrade, a.req.Caller.Account, "")})
 	}
 	if len(ways) > 0 {
 		d.Message += " You can " + strings.Join(ways, ", or ") + "."
@@ -167,4 +168,10 @@ func offers(b *pricing.Book, plan string) (list []PackOffer) {
 		list = append(list, o)
 	}
 	return list
+}
+
+// FillLink puts account and pack into a link of the price file, where it says
+// {account} and {pack}.
+func FillLink(link, account, pack string) string {
+	return strings.NewReplacer("{account}", url.QueryEscape(account), "{pack}", url.QueryEscape(pack)).Replace(link)
 }

@@ -35,6 +35,7 @@ type Final struct {
 	Usage     string
 	Model     string // key of the price entry
 	Quota     bool   // the upstream says that the operator's own account is empty
+	Pending   bool   // a job goes on: its credits stay held, Cost is what it may come to
 
 	command ledger.Command
 }
@@ -42,9 +43,14 @@ type Final struct {
 // Quote is what the request costs if it ends now. Settle books the first Quote.
 func (c *Charge) Quote(o Outcome) Final {
 	if c.final == nil {
-		f := c.finish(o)
+		var r dialect.Result
+		if c.reader != nil {
+			r = c.reader.Result()
+		}
+		f := c.finish(o, r)
+		c.starts(&f, &r)
 		f.Remaining = c.Remaining
-		if !c.Unlimited {
+		if !c.Unlimited && !f.Pending {
 			f.Remaining += max(0, c.hold-f.Cost)
 		}
 		c.final = &f
@@ -69,7 +75,10 @@ func (c *Charge) Settle(o Outcome, keep []byte) Final {
 			s.Answer = keep
 		}
 		f.command = s
-		c.rememberJob()
+	}
+	if f.Pending {
+		c.holdJob(&f, keep)
+		return f
 	}
 	c.post(f.command)
 	return f
@@ -101,11 +110,7 @@ func (c *Charge) post(settle ledger.Command) {
 func (c *Charge) Booked() <-chan struct{} { return c.booked }
 
 // finish decides between charge and refund.
-func (c *Charge) finish(o Outcome) Final {
-	var r dialect.Result
-	if c.reader != nil {
-		r = c.reader.Result()
-	}
+func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 	a := &pricing.Answer{Status: c.status, Header: c.header, Body: r.Body, ServiceTier: r.ServiceTier, Model: r.Model}
 	c.answer = a
 	id := ledger.ChargeID(c.ID)
@@ -122,7 +127,7 @@ func (c *Charge) finish(o Outcome) Final {
 	}
 	a.Usage = usage
 	out.Usage, out.Estimated = usageText(usage), estimated
-	q, err := c.price.Cost(a, c.plan, pricing.FreeLeft{})
+	q, err := c.cost(a, &r)
 	if err != nil { // an absurd report must not cost more than was agreed to
 		c.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s: %w", c.ID, err))
 		q.Amount, out.Estimated = c.hold, true
@@ -134,7 +139,7 @@ func (c *Charge) finish(o Outcome) Final {
 		out.Model = q.Model
 	}
 	settle := ledger.Settle{Charge: id, Cost: q.Amount, Outcome: out}
-	if !estimated && !c.free {
+	if !estimated && !c.free && len(r.ByModel) == 0 {
 		settle.Free = c.freeTier(a)
 	}
 	cost := q.Amount
@@ -207,7 +212,7 @@ func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated
 		return u, false, known
 	}
 	whole := r.Status == dialect.StatusComplete && (o == Answered || r.Usage.OutputTotal.OK && r.Finished)
-	if whole || c.status >= 400 {
+	if whole || c.status >= 400 || c.socket && r.Status == dialect.StatusComplete { // between turns nothing is open
 		return u, false, known
 	}
 	if r.Status == dialect.StatusPending { // its usage comes with a later answer
@@ -222,6 +227,7 @@ func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated
 			}
 		}
 	}
+	u.Tokens[pricing.Input] += r.PendingInput
 	if more := r.DeliveredTokens - u.Tokens.OutputSide(); more > 0 {
 		u.Tokens[pricing.Output] += more
 	}

@@ -18,8 +18,12 @@ func termsOf(b *pricing.Book) *ledger.Terms {
 		t.DefaultPlan = b.DefaultPlan.ID
 	}
 	for _, a := range b.Alerts {
-		if a.Below != nil {
+		switch {
+		case a.Below != nil:
 			t.Alerts = append(t.Alerts, threshold(*a.Below))
+		case a.OverageAbove != nil:
+			text := "overage_above " + a.OverageAbove.Text(b.Credit.Decimals)
+			t.Alerts = append(t.Alerts, ledger.Threshold{Text: text, Amount: *a.OverageAbove, Overage: true})
 		}
 	}
 	for _, p := range b.Plans {
@@ -33,7 +37,7 @@ func threshold(t pricing.Threshold) ledger.Threshold {
 }
 
 func planTerms(p *pricing.Plan) *ledger.Plan {
-	t := &ledger.Plan{ID: p.ID, Billing: p.BillingPeriod, WhenPaid: p.RenewsWhenPaid, OverageLimit: ledger.NoLimit}
+	t := &ledger.Plan{ID: p.ID, Billing: p.BillingPeriod, WhenPaid: p.RenewsWhenPaid, Prorate: p.Proration == "time", OverageLimit: ledger.NoLimit}
 	if p.Lasts != nil {
 		t.Lasts = *p.Lasts
 	}

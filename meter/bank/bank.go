@@ -37,9 +37,15 @@ type Options struct {
 	// whose Lease (default DefaultLease; negative: endless) nobody renewed.
 	Abandoned Abandoned
 	Lease     time.Duration
+	// Keep, if set, says which open holds of the last process somebody still
+	// settles: their leases begin anew instead.
+	Keep func(ledger.ChargeID) bool
 	// Problem is told once if an invariant is violated; the bank then refuses
 	// every command. It is told of ErrClockJumped and ErrClockBehind, too.
 	Problem func(error)
+	// Changed, if set, is told of each account that a commit changed. It must not
+	// block.
+	Changed func(ledger.AccountID)
 	// Committed, if set, is told the size of each batch and how long it took.
 	Committed func(commands int, took time.Duration)
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 )
-
-// formatVersion is the layout of records in a store.
-const formatVersion = 1
 
 // ErrOtherFormat: the store was made by another version or for another unit.
 var ErrOtherFormat = errors.New("this data directory does not fit")
@@ -20,27 +18,25 @@ var ErrOtherFormat = errors.New("this data directory does not fit")
 // was made with others.
 func (b *Bank) checkFormat(ctx context.Context) error {
 	return b.store.Update(ctx, nil, func(tx store.Tx) error {
-		for _, m := range []struct {
-			name    string
-			want    int
-			explain string
-		}{
-			{"format", formatVersion, "it has format %s, this version of farebox reads and writes format %d; use the version that wrote it"},
-			{"decimals", b.terms.Decimals, "it counts credits with %s decimals, but credit.decimals in the price file is %d; set it back, amounts can't be reinterpreted"},
-		} {
-			id := store.ID{Kind: store.Meta, Name: m.name}
-			have, err := tx.Get(id)
-			switch {
-			case errors.Is(err, store.ErrNotFound):
-				err = tx.Put(id, []byte(strconv.Itoa(m.want)))
-			case err == nil && string(have) != strconv.Itoa(m.want):
-				err = fmt.Errorf("%w: "+m.explain, ErrOtherFormat, have, m.want)
-			}
-			if err != nil {
-				return err
-			}
+		format, err := readFormat(tx)
+		switch {
+		case errors.Is(err, ErrNoLedger):
+			err = tx.Put(formatID, []byte(strconv.Itoa(formatVersion)))
+		case err == nil:
+			err = fits(format)
 		}
-		return nil
+		if err != nil {
+			return err
+		}
+		id, want := store.ID{Kind: store.Meta, Name: "decimals"}, strconv.Itoa(b.terms.Decimals)
+		have, err := tx.Get(id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			err = tx.Put(id, []byte(want))
+		case err == nil && string(have) != want:
+			err = fmt.Errorf("%w: it counts credits with %s decimals, but credit.decimals in the price file is %s; set it back, amounts can't be reinterpreted", ErrOtherFormat, have, want)
+		}
+		return err
 	})
 }
 
@@ -62,6 +58,15 @@ func (b *Bank) recover(ctx context.Context) error {
 		return err
 	}
 	failed := make(chan error, len(open))
+	if b.opt.Keep != nil {
+		open = slices.DeleteFunc(open, func(h *ledger.Charge) bool {
+			keep := b.opt.Keep(h.ID)
+			if keep {
+				b.leases.begin(h.Account, h.ID)
+			}
+			return keep
+		})
+	}
 	for _, h := range open {
 		b.post(&job{account: h.Account, lapsed: h.ID, why: "gateway stopped", answer: func(_ ledger.Result, err error) { failed <- err }})
 	}

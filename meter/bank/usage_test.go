@@ -65,9 +65,12 @@ func TestVerifyNamesUsageThatIsNotWhatTheChargesComeTo(t *testing.T) {
 			row.Cost++
 			return tx.Put(id, row.Append(nil))
 		},
-		"no row":       func(tx store.Tx, id store.ID, _ usage.Sum) error { return tx.Delete(id) },
-		"one too many": func(tx store.Tx, id store.ID, row usage.Sum) error { id.Name += "x"; return tx.Put(id, row.Append(nil)) },
-		"damaged":      func(tx store.Tx, id store.ID, _ usage.Sum) error { return tx.Put(id, []byte("?")) },
+		"no row": func(tx store.Tx, id store.ID, _ usage.Sum) error { return tx.Delete(id) },
+		"one too many": func(tx store.Tx, id store.ID, row usage.Sum) error {
+			id.Name += "x"
+			return tx.Put(id, row.Append(nil))
+		},
+		"damaged": func(tx store.Tx, id store.ID, _ usage.Sum) error { return tx.Put(id, []byte("?")) },
 	} {
 		s := memory.New()
 		busy(t, s, 3, 10)

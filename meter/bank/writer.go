@@ -100,6 +100,9 @@ func (b *Bank) commit(batch []*job) {
 		case err == nil:
 			b.endLease(j)
 			j.answer(j.result, j.err)
+			if b.opt.Changed != nil && len(j.result.Entries) > 0 {
+				b.opt.Changed(j.account)
+			}
 		case b.mayWait(j):
 			b.keep(j)
 		default:

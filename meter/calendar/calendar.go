@@ -141,7 +141,8 @@ func Nth(anchor time.Time, unit Unit, n int, zone *time.Location) time.Time {
 	}
 	a := anchor.In(zone)
 	y, m, d := a.Date()
-	return wall(y, m, d+7*n, a.Hour(), a.Minute(), a.Second(), a.Nanosecond(), zone)
+	h, mi, sec := a.Clock()
+	return wall(y, m, d+7*n, h, mi, sec, a.Nanosecond(), zone)
 }
 
 func guess(anchor time.Time, unit Unit, t time.Time, zone *time.Location) int {
@@ -160,11 +161,25 @@ func clockHour(t time.Time, zone *time.Location) time.Time {
 func addMonths(t time.Time, n int, zone *time.Location) time.Time {
 	l := t.In(zone)
 	y, m, d := l.Date()
-	first := time.Date(y, m+time.Month(n), 1, 0, 0, 0, 0, time.UTC)
-	if last := first.AddDate(0, 1, -1).Day(); d > last {
-		d = last
+	months := y*12 + int(m) - 1 + n
+	y, m = months/12, time.Month(months%12+1)
+	h, mi, sec := l.Clock()
+	return wall(y, m, min(d, monthDays(y, m)), h, mi, sec, l.Nanosecond(), zone)
+}
+
+// monthDays is how many days a month has, in years after Christ.
+func monthDays(y int, m time.Month) int {
+	switch m {
+	case time.February:
+		if y%4 == 0 && (y%100 != 0 || y%400 == 0) {
+			return 29
+		}
+		return 28
+	case time.April, time.June, time.September, time.November:
+		return 30
+	case time.January, time.March, time.May, time.July, time.August, time.October, time.December:
 	}
-	return wall(first.Year(), first.Month(), d, l.Hour(), l.Minute(), l.Second(), l.Nanosecond(), zone)
+	return 31
 }
 
 // wall is the instant at which zone's clock shows this time: the first of two

@@ -57,8 +57,9 @@ func (r *Reader) answer(data []byte, name string) {
 	}
 	ended := r.signal(string(kind), name, data)
 	for i := range p.usage {
-		if p.usage[i].mark == "" || bytes.Contains(data, []byte(p.usage[i].mark)) {
-			r.place(&p.usage[i], data)
+		at := &p.usage[i]
+		if (at.mark == "" || bytes.Contains(data, []byte(at.mark))) && (at.kind == "" || at.kind == string(kind)) {
+			r.place(at, data)
 		}
 	}
 	r.items(data, ended)
@@ -110,6 +111,10 @@ func (r *Reader) place(at *place, data []byte) {
 	if len(usage) == 0 || usage[0] != '{' {
 		return
 	}
+	if p.sum {
+		r.addTurn(at, data, usage)
+		return
+	}
 	fresh := counts{}
 	if p.merge {
 		fresh = r.counts
@@ -124,7 +129,9 @@ func (r *Reader) place(at *place, data []byte) {
 		return
 	}
 	if p.sums != "" {
-		fresh.sum(lookup(usage, p.sums), p.fields)
+		if models := fresh.members(lookup(usage, p.sums), p.fields); models != nil {
+			r.models = models
+		}
 	}
 	fresh.readCost(usage)
 	r.counts = fresh
@@ -220,8 +227,8 @@ func (r *Reader) fail(data []byte) {
 
 // errorMember handles a top-level "error". An object or text is a failure; null, false and "" are not.
 func (r *Reader) errorMember(v []byte) {
-	if len(v) < 3 || v[0] != '{' && v[0] != '"' || emptyObject(v) {
-		return
+	if len(v) < 3 || v[0] != '{' && v[0] != '"' || emptyObject(v) || r.api.profile.sum {
+		return // an error of one turn or line is not the whole answer's
 	}
 	if r.api.profile == &plain && r.status < 400 {
 		return // an unknown protocol: its own field, with its own meaning
@@ -259,37 +266,6 @@ func (r *Reader) errorCodeOf(v []byte) {
 		r.quota = true
 	case bytes.Contains(message, []byte("credit balance is too low")):
 		r.quota = true // Anthropic answers 400 invalid_request_error with this sentence
-	}
-}
-
-// jobSpec says how an API reports the state of asynchronous work.
-type jobSpec struct {
-	id       string // member with the job's id
-	status   string
-	pending  []string
-	finished []string
-	failed   []string
-}
-
-func (r *Reader) readJob(j *jobSpec, data []byte) {
-	if r.status >= 400 {
-		return
-	}
-	if r.framing != framingJSON {
-		return // streams have their own events
-	}
-	if id := inString(lookup(data, j.id)); len(id) > 0 {
-		r.jobID = string(id)
-	}
-	status := string(inString(lookup(data, j.status)))
-	switch {
-	case status == "":
-	case contains(j.pending, status):
-		r.pending = true
-	case contains(j.failed, status):
-		r.failed = true
-	case contains(j.finished, status):
-		r.finish = true
 	}
 }
 

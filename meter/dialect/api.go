@@ -58,6 +58,9 @@ type profile struct {
 	failed    []string // event types that end it badly
 	job       *jobSpec
 	arrays    bool // streams may be one JSON array (Gemini)
+	lines     bool // newline-delimited JSON, whatever the content type says (batch results)
+	sum       bool // every usage is a part of the answer's (turns of a socket, lines of a batch)
+	socket    bool // speaks WebSocket
 	noUsage   bool // the answer is complete without token usage (images, jobs, plain)
 }
 
@@ -70,12 +73,14 @@ type matched struct {
 // profiles in the order in which they are tried; the more specific path first.
 var profiles = []*profile{
 	&azureChat, &azureEmbeddings, &mistralChat, &openaiChat, &openaiResponsesCount, &openaiResponses, &openaiResponsesPoll, &openaiCompletions,
-	&openaiEmbeddings, &openaiImages, &openaiAudio, &openaiModerations, &openaiVideoPoll, &openaiVideo, &openaiBatchPoll, &openaiBatch, &openaiRead,
-	&anthropicCount, &anthropicMessages, &anthropicVertex,
-	&geminiCount, &geminiGenerate, &geminiEmbed, &geminiInteractions,
+	&openaiRealtime,
+	&openaiEmbeddings, &openaiImages, &openaiAudio, &openaiModerations, &openaiVideoPoll, &openaiVideo,
+	&anthropicCount, &anthropicBatch, &anthropicBatchPoll, &anthropicBatchResults, &anthropicMessages, &anthropicVertex,
+	&openaiBatchPoll, &openaiBatch, &openaiBatchResults, &openaiRead,
+	&geminiCount, &geminiGenerate, &geminiEmbed, &geminiInteractions, &geminiInteractionsPoll, &geminiLong, &geminiLongPoll,
 	&bedrockConverse, &bedrockInvoke,
 	&ollamaChat, &ollamaEmbed, &cohereChat, &cohereEmbed, &cohereRerank, &rerank,
-	&llamaCompletion, &tgiGenerate, &openaiRuns,
+	&llamaCompletion, &tgiGenerate, &openaiRuns, &openaiRunsPoll,
 	&replicatePoll, &replicate, &falPoll, &fal,
 }
 

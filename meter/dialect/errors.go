@@ -52,6 +52,9 @@ func (a *API) StreamError(e ErrorInfo) []byte {
 	return sseEvent("error", problem(e))
 }
 
+// SocketError renders an error as the last message of a WebSocket.
+func (a *API) SocketError(e ErrorInfo) []byte { return openaiError(e, true) }
+
 func sseEvent(name string, data []byte) []byte {
 	var b []byte
 	if name != "" {

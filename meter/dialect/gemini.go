@@ -66,29 +66,40 @@ var geminiEmbed = profile{
 	usage: geminiUsage, fields: geminiFields, output: outputZero,
 }
 
+var interactionsJob = jobSpec{
+	id: "id", status: "status", pending: []string{"queued", "in_progress"},
+	finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled"},
+}
+
+var interactionsUsage = []place{
+	{path: "interaction.usage", base: "interaction.", mark: `"usage"`},
+	{path: "usage", mark: `"usage"`},
+}
+
+var interactionsFields = []field{
+	{"total_input_tokens", cInput}, {"total_output_tokens", cOutput}, {"total_thought_tokens", cReasoning},
+	{"total_cached_tokens", cCacheRead}, {"total_tool_use_tokens", cToolUse},
+}
+
 var geminiInteractions = profile{
 	name: "gemini-interactions", family: FamilyGemini, provider: "gemini",
 	match:      post("/v1beta/interactions"),
 	models:     []string{"model", "agent"},
 	limits:     []string{"generation_config.max_output_tokens", "generationConfig.maxOutputTokens"},
 	limitField: "generation_config.max_output_tokens",
-	usage: []place{
-		{path: "interaction.usage", base: "interaction.", mark: `"usage"`},
-		{path: "usage", mark: `"usage"`},
-	},
-	fields: []field{
-		{"total_input_tokens", cInput}, {"total_output_tokens", cOutput}, {"total_thought_tokens", cReasoning},
-		{"total_cached_tokens", cCacheRead}, {"total_tool_use_tokens", cToolUse},
-	},
-	output: outputAdded,
+	usage:      interactionsUsage, fields: interactionsFields, output: outputAdded,
 	text: textSpec{
 		roots: []string{"delta", "steps", "outputs"},
 		keys:  map[string]textKind{"text": textString, "arguments": textJSON},
 	},
 	done:   []string{"interaction.complete", "interaction.completed"},
 	failed: []string{"error", "interaction.failed"},
-	job: &jobSpec{
-		id: "id", status: "status", pending: []string{"queued", "in_progress"},
-		finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled"},
-	},
+	job:    &interactionsJob,
+}
+
+var geminiInteractionsPoll = profile{
+	name: "gemini-interactions-poll", family: FamilyGemini, provider: "gemini",
+	match: getItem("/v1beta/interactions"),
+	usage: interactionsUsage, fields: interactionsFields, output: outputAdded,
+	job: &interactionsJob,
 }

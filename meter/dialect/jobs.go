@@ -2,6 +2,96 @@ package dialect
 
 import "strings"
 
+// jobSpec says how an API reports the state of asynchronous work.
+type jobSpec struct {
+	id       string // member with the job's id
+	status   string
+	pending  []string
+	finished []string
+	failed   []string
+	flag     string // a member that is true when the job is over (Google's operations)
+
+	// poll is the path of the job's state, if that is not the path of its creation with the id behind it.
+	poll func(create, id string) string
+	// results is the path of what the job made, where only that says what it used.
+	results func(poll string, body []byte) string
+}
+
+// PollPath is where the state of a job can be asked for with GET: create is the clean path of the request that started it. It is
+// "" if the API has no jobs.
+func (a *API) PollPath(create, id string) string {
+	j := a.profile.job
+	if j == nil || id == "" || strings.ContainsAny(id, "?#%\\ ") || strings.Contains(id, "..") {
+		return ""
+	}
+	if j.poll != nil {
+		return j.poll(create, id)
+	}
+	if strings.Contains(id, "/") {
+		return ""
+	}
+	return create + "/" + id
+}
+
+// HasJobs says whether answers of the API tell how a job stands.
+func (a *API) HasJobs() bool { return a.profile.job != nil }
+
+// ResultsPath is where to read what a job has used, "" if its state says it. poll is the path of the state, body its answer.
+func (a *API) ResultsPath(poll string, body []byte) string {
+	if j := a.profile.job; j != nil && j.results != nil {
+		return j.results(poll, body)
+	}
+	return ""
+}
+
+// words by which most APIs say that a job is over, in small letters.
+var overWords = []string{
+	"completed", "complete", "succeeded", "success", "successful", "finished", "done", "ready", "ok", "ended",
+	"failed", "failure", "error", "errored", "canceled", "cancelled", "aborted", "expired", "rejected", "timeout", "timed_out", "nsfw",
+}
+
+// JobOver says whether an answer of an unknown API says that a job is over, well or not.
+func JobOver(body []byte) bool {
+	for _, name := range []string{"status", "state", "job_status", "task_status", "data.status", "data.task_status", "output.task_status"} {
+		if v := inString(lookup(body, name)); len(v) > 0 {
+			return contains(overWords, strings.ToLower(string(v)))
+		}
+	}
+	return string(lookup(body, "done")) == "true"
+}
+
+func (r *Reader) readJob(j *jobSpec, data []byte) {
+	if r.status >= 400 {
+		return
+	}
+	if r.framing != framingJSON {
+		return // streams have their own events
+	}
+	if id := inString(lookup(data, j.id)); len(id) > 0 {
+		r.jobID = string(id)
+	}
+	if j.flag != "" {
+		if string(lookup(data, j.flag)) == "true" {
+			r.finish, r.over = true, true
+		} else {
+			r.pending = r.jobID != ""
+		}
+		return
+	}
+	status := string(inString(lookup(data, j.status)))
+	switch {
+	case status == "":
+	case contains(j.pending, status):
+		r.pending = true
+	case contains(j.failed, status):
+		r.failed, r.over = true, true
+	case contains(j.finished, status):
+		r.finish, r.over = true, true
+	default: // a word that is new
+		r.over = contains(overWords, strings.ToLower(status))
+	}
+}
+
 // Replicate and fal run jobs: the create call answers at once or, on request, with the result.
 
 var replicateJob = jobSpec{
@@ -9,6 +99,13 @@ var replicateJob = jobSpec{
 	pending:  []string{"starting", "processing", "queued"},
 	finished: []string{"succeeded"},
 	failed:   []string{"failed", "canceled", "aborted"},
+	poll: func(create, id string) string {
+		head, _, ok := strings.Cut(create, "/v1/")
+		if !ok || strings.Contains(id, "/") {
+			return ""
+		}
+		return head + "/v1/predictions/" + id
+	},
 }
 
 var replicateParts = []fixedCount{
@@ -51,6 +148,14 @@ var falJob = jobSpec{
 	pending:  []string{"IN_QUEUE", "IN_PROGRESS"},
 	finished: []string{"COMPLETED", "OK"},
 	failed:   []string{"ERROR", "FAILED"},
+	poll: func(create, id string) string { // of the app, whatever part of it was asked
+		i := strings.Index(create, "/fal-ai/")
+		if i < 0 {
+			return create + "/requests/" + id + "/status"
+		}
+		app, _, _ := strings.Cut(create[i+len("/fal-ai/"):], "/")
+		return create[:i] + "/fal-ai/" + app + "/requests/" + id + "/status"
+	},
 }
 
 var falParts = []fixedCount{{`"images"`, "images.#", cImages}}
@@ -72,4 +177,40 @@ var falPoll = profile{
 		return matched{}, ok && i >= 0 && method == "GET" && rest != ""
 	},
 	fixed: falParts, job: &falJob, noUsage: true,
+}
+
+// Google's long-running operations (Veo, Imagen): the answer names the operation, whose resource says when it is done.
+
+var geminiLongJob = jobSpec{
+	id: "name", flag: "done",
+	poll: func(create, id string) string {
+		i := strings.Index(create, "/models/")
+		if p := strings.Index(create, "/projects/"); p >= 0 {
+			i = p
+		}
+		if i < 0 {
+			return ""
+		}
+		return create[:i] + "/" + id
+	},
+}
+
+var geminiLongParts = []fixedCount{
+	{`"generatedSamples"`, "response.generateVideoResponse.generatedSamples.#", cVideos},
+	{`"generatedVideos"`, "response.generatedVideos.#", cVideos},
+}
+
+var geminiLong = profile{
+	name: "gemini-long", family: FamilyGemini, provider: "gemini", models: []string{},
+	match: geminiPath("predictLongRunning"),
+	job:   &geminiLongJob, noUsage: true,
+}
+
+var geminiLongPoll = profile{
+	name: "gemini-long-poll", family: FamilyGemini, provider: "gemini",
+	match: func(method, path string) (matched, bool) {
+		id, ok := after(path, "/operations/")
+		return matched{}, ok && method == "GET" && id != "" && !strings.Contains(id, "/")
+	},
+	fixed: geminiLongParts, job: &geminiLongJob, noUsage: true,
 }

@@ -1,5 +1,7 @@
 package dialect
 
+import "strings"
+
 // The native APIs of llama.cpp's server and of Text Generation Inference. Their paths are plain words, so they are recognised
 // only at the root, or by a hint. Sources: llama.cpp tools/server/README.md, TGI router/src/lib.rs.
 
@@ -48,8 +50,19 @@ var openaiRuns = profile{
 	text:   textSpec{roots: []string{"delta"}, keys: map[string]textKind{"value": textString, "arguments": textString}},
 	done:   []string{"thread.run.completed", "thread.run.incomplete"},
 	failed: []string{"thread.run.failed", "thread.run.cancelled", "thread.run.expired", "error"},
-	job: &jobSpec{
-		id: "id", status: "status", pending: []string{"queued", "in_progress", "requires_action", "cancelling"},
-		finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled", "expired"},
+	job:    &runsJob,
+}
+
+var runsJob = jobSpec{
+	id: "id", status: "status", pending: []string{"queued", "in_progress", "requires_action", "cancelling"},
+	finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled", "expired"},
+}
+
+var openaiRunsPoll = profile{
+	name: "openai-runs-poll", family: FamilyOpenAI, provider: "openai",
+	match: func(method, path string) (matched, bool) {
+		id, ok := after(path, "/runs/")
+		return matched{}, ok && method == "GET" && id != "" && !strings.Contains(id, "/") && strings.Contains(path, "/v1/threads/")
 	},
+	usage: topUsage, fields: chatFields, job: &runsJob,
 }

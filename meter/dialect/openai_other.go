@@ -64,6 +64,13 @@ var videoJob = jobSpec{
 	pending:  []string{"queued", "in_progress", "processing", "pending"},
 	finished: []string{"completed", "succeeded"},
 	failed:   []string{"failed", "cancelled", "canceled", "expired"},
+	poll: func(create, id string) string {
+		head, _, ok := strings.Cut(create, "/v1/videos")
+		if !ok || strings.Contains(id, "/") {
+			return ""
+		}
+		return head + "/v1/videos/" + id
+	},
 }
 
 // openaiVideo is the shape of the former Sora API, which other hosts keep. seconds is a string there.
@@ -86,25 +93,6 @@ var openaiVideoPoll = profile{
 	fixed:   openaiVideo.fixed,
 	perBody: openaiVideo.perBody,
 	job:     &videoJob, noUsage: true,
-}
-
-var batchJob = jobSpec{
-	id: "id", status: "status",
-	pending:  []string{"validating", "in_progress", "finalizing", "cancelling"},
-	finished: []string{"completed"},
-	failed:   []string{"failed", "expired", "cancelled"},
-}
-
-var openaiBatch = profile{
-	name: "openai-batch", family: FamilyOpenAI, provider: "openai",
-	match: post("/v1/batches"),
-	usage: topUsage, fields: responsesFields, job: &batchJob,
-}
-
-var openaiBatchPoll = profile{
-	name: "openai-batch-poll", family: FamilyOpenAI, provider: "openai",
-	match: getItem("/v1/batches"),
-	usage: topUsage, fields: responsesFields, job: &batchJob,
 }
 
 // openaiRead are the requests of the OpenAI API that never cost anything: lists, downloads, deletions.

@@ -55,7 +55,13 @@ var openaiResponses = profile{
 // openaiResponsesPoll reads a background response when it is fetched.
 var openaiResponsesPoll = profile{
 	name: "openai-responses-poll", family: FamilyOpenAI, provider: "openai",
-	match: getItem("/v1/responses"),
+	match: func(method, path string) (matched, bool) {
+		m, ok := getItem("/v1/responses")(method, path)
+		if !ok {
+			m, ok = getItem("/openai/responses")(method, path)
+		}
+		return m, ok
+	},
 	usage: responsesUsage, fields: responsesFields, fixed: webSearches, text: responsesText,
 	done: openaiResponses.done, failed: openaiResponses.failed,
 	job: &responsesJob,

@@ -34,6 +34,7 @@ const (
 	framingFrames
 	framingOpaque // neither JSON nor a known stream: binary or text
 	framingSniff  // no content type: the first bytes decide
+	framingEvents // messages of a WebSocket
 )
 
 // Reader follows one answer as its decoded bytes pass. It is not safe for concurrent use.
@@ -61,8 +62,12 @@ type Reader struct {
 	text             []byte
 	model, tier      string
 	jobID, errorCode string
+	models           []modelCounts // by model, where that is reported
+	apart            bool          // some of models are beside counts, not in them
+	transcriber      string        // model that turns speech into text beside the answer
+	turn             turn          // of a socket
 
-	closed, overflow, torn, finish, failed, refused, pending, quota bool
+	closed, overflow, torn, finish, failed, refused, pending, over, quota bool
 }
 
 // NewReader starts reading an answer. header has canonical names, as http.Header does. The bytes given to Write must be decoded.
@@ -73,6 +78,9 @@ func (a *API) NewReader(status int, header map[string][]string, opt ReaderOption
 	r := &Reader{api: a, opt: opt, status: status}
 	r.sse.data = &r.doc
 	r.framing = framingOf(headerValue(header, "Content-Type"))
+	if a.profile.lines && status < 400 {
+		r.framing = framingLines
+	}
 	for _, h := range a.profile.headers {
 		if n, ok := parseNumber([]byte(headerValue(header, h.name)), 1); ok && n >= 0 {
 			r.counts.c[h.to] = Count{n, true}
@@ -260,6 +268,9 @@ func (r *Reader) Close() []byte {
 	case framingLines:
 		if r.doc.whole() {
 			r.document()
+		}
+		if r.api.profile.lines {
+			r.finish = true // its own end is all that it has
 		}
 	case framingJSON:
 		r.closeBody()

@@ -15,6 +15,8 @@ type RequestInfo struct {
 	N             int64
 	AskedForUsage bool // stream_options.include_usage is true
 	ServiceTier   string
+	// Limits are the output bounds of the requests in a batch, nil elsewhere; 0 is none.
+	Limits []int64
 	// Reject is "" or the reason why the request must be refused with 400: "ambiguous_request" (a metered key twice, or in
 	// another case), "quantity_invalid", "quantity_too_large". Field names the member.
 	Reject, Field string
@@ -45,6 +47,16 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 	info := RequestInfo{Model: a.PathModel, N: 1, Stream: a.pathStream || p.streams}
 	if len(body) > 2 && body[0] == '-' && body[1] == '-' {
 		body = formFields(body)
+	}
+	if p == &anthropicBatch {
+		gjson.GetBytes(body, "requests").ForEach(func(_, one gjson.Result) bool {
+			n, ok := looseNumber([]byte(one.Get("params.max_tokens").Raw), 1)
+			if !ok || n < 0 || n > maxLimit {
+				n = 0
+			}
+			info.Limits = append(info.Limits, n)
+			return true
+		})
 	}
 	shallow := p.shallow(body)
 	if !gjson.ValidBytes(shallow) {
@@ -99,7 +111,7 @@ func (p *profile) shallow(body []byte) []byte {
 			return append(out, '}')
 		}
 		switch string(key) {
-		case "messages", "contents", "input", "system", "documents", "instructions", "tools", "prompt", "image", "images":
+		case "messages", "contents", "input", "system", "documents", "instructions", "tools", "prompt", "image", "images", "requests":
 			if len(value) > 64 && string(key) != p.prompts {
 				value = []byte("0")
 			}

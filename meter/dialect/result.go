@@ -17,6 +17,9 @@ const (
 type Result struct {
 	Usage  Usage
 	Status Status
+	// ByModel splits the usage by model if more than one worked on the answer; its prices then come from here. It may hold more
+	// than Usage: a model beside the answer's own, such as the one that transcribes speech.
+	ByModel []ModelUsage
 	// Model and ServiceTier are what the upstream says it used, "" if it does not. They may differ from the request.
 	Model, ServiceTier string
 	// Finished is true once the answer's own end was seen (finish reason, terminal event, complete JSON).
@@ -24,12 +27,15 @@ type Result struct {
 	// DeliveredTokens estimates the output from the text that was delivered so far, tool-call arguments and reasoning included;
 	// at least one token for each event with content.
 	DeliveredTokens int64
+	// PendingInput estimates what the turn of a socket that is under way has read.
+	PendingInput int64
 	// DeliveredText is the delivered text itself, only with ReaderOptions.KeepText.
 	DeliveredText string
 	// Body is the whole JSON answer if it is not a stream and not larger than ReaderOptions.MaxBody, else nil. Read-only.
 	Body []byte
-	// JobID identifies a job that was created or polled.
-	JobID string
+	// JobID identifies a job that was created or polled. JobOver: it has ended, well or not.
+	JobID   string
+	JobOver bool
 	// ErrorCode is the upstream's own code for an error ("rate_limit_exceeded", "overloaded_error"), "" if none.
 	ErrorCode string
 	// UpstreamQuota is true if the upstream refused because the operator's own account has no quota or money left.
@@ -44,7 +50,17 @@ func (u Usage) reported() bool {
 }
 
 // Delivered is Result().DeliveredTokens, cheap enough to be asked for every chunk of a stream.
-func (r *Reader) Delivered() int64 { return max(r.scan.tokens(), r.contents) }
+func (r *Reader) Delivered() int64 {
+	return max(r.scan.tokens(), r.contents) + r.turn.spoken/spokenPerToken + r.spent()
+}
+
+// spent is the output of a socket's turns that are over.
+func (r *Reader) spent() int64 {
+	if r.framing != framingEvents {
+		return 0
+	}
+	return r.counts.c[cOutput].N
+}
 
 // Result returns what is known now. It may be called at any time, also after Close.
 func (r *Reader) Result() Result {
@@ -57,9 +73,9 @@ func (r *Reader) Result() Result {
 	}
 	u := p.usageOf(&reported)
 	res := Result{
-		Usage: u, Status: r.statusOf(u), Model: r.model, ServiceTier: r.tier, Finished: r.finish,
+		Usage: u, Status: r.statusOf(u), ByModel: r.byModel(), PendingInput: r.turn.underWay(), Model: r.model, ServiceTier: r.tier, Finished: r.finish,
 		DeliveredTokens: r.Delivered(), DeliveredText: string(r.text),
-		JobID: r.jobID, ErrorCode: r.errorCode, UpstreamQuota: r.quota || r.status == 402,
+		JobID: r.jobID, JobOver: r.over, ErrorCode: r.errorCode, UpstreamQuota: r.quota || r.status == 402,
 	}
 	if r.framing == framingJSON && !r.overflow && r.closed {
 		res.Body = r.body
@@ -76,6 +92,12 @@ func (r *Reader) statusOf(u Usage) Status {
 		return StatusError
 	case p.free || r.refused && r.contents == 0:
 		return StatusFree
+	case r.framing == framingEvents && r.turn.open:
+		return StatusPartial
+	case r.framing == framingEvents:
+		return StatusComplete
+	case p.lines && r.finish: // a batch of failures alone has used nothing
+		return StatusComplete
 	case r.pending:
 		return StatusPending
 	case p.noUsage && r.closed && !stream && (p.job == nil || r.finish || u.reported()) && !r.torn:

@@ -118,6 +118,8 @@ type place struct {
 	base   string  // where model, service_tier and items are, with trailing dot
 	mark   string  // the bytes that must occur in an event before it is parsed for this place
 	except []count // counts that mean nothing here (output_tokens of Anthropic's message_start is a placeholder)
+	kind   string  // only in events of this type
+	apart  bool    // another model's, beside the answer's own
 }
 
 // field maps a gjson path inside a usage object to a count. Later fields overwrite earlier ones if present.
@@ -182,30 +184,6 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 		any = true
 	}
 	return any
-}
-
-// sum adds up the members of a list of usages, and takes what is larger than the totals.
-func (c *counts) sum(list []byte, fields []field) {
-	if len(list) == 0 || list[0] != '[' {
-		return
-	}
-	var all counts
-	gjson.ParseBytes(list).ForEach(func(_, item gjson.Result) bool {
-		one := counts{}
-		one.read([]byte(item.Raw), fields, nil)
-		for i, n := range one.c {
-			if n.OK {
-				all.c[i] = Count{min(all.c[i].N+n.N, maxCount), true}
-			}
-		}
-		c.bad = c.bad || one.bad
-		return true
-	})
-	for i, n := range all.c {
-		if n.OK && n.N > c.c[i].N {
-			c.c[i] = n
-		}
-	}
 }
 
 func excluded(list []count, c count) bool {

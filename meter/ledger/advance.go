@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"math/bits"
 	"slices"
 	"time"
 
@@ -22,13 +23,15 @@ func (w *work) advance() (anything bool) {
 		if !end || at.After(w.Now) {
 			break
 		}
+		w.whileInDebt(at.Add(-1))
 		w.period(at.Add(-1))
-		w.grantDue(at.Add(-1), false) // what the old plan still owed up to its end
-		w.expire(at.Add(-1))          // what ends at this very instant may still be carried over by the next plan
+		w.grantDue(at.Add(-1), entered{}) // what the old plan still owed up to its end
+		w.expire(at.Add(-1))              // what ends at this very instant may still be carried over by the next plan
 		w.endPlan(at)
 	}
+	w.whileInDebt(w.Now)
 	w.period(w.Now)
-	w.grantDue(w.Now, false)
+	w.grantDue(w.Now, entered{})
 	w.expire(w.Now)
 	w.a.next = nextDue{w.Terms, w.nextDue()}
 	return w.a.Seq > seq
@@ -110,8 +113,40 @@ func (w *work) period(until time.Time) {
 			}
 		}
 		sub.Start, sub.End = utc(next.Start), utc(next.End)
-		w.post(Entry{At: closed.End, Kind: KindPeriod, Sub: &sub, Closed: &closed})
+		w.post(Entry{At: closed.End, Kind: KindPeriod, Sub: &sub, Closed: &closed, Counters: w.stale()})
 	}
+}
+
+// whileInDebt opens the instances that were slept through one by one as long as
+// there is debt: each pays of it in its turn, and which line of the plan pays
+// what depends on whose period began first.
+func (w *work) whileInDebt(until time.Time) {
+	for w.a.Debt > 0 {
+		var next time.Time
+		plan := w.a.Sub.Plan
+		for i := range w.Terms.plan(plan).Credits {
+			c := &w.Terms.plan(plan).Credits[i]
+			cursor, begun := w.a.Cursor[scheduleID(plan, i, c)]
+			if c.Every == 0 || !begun || c.Unlimited || c.Amount == 0 {
+				continue
+			}
+			if end := utc(calendar.At(w.a.Sub.Anchor, c.Every, later(cursor, w.a.Sub.Since), w.Terms.Zone).End); next.IsZero() || end.Before(next) {
+				next = end
+			}
+		}
+		if next.IsZero() || next.After(until) {
+			return
+		}
+		w.period(next)
+		w.grantDue(next, entered{})
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // grantOnce hands out the one-time grants of a plan: once per account, however
@@ -149,7 +184,7 @@ func (w *work) fromSchedule(plan, id string, c *Schedule, at time.Time) *Grant {
 // grantDue opens the instance of every renewed grant whose period contains at.
 // A line that the price file has got since the plan began starts with its next
 // period: renaming a type must not grant the running month again.
-func (w *work) grantDue(at time.Time, begin bool) {
+func (w *work) grantDue(at time.Time, begin entered) {
 	plan := w.a.Sub.Plan
 	for i := range w.Terms.plan(plan).Credits {
 		c := &w.Terms.plan(plan).Credits[i]
@@ -157,8 +192,8 @@ func (w *work) grantDue(at time.Time, begin bool) {
 			continue
 		}
 		id := scheduleID(plan, i, c)
-		if _, known := w.a.Cursor[id]; known || begin {
-			w.renew(plan, id, c, at)
+		if _, known := w.a.Cursor[id]; known || begin.now {
+			w.renew(plan, id, c, at, begin.prorated)
 			continue
 		}
 		start := utc(calendar.At(w.a.Sub.Anchor, c.Every, at, w.Terms.Zone).Start)
@@ -166,7 +201,7 @@ func (w *work) grantDue(at time.Time, begin bool) {
 	}
 }
 
-func (w *work) renew(plan, id string, c *Schedule, at time.Time) {
+func (w *work) renew(plan, id string, c *Schedule, at time.Time, prorated bool) {
 	p := calendar.At(w.a.Sub.Anchor, c.Every, at, w.Terms.Zone)
 	start, end := utc(p.Start), utc(p.End)
 	cursor, begun := w.a.Cursor[id]
@@ -183,12 +218,9 @@ func (w *work) renew(plan, id string, c *Schedule, at time.Time) {
 		effective = w.a.Sub.Since // the first day or hour is short
 	}
 	fresh := times(c.Amount, skipped)
-	if !c.Unlimited && c.Rollover != NoLimit {
-		fresh -= w.payDebt(plan, id, c, start, fresh)
-	}
 	g := w.fromSchedule(plan, id, c, start)
 	g.EffectiveAt = effective
-	e := Entry{At: effective, Cursor: map[string]time.Time{id: start}}
+	e := Entry{At: effective, Cursor: map[string]time.Time{id: start}, Counters: w.stale()}
 	switch {
 	case c.Unlimited:
 		g.ExpiresAt = end
@@ -206,7 +238,22 @@ func (w *work) renew(plan, id string, c *Schedule, at time.Time) {
 	default:
 		g.ExpiresAt = end
 	}
-	w.issue(g, c.Amount, e)
+	amount := c.Amount
+	if prorated {
+		amount = share(amount, end.Sub(effective), end.Sub(start))
+	}
+	w.issue(g, amount, e)
+}
+
+// share is amount × left ÷ whole, exact in 128 bits and rounded down: what is
+// granted for a part of a period is never more than its part.
+func share(amount money.Amount, left, whole time.Duration) money.Amount {
+	if left >= whole {
+		return amount
+	}
+	hi, lo := bits.Mul64(uint64(amount), uint64(left)) //nolint:gosec // neither is negative
+	part, _ := bits.Div64(hi, lo, uint64(whole))       //nolint:gosec // less than amount
+	return money.Amount(part)                          //nolint:gosec // less than amount
 }
 
 // between counts the periods that started after cursor and before start.
@@ -265,18 +312,6 @@ func (w *work) keep(plan, id string, c *Schedule, start, at, end time.Time, fres
 	if len(e.Postings) > 0 {
 		w.post(e)
 	}
-}
-
-// payDebt lets the allowances of periods that were slept through pay debt, as
-// they would have done one by one, and reports how much they paid.
-func (w *work) payDebt(plan, id string, c *Schedule, start time.Time, fresh money.Amount) money.Amount {
-	pay := min(w.a.Debt, fresh)
-	if pay > 0 {
-		g := w.fromSchedule(plan, id, c, start)
-		g.ID, g.Name, g.ExpiresAt = g.ID+":skipped", "earlier periods", start
-		w.issue(g, pay, Entry{At: start})
-	}
-	return pay
 }
 
 func keptID(schedule string, at time.Time) GrantID {

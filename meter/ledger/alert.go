@@ -1,18 +1,23 @@
 package ledger
 
 import (
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// Threshold is a level of available credits; falling below it is worth a warning.
+// Threshold is a level of available credits; falling below it is worth a
+// warning. With Overage it is one of overage in the billing period, and getting
+// above it is.
 type Threshold struct {
-	Text    string // as written, "20%" or "5"; it names the threshold
+	Text    string // "20%", "5", "overage_above 25"; it names the threshold
 	Percent bool
 	Share   money.Decimal // 0.2 for "20%", of the period's allowance
 	Amount  money.Amount  // unless Percent
+	Overage bool          // only in the price file
 }
 
 // Alert is a warning that is due: once per threshold and billing period.
@@ -20,10 +25,16 @@ type Alert struct {
 	Threshold string       // Threshold.Text
 	Limit     money.Amount // what it comes to on this account
 	Available money.Amount
+	Above     bool         // of overage: it is above Limit
+	Overage   money.Amount // settled in the billing period
 }
 
-// SetAlerts gives the account thresholds of its own instead of those of the
-// price file (an empty list: none), or with Own false goes back to the file's.
+// ErrThreshold: an account's own thresholds are of available credits.
+var ErrThreshold = errors.New("an account's own threshold is of available credits; those of overage are in the price file")
+
+// SetAlerts gives the account thresholds of available credits of its own instead
+// of those of the price file (an empty list: none), or with Own false goes back
+// to the file's. Those of overage are the file's in any case.
 type SetAlerts struct {
 	Own        bool
 	Thresholds []Threshold
@@ -33,6 +44,9 @@ type SetAlerts struct {
 func (c SetAlerts) apply(w *work) error {
 	if w.a.Seq == 0 {
 		return ErrNoAccount
+	}
+	if slices.ContainsFunc(c.Thresholds, func(t Threshold) bool { return t.Overage }) {
+		return ErrThreshold
 	}
 	w.post(Entry{Kind: KindAlerts, Reason: c.Reason, Watch: &Watch{Own: c.Own, Thresholds: c.Thresholds}})
 	return nil
@@ -47,15 +61,20 @@ type Watch struct {
 // level is a threshold as it stands on an account at one instant.
 type level struct {
 	*Threshold
-	limit money.Amount // below it the warning is due
-	above bool         // available is at it or above
+	limit money.Amount
+	fine  bool // available is at it or above; overage is at it or below
 }
 
 // levels measures the account against its thresholds at now.
 func (w *work) levels(now time.Time) []level {
 	list := w.Terms.Alerts
 	if w.a.Watch.Own {
-		list = w.a.Watch.Thresholds
+		list = slices.Clone(w.a.Watch.Thresholds)
+		for _, t := range w.Terms.Alerts {
+			if t.Overage {
+				list = append(list, t)
+			}
+		}
 	}
 	if len(list) == 0 || w.a.Seq == 0 {
 		return nil
@@ -72,7 +91,9 @@ func (w *work) levels(now time.Time) []level {
 			}
 			x.limit = limit
 		}
-		x.above = unlimited || available >= x.limit
+		if x.fine = unlimited || available >= x.limit; x.Overage {
+			x.fine = w.a.OveragePeriod <= x.limit
+		}
 		levels[i] = x
 	}
 	return levels
@@ -93,36 +114,45 @@ func (w *work) allowance() money.Amount {
 	return w.a.LastGrant
 }
 
-// warn posts the warning that is due since the account stood at before, if one
-// is: of several at once the lowest, and all of them count as sent.
+// warn posts the warnings that are due since the account stood at before: of
+// several at once the most urgent of each kind, and all of them count as sent.
 func (w *work) warn(before []level) []level {
 	after := w.levels(w.Now)
-	period := w.alertPeriod()
-	alerted := map[string]time.Time{}
-	var lowest *level
-	for i := range after {
-		x := &after[i]
-		key := alertKey(w.a.Sub.Plan, x.Text)
-		if x.above || !wasAbove(before, x.Text) || w.a.Alerted[key].Equal(period) {
-			continue
-		}
-		alerted[key] = period
-		if lowest == nil || x.limit < lowest.limit {
-			lowest = x
-		}
-	}
-	if lowest != nil {
-		available, _ := w.a.Available(w.Now)
-		w.post(Entry{Kind: KindAlert, Alert: lowest.Text, Alerted: alerted})
-		w.res.Alerts = append(w.res.Alerts, Alert{Threshold: lowest.Text, Limit: lowest.limit, Available: available})
+	for _, overage := range []bool{false, true} {
+		w.warnOf(overage, before, after)
 	}
 	return after
 }
 
-func wasAbove(levels []level, text string) bool {
+func (w *work) warnOf(overage bool, before, after []level) {
+	period := w.alertPeriod()
+	alerted := map[string]time.Time{}
+	var urgent *level
+	for i := range after {
+		x := &after[i]
+		key := alertKey(w.a.Sub.Plan, x.Text)
+		if x.Overage != overage || x.fine || !wasFine(before, x.Text) || w.a.Alerted[key].Equal(period) {
+			continue
+		}
+		alerted[key] = period
+		if urgent == nil || x.limit < urgent.limit != overage {
+			urgent = x
+		}
+	}
+	if urgent == nil {
+		return
+	}
+	available, _ := w.a.Available(w.Now)
+	w.post(Entry{Kind: KindAlert, Alert: urgent.Text, Alerted: alerted})
+	w.res.Alerts = append(w.res.Alerts, Alert{
+		Threshold: urgent.Text, Limit: urgent.limit, Available: available, Above: overage, Overage: w.a.OveragePeriod,
+	})
+}
+
+func wasFine(levels []level, text string) bool {
 	for i := range levels {
 		if levels[i].Text == text {
-			return levels[i].above
+			return levels[i].fine
 		}
 	}
 	return false

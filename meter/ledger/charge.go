@@ -79,7 +79,8 @@ type Allocation struct {
 	Base   money.Amount // overage: before overage.times; else Amount
 }
 
-// CounterDelta changes a counter of one period; of another period it does nothing.
+// CounterDelta changes a counter of one period; of another period it does
+// nothing. Without a Start it ends the counter.
 type CounterDelta struct {
 	Key         string
 	Start       time.Time

@@ -186,8 +186,12 @@ func put[V any](m *map[string]V, k string, v V) {
 }
 
 // count adds d to its counter. A delta of an earlier period came too late: the
-// counter has started anew without it.
+// counter has started anew without it. One of no period ends the counter.
 func (a *Account) count(d CounterDelta) {
+	if d.Start.IsZero() {
+		delete(a.Counters, d.Key)
+		return
+	}
 	c := a.Counters[d.Key]
 	if d.Start.Before(c.Start) {
 		return

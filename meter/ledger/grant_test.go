@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -234,5 +235,42 @@ func TestAnEditOfThePriceFileTouchesNoBalance(t *testing.T) {
 	b.wants(550, "without the plan")
 	b.now = at("2027-01-01T00:00:00Z")
 	b.wants(200, "a plan that is gone grants nothing more, the pack stays")
+	b.prove()
+}
+
+func TestOverageIsWarnedOfOncePerPeriod(t *testing.T) {
+	b := newBook(t, "over", "2026-11-12T00:00:00Z") // 150 a month, overage at 1.5 up to 90 a quarter
+	b.terms.Alerts = []Threshold{
+		{Text: "overage_above 20", Amount: 20, Overage: true}, {Text: "overage_above 60", Amount: 60, Overage: true}, {Text: "10", Amount: 10},
+	}
+	wants := func(r Result, texts ...string) {
+		t.Helper()
+		var got []string
+		for _, a := range r.Alerts {
+			got = append(got, a.Threshold)
+			if a.Above && (a.Overage != b.a.OveragePeriod || a.Overage <= a.Limit) {
+				t.Errorf("alert %+v, overage %d", a, b.a.OveragePeriod)
+			}
+		}
+		if !slices.Equal(got, texts) {
+			t.Errorf("alerts %q, want %q", got, texts)
+		}
+	}
+	settle := func(amount money.Amount) Result { return b.must(Settle{Charge: b.hold(amount).ID, Cost: amount}) }
+	wants(settle(100))
+	wants(settle(60)) // 15 of overage; available fell to 0 when it was held
+	wants(settle(4), "overage_above 20")
+	c := b.hold(1)
+	wants(b.must(Settle{Charge: c.ID, Cost: 1}))
+	wants(b.must(Refund{Charge: c.ID}))
+	wants(settle(3)) // above again, in the same period
+	wants(settle(25), "overage_above 60")
+	b.must(SetAlerts{Own: true})
+	if _, err := b.do(SetAlerts{Own: true, Thresholds: b.terms.Alerts}); !errors.Is(err, ErrThreshold) {
+		t.Errorf("an own threshold of overage: %v", err)
+	}
+	b.until("2027-02-12T00:00:00Z")        // the next quarter
+	wants(settle(200), "overage_above 60") // both at once: the higher one, though the account has no thresholds of its own
+	wants(settle(1))
 	b.prove()
 }

@@ -50,6 +50,7 @@ func testTerms() *Terms {
 			"all":    {Billing: calendar.Year, Credits: []Schedule{{Type: "subscription", Amount: 200, Every: calendar.Month, Rollover: NoLimit}}},
 			"over":   {Billing: calendar.Quarter, Overage: true, OverageLimit: 90, OverageTimes: decimal("1.5"), Credits: []Schedule{{Type: "subscription", Amount: 150, Every: calendar.Month}}},
 			"paid":   {Billing: calendar.Month, WhenPaid: true, Credits: []Schedule{{Type: "subscription", Amount: 400, Every: calendar.Month}}},
+			"half":   {Billing: calendar.Month, Prorate: true, Credits: []Schedule{{Type: "subscription", Amount: 310, Every: calendar.Month}, {Type: "top_up", Amount: 77, Every: calendar.Week, Rollover: 20}}},
 			"trial":  {Billing: calendar.Month, Lasts: calendar.Duration{Count: 14, Unit: calendar.Day}, Credits: []Schedule{{Type: "trial", Amount: 50, EndOfPlan: true}}},
 			"nolim":  {Billing: calendar.Month, Credits: []Schedule{{Type: "subscription", Unlimited: true}, {Type: "free", Amount: 7, Every: calendar.Hour}}},
 			"capped": {Billing: calendar.Month, Caps: []Cap{{"member", 60, calendar.Month}, {"key", 30, calendar.Day}, {"account", 200, calendar.Week}}, Credits: []Schedule{{Type: "subscription", Amount: 900, Every: calendar.Month}}},

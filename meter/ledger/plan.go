@@ -10,7 +10,9 @@ import (
 )
 
 // SetPlan moves the account to another plan: now (a new billing anchor, the new
-// allowance at once and whole) or at the next renewal (the anchor stays).
+// allowance at once and whole; or, with Plan.Prorate, the billing period goes on
+// and the allowance is in proportion to what is left of it) or at the next
+// renewal (the anchor stays).
 type SetPlan struct {
 	Plan      string
 	AtRenewal bool
@@ -28,9 +30,21 @@ func (c SetPlan) apply(w *work) error {
 	case c.AtRenewal && w.a.Sub.Plan != "":
 		w.then(ThenChange, c.Plan, c.Reason)
 	default:
-		w.start(c.Plan, w.Now, contract{reason: c.Reason})
+		w.start(c.Plan, w.Now, contract{anchor: w.anchorKept(c.Plan), reason: c.Reason})
 	}
 	return nil
+}
+
+// anchorKept is the anchor of the running billing period, if plan goes on with
+// it: plan is prorated, and what runs is a contract that renews in the same
+// rhythm. The default plan and a plan that lasts are none. Zero: a new anchor.
+func (w *work) anchorKept(plan string) time.Time {
+	now, next := &w.a.Sub, w.Terms.plan(plan)
+	if !next.Prorate || now.Plan == "" || now.Plan == w.Terms.DefaultPlan || !now.EndsAt.IsZero() ||
+		w.Terms.plan(now.Plan).Billing != next.Billing {
+		return time.Time{}
+	}
+	return now.Anchor
 }
 
 // Cancel ends the subscription at the next renewal, or now; then the default
@@ -113,7 +127,7 @@ type contract struct {
 func (w *work) start(plan string, at time.Time, c contract) {
 	a := w.a
 	sub := w.subscription(plan, at, c)
-	e := Entry{At: at, Kind: KindPlan, Sub: &sub, Lapsed: c.lapsed, Reason: c.reason, Cursor: map[string]time.Time{}}
+	e := Entry{At: at, Kind: KindPlan, Sub: &sub, Lapsed: c.lapsed, Reason: c.reason, Cursor: map[string]time.Time{}, Counters: w.stale()}
 	left := a.Sub
 	e.Left = &left
 	if left.Plan != "" {
@@ -130,8 +144,13 @@ func (w *work) start(plan string, at time.Time, c contract) {
 	}
 	w.post(e)
 	w.grantOnce(plan, at)
-	w.grantDue(at, true)
+	w.grantDue(at, entered{now: true, prorated: w.Terms.plan(plan).Prorate && c.restore == nil && sub.Anchor.Before(at)})
 }
+
+// entered says whether allowances are opened because their plan begins, and if
+// so, whether a period that is under way by then gives only its share. A new
+// anchor makes whole periods, and so does the payment of a period.
+type entered struct{ now, prorated bool }
 
 func (w *work) subscription(plan string, at time.Time, c contract) Subscription {
 	if plan == "" {

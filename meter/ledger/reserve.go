@@ -3,7 +3,6 @@ package ledger
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -46,6 +45,8 @@ type Reserve struct {
 	Plan string
 	// Free is the free tier of the operation, if it has one.
 	Free *FreeTier
+	// Caps are the member's own, on top of those of the plan.
+	Caps []Cap
 	// Idempotency is the client's key, Hash what it was used for.
 	Idempotency string
 	Hash        [32]byte
@@ -105,12 +106,12 @@ func (c Reserve) apply(w *work) error {
 		}
 	}
 	if amount > 0 {
-		if err := w.refuse(amount, d, h); err != nil {
+		if err := w.refuse(amount, d, h, c.Caps); err != nil {
 			return err
 		}
 	}
 	h.Hold, h.Allocations, h.Times = amount, d.parts, w.Terms.plan(a.Sub.Plan).OverageTimes
-	h.Counters = append(h.Counters, w.capCounters(h, h.HeldTotal())...)
+	h.Counters = append(h.Counters, w.capCounters(h, h.HeldTotal(), c.Caps)...)
 	w.post(Entry{Kind: KindHold, Charge: h.ID, Opened: h, Postings: w.hold(d.parts), Counters: h.Counters})
 	w.res.Charge = a.Holds[h.ID]
 	if c.Idempotency != "" {
@@ -163,7 +164,7 @@ func (w *work) replay(key string, hash [32]byte) (bool, error) {
 }
 
 // refuse says why amount can't be held, if it can't.
-func (w *work) refuse(amount money.Amount, d draw, h *Charge) error {
+func (w *work) refuse(amount money.Amount, d draw, h *Charge, own []Cap) error {
 	r := &Refusal{Reason: InsufficientCredits, LimitSource: LimitBalance, Needed: amount}
 	var unlimited bool
 	r.Available, unlimited = w.a.AvailableFor(&h.Subject, w.Now)
@@ -172,7 +173,7 @@ func (w *work) refuse(amount money.Amount, d draw, h *Charge) error {
 			r.Held += g.Held
 		}
 	}
-	if source := w.overCap(h, total(d.parts)+d.short); source != "" {
+	if source := w.overCap(h, total(d.parts)+d.short, own); source != "" {
 		r.LimitSource = source
 		return r
 	}
@@ -187,53 +188,6 @@ func (w *work) refuse(amount money.Amount, d draw, h *Charge) error {
 		return r
 	}
 	return nil
-}
-
-// overCap names the first cap of the plan that amount more would exceed.
-func (w *work) overCap(h *Charge, amount money.Amount) string {
-	for _, c := range w.Terms.plan(w.a.Sub.Plan).Caps {
-		d, applies := w.capCounter(c, h)
-		if !applies {
-			continue
-		}
-		var seen Counter
-		if now := w.a.Counters[d.Key]; now.Start.Equal(d.Start) {
-			seen = now
-		}
-		if seen.Held+seen.Spent+amount > c.Amount {
-			return c.Per + "_cap"
-		}
-	}
-	return ""
-}
-
-func (w *work) capCounters(h *Charge, held money.Amount) (list []CounterDelta) {
-	for _, c := range w.Terms.plan(w.a.Sub.Plan).Caps {
-		if d, applies := w.capCounter(c, h); applies {
-			d.Held = held
-			list = append(list, d)
-		}
-	}
-	return list
-}
-
-func (w *work) capCounter(c Cap, h *Charge) (CounterDelta, bool) {
-	who := map[string]string{"member": h.Member, "key": h.Key, "account": "all"}[c.Per]
-	if who == "" {
-		return CounterDelta{}, false
-	}
-	return CounterDelta{Key: "cap " + w.a.Sub.Plan + " " + c.Per + " " + c.Every.String() + " " + who, Start: w.counterStart(c.Every)}, true
-}
-
-// counterStart is where the running period of a cap or free tier began. Each
-// plan has counters of its own: a plan that was left and comes back within its
-// period finds them as they were.
-func (w *work) counterStart(every calendar.Unit) time.Time {
-	anchor := w.a.Sub.Anchor
-	if anchor.IsZero() {
-		anchor = w.a.CreatedAt
-	}
-	return utc(calendar.At(anchor, every, w.Now, w.Terms.Zone).Start)
 }
 
 // freeTier prices h with what is left of its free tier and claims its share.
@@ -261,6 +215,7 @@ type Extend struct {
 	Charge   ChargeID
 	Amount   money.Amount
 	Observed money.Amount // what has been delivered so far costs this
+	Caps     []Cap        // as in Reserve
 }
 
 func (c Extend) apply(w *work) error {
@@ -277,7 +232,7 @@ func (c Extend) apply(w *work) error {
 		return nil
 	}
 	d := w.draw(more, &h.Subject, w.overageOf(h, h.Allocations))
-	if err := w.refuse(more, d, h); err != nil {
+	if err := w.refuse(more, d, h, c.Caps); err != nil {
 		return err
 	}
 	next := h.Clone()
@@ -306,29 +261,6 @@ func merge(have, parts []Allocation) []Allocation {
 		}
 	}
 	return have
-}
-
-func isCap(d CounterDelta) bool { return len(d.Key) > 4 && d.Key[:4] == "cap " }
-
-// shift lists h's caps with held more.
-func shift(counters []CounterDelta, held money.Amount) (list []CounterDelta) {
-	for _, d := range counters {
-		if isCap(d) {
-			list = append(list, CounterDelta{Key: d.Key, Start: d.Start, Held: held})
-		}
-	}
-	return list
-}
-
-func merged(counters, more []CounterDelta) []CounterDelta {
-	for _, m := range more {
-		for i := range counters {
-			if counters[i].Key == m.Key {
-				counters[i].Held += m.Held
-			}
-		}
-	}
-	return counters
 }
 
 // Observe notes what has been delivered so far, for the case that nobody can

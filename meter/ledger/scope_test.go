@@ -46,13 +46,14 @@ var scripted = []struct {
 	{"a month", func(s *sim) { s.now = s.now.Add(31 * 24 * time.Hour) }},
 	{"plan keep", func(s *sim) { s.must(SetPlan{Plan: "keep"}); s.naive.SetPlan("keep", false) }},
 	{"plan over", func(s *sim) { s.must(SetPlan{Plan: "over"}); s.naive.SetPlan("over", false) }},
+	{"plan half", func(s *sim) { s.must(SetPlan{Plan: "half"}); s.naive.SetPlan("half", false) }},
 }
 
 func (s *sim) scriptedHold(amount money.Amount) {
 	s.n++
 	id := ChargeID("ch_" + strings.Repeat("i", s.n))
 	_, err := s.do(reserveOf(string(id), amount))
-	s.agree("reserve", err == nil, s.naive.Reserve(string(id), "", "", false, int64(amount)))
+	s.agree("reserve", err == nil, s.naive.Reserve(string(id), "", "", false, nil, int64(amount)))
 	if err == nil {
 		s.open[id] = true
 	}

@@ -57,32 +57,21 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// simulate is one run; run and seed alone decide what happens in it.
+// simulate is one run; seed and run alone decide what happens in it. What goes
+// wrong is told by the shortest sequence of commands found that it happens in.
 func simulate(t *testing.T, seed, run uint64, steps int) (entries int64) {
-	s := newSim(t, seed, run)
-	for step := range steps {
-		if problem := s.try(); problem != nil {
-			for _, line := range s.log {
-				t.Log(line)
-			}
-			t.Fatalf("FAREBOX_SEED=%d run %d step %d: %v", seed, run, step, problem)
-		}
-		if step%50 == 49 {
-			s.prove()
-		}
+	r := trial{t: t, seed: seed, run: run}
+	commands := r.commands(steps)
+	entries, problem := r.do(commands)
+	if problem != nil {
+		t.Fatal(r.report(commands, problem))
 	}
-	for _, id := range slices.Sorted(maps.Keys(s.open)) {
-		s.must(Release{Charge: id})
-	}
-	if held := s.a.HeldTotal(); held != 0 {
-		t.Fatalf("FAREBOX_SEED=%d run %d: %d held after all is resolved", seed, run, held)
-	}
-	s.prove()
-	return int64(len(s.journal))
+	return entries
 }
 
 type sim struct {
 	*book
+	dice  *rand.PCG
 	rng   *rand.Rand
 	naive *naive.Account
 	open  map[ChargeID]bool
@@ -91,7 +80,7 @@ type sim struct {
 	log   []string
 }
 
-var simPlans = []string{"free", "basic", "keep", "all", "over", "paid", "trial", "nolim", "capped"}
+var simPlans = []string{"free", "basic", "keep", "all", "over", "paid", "trial", "nolim", "capped", "half"}
 
 func newSim(t testing.TB, seed, run uint64) *sim {
 	rng := rand.New(rand.NewPCG(run, seed))
@@ -102,22 +91,38 @@ func newSim(t testing.TB, seed, run uint64) *sim {
 	if rng.IntN(3) == 0 {
 		terms.DrawOrder = nil
 	}
+	for _, id := range simPlans {
+		terms.Plans[id].Prorate = terms.Plans[id].Prorate || rng.IntN(3) == 0
+	}
+	if rng.IntN(2) == 0 {
+		terms.Alerts = []Threshold{{Text: "20%", Percent: true, Share: decimal("0.2")}, {Text: "overage_above 30", Amount: 30, Overage: true}}
+	}
 	return newSimOn(t, terms, simPlans[rng.IntN(len(simPlans))], seed, run)
 }
 
 func newSimOn(t testing.TB, terms *Terms, plan string, seed, run uint64) *sim {
-	s := &sim{rng: rand.New(rand.NewPCG(seed, run)), open: map[ChargeID]bool{}, left: map[ChargeID]bool{}, given: map[GrantID]any{}}
+	s := &sim{dice: rand.NewPCG(seed, run), open: map[ChargeID]bool{}, left: map[ChargeID]bool{}, given: map[GrantID]any{}}
+	s.rng = rand.New(s.dice)
 	s.book = newBookOn(t, terms, plan, "2026-01-30T22:10:00Z")
 	s.naive = naive.New(naiveBook(s.terms), plan, s.now)
-	s.note("on %s, default %q, overdraft %d, zone %s, order %v", plan, terms.DefaultPlan, terms.Overdraft, terms.Zone, terms.DrawOrder)
+	s.note("on %s, default %q, overdraft %d, zone %s, order %v, prorated %v", plan, terms.DefaultPlan, terms.Overdraft, terms.Zone, terms.DrawOrder, proratedPlans(terms))
 	return s
+}
+
+func proratedPlans(t *Terms) (list []string) {
+	for _, id := range simPlans {
+		if t.Plans[id].Prorate {
+			list = append(list, id)
+		}
+	}
+	return list
 }
 
 // naiveBook says the terms in the naive model's words.
 func naiveBook(t *Terms) *naive.Book {
 	b := &naive.Book{Plans: map[string]*naive.Plan{}, Default: t.DefaultPlan, Zone: t.Zone, Order: t.DrawOrder, Overdraft: int64(t.Overdraft)}
 	for id, p := range t.Plans {
-		n := &naive.Plan{Billing: p.Billing, Lasts: p.Lasts, WhenPaid: p.WhenPaid, Overage: p.Overage, Limit: int64(p.OverageLimit), Num: 1, Den: 1}
+		n := &naive.Plan{Billing: p.Billing, Lasts: p.Lasts, WhenPaid: p.WhenPaid, Prorate: p.Prorate, Overage: p.Overage, Limit: int64(p.OverageLimit), Num: 1, Den: 1}
 		if !p.OverageTimes.IsZero() {
 			n.Num, n.Den = 3, 2 // the only factor in testTerms
 		}
@@ -139,7 +144,11 @@ func (s *sim) note(format string, args ...any) {
 	s.log = append(s.log, s.now.Format(time.RFC3339)+" "+fmt.Sprintf(format, args...))
 }
 
-func (s *sim) try() (problem any) { return s.guard(s.step) }
+// try does what a command's number stands for.
+func (s *sim) try(command uint64) (problem any) {
+	s.dice.Seed(command, command)
+	return s.guard(s.step)
+}
 
 // guard does a step and says what is wrong after it.
 func (s *sim) guard(step func()) (problem any) {
@@ -284,12 +293,27 @@ func (s *sim) reserve() {
 		c.Subject.Tags = []string{"pro"}
 	}
 	amount := money.Amount(s.rng.IntN(250))
-	_, err := s.do(Reserve{Charge: c, Amount: amount, Plan: AnyPlan})
-	s.note("reserve %s %d %q %q pro %t: %v", c.ID, amount, c.Member, c.Key, pro, err)
-	s.agree("reserve", err == nil, s.naive.Reserve(string(c.ID), c.Member, c.Key, pro, int64(amount)))
+	caps, same := s.ownCaps()
+	_, err := s.do(Reserve{Charge: c, Amount: amount, Plan: AnyPlan, Caps: caps})
+	s.note("reserve %s %d %q %q pro %t caps %v: %v", c.ID, amount, c.Member, c.Key, pro, caps, err)
+	s.agree("reserve", err == nil, s.naive.Reserve(string(c.ID), c.Member, c.Key, pro, same, int64(amount)))
 	if err == nil {
 		s.open[c.ID] = true
 	}
+}
+
+// ownCaps are caps of a member's own, now and then.
+func (s *sim) ownCaps() (caps []Cap, same []naive.Cap) {
+	switch s.rng.IntN(5) {
+	case 0:
+		caps = []Cap{{"member", money.Amount(s.rng.IntN(300)), calendar.Month}}
+	case 1:
+		caps = []Cap{{"member", 90, calendar.Week}, {"member", 200, calendar.Month}}
+	}
+	for _, c := range caps {
+		same = append(same, naive.Cap{Per: c.Per, Amount: int64(c.Amount), Every: c.Every})
+	}
+	return caps, same
 }
 
 func (s *sim) resolve(n int) {
@@ -314,9 +338,10 @@ func (s *sim) resolve(n int) {
 		s.naive.Release(string(id))
 	case n == 11:
 		amount := s.a.Holds[id].Hold + money.Amount(s.rng.IntN(60))
-		_, err := s.do(Extend{Charge: id, Amount: amount})
-		s.note("extend %s to %d: %v", id, amount, err)
-		s.agree("extend", err == nil, s.naive.Extend(string(id), int64(amount)))
+		caps, same := s.ownCaps()
+		_, err := s.do(Extend{Charge: id, Amount: amount, Caps: caps})
+		s.note("extend %s to %d caps %v: %v", id, amount, caps, err)
+		s.agree("extend", err == nil, s.naive.Extend(string(id), same, int64(amount)))
 	default:
 		left := s.charges[id].Net()
 		amount := money.Amount(s.rng.IntN(int(left) + 1))

@@ -29,6 +29,7 @@ type Plan struct {
 	Credits  []Schedule
 	Lasts    calendar.Duration // zero: until changed
 	WhenPaid bool              // the next period opens only when it is paid
+	Prorate  bool              // entered under way, it grants in proportion to the time left
 
 	Overage      bool // requests go on when grants are used up
 	OverageLimit money.Amount

@@ -126,10 +126,19 @@ type FreeTier struct {
 
 // Job describes an operation whose result comes later.
 type Job struct {
-	id     *field
-	status pattern // with {id} as "*"
-	text   string  // the path with {id}, in small letters
-	failed *conditions
+	// MaxAge is how long its end is waited for; then it is charged what was held, or LostRefund.
+	MaxAge     calendar.Duration
+	LostRefund bool
+
+	id        *field
+	status    pattern // with {id} as "*"
+	text      string  // the path with {id}, in small letters
+	asWritten string  // the same in its own letters
+	failed    *conditions
+	done      *conditions // nil: the usual words, see dialect
+	hook      pattern     // that the upstream calls when a job is over, if hooked
+	hooked    bool
+	hookID    *field
 }
 
 // measured is how much a request asks for: of a unit, or of results.

@@ -7,4 +7,5 @@ func ParsesYAML(text string) { parseYAML(text, func(int, int, int, string, strin
 var Vocabulary = map[string][]string{
 	"": sections, "operation": operationKeys, "plan": planKeys, "model": append(modelKeys, rateKeys...), "rates": rateKeys,
 	"policies": policyKeys, "pack": packKeys, "grant": grantKeys, "measured": measuredKeys, "tokenRates": kindNames[:],
+	"job": jobKeys,
 }

@@ -1,6 +1,9 @@
 package pricing
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+)
 
 // JobID is the id of the job that the answer says it has started, "" if the
 // operation starts none or the answer does not say.
@@ -59,13 +62,56 @@ func (j *Job) idIn(path string) (string, bool) {
 	return s[len(head) : len(s)-len(tail)], true
 }
 
+// StatusPath is the path of the job's state; "" if the file's pattern leaves
+// more than the id open.
+func (j *Job) StatusPath(id string) string {
+	if strings.Contains(j.asWritten, "*") || j.status.method != "GET" && j.status.method != "" {
+		return ""
+	}
+	return strings.Replace(j.asWritten, "{id}", url.PathEscape(id), 1)
+}
+
 // JobFailed reports whether a status answer says that the job has failed.
-func (op *Operation) JobFailed(a *Answer) bool {
-	if op.Job == nil || a == nil {
+func (op *Operation) JobFailed(a *Answer) bool { return op.jobIs(a, op.Job.failed) }
+
+// JobDone reports whether a status answer says that the job has ended well.
+// known is false if the file leaves that to the usual words.
+func (op *Operation) JobDone(a *Answer) (done, known bool) {
+	return op.jobIs(a, op.Job.done), op.Job.done != nil
+}
+
+func (op *Operation) jobIs(a *Answer, when *conditions) bool {
+	if when == nil || a == nil {
 		return false
 	}
 	values := op.book.answerValues(a, nil)
 	c := circumstances{answer: values, model: op.book.answerModel(a, values), tier: op.book.answerTier(a, values)}
-	verdict, _ := op.Job.failed.hold(&c)
+	verdict, _ := when.hold(&c)
 	return verdict == holds
+}
+
+// Webhook finds the operation whose jobs an upstream reports to this route.
+func (b *Book) Webhook(method, uri string) (*Operation, bool) {
+	path, clean := cleanPath(uri)
+	if !clean {
+		return nil, false
+	}
+	for _, op := range b.jobs {
+		if op.Job.hooked && op.Job.hook.fits(method, strings.ToLower(path)) {
+			return op, true
+		}
+	}
+	return nil, false
+}
+
+// WebhookID is the id of the job that a webhook's body is about, "" if it names
+// none.
+func (op *Operation) WebhookID(body []byte) string {
+	tree := newJSONPath()
+	tree.add(strings.Split(op.Job.hookID.name, "."), 0)
+	values := make([]value, 1)
+	if !scanJSON(body, tree, values) || values[0].ambiguous || values[0].kind != textValue && values[0].kind != numberValue {
+		return ""
+	}
+	return values[0].text
 }

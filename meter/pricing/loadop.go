@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
 )
 
 var measuredKeys = []string{"from", "default", "max", "min", "reserve", "text"}
@@ -249,14 +251,16 @@ func (l *loader) freeTier(op *Operation, n *node, path string) {
 	op.FreeTier = tier
 }
 
+var jobKeys = []string{"id", "status", "failed_when", "done_when", "max_age", "when_lost", "webhook"}
+
 func (l *loader) job(op *Operation, n *node, path string) {
-	if n == nil || !l.object(n, path, []string{"id", "status", "failed_when"}) {
+	if n == nil || !l.object(n, path, jobKeys) {
 		return
 	}
 	l.required(n, path, "id", "write where the answer has the id of the job")
 	l.required(n, path, "status", `write "GET /v1/videos/{id}"`)
 	l.required(n, path, "failed_when", "write what a failed job's status says")
-	job := &Job{}
+	job := &Job{MaxAge: calendar.Duration{Count: 2, Unit: calendar.Day}}
 	if v := n.get("id"); v != nil {
 		job.id, _ = l.field(v, path+".id")
 	}
@@ -266,13 +270,53 @@ func (l *loader) job(op *Operation, n *node, path string) {
 			l.fail(v, path+".status", `must hold "{id}" once, where the id of the job stands`)
 		}
 		job.text = p.path
+		_, job.asWritten, _ = strings.Cut(v.text, " ")
+		if p.method == "" {
+			job.asWritten = v.text
+		}
 		p.path = strings.ReplaceAll(p.path, "{id}", "*")
 		job.status = p
 	}
 	job.failed = l.conditions(n.get("failed_when"), path+".failed_when", op, false)
+	job.done = l.conditions(n.get("done_when"), path+".done_when", op, false)
+	if v := n.get("max_age"); v != nil {
+		job.MaxAge, _ = l.duration(v, path+".max_age")
+	}
+	if v := n.get("when_lost"); v != nil {
+		word, _ := l.enum(v, path+".when_lost", "charge", "refund")
+		job.LostRefund = word == "refund"
+	}
+	l.jobWebhook(job, n.get("webhook"), path+".webhook")
 	if job.id != nil && job.failed != nil {
 		op.Job = job
 	}
+}
+
+// jobWebhook reads the route that an upstream calls when a job is over.
+func (l *loader) jobWebhook(job *Job, n *node, path string) {
+	if n == nil || !l.object(n, path, []string{"match", "id"}) {
+		return
+	}
+	l.required(n, path, "match", `write the route that the upstream calls, such as "POST /hooks/videos"`)
+	l.required(n, path, "id", "write where its body has the id of the job, such as body.id")
+	if v := n.get("match"); v != nil {
+		job.hook, job.hooked = l.route(v, path+".match")
+	}
+	if v := n.get("id"); v != nil {
+		f, problem := parseField(v.text)
+		if v.kind != scalarNode || f == nil || f.from != fromBody {
+			l.fail(v, path+".id", "%s%s: the id is read in the webhook's JSON body; write body.id", v.what(), spaced(problem))
+			return
+		}
+		job.hookID = f
+	}
+}
+
+func spaced(s string) string {
+	if s == "" {
+		return s
+	}
+	return " " + s
 }
 
 // utc is the zone of conditions until one is named.

@@ -69,7 +69,9 @@ func (l *loader) plan(at *pair) *Plan {
 	}
 	l.caps(p, n.get("caps"), path+".caps")
 	if v := n.get("proration"); v != nil {
-		l.enum(v, path+".proration", "none")
+		if word, ok := l.enum(v, path+".proration", "none", "time"); ok {
+			p.Proration = word
+		}
 	}
 	if v := n.get("metadata"); v != nil && l.mapping(v, path+".metadata") {
 		p.Metadata = metadata(v)

@@ -22,7 +22,7 @@ type Plan struct {
 	Overage        *Overage // nil: when_empty is block
 	Lasts          *calendar.Duration
 	RenewsWhenPaid bool
-	Proration      string // "none", the only way there is
+	Proration      string // "none" or "time"
 	Caps           []Cap
 	Metadata       json.RawMessage // nil: none
 	Line, Column   int
@@ -121,4 +121,12 @@ func (p *Pack) SellsTo(plan string) bool {
 		}
 	}
 	return false
+}
+
+// Permits reports whether the plan's allow and deny let a request pass.
+func (p *Plan) Permits(s *selector.Subject) bool { return p.includes(s) }
+
+// Permits reports whether credits of g may pay for a request.
+func (g *Grant) Permits(s *selector.Subject) bool {
+	return (g.OnlyFor.Empty() || g.OnlyFor.Selects(s)) && !g.NotFor.Selects(s)
 }

@@ -55,6 +55,17 @@ var (
 // is not in the record is the file's default. Whoever relies on it checks that
 // the book that the charge was made with gives what was charged.
 func (b *Book) Reprice(rec *Recorded, plan *Plan) (money.Amount, error) {
+	return b.reprice(rec, plan, nil)
+}
+
+// ExplainRecorded is Reprice, step by step.
+func (b *Book) ExplainRecorded(rec *Recorded, plan *Plan) ([]Line, money.Amount, error) {
+	t := &trace{}
+	amount, err := b.reprice(rec, plan, t)
+	return t.lines, amount, err
+}
+
+func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error) {
 	op := b.operations[rec.Operation]
 	if op == nil {
 		return 0, ErrNoLongerPriced
@@ -63,7 +74,7 @@ func (b *Book) Reprice(rec *Recorded, plan *Plan) (money.Amount, error) {
 	if r.Free() {
 		return 0, nil
 	}
-	k := newCalculation(r, b.recordedModel(rec), plan, FreeLeft{}, nil)
+	k := newCalculation(r, b.recordedModel(rec), plan, FreeLeft{}, t)
 	defer k.done()
 	if k.entry == nil && op.price.byModel {
 		return 0, ErrNoLongerPriced

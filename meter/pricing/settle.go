@@ -15,6 +15,7 @@ type Answer struct {
 	Usage       *Usage // nil: it reported nothing
 	ServiceTier string // if a stream said so; else it is read from Body
 	Model       string // likewise
+	By          string // one of several models that worked on the answer, whichever was asked for
 }
 
 // Outcome is how a request ended.
@@ -122,6 +123,11 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace) (Quote, e
 // answeredBy is the entry that prices the answer, and the name that counts for
 // conditions on the model; false if what was held has to be charged.
 func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
+	if a.By != "" && r.op.price.byModel {
+		if m := r.book.lookup(a.By, r.at); m != nil && m.prices(r.op, strings.ToLower(r.path)) {
+			return m, a.By, true
+		}
+	}
 	if !r.modelLater() {
 		if r.priced && r.op.modelFrom == nil && !r.op.noModel {
 			name := r.book.answerModel(a, values)
@@ -134,6 +140,9 @@ func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
 		return r.Model(), r.model, true
 	}
 	name := textOf(&values[r.op.modelFrom.slot])
+	if name == "" && len(a.Body) == 0 { // a stream has no body
+		name = a.Model
+	}
 	if name == "" {
 		return nil, "", false
 	}

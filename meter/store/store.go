@@ -32,6 +32,11 @@ const (
 	Owned       Kind = 'o' // where a charge or grant belongs: id → account
 	Book        Kind = 'b' // price books, by digest
 	Usage       Kind = 'u' // sums of what was used, by account, time and what it was for
+	Session     Kind = 's' // portal sessions and links to them, by hash
+	Operator    Kind = 'r' // operators' keys, by hash
+	Outbox      Kind = 'x' // events that wait for delivery, in order
+	Endpoint    Kind = 'w' // state of webhook endpoints, by name
+	Delivery    Kind = 'd' // deliveries of the last days, in order
 	Meta        Kind = 'm' // format, decimals, clock
 )
 

@@ -17,7 +17,13 @@ func (a *Account) SetPlan(plan string, atRenewal bool) {
 	case atRenewal && a.Plan != "":
 		a.then, a.thenPlan = "change", plan
 	default:
-		a.enter(plan, a.Now, time.Time{}, nil)
+		// A prorated plan goes on with the period that runs, if it is paid for in
+		// the same rhythm: neither the default plan nor one that lasts is.
+		anchor := time.Time{}
+		if p := a.Book.Plans[plan]; p.Prorate && a.Plan != "" && a.Plan != a.Book.Default && a.endsAt.IsZero() && a.plan().Billing == p.Billing {
+			anchor = a.anchor
+		}
+		a.enter(plan, a.Now, anchor, nil)
 	}
 }
 

@@ -35,6 +35,7 @@ type Plan struct {
 	Lines    []Line
 	Lasts    calendar.Duration
 	WhenPaid bool
+	Prorate  bool
 	Overage  bool
 	Limit    int64 // -1: none
 	Num, Den int64 // overage.times
@@ -101,6 +102,12 @@ type lot struct {
 	paidDebt   int64
 }
 
+// rhythm is what one cap counts over: whose, and how long.
+type rhythm struct {
+	per   string
+	every calendar.Unit
+}
+
 type part struct {
 	lot          *lot
 	kind         string // overage, debt; "" for a lot
@@ -111,7 +118,7 @@ type charge struct {
 	pro      bool
 	who      map[string]string // "member", "key", "account"
 	plan     string
-	starts   map[calendar.Unit]time.Time
+	starts   map[rhythm]time.Time // of the periods in which it counts against caps
 	num, den int64
 	hold     int64
 	open     bool

@@ -111,15 +111,15 @@ func (a *Account) overageHeld() (sum int64) {
 }
 
 // capped sums all charges that count against a cap anew.
-func (a *Account) capped(c *charge, more int64) bool {
-	for _, k := range a.plan().Caps {
+func (a *Account) capped(c *charge, own []Cap, more int64) bool {
+	for _, k := range slices.Concat(a.plan().Caps, own) {
 		who := c.who[k.Per]
 		if who == "" {
 			continue
 		}
 		sum := more
 		for _, x := range a.charges {
-			if x.plan == a.Plan && x.who[k.Per] == who && x.starts[k.Every].Equal(a.capStart(k.Every)) {
+			if x.plan == a.Plan && x.who[k.Per] == who && x.starts[rhythm{k.Per, k.Every}].Equal(a.capStart(k.Every)) {
 				if x.open {
 					sum += total(x.parts)
 				} else {
@@ -142,16 +142,16 @@ func (a *Account) capStart(every calendar.Unit) time.Time {
 	return calendar.At(anchor, every, a.Now, a.Book.Zone).Start
 }
 
-// Reserve holds amount or refuses.
-func (a *Account) Reserve(id, member, key string, pro bool, amount int64) bool {
+// Reserve holds amount or refuses. own are the member's own caps.
+func (a *Account) Reserve(id, member, key string, pro bool, own []Cap, amount int64) bool {
 	c := &charge{
 		pro: pro, who: map[string]string{"member": member, "key": key, "account": "all"}, plan: a.Plan, open: true,
-		starts: map[calendar.Unit]time.Time{}, num: a.plan().Num, den: a.plan().Den, hold: amount,
+		starts: map[rhythm]time.Time{}, num: a.plan().Num, den: a.plan().Den, hold: amount,
 	}
-	for _, k := range a.plan().Caps {
-		c.starts[k.Every] = a.capStart(k.Every)
+	for _, k := range slices.Concat(a.plan().Caps, own) {
+		c.starts[rhythm{k.Per, k.Every}] = a.capStart(k.Every)
 	}
-	parts, ok := a.more(c, amount)
+	parts, ok := a.more(c, own, amount)
 	if ok {
 		c.parts = parts
 		a.charges[id] = c
@@ -160,13 +160,13 @@ func (a *Account) Reserve(id, member, key string, pro bool, amount int64) bool {
 }
 
 // more plans to hold more, if that is allowed, and takes it.
-func (a *Account) more(c *charge, amount int64) ([]part, bool) {
+func (a *Account) more(c *charge, own []Cap, amount int64) ([]part, bool) {
 	if amount == 0 {
 		return nil, true
 	}
 	parts, missing := a.draw(c, amount)
 	_, unlimited := a.Available()
-	if a.capped(c, total(parts)+missing) || missing > 0 || a.Debt > a.Book.Overdraft && !unlimited {
+	if a.capped(c, own, total(parts)+missing) || missing > 0 || a.Debt > a.Book.Overdraft && !unlimited {
 		return nil, false
 	}
 	take(parts)
@@ -182,12 +182,12 @@ func take(parts []part) {
 }
 
 // Extend raises a hold to amount.
-func (a *Account) Extend(id string, amount int64) bool {
+func (a *Account) Extend(id string, own []Cap, amount int64) bool {
 	c := a.charges[id]
 	if amount <= c.hold {
 		return true
 	}
-	parts, ok := a.more(c, amount-c.hold)
+	parts, ok := a.more(c, own, amount-c.hold)
 	if ok {
 		c.parts = join(c.parts, parts)
 		c.hold = amount

@@ -1,6 +1,7 @@
 package naive
 
 import (
+	"math/big"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
@@ -24,7 +25,7 @@ func (a *Account) Pass(now time.Time) {
 			a.start, a.End = p.Start, p.End
 		case "lines":
 			for i := range a.plan().Lines {
-				a.renew(i, at)
+				a.renew(i, at, false)
 			}
 		}
 	}
@@ -129,7 +130,7 @@ func (a *Account) enter(plan string, at, anchor time.Time, restore *contract) {
 		a.once(i, at)
 	}
 	for i := range a.plan().Lines {
-		a.renew(i, at)
+		a.renew(i, at, a.plan().Prorate && restore == nil && !a.anchor.Equal(at))
 	}
 }
 
@@ -169,8 +170,9 @@ func (a *Account) once(i int, at time.Time) {
 	a.grant(l, x)
 }
 
-// renew begins the period of a line that contains at, if it has not begun.
-func (a *Account) renew(i int, at time.Time) {
+// renew begins the period of a line that contains at, if it has not begun; if
+// only a share is due, what the seconds left are of all its seconds.
+func (a *Account) renew(i int, at time.Time, share bool) {
 	x, id := &a.plan().Lines[i], line{a.Plan, i}
 	if x.Every == 0 {
 		return
@@ -192,7 +194,19 @@ func (a *Account) renew(i int, at time.Time) {
 	if x.Rollover > 0 && again {
 		a.keep(id, x, *l)
 	}
+	if share && !x.Unlimited {
+		part := *x
+		part.Amount = rest(x.Amount, from, p.Start, p.End)
+		x = &part
+	}
 	a.grant(l, x)
+}
+
+// rest is amount × (end − from) ÷ (end − start), rounded down.
+func rest(amount int64, from, start, end time.Time) int64 {
+	r := new(big.Rat).SetFrac(big.NewInt(end.UnixNano()-from.UnixNano()), big.NewInt(end.UnixNano()-start.UnixNano()))
+	r.Mul(r, new(big.Rat).SetInt64(amount))
+	return new(big.Int).Div(r.Num(), r.Denom()).Int64()
 }
 
 func (a *Account) keep(id line, x *Line, like lot) {

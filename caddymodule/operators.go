@@ -1,0 +1,115 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/ledger"
+)
+
+func (c *call) listOperatorKeys() (any, error) {
+	return list[meter.Key]{Data: append([]meter.Key{}, c.m.OperatorKeys()...)}, nil
+}
+
+// OperatorKeyView is a new operator's key with its secret, which nobody can
+// read again.
+type OperatorKeyView struct {
+	meter.Key
+	Secret string `json:"secret"`
+}
+
+func (c *call) createOperatorKey() (any, error) {
+	var in struct {
+		Name, Scope string
+		ExpiresAt   time.Time `json:"expires_at"`
+	}
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	secret, k, err := c.m.CreateOperatorKey(c.Context(), in.Name, in.Scope, in.ExpiresAt)
+	if err != nil {
+		return nil, err
+	}
+	return OperatorKeyView{k, secret}, nil
+}
+
+func (c *call) revokeOperatorKey() (any, error) {
+	return c.m.RevokeOperatorKey(c.Context(), c.PathValue("key"))
+}
+
+// PortalSession asks for a link that opens the portal once.
+type PortalSession struct {
+	Account   string       `json:"account"`
+	Role      meter.Role   `json:"role"`               // default: the member's, or admin without a member
+	Accounts  []meter.Seat `json:"accounts,omitempty"` // further ones of the same person
+	Member    string       `json:"member,omitempty"`
+	ReturnURL string       `json:"return_url,omitempty"`
+	Portal    string       `json:"portal,omitempty"` // where it is: https://app.example.com/_meter; default: only the path is given
+}
+
+// PortalLink is the link.
+type PortalLink struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func (c *call) createPortalSession() (any, error) {
+	var in PortalSession
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if in.ReturnURL != "" {
+		if u, err := url.Parse(in.ReturnURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+			return nil, fmt.Errorf("%w: return_url is %q; write the whole address, https://…", meter.ErrInput, in.ReturnURL)
+		}
+	}
+	if in.Role == "" {
+		in.Role = c.roleOf(in.Account, in.Member)
+	}
+	s := meter.Session{Seats: append([]meter.Seat{{Account: in.Account, Role: in.Role}}, in.Accounts...), Member: in.Member, ReturnURL: in.ReturnURL}
+	token, err := c.m.CreateLink(c.Context(), s)
+	if err != nil {
+		return nil, err
+	}
+	at := in.Portal
+	if at == "" {
+		at = "/_meter"
+	}
+	return PortalLink{URL: at + "/open/" + token, ExpiresAt: c.m.Now().Add(meter.LinkLasts).UTC()}, nil
+}
+
+func (c *call) roleOf(account, member string) meter.Role {
+	if member == "" {
+		return meter.RoleAdmin
+	}
+	if x, err := c.m.Member(account, member); err == nil {
+		return x.Role
+	}
+	return meter.RoleMember
+}
+
+// HoldView is an open hold.
+type HoldView struct {
+	Account   string    `json:"account"`
+	Charge    string    `json:"charge"`
+	At        time.Time `json:"at"`
+	Operation string    `json:"operation"`
+	Model     string    `json:"model,omitempty"`
+	Member    string    `json:"member,omitempty"`
+	Held      string    `json:"held"`
+	Observed  string    `json:"observed"` // cost of what has been delivered
+}
+
+// listHolds are the requests that are running, oldest first.
+func (c *call) listHolds() (any, error) {
+	out := list[HoldView]{Data: []HoldView{}}
+	err := c.m.Holds(c.Context(), func(h *ledger.Charge) {
+		out.Data = append(out.Data, HoldView{
+			Account: string(h.Account), Charge: string(h.ID), At: h.At.UTC(), Operation: h.Operation, Model: h.Model, Member: h.Member,
+			Held: c.text(h.HeldTotal()), Observed: c.text(h.Observed),
+		})
+	})
+	return out, err
+}

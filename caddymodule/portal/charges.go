@@ -1,0 +1,219 @@
+package portal
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/usage"
+)
+
+// ChargeView is one request and what it cost.
+type ChargeView struct {
+	ID            string            `json:"id"`
+	At            time.Time         `json:"at"`
+	SettledAt     *time.Time        `json:"settled_at,omitempty"`
+	State         string            `json:"state"` // open, charged, refunded, refunded in part
+	Operation     string            `json:"operation"`
+	OperationName string            `json:"operation_name"`
+	Feature       string            `json:"feature,omitempty"`
+	Model         string            `json:"model,omitempty"`
+	Member        string            `json:"member,omitempty"`
+	Key           string            `json:"key,omitempty"`
+	Labels        map[string]string `json:"labels"`
+	Held          string            `json:"held"`
+	Cost          string            `json:"cost"`     // before refunds
+	Refunded      string            `json:"refunded"` // of Cost
+	Credits       string            `json:"credits"`  // paid in the end
+	Worth         string            `json:"worth,omitempty"`
+	Quantities    map[string]string `json:"quantities"`
+	Outcome       string            `json:"outcome,omitempty"`
+	Status        int               `json:"status,omitempty"` // HTTP status of the answer
+	Estimated     bool              `json:"estimated,omitempty"`
+}
+
+// ChargeDetail is a charge with why it cost what it cost.
+type ChargeDetail struct {
+	ChargeView
+	Drawn       []DrawnView       `json:"drawn"`
+	Calculation []CalculationLine `json:"calculation"`
+	Book        string            `json:"book"` // digest of the price book
+}
+
+// DrawnView is what a charge took from one source.
+type DrawnView struct {
+	Grant  string `json:"grant,omitempty"`
+	Type   string `json:"type"` // of the grant, or overage, debt
+	Amount string `json:"amount"`
+}
+
+// CalculationLine is one step of a price.
+type CalculationLine struct {
+	Label string `json:"label"`
+	Text  string `json:"text"`
+	Total string `json:"total"`
+}
+
+func (c *call) chargeView(h *ledger.Charge) ChargeView {
+	_, s := usage.Of(h)
+	v := ChargeView{
+		ID: string(h.ID), At: h.At.UTC(), SettledAt: timeOf(h.SettledAt), State: meter.StateOf(h), Operation: h.Operation, OperationName: h.Operation,
+		Feature: h.Subject.Feature, Model: h.Model, Member: h.Member, Key: h.Key, Labels: map[string]string{}, Held: c.text(h.HeldTotal()),
+		Cost: c.text(h.Cost), Refunded: c.text(h.Refunded), Credits: c.text(s.Net()), Worth: c.worth(s.Net()), Quantities: map[string]string{},
+		Outcome: h.Outcome, Status: h.Status, Estimated: h.Estimated,
+	}
+	if op := c.bookNow().Operation(h.Operation); op != nil {
+		v.OperationName = op.Name
+	}
+	for pair := range strings.SplitSeq(h.Labels, "\t") {
+		if name, value, ok := strings.Cut(pair, "="); ok {
+			v.Labels[name] = value
+		}
+	}
+	for _, u := range s.Units {
+		v.Quantities[u.Name] = u.Count.String()
+	}
+	return v
+}
+
+func (c *call) charges() (any, error) {
+	labels := c.labels()
+	names := slices.Concat(usage.Dimensions, labels, []string{"state", "outcome"})
+	q, err := c.query(append([]string{"from", "to", "period", "tz", "q", "limit", "cursor", "format"}, names...)...)
+	if err != nil {
+		return nil, err
+	}
+	f, err := c.chargeFilter(q, names)
+	if err != nil {
+		return nil, err
+	}
+	switch q.Get("format") {
+	case "", "json":
+	case "csv":
+		return nil, c.chargesCSV(f, labels)
+	case "focus":
+		return nil, c.chargesFocus(f)
+	default:
+		return nil, invalid("format=%s; write json, csv or focus", q.Get("format"))
+	}
+	n, err := limit(q, 50, 500)
+	if err != nil {
+		return nil, err
+	}
+	out := list[ChargeView]{Data: []ChargeView{}}
+	err = c.m.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
+		if len(out.Data) == n {
+			out.NextCursor = out.Data[n-1].ID
+			return false
+		}
+		out.Data = append(out.Data, c.chargeView(h))
+		return true
+	})
+	return out, err
+}
+
+func (c *call) chargeFilter(q url.Values, names []string) (f meter.ChargeFilter, err error) {
+	zone, err := c.zone(q)
+	if err != nil {
+		return f, err
+	}
+	if q.Has("from") || q.Has("to") || q.Has("period") {
+		if f.From, f.To, err = c.span(q, zone); err != nil {
+			return f, err
+		}
+	}
+	f.Text, f.Before = q.Get("q"), q.Get("cursor")
+	f.Where, err = c.where(q, names)
+	return f, err
+}
+
+func (c *call) charge() (any, error) {
+	if _, err := c.query(); err != nil {
+		return nil, err
+	}
+	h, err := c.m.Charge(c.Context(), c.who.account, c.PathValue("charge"))
+	if err != nil {
+		return nil, err
+	}
+	if !c.who.seesAll && h.Member != c.who.member {
+		return nil, apierr.ErrForbidden
+	}
+	d := ChargeDetail{ChargeView: c.chargeView(h), Drawn: []DrawnView{}, Calculation: []CalculationLine{}, Book: h.Book}
+	drawn := h.Captures
+	if h.State == ledger.Held {
+		drawn = h.Allocations
+	}
+	for _, x := range drawn {
+		d.Drawn = append(d.Drawn, DrawnView{Grant: string(x.Grant), Type: x.Type, Amount: c.text(x.Amount)})
+	}
+	for _, l := range c.m.ExplainCharge(c.Context(), h) {
+		d.Calculation = append(d.Calculation, CalculationLine{Label: l.Label, Text: l.Text, Total: l.Total.String()})
+	}
+	return d, nil
+}
+
+// EntryView is a line of the journal, for people who settle accounts by it.
+type EntryView struct {
+	Seq      uint64        `json:"seq"`
+	At       time.Time     `json:"at"`
+	Kind     string        `json:"kind"`
+	Charge   string        `json:"charge,omitempty"`
+	Grants   []string      `json:"grants,omitempty"`
+	Reason   string        `json:"reason,omitempty"`
+	Plan     string        `json:"plan,omitempty"`
+	Postings []PostingView `json:"postings"`
+}
+
+// PostingView is one side of an entry; those of an entry sum to zero.
+type PostingView struct {
+	Book   string `json:"book"`
+	Grant  string `json:"grant,omitempty"`
+	Amount string `json:"amount"`
+}
+
+// ledger lists the journal, newest first. It names no requests and no members.
+func (c *call) ledger() (any, error) {
+	q, err := c.query("limit", "cursor")
+	if err != nil {
+		return nil, err
+	}
+	n, err := limit(q, 50, 1000)
+	if err != nil {
+		return nil, err
+	}
+	before, err := cursorNumber(q)
+	if err != nil {
+		return nil, err
+	}
+	out := list[EntryView]{Data: []EntryView{}}
+	err = c.m.HistoryBack(c.Context(), c.who.account, before, func(e *ledger.Entry) bool {
+		if len(out.Data) == n {
+			out.NextCursor = numberCursor(out.Data[n-1].Seq)
+			return false
+		}
+		out.Data = append(out.Data, c.entryView(e))
+		return true
+	})
+	return out, err
+}
+
+func (c *call) entryView(e *ledger.Entry) EntryView {
+	v := EntryView{Seq: e.Seq, At: e.At.UTC(), Kind: e.Kind.String(), Charge: string(e.Charge), Reason: e.Reason, Postings: []PostingView{}}
+	if v.Reason == "" && e.Outcome != nil {
+		v.Reason = e.Outcome.Text
+	}
+	if e.Sub != nil {
+		v.Plan = e.Sub.Plan
+	}
+	for _, g := range e.Grants {
+		v.Grants = append(v.Grants, string(g.ID))
+	}
+	for _, p := range e.Postings {
+		v.Postings = append(v.Postings, PostingView{Book: p.Book.String(), Grant: string(p.Grant), Amount: c.text(p.Amount)})
+	}
+	return v
+}

@@ -1,0 +1,223 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/meter"
+)
+
+// caller is who uses the API: someone of an account, or an operator.
+type caller struct {
+	account  string // that the request is about; "" for an operator who named none
+	member   string
+	role     meter.Role
+	seesAll  bool // what other members use, too
+	seats    []meter.Seat
+	scopes   []string // of an operator
+	byCookie bool
+	session  *meter.Session
+}
+
+// need is what an endpoint needs of its caller.
+type need uint8
+
+const (
+	anybody  need = iota // also someone who is not signed in
+	someone              // of the account
+	admin                // of the account
+	spender              // not a viewer
+	signedIn             // in any way, with or without an account
+)
+
+func (w *caller) operator() bool { return len(w.scopes) > 0 }
+func (w *caller) admin() bool    { return w.role == meter.RoleAdmin }
+
+type meterKey struct{}
+
+func withMeter(ctx context.Context, m *meter.Meter) context.Context {
+	return context.WithValue(ctx, meterKey{}, m)
+}
+
+func meterOf(ctx context.Context) *meter.Meter {
+	m, _ := ctx.Value(meterKey{}).(*meter.Meter)
+	return m
+}
+
+// cookieName is the session's cookie; with TLS it cannot be planted from a
+// neighbouring host.
+func cookieName(r *http.Request) string {
+	if secure(r) {
+		return "__Secure-farebox_session"
+	}
+	return "farebox_session"
+}
+
+func secure(r *http.Request) bool { return r.TLS != nil }
+
+// identify finds out who calls and whether that will do.
+func (p *Portal) identify(c *call, needs need) (*caller, error) {
+	w, err := p.signedIn(c)
+	if err != nil {
+		if needs == anybody || needs == someone && p.PublicPrices && public(c.Request) {
+			return &caller{}, nil
+		}
+		return nil, err
+	}
+	if w.byCookie {
+		if err := sameSite(c.Request); err != nil {
+			return nil, err
+		}
+	}
+	if needs == anybody || needs == signedIn {
+		return w, w.choose(c, false)
+	}
+	if err := w.choose(c, true); err != nil {
+		return nil, err
+	}
+	w.seat(c.m)
+	if w.operator() && c.Method != http.MethodGet && !slices.Contains(w.scopes, meter.ScopeAdmin) {
+		return nil, apierr.ErrForbidden
+	}
+	if needs == admin && !w.admin() || needs == spender && w.role == meter.RoleViewer {
+		return nil, apierr.ErrForbidden
+	}
+	return w, nil
+}
+
+// public are the paths that PublicPrices opens.
+func public(r *http.Request) bool {
+	return r.Method == http.MethodGet && (r.URL.Path == "/v1/prices" || r.URL.Path == "/v1/packs")
+}
+
+// signedIn reads key or cookie.
+func (p *Portal) signedIn(c *call) (*caller, error) {
+	if secret := secretOf(c.Header); secret != "" {
+		return p.byKey(c.m, secret)
+	}
+	cookie, err := c.Cookie(cookieName(c.Request))
+	if err != nil {
+		return nil, apierr.ErrSignedOut
+	}
+	s, err := c.m.SessionOf(c.Context(), cookie.Value)
+	if err != nil {
+		if errors.Is(err, meter.ErrNoSession) {
+			return nil, apierr.ErrSignedOut
+		}
+		return nil, err
+	}
+	w := &caller{seats: s.Seats, member: s.Member, scopes: s.Scopes, byCookie: true, session: &s}
+	if w.operator() && p.Operator == nil { // a console's session opens no portal elsewhere
+		return nil, apierr.ErrSignedOut
+	}
+	return w, nil
+}
+
+// byKey signs in with an API key or an operator's key.
+func (p *Portal) byKey(m *meter.Meter, secret string) (*caller, error) {
+	if strings.HasPrefix(secret, meter.OperatorPrefix) {
+		k, ok := m.Operator(secret)
+		if !ok || p.Operator == nil {
+			return nil, apierr.ErrSignedOut
+		}
+		return &caller{scopes: k.Scopes}, nil
+	}
+	k, err := m.Identify(secret)
+	if err != nil {
+		return nil, errors.Join(apierr.ErrSignedOut, err)
+	}
+	return &caller{seats: []meter.Seat{{Account: k.Account, Role: RoleOf(m, k.Account, k.Member)}}, member: k.Member}, nil
+}
+
+// RoleOf is what a key may do: that of its member. A key that belongs to nobody
+// in particular is the account's own, and an admin.
+func RoleOf(m *meter.Meter, account, member string) meter.Role {
+	if member == "" {
+		return meter.RoleAdmin
+	}
+	if x, err := m.Member(account, member); err == nil {
+		return x.Role
+	}
+	return meter.RoleMember
+}
+
+// secretOf reads the key from where the SDKs put it.
+func secretOf(h http.Header) string {
+	if scheme, token, ok := strings.Cut(h.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "bearer") {
+		return strings.TrimSpace(token)
+	}
+	return h.Get("X-Api-Key")
+}
+
+// choose finds the account that the request is about: ?account=, or the only
+// or first one of the session. Nobody reaches an account without a seat in it.
+func (w *caller) choose(c *call, needed bool) error {
+	wanted := c.URL.Query().Get("account")
+	if w.operator() {
+		w.account, w.role, w.seesAll = wanted, meter.RoleAdmin, true
+		if wanted == "" && needed {
+			return invalid("say which account: ?account=…")
+		}
+		return nil
+	}
+	for _, s := range w.seats {
+		if wanted == "" || s.Account == wanted {
+			if c.m.WasRemoved(s.Account, w.member) {
+				return apierr.ErrForbidden
+			}
+			w.account, w.role = s.Account, s.Role
+			return nil
+		}
+	}
+	return apierr.ErrForbidden
+}
+
+// seat applies what the account says of the member now: a session that was
+// opened as an admin is not one any more when the member was demoted.
+func (w *caller) seat(m *meter.Meter) {
+	if w.operator() || w.member == "" {
+		w.seesAll = w.seesAll || w.admin()
+		return
+	}
+	if x, err := m.Member(w.account, w.member); err == nil {
+		w.role = lesser(w.role, x.Role)
+		w.seesAll = x.SeesAll
+	}
+	w.seesAll = w.seesAll || w.admin()
+}
+
+var rank = map[meter.Role]int{meter.RoleViewer: 1, meter.RoleMember: 2, meter.RoleAdmin: 3}
+
+func lesser(a, b meter.Role) meter.Role {
+	if rank[a] < rank[b] {
+		return a
+	}
+	return b
+}
+
+// sameSite refuses what a browser sends with the cookie on behalf of another
+// site. SameSite=Strict does so already; this holds where that does not, such
+// as other ports of the same host.
+func sameSite(r *http.Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return nil
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		return apierr.ErrCrossSite
+	}
+	if origin := r.Header.Get("Origin"); origin != "" {
+		u, err := url.Parse(origin)
+		if err != nil || !strings.EqualFold(u.Host, r.Host) {
+			return apierr.ErrCrossSite
+		}
+	}
+	if ct := r.Header.Get("Content-Type"); r.ContentLength != 0 && !strings.HasPrefix(ct, "application/json") {
+		return invalid("send the body as Content-Type: application/json")
+	}
+	return nil
+}

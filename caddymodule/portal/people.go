@@ -1,0 +1,147 @@
+package portal
+
+import (
+	"time"
+
+	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/meter"
+)
+
+// keys lists the account's API keys; who may not see what others use, his own.
+func (c *call) keys() (any, error) {
+	if _, err := c.query(); err != nil {
+		return nil, err
+	}
+	out := list[meter.Key]{Data: []meter.Key{}}
+	for _, k := range c.m.Keys(c.who.account) {
+		if c.who.seesAll || k.Member == c.who.member {
+			out.Data = append(out.Data, k)
+		}
+	}
+	return out, nil
+}
+
+// NewKeyView is a key with its secret, which nobody can read again.
+type NewKeyView struct {
+	meter.Key
+	Secret string `json:"secret"`
+}
+
+// createKey makes a key. Who is no admin makes keys for himself only.
+func (c *call) createKey() (any, error) {
+	var in struct {
+		Member    string
+		Name      string
+		ExpiresAt time.Time `json:"expires_at"`
+	}
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if len(in.Name) > 100 {
+		return nil, invalid("a key's name has up to 100 characters")
+	}
+	if !c.who.admin() {
+		if in.Member != "" && in.Member != c.who.member || c.who.member == "" {
+			return nil, apierr.ErrForbidden
+		}
+		in.Member = c.who.member
+	}
+	secret, k, err := c.m.CreateKey(c.Context(), meter.Key{Account: c.who.account, Member: in.Member, Name: in.Name, ExpiresAt: in.ExpiresAt})
+	if err != nil {
+		return nil, err
+	}
+	return NewKeyView{k, secret}, nil
+}
+
+func (c *call) revokeKey() (any, error) {
+	id := c.PathValue("key")
+	if !c.who.admin() {
+		mine := false
+		for _, k := range c.m.Keys(c.who.account) {
+			mine = mine || k.ID == id && k.Member == c.who.member && k.Member != ""
+		}
+		if !mine {
+			return nil, apierr.ErrForbidden
+		}
+	}
+	return c.m.RevokeKey(c.Context(), c.who.account, id)
+}
+
+// members lists the team; who may not see what others use, himself.
+func (c *call) members() (any, error) {
+	if _, err := c.query(); err != nil {
+		return nil, err
+	}
+	out := list[meter.Member]{Data: []meter.Member{}}
+	for _, m := range c.m.Members(c.who.account) {
+		if c.who.seesAll || m.ID == c.who.member {
+			out.Data = append(out.Data, m)
+		}
+	}
+	return out, nil
+}
+
+func (c *call) putMember() (any, error) {
+	var in meter.MemberChange
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	return c.m.SetMember(c.Context(), c.who.account, c.PathValue("member"), in)
+}
+
+func (c *call) removeMember() (any, error) {
+	return c.m.RemoveMember(c.Context(), c.who.account, c.PathValue("member"))
+}
+
+// AlertsView is when an account's admins are told.
+type AlertsView struct {
+	Own   bool        `json:"own"` // the account's own thresholds, not the price file's
+	Below []LevelView `json:"below"`
+	Email []string    `json:"email"`
+}
+
+// LevelView is one threshold.
+type LevelView struct {
+	Threshold string `json:"threshold"` // "20%", "500"
+	Credits   string `json:"credits"`   // what it comes to now
+	Due       bool   `json:"due"`       // available is below it
+}
+
+func (c *call) alerts() (any, error) {
+	if _, err := c.query(); err != nil {
+		return nil, err
+	}
+	a, err := c.m.Account(c.Context(), c.who.account)
+	if err != nil {
+		return nil, err
+	}
+	levels, own := c.m.Thresholds(a)
+	v := AlertsView{Own: own, Below: []LevelView{}, Email: []string{}}
+	for _, l := range levels {
+		if !l.Overage {
+			v.Below = append(v.Below, LevelView{Threshold: l.Text, Credits: c.text(l.Limit), Due: l.Due})
+		}
+	}
+	for _, m := range c.m.Members(c.who.account) {
+		if m.Role == meter.RoleAdmin && m.Email != "" {
+			v.Email = append(v.Email, m.Email)
+		}
+	}
+	return v, nil
+}
+
+// setAlerts replaces the thresholds: a list of the account's own, empty for
+// none, or null for those of the price file.
+func (c *call) setAlerts() (any, error) {
+	var in struct{ Below []string }
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if len(in.Below) > 10 {
+		return nil, invalid("an account has up to 10 thresholds")
+	}
+	if err := c.m.SetAlerts(c.Context(), c.who.account, in.Below); err != nil {
+		return nil, err
+	}
+	return c.alerts()
+}

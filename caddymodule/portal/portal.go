@@ -1,0 +1,240 @@
+// Package portal serves what people see of a meter: the pages, the portal API
+// of account holders, and the operator console with the operator's API. It
+// knows HTTP, but not Caddy.
+package portal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// Portal serves one mount point.
+type Portal struct {
+	// Base is the path that it is mounted at, without a slash at the end: "/_meter".
+	Base string
+	// Operator makes the operator's API over a meter, with paths /meter/…; nil:
+	// there is no operator console here.
+	Operator func(*meter.Meter) http.Handler
+	// PublicPrices lets anybody read the price list and the packs.
+	PublicPrices bool
+	// Brand is what the pages call themselves.
+	Brand Brand
+	// Closing ends the event streams of open pages when it is closed; nil: never.
+	Closing <-chan struct{}
+	// Docs answers paths below /docs/; nil: none.
+	Docs http.Handler
+
+	mux *http.ServeMux
+}
+
+// Brand is name, logo and colour of the pages.
+type Brand struct {
+	Name   string `json:"name,omitempty"`
+	Logo   string `json:"logo,omitempty"`   // URL of an image on the same host
+	Accent string `json:"accent,omitempty"` // #rrggbb
+}
+
+// call is one request to the API.
+type call struct {
+	*http.Request
+	p   *Portal
+	m   *meter.Meter
+	w   http.ResponseWriter
+	who *caller
+}
+
+// endpoint answers with a value that becomes JSON, or, if that is nil, has
+// written the answer itself.
+type endpoint func(*call) (any, error)
+
+// Init prepares the routes; call it once, before Serve.
+func (p *Portal) Init() {
+	p.Base = strings.TrimSuffix(p.Base, "/")
+	p.mux = http.NewServeMux()
+	for pattern, e := range routes {
+		p.mux.HandleFunc(pattern, p.handler(e.fn, e.needs))
+	}
+	p.mux.HandleFunc("GET /open/{token}", p.open)
+	p.mux.HandleFunc("GET /credit-balance.js", p.element)
+	p.mux.HandleFunc("GET /openapi.json", p.openAPI)
+	p.mux.HandleFunc("GET /assets/{path...}", p.asset)
+	p.mux.HandleFunc("/admin/v1/{path...}", p.operator)
+	p.mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) { p.fail(w, apierr.ErrNotFound) })
+	if p.Docs != nil {
+		p.mux.Handle("/docs/", http.StripPrefix("/docs", p.Docs))
+	}
+	p.mux.HandleFunc("/", p.page)
+}
+
+// Serve answers a request whose path begins with Base.
+func (p *Portal) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, p.Base)
+	if path == "" { // pages and API are below, relative to it
+		http.Redirect(w, r, p.Base+"/", http.StatusMovedPermanently)
+		return
+	}
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("X-Frame-Options", "DENY")
+	r2 := r.Clone(withMeter(r.Context(), m))
+	r2.URL = &url.URL{Path: path, RawQuery: r.URL.RawQuery}
+	p.mux.ServeHTTP(w, r2)
+}
+
+// handler identifies the caller and writes what an endpoint returns.
+func (p *Portal) handler(fn endpoint, needs need) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := &call{Request: r, p: p, m: meterOf(r.Context()), w: w}
+		var err error
+		if c.who, err = p.identify(c, needs); err != nil {
+			p.fail(w, err)
+			return
+		}
+		v, err := fn(c)
+		switch {
+		case err != nil:
+			p.fail(w, err)
+		case v != nil:
+			writeJSON(w, v)
+		}
+	}
+}
+
+func (p *Portal) fail(w http.ResponseWriter, err error) {
+	if errors.Is(err, apierr.ErrSignedOut) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="farebox"`)
+	}
+	apierr.Write(w, err)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+}
+
+// body reads the request as JSON into v; unknown fields are an error.
+func (c *call) body(v any) error {
+	d := json.NewDecoder(io.LimitReader(c.Body, 1<<20))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
+		return invalid("the body is not the JSON that is expected here: %v", err)
+	}
+	return nil
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{meter.ErrInput}, args...)...)
+}
+
+// query allows only the parameters that an endpoint has: a misspelt filter
+// must not show everything.
+func (c *call) query(allowed ...string) (url.Values, error) {
+	q, err := url.ParseQuery(c.URL.RawQuery)
+	if err != nil {
+		return nil, invalid("the query of the URL cannot be read: %v", err)
+	}
+	for name, values := range q {
+		if len(values) > 1 {
+			return nil, invalid("the parameter %s is there %d times; send it once", name, len(values))
+		}
+		if name != "account" && !contains(allowed, name) {
+			return nil, invalid("there is no parameter %q here; there are %s", name, strings.Join(append(allowed, "account"), ", "))
+		}
+	}
+	return q, nil
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// limit reads ?limit=, up to most.
+func limit(q url.Values, usual, most int) (int, error) {
+	text := q.Get("limit")
+	if text == "" {
+		return usual, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		return 0, invalid("limit=%s; write 1 to %d", text, most)
+	}
+	return n, nil
+}
+
+// list is how lists answer.
+type list[T any] struct {
+	Data       []T    `json:"data"`
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+func (c *call) bookNow() *pricing.Book {
+	b, _ := c.m.Book()
+	return b
+}
+
+// text is an amount in credits.
+func (c *call) text(a money.Amount) string { return a.Text(c.bookNow().Credit.Decimals) }
+
+// worth is an amount in money, for people: to the cent, or exactly below one.
+// It is "" if the price file does not say what a credit is worth.
+func (c *call) worth(a money.Amount) string {
+	m, ok := c.bookNow().Money(a)
+	if !ok {
+		return ""
+	}
+	sign := ""
+	if a < 0 {
+		sign = "-"
+	}
+	return sign + Cents(m)
+}
+
+// Cents is money for people: rounded to two decimals, half up; exact if it is
+// less than a cent.
+func Cents(m pricing.Money) string {
+	cent, _ := money.ParseDecimal("0.01")
+	half, _ := money.ParseDecimal("0.005")
+	if m.Amount.Cmp(cent) < 0 {
+		return m.String()
+	}
+	steps, err := m.Amount.Add(half).Floor(2)
+	if err != nil {
+		return m.String()
+	}
+	text := steps.Text(2)
+	whole, fraction, _ := strings.Cut(text, ".")
+	return whole + "." + (fraction + "00")[:2] + " " + m.Currency
+}
+
+// exactWorth is an amount in money to the last digit, for tables of numbers.
+func (c *call) exactWorth(a money.Amount) string {
+	m, ok := c.bookNow().Money(a)
+	if !ok {
+		return ""
+	}
+	if a < 0 {
+		return "-" + m.String()
+	}
+	return m.String()
+}

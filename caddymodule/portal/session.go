@@ -1,0 +1,147 @@
+package portal
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"strings"
+
+	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/meter"
+)
+
+// SessionView says who is signed in.
+type SessionView struct {
+	Account   string     `json:"account,omitempty"`
+	Accounts  []SeatView `json:"accounts"`
+	Member    string     `json:"member,omitempty"`
+	Role      meter.Role `json:"role,omitempty"`
+	SeesAll   bool       `json:"sees_all"`
+	Operator  bool       `json:"operator"`
+	Scopes    []string   `json:"scopes,omitempty"`
+	Console   bool       `json:"console"` // operators can sign in here
+	ReturnURL string     `json:"return_url,omitempty"`
+	Brand     Brand      `json:"brand"`
+}
+
+// SeatView is an account that the session opens.
+type SeatView struct {
+	ID   string     `json:"id"`
+	Name string     `json:"name"`
+	Role meter.Role `json:"role"`
+}
+
+func (c *call) showSession() (any, error) {
+	w := c.who
+	v := SessionView{Accounts: []SeatView{}, Console: c.p.Operator != nil, Brand: c.p.Brand}
+	if len(w.seats) == 0 && !w.operator() {
+		return v, nil
+	}
+	if w.account != "" {
+		w.seat(c.m)
+	}
+	v.Account, v.Member, v.Role, v.SeesAll, v.Operator, v.Scopes = w.account, w.member, w.role, w.seesAll, w.operator(), w.scopes
+	if w.session != nil {
+		v.ReturnURL = w.session.ReturnURL
+	}
+	for _, s := range w.seats {
+		if a, err := c.m.Account(c.Context(), s.Account); err == nil {
+			v.Accounts = append(v.Accounts, SeatView{ID: s.Account, Name: nameOf(string(a.ID), a.Name), Role: s.Role})
+		}
+	}
+	return v, nil
+}
+
+func nameOf(id, name string) string {
+	if name == "" {
+		return id
+	}
+	return name
+}
+
+// signIn turns a key into a session, for a browser.
+func (c *call) signIn() (any, error) {
+	var in struct{ Key string }
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if err := sameSite(c.Request); err != nil {
+		return nil, err
+	}
+	w, err := c.p.byKey(c.m, strings.TrimSpace(in.Key))
+	if err != nil {
+		return nil, err
+	}
+	s := meter.Session{Seats: w.seats, Member: w.member, Scopes: w.scopes, APIKey: c.keyID(in.Key)}
+	cookie, s, err := c.m.OpenSession(c.Context(), s)
+	if err != nil {
+		return nil, err
+	}
+	c.setCookie(c.w, cookie)
+	w.session = &s
+	c.who = w
+	return c.showSession()
+}
+
+func (c *call) keyID(secret string) string {
+	if k, ok := c.m.Operator(strings.TrimSpace(secret)); ok {
+		return k.ID
+	}
+	k, _ := c.m.Identify(strings.TrimSpace(secret))
+	return k.Key
+}
+
+func (c *call) signOut() (any, error) {
+	if cookie, err := c.Cookie(cookieName(c.Request)); err == nil {
+		if err := sameSite(c.Request); err != nil {
+			return nil, err
+		}
+		if err := c.m.CloseSession(c.Context(), cookie.Value); err != nil {
+			return nil, err
+		}
+	}
+	c.setCookie(c.w, "")
+	return map[string]bool{"signed_out": true}, nil
+}
+
+// setCookie sets the session's cookie, or removes it. Whatever cookie the
+// browser came with is replaced, so that a planted one is worth nothing.
+func (c *call) setCookie(w http.ResponseWriter, value string) {
+	cookie := &http.Cookie{
+		Name: cookieName(c.Request), Value: value, Path: c.p.Base + "/", HttpOnly: true, Secure: secure(c.Request), SameSite: http.SameSiteStrictMode,
+		MaxAge: int(meter.SessionLasts.Seconds()),
+	}
+	if value == "" {
+		cookie.MaxAge = -1
+	}
+	http.SetCookie(w, cookie)
+}
+
+// open takes a link to a session. It answers with a page that goes on by
+// itself, not with a redirect: behind a redirect that another site began, the
+// browser would not send a SameSite=Strict cookie.
+func (p *Portal) open(w http.ResponseWriter, r *http.Request) {
+	c := &call{Request: r, p: p, m: meterOf(r.Context()), w: w}
+	cookie, s, err := c.m.OpenLink(r.Context(), r.PathValue("token"))
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	if err != nil {
+		status, _ := apierr.Of(err)
+		if status == http.StatusInternalServerError {
+			status = http.StatusUnauthorized
+		}
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, page, "Link used up", "", "This link can be opened once, within 5 minutes. Go back and open a new one.")
+		return
+	}
+	c.setCookie(w, cookie)
+	to := p.Base + "/"
+	if len(s.Seats) > 0 {
+		to += "?account=" + html.EscapeString(queryEscape(s.Seats[0].Account))
+	}
+	_, _ = fmt.Fprintf(w, page, "Opening…", `<meta http-equiv="refresh" content="0;url=`+to+`">`, `<a href="`+to+`">Continue</a>`)
+}
+
+const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>%s</title>%s<style>body{font:16px system-ui;margin:4rem auto;max-width:32rem;padding:0 1rem;color-scheme:light dark}</style></head><body><p>%s</p></body></html>
+`

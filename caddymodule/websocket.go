@@ -1,0 +1,189 @@
+package caddymodule
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/dialect"
+)
+
+// upgrades reports whether a request asks to leave HTTP, by an Upgrade header
+// or, over HTTP/2 and 3, by extended CONNECT.
+func upgrades(r *http.Request) bool {
+	return r.Header.Get("Upgrade") != "" || r.Method == http.MethodConnect
+}
+
+// metersUpgrade reports whether the connection that a request asks for can be
+// metered: a WebSocket of an API that reports what it uses.
+func (h *Handler) metersUpgrade(r *http.Request) bool {
+	return h.Upgrade == "meter" && r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") &&
+		dialect.Recognise(r.Method, r.URL.Path, "").Socket()
+}
+
+// Browsers can't set headers on a WebSocket, so OpenAI's client sends its key as
+// a subprotocol.
+const keyProtocol = "openai-insecure-api-key."
+
+// protocolKey is the key among the subprotocols of a WebSocket request.
+func protocolKey(h http.Header) string {
+	for _, line := range h["Sec-Websocket-Protocol"] {
+		for p := range strings.SplitSeq(line, ",") {
+			if key, ok := strings.CutPrefix(strings.TrimSpace(p), keyProtocol); ok {
+				return key
+			}
+		}
+	}
+	return ""
+}
+
+// plainSocket makes a WebSocket request one whose frames can be read: without
+// compression, and without the client's key.
+func plainSocket(h http.Header) {
+	h.Del("Sec-WebSocket-Extensions")
+	var kept []string
+	for _, line := range h["Sec-Websocket-Protocol"] {
+		for p := range strings.SplitSeq(line, ",") {
+			if p = strings.TrimSpace(p); !strings.HasPrefix(p, keyProtocol) {
+				kept = append(kept, p)
+			}
+		}
+	}
+	if len(kept) == 0 {
+		h.Del("Sec-WebSocket-Protocol")
+		return
+	}
+	h.Set("Sec-WebSocket-Protocol", strings.Join(kept, ", "))
+}
+
+// socket is the client's connection after the upgrade. It reads the frames that
+// pass and ends the connection when the credits do.
+type socket struct {
+	net.Conn
+	t *tap
+
+	mu      sync.Mutex
+	closed  bool // the charge is settled, or about to be
+	client  frames
+	server  frames
+	gone    chan struct{} // closed: the client is not there any more
+	goneNow sync.Once
+}
+
+// lingerFor is how long the client may take to hear why the connection ends.
+const lingerFor = 2 * time.Second
+
+var (
+	errExhausted  = errors.New("the credits are used up")
+	errUnreadable = errors.New("the upstream sends WebSocket frames that can't be metered")
+)
+
+// switched begins an answer with which the upstream leaves HTTP.
+func (t *tap) switched() {
+	t.c.BeginSocket(t.Header())
+	t.Header().Del("Sec-WebSocket-Extensions")
+	t.set("Credits-Charge", t.c.ID)
+	t.set("Credits-Unit", t.unit)
+	t.set("Credits-Held", t.credits(t.c.Held))
+	t.set("Credits-Remaining", t.remaining(t.c.Remaining))
+	t.ResponseWriter.WriteHeader(t.status)
+}
+
+// Hijack implements http.Hijacker.
+func (t *tap) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(t.ResponseWriter).Hijack()
+	if err != nil || !t.c.Metered() {
+		return conn, rw, err
+	}
+	t.socket = &socket{Conn: conn, t: t, gone: make(chan struct{})}
+	if n := rw.Reader.Buffered(); n > 0 { // frames that came with the request
+		if early, err := rw.Reader.Peek(n); err == nil {
+			t.socket.fromClient(early)
+		}
+	}
+	return t.socket, rw, nil
+}
+
+// Read takes bytes from the client.
+func (s *socket) Read(p []byte) (int, error) {
+	for {
+		n, err := s.Conn.Read(p)
+		if err != nil {
+			s.goneNow.Do(func() { close(s.gone) })
+			return n, err
+		}
+		if s.fromClient(p[:n]) {
+			return n, nil
+		} // else it is over: nothing starts another turn
+	}
+}
+
+// fromClient reports whether the bytes may go on to the upstream.
+func (s *socket) fromClient(p []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.client.read(p, func(message []byte) error {
+		s.t.c.ClientMessage(message)
+		return nil
+	})
+	return true
+}
+
+// Write forwards bytes of the upstream to the client, up to the message with
+// which the credits are used up.
+func (s *socket) Write(p []byte) (int, error) {
+	n, last, err := s.fromServer(p)
+	if n > 0 {
+		if m, werr := s.Conn.Write(p[:n]); werr != nil {
+			return m, werr
+		}
+	}
+	if err == nil {
+		return len(p), nil
+	}
+	_ = s.Conn.SetWriteDeadline(time.Now().Add(lingerFor))
+	if _, werr := s.Conn.Write(last); werr == nil {
+		select { // closing with unread bytes would take the words back that were just sent
+		case <-s.gone:
+		case <-time.After(lingerFor):
+		}
+	}
+	return n, err
+}
+
+// fromServer reads the bytes and says how many of them to forward, and with
+// what to end.
+func (s *socket) fromServer(p []byte) (n int, last []byte, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, nil, net.ErrClosed
+	}
+	n, err = s.server.read(p, func(message []byte) error { return s.t.c.ServerMessage(s.t.r.Context(), message) })
+	switch {
+	case err == nil:
+		return n, nil, nil
+	case errors.Is(err, meter.ErrExhausted):
+		s.t.stopped, s.closed = true, true
+		last = append(frame(opText, s.t.c.LastMessage()), closeFrame(closePolicy, errExhausted.Error())...)
+		return n, last, errExhausted
+	}
+	s.closed = true
+	s.t.h.app.log.Error(errUnreadable.Error())
+	return 0, closeFrame(closeProtocol, errUnreadable.Error()), errUnreadable
+}
+
+// end keeps what still passes away from a charge that is being settled.
+func (s *socket) end() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+}

@@ -1,0 +1,126 @@
+package dialect
+
+import (
+	"bytes"
+	"strings"
+)
+
+// OpenAI Realtime, over WebSocket. Each response.done reports one whole turn, which reads the conversation again: turns add up,
+// cancelled ones too. Transcriptions of the caller's speech are another model's, with usage of their own.
+// Source: openai-go realtime/realtime.go.
+
+const transcribed = "conversation.item.input_audio_transcription.completed"
+
+var openaiRealtime = profile{
+	name: "openai-realtime", family: FamilyOpenAI, provider: "openai",
+	match: func(method, path string) (matched, bool) {
+		return matched{stream: true}, method == "GET" && (strings.HasSuffix(path, "/v1/realtime") || strings.HasSuffix(path, "/openai/realtime"))
+	},
+	socket: true, sum: true,
+	usage: []place{
+		{path: "response.usage", base: "response.", mark: `"usage"`, kind: "response.done"},
+		{path: "usage", mark: `"usage"`, kind: transcribed, apart: true},
+	},
+	fields: []field{
+		{"input_tokens", cInput}, {"output_tokens", cOutput}, {"total_tokens", cTotal},
+		{"input_token_details.cached_tokens", cCacheRead},
+		{"input_token_details.text_tokens", cTextIn}, {"input_token_details.audio_tokens", cAudioIn}, {"input_token_details.image_tokens", cImageIn},
+		{"input_token_details.cached_tokens_details.audio_tokens", cCachedAudioIn},
+		{"output_token_details.audio_tokens", cAudioOut},
+		{"seconds", cMillis}, // a transcription that is billed by the minute
+	},
+	text: textSpec{roots: []string{"delta"}},
+	done: []string{"response.done"},
+}
+
+// Speech without its own count: OpenAI counts a token for 50 ms that it speaks and for 100 ms that it hears. These are characters
+// of base64 of 24 kHz PCM, the usual format.
+const (
+	spokenPerToken = 24_000 * 2 / 20 * 4 / 3
+	heardPerToken  = 24_000 * 2 / 10 * 4 / 3
+)
+
+// turn is what is known of the turn under way, before its usage comes.
+type turn struct {
+	open   bool
+	spoken int64 // characters of base64
+	heard  int64
+	typed  textScan
+	before int64 // tokens that the turn before read and wrote: the next one reads them again
+}
+
+// Socket says whether the API speaks WebSocket in a way that can be metered.
+func (a *API) Socket() bool { return a.profile.socket }
+
+// NewSocketReader starts reading the messages of a WebSocket; see Reader.Event and Reader.ClientEvent.
+func (a *API) NewSocketReader() *Reader {
+	r := a.NewReader(101, nil, ReaderOptions{})
+	r.framing = framingEvents
+	return r
+}
+
+// Event takes one message of the server.
+func (r *Reader) Event(data []byte) {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 || data[0] != '{' {
+		return
+	}
+	r.doc.reset()
+	r.doc.write(data)
+	if !r.doc.whole() {
+		r.doc.reset()
+		return
+	}
+	kind := string(inString(lookup(r.doc.buf, "type")))
+	switch {
+	case kind == "response.created":
+		r.turn.open = true
+	case strings.HasSuffix(kind, "audio.delta"):
+		r.turn.spoken += int64(len(inString(lookup(data, "delta"))))
+	case strings.HasPrefix(kind, "session."):
+		r.session(r.doc.buf)
+	}
+	r.answer(r.doc.buf, "")
+	if kind == "response.done" {
+		before := int64(0)
+		for _, t := range []string{"input_tokens", "output_tokens"} {
+			if n, ok := parseNumber(lookup(r.doc.buf, "response.usage."+t), 1); ok && n > 0 {
+				before += n
+			}
+		}
+		r.turn, r.scan, r.contents = turn{before: before}, textScan{}, 0
+	}
+	r.doc.reset()
+}
+
+// ClientEvent takes one message of the client: what the next turn will read.
+func (r *Reader) ClientEvent(data []byte) {
+	switch kind := string(inString(lookup(data, "type"))); kind {
+	case "input_audio_buffer.append":
+		r.turn.heard += int64(len(inString(lookup(data, "audio"))))
+	case "input_audio_buffer.clear":
+		r.turn.heard = 0
+	case "conversation.item.create", "response.create":
+		r.turn.typed.write(data)
+	}
+}
+
+// session notes who speaks and who transcribes.
+func (r *Reader) session(data []byte) {
+	if m := inString(lookup(data, "session.model")); len(m) > 0 {
+		r.model = string(m)
+	}
+	for _, path := range []string{"session.audio.input.transcription.model", "session.input_audio_transcription.model"} {
+		if m := inString(lookup(data, path)); len(m) > 0 {
+			r.transcriber = string(m)
+		}
+	}
+}
+
+// underWay estimates the turn that has not reported yet.
+func (t *turn) underWay() (input int64) {
+	if !t.open {
+		return 0
+	}
+	return t.before + t.heard/heardPerToken + t.typed.tokens()
+}

@@ -1,0 +1,121 @@
+package meter
+
+import (
+	"context"
+	"errors"
+
+	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// A WebSocket is one charge for as long as it lives: the hold of its admission
+// is what one turn may cost, and grows with what the turns have come to.
+
+// BeginSocket is told that the upstream has taken the connection; it stands for
+// Begin. Calls of BeginSocket, ServerMessage, ClientMessage and Settle may come
+// from several goroutines, but not at the same time.
+func (c *Charge) BeginSocket(header map[string][]string) {
+	c.status, c.header, c.noted = 101, header, c.m.opt.Now()
+	if c.done || c.unmetered {
+		return
+	}
+	c.reader = c.reads.NewSocketReader()
+	c.socket, c.step = true, c.hold
+}
+
+// ClientMessage takes a whole message on its way to the upstream.
+func (c *Charge) ClientMessage(p []byte) {
+	if c.reader != nil {
+		c.reader.ClientEvent(p)
+	}
+}
+
+// ServerMessage takes a whole message on its way to the client. ErrExhausted
+// means: forward it, then LastMessage, then nothing more.
+func (c *Charge) ServerMessage(ctx context.Context, p []byte) error {
+	if c.reader == nil {
+		return nil
+	}
+	c.reader.Event(p)
+	if c.free || c.step == 0 || c.book.Policies.ExhaustedOverdraft {
+		return nil
+	}
+	cost := c.spent()
+	c.noteCost(cost)
+	if cost < c.hold-c.hold/8 || c.extendTo(ctx, cost) || cost < c.hold {
+		return nil
+	}
+	c.broken = true
+	return ErrExhausted
+}
+
+// LastMessage says why the socket ends, in the dialect.
+func (c *Charge) LastMessage() []byte { return c.api.SocketError(c.exhausted()) }
+
+// spent is what the socket has come to.
+func (c *Charge) spent() money.Amount {
+	r := c.reader.Result()
+	usage, _, _ := c.usage(Answered, r)
+	q, err := c.cost(&pricing.Answer{Status: c.status, Header: c.header, Usage: usage, Model: r.Model}, &r)
+	if err != nil {
+		return c.hold
+	}
+	return q.Amount
+}
+
+// extendTo holds enough for one more turn, or what there is.
+func (c *Charge) extendTo(ctx context.Context, cost money.Amount) bool {
+	want := cost + c.step
+	for range 2 {
+		res, err := c.m.bank.Do(ctx, ledger.AccountID(c.req.Caller.Account), ledger.Extend{Charge: ledger.ChargeID(c.ID), Amount: want, Observed: cost})
+		if err == nil {
+			c.hold, c.Held, c.Remaining = want, res.Charge.HeldTotal(), res.Available
+			return true
+		}
+		var r *ledger.Refusal
+		if !errors.As(err, &r) || r.LimitSource != ledger.LimitBalance || r.Available <= 0 {
+			return false
+		}
+		want = c.hold + r.Available
+	}
+	return false
+}
+
+// cost prices an answer, model by model if several worked on it. What is charged
+// once for a request is in the first part only.
+func (c *Charge) cost(a *pricing.Answer, r *dialect.Result) (pricing.Quote, error) {
+	if len(r.ByModel) == 0 || !c.price.TokenPriced() {
+		return c.price.Cost(a, c.plan, pricing.FreeLeft{})
+	}
+	whole := usageOf(r.Usage)
+	var sum pricing.Quote
+	for i, m := range r.ByModel {
+		part := *a
+		part.Body, part.Usage = nil, usageOf(m.Usage) // the body names one model only
+		if m.Model != "" {
+			part.Model, part.By = m.Model, m.Model
+		}
+		if i == 0 && a.Usage != nil { // with what was estimated on top of what was reported
+			for k := range pricing.NumKinds {
+				part.Usage.Tokens[k] += max(0, a.Usage.Tokens[k]-whole.Tokens[k])
+			}
+		}
+		q, err := c.price.Cost(&part, c.plan, pricing.FreeLeft{})
+		if err != nil {
+			return q, err
+		}
+		if i == 0 {
+			sum = q
+			continue
+		}
+		part.Usage = &pricing.Usage{}
+		once, err := c.price.Cost(&part, c.plan, pricing.FreeLeft{})
+		if err != nil {
+			return q, err
+		}
+		sum.Amount += max(0, q.Amount-once.Amount)
+	}
+	return sum, nil
+}

@@ -1,0 +1,212 @@
+package meter
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// image asks for an image of 10 credits as a member and says how that ended.
+func (g *gate) image(c Caller) string {
+	g.Helper()
+	return g.asks(c, "POST", "/v1/images")
+}
+
+func (g *gate) asks(c Caller, method, uri string) string {
+	g.Helper()
+	charge, err := g.m.Admit(g.Context(), &Request{Method: method, URI: uri, Caller: c, ContentType: "application/json", Body: []byte(`{}`)})
+	var d *Denial
+	switch {
+	case errors.As(err, &d) && d.Facts != nil:
+		return d.Reason + " " + d.Facts.LimitSource
+	case errors.As(err, &d):
+		return d.Reason
+	case err != nil:
+		g.Fatal(err)
+	}
+	charge.Begin(200, nil)
+	charge.End()
+	charge.Settle(Answered, nil)
+	return "ok"
+}
+
+func (g *gate) set(id string, c MemberChange) Member {
+	g.Helper()
+	x, err := g.m.SetMember(g.Context(), "acme", id, c)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return x
+}
+
+func TestRolesAndRemoval(t *testing.T) {
+	g := newGate(t, "basic")
+	ctx := t.Context()
+	if got := g.image(Caller{Account: "acme", Member: "nobody added"}); got != "ok" {
+		t.Errorf("a member that nobody has added: %s", got)
+	}
+	g.set("mira", MemberChange{Role: ptr(RoleViewer), Email: ptr("mira@example.com")})
+	secret, key, err := g.m.CreateKey(ctx, Key{Account: "acme", Member: "mira"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, err := g.m.Identify(secret)
+	if err != nil || caller.Member != "mira" {
+		t.Fatalf("the key belongs to %+v, %v", caller, err)
+	}
+	if got := g.image(caller); got != ViewerCannotSpend {
+		t.Errorf("a viewer's image: %s", got)
+	}
+	if got := g.asks(caller, "GET", "/v1/ping"); got != "ok" {
+		t.Errorf("a viewer's free request: %s", got)
+	}
+	g.set("mira", MemberChange{Role: ptr(RoleMember)})
+	if got := g.image(caller); got != "ok" {
+		t.Errorf("a member's image: %s", got)
+	}
+	if _, err := g.m.AddMember(ctx, "acme", "mira", MemberChange{}); !errors.Is(err, ErrMemberExists) {
+		t.Errorf("added twice: %v", err)
+	}
+	if _, err := g.m.RemoveMember(ctx, "acme", "mira"); err != nil {
+		t.Fatal(err)
+	}
+	var d *Denial
+	if _, err := g.m.Identify(secret); !errors.As(err, &d) || d.Reason != KeyRevoked {
+		t.Errorf("the key %s of a member that is gone: %v", key.ID, err)
+	}
+	if got := g.image(Caller{Account: "acme", Member: "mira", Trusted: true}); got != MemberRemoved {
+		t.Errorf("named by a proxy after it is gone: %s", got)
+	}
+	if _, _, err := g.m.CreateKey(ctx, Key{Account: "acme", Member: "mira"}); !errors.Is(err, ErrNoMember) {
+		t.Errorf("a key for a member that is gone: %v", err)
+	}
+	if _, err := g.m.RemoveMember(ctx, "acme", "mira"); !errors.Is(err, ErrNoMember) {
+		t.Errorf("removed twice: %v", err)
+	}
+	again, err := g.m.AddMember(ctx, "acme", "mira", MemberChange{})
+	if err != nil || again.Role != RoleMember || again.Email != "" {
+		t.Errorf("added again: %+v, %v", again, err)
+	}
+	if got := g.image(Caller{Account: "acme", Member: "mira"}); got != "ok" {
+		t.Errorf("back again: %s", got)
+	}
+	if _, err := g.m.Identify(secret); err == nil {
+		t.Error("the key came back with its member")
+	}
+}
+
+func TestTheLastAdminStays(t *testing.T) {
+	g := newGate(t, "basic")
+	ctx := t.Context()
+	g.set("ann", MemberChange{Role: ptr(RoleAdmin)})
+	if _, err := g.m.SetMember(ctx, "acme", "ann", MemberChange{Role: ptr(RoleMember)}); !errors.Is(err, ErrLastAdmin) {
+		t.Errorf("the last admin was demoted: %v", err)
+	}
+	if _, err := g.m.RemoveMember(ctx, "acme", "ann"); !errors.Is(err, ErrLastAdmin) {
+		t.Errorf("the last admin was removed: %v", err)
+	}
+	for i := range 8 {
+		g.set(fmt.Sprint("admin", i), MemberChange{Role: ptr(RoleAdmin)})
+	}
+	var wg sync.WaitGroup
+	for _, x := range g.m.Members("acme") {
+		wg.Go(func() { _, _ = g.m.RemoveMember(ctx, "acme", x.ID) })
+	}
+	wg.Wait()
+	left := g.m.Members("acme")
+	if len(left) != 1 || left[0].Role != RoleAdmin {
+		t.Errorf("all removed at once: %+v are left, want one admin", left)
+	}
+	g.set(left[0].ID, MemberChange{Name: ptr("the boss")}) // keeps the role
+}
+
+func TestAMembersOwnCap(t *testing.T) {
+	g := newGate(t, "basic")
+	g.set("mira", MemberChange{Caps: &[]MemberCap{{"25", "month"}}})
+	mira, ben := Caller{Account: "acme", Member: "mira"}, Caller{Account: "acme", Member: "ben"}
+	for i, want := range []string{"ok", "ok", "insufficient_credits member_cap"} {
+		if got := g.image(mira); got != want {
+			t.Errorf("image %d: %s, want %s", i+1, got, want)
+		}
+	}
+	if got := g.image(ben); got != "ok" {
+		t.Errorf("another member: %s", got)
+	}
+	g.set("mira", MemberChange{Caps: &[]MemberCap{{"30.0", "month"}}})
+	if got := g.image(mira); got != "ok" {
+		t.Errorf("after the cap was raised: %s", got)
+	}
+	if got := g.image(mira); got != "insufficient_credits member_cap" {
+		t.Errorf("and then: %s", got)
+	}
+	g.now = g.now.AddDate(0, 1, 0)
+	if got := g.image(mira); got != "ok" {
+		t.Errorf("next month: %s", got)
+	}
+	g.set("mira", MemberChange{Caps: &[]MemberCap{}})
+	for range 5 {
+		if got := g.image(mira); got != "ok" {
+			t.Errorf("without a cap: %s", got)
+		}
+	}
+}
+
+func TestMembersOutliveTheProcess(t *testing.T) {
+	g := newGate(t, "basic")
+	g.set("mira", MemberChange{Role: ptr(RoleViewer), Name: ptr("Mira"), SeesAll: ptr(true), Caps: &[]MemberCap{{"5", "day"}, {"60", "year"}}})
+	g.set("gone", MemberChange{})
+	if _, err := g.m.RemoveMember(t.Context(), "acme", "gone"); err != nil {
+		t.Fatal(err)
+	}
+	book, _ := g.m.Book()
+	before := g.m.Members("acme")
+	g.m.Close()
+	m, err := Open(t.Context(), Options{Store: g.m.opt.Store, Book: book, Now: g.m.opt.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.m = m
+	after := m.Members("acme")
+	if fmt.Sprintf("%+v", before) != fmt.Sprintf("%+v", after) || len(after) != 1 {
+		t.Errorf("before: %+v\nafter: %+v", before, after)
+	}
+	if len(m.memberCaps(Caller{Account: "acme", Member: "mira"})) != 2 {
+		t.Error("the caps are gone")
+	}
+	if err := m.mayAsk(Caller{Account: "acme", Member: "gone"}, true); err == nil {
+		t.Error("the removed member is back")
+	}
+}
+
+func TestMembersThatCannotBe(t *testing.T) {
+	g := newGate(t, "basic")
+	for name, c := range map[string]struct {
+		id     string
+		change MemberChange
+	}{
+		"role":      {"mira", MemberChange{Role: ptr(Role("owner"))}},
+		"id":        {"mi ra", MemberChange{}},
+		"no id":     {"", MemberChange{}},
+		"email":     {"mira", MemberChange{Email: ptr("mira")}},
+		"two":       {"mira", MemberChange{Email: ptr("a@b, c@d")}},
+		"amount":    {"mira", MemberChange{Caps: &[]MemberCap{{"lots", "day"}}}},
+		"negative":  {"mira", MemberChange{Caps: &[]MemberCap{{"-1", "day"}}}},
+		"every":     {"mira", MemberChange{Caps: &[]MemberCap{{"5", "minute"}}}},
+		"two a day": {"mira", MemberChange{Caps: &[]MemberCap{{"5", "day"}, {"6", "day"}}}},
+	} {
+		if _, err := g.m.SetMember(t.Context(), "acme", c.id, c.change); !errors.Is(err, ErrInput) {
+			t.Errorf("%s: %v, want an error that says what to write", name, err)
+		}
+	}
+	if _, err := g.m.SetMember(t.Context(), "nowhere", "mira", MemberChange{}); !errors.Is(err, ledger.ErrNoAccount) {
+		t.Errorf("a member of no account: %v", err)
+	}
+	if len(g.m.Members("acme")) != 0 {
+		t.Errorf("%+v", g.m.Members("acme"))
+	}
+}

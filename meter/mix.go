@@ -1,0 +1,216 @@
+package meter
+
+import (
+	"context"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/selector"
+)
+
+// Estimated is what a request would hold, and why.
+type Estimated struct {
+	*pricing.Explanation
+	Subject selector.Subject
+}
+
+// Estimate prices a request as if it were sent now, by the same code as when it
+// is. It holds nothing. The error is a *Denial.
+func (m *Meter) Estimate(ctx context.Context, req *Request) (*Estimated, error) {
+	a := &admission{m: m, req: req, book: m.book.Load()}
+	if err := a.read(); err != nil {
+		return nil, denialOf(err)
+	}
+	acc, err := m.bank.Account(ctx, ledger.AccountID(req.Caller.Account))
+	if err != nil {
+		return nil, denialOf(err)
+	}
+	a.plan = a.book.Plan(acc.Sub.Plan)
+	if r := a.price.PlanAllows(a.plan); r != nil {
+		return nil, denialOf(r)
+	}
+	e, err := a.price.ExplainHold(a.est, a.plan, pricing.FreeLeft{})
+	if err != nil {
+		return nil, denialOf(err)
+	}
+	return &Estimated{e, a.price.Subject()}, nil
+}
+
+// Mix is what someone means to do each day, for some days.
+type Mix struct {
+	Lines  []MixLine
+	Days   int
+	Buffer string // "25%": this much more; "" for none
+}
+
+// MixLine is how many units of one line of the price list: requests, or what
+// the price is per. Credits is the price of one, if the list has no single one.
+type MixLine struct{ Operation, Model, PerDay, Credits string }
+
+// MixEstimate is what a mix costs.
+type MixEstimate struct {
+	Lines           []MixCost
+	Sum, WithBuffer money.Amount
+	Plan            *pricing.Plan // the cheapest that covers it; nil: none does
+	PerMonth        money.Amount  // what that plan grants in a month, unless Unlimited
+	Unlimited       bool
+}
+
+// MixCost is one line of an estimate.
+type MixCost struct {
+	Operation, Name, Model string
+	Times, Each            money.Decimal
+	Credits                money.Amount
+	Typical                bool // Each is the mean of what it cost lately
+}
+
+// EstimateMix adds up a mix; account may be "".
+func (m *Meter) EstimateMix(ctx context.Context, account string, mix Mix) (*MixEstimate, error) {
+	b := m.book.Load()
+	if mix.Days < 1 || mix.Days > 3660 {
+		return nil, input("days is %d; write 1 to 3660", mix.Days)
+	}
+	more, err := bufferOf(mix.Buffer)
+	if err != nil {
+		return nil, err
+	}
+	var typical map[string]money.Amount
+	if account != "" {
+		typical = m.TypicalCosts(ctx, account)
+	}
+	out := &MixEstimate{}
+	var sum money.Decimal
+	for _, l := range mix.Lines {
+		c, err := mixCost(b.Book, l, mix.Days, typical)
+		if err != nil {
+			return nil, err
+		}
+		sum = sum.Add(c.Credits.Decimal(b.Credit.Decimals))
+		out.Lines = append(out.Lines, c)
+	}
+	if out.Sum, err = sum.Ceil(b.Credit.Decimals); err != nil {
+		return nil, input("that is more credits than can be counted")
+	}
+	if out.WithBuffer, err = sum.Mul(more).Ceil(b.Credit.Decimals); err != nil {
+		return nil, input("that is more credits than can be counted")
+	}
+	out.fit(b.Book, mix)
+	return out, nil
+}
+
+func bufferOf(text string) (money.Decimal, error) {
+	one := money.FromInt(1)
+	if text == "" {
+		return one, nil
+	}
+	number, ok := strings.CutSuffix(strings.TrimSpace(text), "%")
+	d, err := money.ParseDecimal(strings.TrimSpace(number))
+	if !ok || err != nil || d.Cmp(money.FromInt(1000)) > 0 {
+		return one, input("buffer is %q; write a share such as 25%%", text)
+	}
+	return one.Add(d.Shift(-2)), nil
+}
+
+func mixCost(b *pricing.Book, l MixLine, days int, typical map[string]money.Amount) (c MixCost, err error) {
+	op := b.Operation(l.Operation)
+	if op == nil {
+		return c, input("there is no operation %q in the price file", l.Operation)
+	}
+	c = MixCost{Operation: op.ID, Name: op.Name, Model: l.Model}
+	perDay, err := money.ParseDecimal(l.PerDay)
+	if err != nil {
+		return c, input("%s: per_day is %q; write how many a day", op.ID, l.PerDay)
+	}
+	each, ok := listed(b, op.ID, l.Model)
+	if cost, known := typical[op.ID]; !ok && known {
+		each, ok, c.Typical = cost.Decimal(b.Credit.Decimals), true, true
+	}
+	if l.Credits != "" {
+		if each, err = money.ParseDecimal(l.Credits); err != nil {
+			return c, input("%s: credits is %q; write what one costs", op.ID, l.Credits)
+		}
+		ok, c.Typical = true, false
+	}
+	if !ok {
+		return c, input("%s has no single price; say what one costs (credits), or name the model", op.ID)
+	}
+	c.Each, c.Times = each, perDay.Mul(money.FromInt(uint64(days))) //nolint:gosec // not negative
+	if c.Credits, err = c.Each.Mul(c.Times).Ceil(b.Credit.Decimals); err != nil {
+		return c, input("%s: that is more credits than can be counted", op.ID)
+	}
+	return c, nil
+}
+
+// listed is the single price of an operation and model in the price list; of an
+// operation priced by model without a model, that of its first model.
+func listed(b *pricing.Book, operation, model string) (money.Decimal, bool) {
+	for _, p := range b.PricesList() {
+		if p.Operation == operation && (model == "" || p.Model == model) && p.Credits != nil {
+			return *p.Credits, true
+		}
+	}
+	return money.Decimal{}, false
+}
+
+// fit finds the plan with the smallest monthly allowance that covers a month of
+// the mix. A mix of up to a month counts as that month's.
+func (e *MixEstimate) fit(b *pricing.Book, mix Mix) {
+	need := e.WithBuffer
+	if mix.Days > 31 {
+		need = need / money.Amount(mix.Days) * 30
+	}
+	for _, p := range b.Plans {
+		if !permitsAll(b, p, mix.Lines) {
+			continue
+		}
+		have, unlimited := monthly(p)
+		switch {
+		case unlimited:
+			if e.Plan == nil {
+				e.Plan, e.Unlimited = p, true
+			}
+		case have >= need && (e.Plan == nil || e.Unlimited || have < e.PerMonth):
+			e.Plan, e.PerMonth, e.Unlimited = p, have, false
+		}
+	}
+}
+
+func permitsAll(b *pricing.Book, p *pricing.Plan, lines []MixLine) bool {
+	for _, l := range lines {
+		if s := SubjectOf(b, l.Operation, l.Model); !p.Permits(&s) {
+			return false
+		}
+	}
+	return true
+}
+
+// monthly is what a plan grants in a month of 30 days.
+func monthly(p *pricing.Plan) (sum money.Amount, unlimited bool) {
+	for _, g := range p.Grants {
+		if g.Unlimited {
+			return 0, true
+		}
+		if !g.Renewed {
+			continue
+		}
+		a := min(g.Amount, ledger.MaxAmount/1000)
+		switch g.Every {
+		case calendar.Hour:
+			sum += a * 24 * 30
+		case calendar.Day:
+			sum += a * 30
+		case calendar.Week:
+			sum += a * 4
+		case calendar.Month, calendar.Minute:
+			sum += a
+		case calendar.Quarter:
+			sum += a / 3
+		case calendar.Year:
+			sum += a / 12
+		}
+	}
+	return sum, false
+}

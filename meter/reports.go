@@ -1,0 +1,189 @@
+package meter
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/usage"
+)
+
+// Usage sums what an account used; see usage.Query. Everything that was settled
+// before the call is in it.
+func (m *Meter) Usage(ctx context.Context, account string, q usage.Query) (*usage.Report, error) {
+	if _, err := m.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+		return nil, err
+	}
+	r := usage.NewReport(q)
+	err := m.bank.View(ctx, func(s store.Snapshot) error { return addUsage(s, r, account) })
+	return r, err
+}
+
+// UsageOfAll calls fn with the report of each account that used anything.
+func (m *Meter) UsageOfAll(ctx context.Context, q usage.Query, fn func(account string, r *usage.Report)) error {
+	if err := m.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil {
+		return err
+	}
+	return m.bank.View(ctx, func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Account}, false, func(at store.ID, _ []byte) error {
+			r := usage.NewReport(q)
+			err := addUsage(s, r, at.Account)
+			if err == nil && r.Total.Requests > 0 {
+				fn(at.Account, r)
+			}
+			return err
+		})
+	})
+}
+
+func addUsage(s store.Snapshot, r *usage.Report, account string) error {
+	return s.Scan(store.ID{Kind: store.Usage, Account: account, Name: r.Start()}, true, func(id store.ID, value []byte) error {
+		more, err := r.Add(id.Name, value)
+		if err == nil && !more {
+			err = store.ErrStop
+		}
+		return err
+	})
+}
+
+// ChargeFilter selects charges. The zero value selects all.
+type ChargeFilter struct {
+	From, To time.Time         // of the request; zero: open
+	Where    map[string]string // dimension or label of usage.Query, and "state", "outcome"
+	Text     string            // in any field that people see
+	Before   string            // cursor: charges older than this one
+}
+
+// Charges calls fn with the charges of an account, newest first, open ones
+// included, until it returns false.
+func (m *Meter) Charges(ctx context.Context, account string, f ChargeFilter, fn func(*ledger.Charge) bool) error {
+	a, err := m.Account(ctx, account)
+	if err != nil {
+		return err
+	}
+	if f.Before == "" && !f.To.IsZero() {
+		f.Before = idsFrom("ch_", f.To.Add(admitting))
+	}
+	open := newestHolds(a, f.Before)
+	more := func(c *ledger.Charge) bool { return !f.selects(c) || fn(c) }
+	return m.bank.View(ctx, func(s store.Snapshot) error {
+		var last ledger.ChargeID
+		err := s.ScanBack(store.ID{Kind: store.Charge, Account: account, Name: f.Before}, func(_ store.ID, v []byte) error {
+			c, err := ledger.DecodeCharge(v)
+			if err != nil {
+				return err
+			}
+			for ; len(open) > 0 && open[0].ID >= c.ID; open = open[1:] {
+				if open[0].ID != c.ID && !more(open[0]) { // one that has been settled since is shown so
+					return store.ErrStop
+				}
+			}
+			if last = c.ID; !f.From.IsZero() && c.At.Before(f.From.Add(-admitting)) || !more(c) {
+				open = nil
+				return store.ErrStop
+			}
+			return nil
+		})
+		for ; err == nil && len(open) > 0; open = open[1:] {
+			if open[0].ID != last && !more(open[0]) {
+				return nil
+			}
+		}
+		return err
+	})
+}
+
+// admitting bounds the time between a charge's id and its place in the ledger.
+const admitting = 5 * time.Minute
+
+func newestHolds(a *ledger.Account, before string) (list []*ledger.Charge) {
+	for _, id := range sortedIDs(a.Holds) {
+		if before == "" || string(id) < before {
+			list = append([]*ledger.Charge{a.Holds[id]}, list...)
+		}
+	}
+	return list
+}
+
+func (f *ChargeFilter) selects(c *ledger.Charge) bool {
+	if !f.From.IsZero() && c.At.Before(f.From) || !f.To.IsZero() && !c.At.Before(f.To) {
+		return false
+	}
+	k, _ := usage.Of(c)
+	for name, want := range f.Where {
+		have := k.Value(name)
+		switch name {
+		case "state":
+			have = StateOf(c)
+		case "outcome":
+			have = c.Outcome
+		}
+		if have != want {
+			return false
+		}
+	}
+	if f.Text == "" {
+		return true
+	}
+	all := strings.Join([]string{string(c.ID), c.Operation, c.Subject.Feature, c.Model, c.Member, c.Key, c.Labels, c.Outcome}, "\n")
+	return strings.Contains(strings.ToLower(all), strings.ToLower(f.Text))
+}
+
+// StateOf is a charge's state in the words of reports: "open", "charged",
+// "refunded" (nothing of it is left to pay, because it failed or was given back)
+// or "refunded in part".
+func StateOf(c *ledger.Charge) string {
+	switch {
+	case c.State == ledger.Held:
+		return "open"
+	case c.State == ledger.Released || c.Refunded > 0 && c.Refunded >= c.Cost:
+		return "refunded"
+	case c.Refunded > 0:
+		return "refunded in part"
+	}
+	return "charged"
+}
+
+// HistoryBack calls fn with the entries of an account's journal, newest first,
+// beginning before a sequence number (0: at the end), until it returns false.
+func (m *Meter) HistoryBack(ctx context.Context, account string, before uint64, fn func(*ledger.Entry) bool) error {
+	if _, err := m.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+		return err
+	}
+	from := store.ID{Kind: store.Entry, Account: account}
+	if before > 0 {
+		from.Name = store.Sequence(before)
+	}
+	return m.bank.View(ctx, func(s store.Snapshot) error {
+		return s.ScanBack(from, func(_ store.ID, v []byte) error {
+			e, err := ledger.DecodeEntry(v)
+			if err == nil && !fn(e) {
+				err = store.ErrStop
+			}
+			return err
+		})
+	})
+}
+
+// Holds calls fn with every open hold, oldest first.
+func (m *Meter) Holds(ctx context.Context, fn func(*ledger.Charge)) error {
+	var all []*ledger.Charge
+	err := m.bank.View(ctx, func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Hold}, false, func(_ store.ID, v []byte) error {
+			h, err := ledger.DecodeCharge(v)
+			all = append(all, h)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(all, func(a, b *ledger.Charge) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	for _, h := range all {
+		fn(h)
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package meter
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// ErrNoSession: the session or the link to it is unknown, used up or over.
+var ErrNoSession = errors.New("the session has ended; sign in again")
+
+// How long a link can be opened, and a session used.
+const (
+	LinkLasts    = 5 * time.Minute
+	SessionLasts = 12 * time.Hour
+)
+
+// Seat is one account that a session opens, and as what.
+type Seat struct {
+	Account string `json:"account"`
+	Role    Role   `json:"role"`
+}
+
+// Session lets a browser into the portal, or, with Scopes, into the operator
+// console.
+type Session struct {
+	Seats     []Seat    `json:"seats,omitempty"`
+	Member    string    `json:"member,omitempty"`
+	APIKey    string    `json:"api_key,omitempty"` // id of the key that it was opened with; it ends with the key
+	Scopes    []string  `json:"scopes,omitempty"`  // of an operator
+	ReturnURL string    `json:"return_url,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// CreateLink makes a token that opens the session once, within LinkLasts.
+func (m *Meter) CreateLink(ctx context.Context, s Session) (token string, err error) {
+	if len(s.Seats) == 0 {
+		return "", input("say which account the session is for")
+	}
+	for _, seat := range s.Seats {
+		if !validRole(seat.Role) {
+			return "", input("role is %q; write admin, member or viewer", seat.Role)
+		}
+		if _, err := m.bank.Do(ctx, ledger.AccountID(seat.Account), ledger.Touch{}); err != nil {
+			return "", err
+		}
+	}
+	return m.putSession(ctx, linkPrefix, s, LinkLasts)
+}
+
+func validRole(role Role) bool {
+	return role == RoleAdmin || role == RoleMember || role == RoleViewer
+}
+
+// Prefixes keep links and sessions apart: neither passes for the other.
+const (
+	linkPrefix    = "fb_link_"
+	sessionPrefix = "fb_sess_"
+)
+
+// OpenLink turns a link's token into a session, once.
+func (m *Meter) OpenLink(ctx context.Context, token string) (cookie string, s Session, err error) {
+	if !wellFormed(token, linkPrefix) {
+		return "", s, ErrNoSession
+	}
+	taken := ErrNoSession
+	err = m.bank.Update(ctx, func(tx store.Tx) error {
+		id := sessionID(token)
+		raw, err := tx.Get(id)
+		if err != nil || json.Unmarshal(raw, &s) != nil {
+			return nil // unknown or used
+		}
+		if s.ExpiresAt.After(m.opt.Now()) {
+			taken = nil
+		}
+		return tx.Delete(id)
+	})
+	if err = errors.Join(err, taken); err != nil {
+		return "", Session{}, err
+	}
+	return m.OpenSession(ctx, s)
+}
+
+// OpenSession starts a session; the caller has made sure of who it is for.
+func (m *Meter) OpenSession(ctx context.Context, s Session) (cookie string, _ Session, err error) {
+	cookie, err = m.putSession(ctx, sessionPrefix, s, SessionLasts)
+	return cookie, s, err
+}
+
+func (m *Meter) putSession(ctx context.Context, prefix string, s Session, lasts time.Duration) (string, error) {
+	secret, now := newSecret(prefix), m.opt.Now().UTC()
+	s.CreatedAt, s.ExpiresAt = now, now.Add(lasts)
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return "", err
+	}
+	return secret, m.bank.Update(ctx, func(tx store.Tx) error {
+		if err := forgetSessions(tx, now); err != nil {
+			return err
+		}
+		return tx.Put(sessionID(secret), raw)
+	})
+}
+
+// forgetSessions removes some of those that are over, so that they do not pile up.
+func forgetSessions(tx store.Tx, now time.Time) error {
+	var over []store.ID
+	err := tx.Scan(store.ID{Kind: store.Session}, false, func(id store.ID, raw []byte) error {
+		var s Session
+		if json.Unmarshal(raw, &s) != nil || !s.ExpiresAt.After(now) {
+			over = append(over, id)
+		}
+		if len(over) == 100 {
+			return store.ErrStop
+		}
+		return nil
+	})
+	for _, id := range over {
+		err = errors.Join(err, tx.Delete(id))
+	}
+	return err
+}
+
+func sessionID(secret string) store.ID {
+	hash := sha256.Sum256([]byte(secret))
+	return store.ID{Kind: store.Session, Name: string(hash[:])}
+}
+
+// SessionOf finds the session of a cookie, or ErrNoSession.
+func (m *Meter) SessionOf(ctx context.Context, cookie string) (s Session, err error) {
+	if !wellFormed(cookie, sessionPrefix) {
+		return s, ErrNoSession
+	}
+	err = m.bank.View(ctx, func(v store.Snapshot) error {
+		raw, err := v.Get(sessionID(cookie))
+		if errors.Is(err, store.ErrNotFound) {
+			return ErrNoSession
+		}
+		return errors.Join(err, json.Unmarshal(raw, &s))
+	})
+	if err == nil && (!s.ExpiresAt.After(m.opt.Now()) || s.APIKey != "" && !m.keyLives(s.APIKey)) {
+		err = ErrNoSession
+	}
+	return s, err
+}
+
+// keyLives: a session ends with the API or operator key that opened it.
+func (m *Meter) keyLives(id string) bool {
+	now := m.opt.Now()
+	lives := func(k *Key) bool {
+		return k.ID == id && k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(now))
+	}
+	return m.keys.any(lives) || m.operators.any(lives)
+}
+
+// CloseSession ends the session of a cookie.
+func (m *Meter) CloseSession(ctx context.Context, cookie string) error {
+	if !wellFormed(cookie, sessionPrefix) {
+		return nil
+	}
+	return m.bank.Update(ctx, func(tx store.Tx) error { return tx.Delete(sessionID(cookie)) })
+}
+
+// WasRemoved reports whether a member was removed from an account: sessions of
+// such a member open it no more.
+func (m *Meter) WasRemoved(account, member string) bool {
+	x := m.roster.find(account, member)
+	return member != "" && x != nil && !x.RemovedAt.IsZero()
+}

@@ -26,7 +26,7 @@ bench: build ; go run ./integration/bench
 
 FUZZ_TIME ?= 1m
 fuzz:
-	@for p in pricing dialect; do for f in $$(grep -ho 'func Fuzz[A-Za-z0-9]*' meter/$$p/*_test.go | cut -c6-); do \
-	  go test -run xxx -fuzz "^$$f\$$" -fuzztime $(FUZZ_TIME) ./meter/$$p || exit 1; done; done
+	@for p in meter/pricing meter/dialect caddymodule/wsframe; do for f in $$(grep -ho 'func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
+	  go test -run xxx -fuzz "^$$f\$$" -fuzztime $(FUZZ_TIME) ./$$p || exit 1; done; done
 
 lint: ; go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2 run

@@ -94,7 +94,7 @@ func TestDirectiveErrors(t *testing.T) {
 		{global("poll_jobs often"), `poll_jobs "often": write an interval such as 2s, or off`},
 		{handler("stream_comment yes"), "wrong argument count"},
 		{":8080 {\n\tmeter /v1/* now\n}", "wrong argument count"},
-		{global("stor badger"), `meter has no option "stor"; it has store, pricing and poll_jobs`},
+		{global("stor badger"), `meter has no option "stor"; it has store, pricing, poll_jobs`},
 		{global("store"), "store needs a name: store badger <dir>"},
 		{global("store redis"), "meter.stores.redis"},
 		{global("store badger a b"), "wrong argument count"},

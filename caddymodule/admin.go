@@ -43,7 +43,7 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer app.release()
-	(&operator{m: e.Meter, reload: app.reloadPrices}).ServeHTTP(w, r)
+	(&operator{m: e.Meter, reload: app.reloadPrices, file: app.file}).ServeHTTP(w, r)
 	return nil
 }
 
@@ -52,6 +52,7 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 type operator struct {
 	m      *meter.Meter
 	reload reloader
+	file   string // path of the price file; "" in a command
 }
 
 // call is one request to the operator's API.
@@ -87,41 +88,50 @@ func (o *operator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 var operatorRoutes = map[string]func(*call) (any, error){
-	"GET /meter/accounts":                               (*call).listAccounts,
-	"POST /meter/accounts":                              (*call).createAccount,
-	"GET /meter/accounts/{id}":                          (*call).showAccount,
-	"PATCH /meter/accounts/{id}":                        (*call).patchAccount,
-	"PUT /meter/accounts/{id}/subscription":             (*call).setPlan,
-	"DELETE /meter/accounts/{id}/subscription":          (*call).cancelPlan,
-	"POST /meter/accounts/{id}/subscription/renew":      (*call).renew,
-	"POST /meter/accounts/{id}/grants":                  (*call).grant,
-	"POST /meter/accounts/{id}/grants/{grant}/void":     (*call).void,
-	"POST /meter/accounts/{id}/charges/{charge}/refund": (*call).refund,
-	"POST /meter/grants/{grant}/void":                   (*call).void,
-	"POST /meter/charges/{charge}/refund":               (*call).refund,
-	"GET /meter/accounts/{id}/charges/{charge}":         (*call).showCharge,
-	"GET /meter/accounts/{id}/history":                  (*call).history,
-	"GET /meter/accounts/{id}/keys":                     (*call).listKeys,
-	"POST /meter/accounts/{id}/keys":                    (*call).createKey,
-	"DELETE /meter/accounts/{id}/keys/{key}":            (*call).revokeKey,
-	"GET /meter/accounts/{id}/members":                  (*call).listMembers,
-	"POST /meter/accounts/{id}/members":                 (*call).addMember,
-	"GET /meter/accounts/{id}/members/{member}":         (*call).showMember,
-	"PUT /meter/accounts/{id}/members/{member}":         (*call).setMember,
-	"DELETE /meter/accounts/{id}/members/{member}":      (*call).removeMember,
-	"GET /meter/prices":                                 (*call).showPrices,
-	"POST /meter/prices/replay":                         (*call).replayPrices,
-	"POST /meter/prices/check":                          (*call).checkPrices,
-	"POST /meter/prices/explain":                        (*call).explainPrices,
-	"POST /meter/prices/reload":                         (*call).reloadPrices,
-	"GET /meter/ledger/verify":                          (*call).verify,
-	"POST /meter/clock/confirm":                         (*call).confirmClock,
-	"GET /meter/operator-keys":                          (*call).listOperatorKeys,
-	"POST /meter/operator-keys":                         (*call).createOperatorKey,
-	"DELETE /meter/operator-keys/{key}":                 (*call).revokeOperatorKey,
-	"POST /meter/portal-sessions":                       (*call).createPortalSession,
-	"GET /meter/holds":                                  (*call).listHolds,
-	"GET /meter/health":                                 (*call).health,
+	"GET /meter/accounts":                                  (*call).listAccounts,
+	"POST /meter/accounts":                                 (*call).createAccount,
+	"GET /meter/accounts/{id}":                             (*call).showAccount,
+	"PATCH /meter/accounts/{id}":                           (*call).patchAccount,
+	"PUT /meter/accounts/{id}/subscription":                (*call).setPlan,
+	"DELETE /meter/accounts/{id}/subscription":             (*call).cancelPlan,
+	"POST /meter/accounts/{id}/subscription/renew":         (*call).renew,
+	"POST /meter/accounts/{id}/grants":                     (*call).grant,
+	"POST /meter/accounts/{id}/grants/{grant}/void":        (*call).void,
+	"POST /meter/accounts/{id}/charges/{charge}/refund":    (*call).refund,
+	"POST /meter/grants/{grant}/void":                      (*call).void,
+	"POST /meter/charges/{charge}/refund":                  (*call).refund,
+	"GET /meter/accounts/{id}/charges/{charge}":            (*call).showCharge,
+	"GET /meter/accounts/{id}/history":                     (*call).history,
+	"GET /meter/accounts/{id}/keys":                        (*call).listKeys,
+	"POST /meter/accounts/{id}/keys":                       (*call).createKey,
+	"DELETE /meter/accounts/{id}/keys/{key}":               (*call).revokeKey,
+	"GET /meter/accounts/{id}/members":                     (*call).listMembers,
+	"POST /meter/accounts/{id}/members":                    (*call).addMember,
+	"GET /meter/accounts/{id}/members/{member}":            (*call).showMember,
+	"PUT /meter/accounts/{id}/members/{member}":            (*call).setMember,
+	"DELETE /meter/accounts/{id}/members/{member}":         (*call).removeMember,
+	"GET /meter/prices":                                    (*call).showPrices,
+	"POST /meter/prices/replay":                            (*call).replayPrices,
+	"POST /meter/prices/check":                             (*call).checkPrices,
+	"POST /meter/prices/explain":                           (*call).explainPrices,
+	"POST /meter/prices/reload":                            (*call).reloadPrices,
+	"GET /meter/prices/file":                               (*call).priceFile,
+	"POST /meter/prices/diff":                              (*call).diffPrices,
+	"GET /meter/plans":                                     (*call).listPlans,
+	"GET /meter/margin":                                    (*call).margin,
+	"GET /meter/ledger/verify":                             (*call).verify,
+	"POST /meter/clock/confirm":                            (*call).confirmClock,
+	"GET /meter/operator-keys":                             (*call).listOperatorKeys,
+	"POST /meter/operator-keys":                            (*call).createOperatorKey,
+	"DELETE /meter/operator-keys/{key}":                    (*call).revokeOperatorKey,
+	"POST /meter/portal-sessions":                          (*call).createPortalSession,
+	"GET /meter/holds":                                     (*call).listHolds,
+	"GET /meter/webhooks":                                  (*call).listWebhooks,
+	"POST /meter/webhooks/{webhook}/test":                  (*call).testWebhook,
+	"POST /meter/webhooks/{webhook}/enable":                (*call).enableWebhook,
+	"GET /meter/webhooks/deliveries":                       (*call).listDeliveries,
+	"POST /meter/webhooks/deliveries/{delivery}/redeliver": (*call).redeliver,
+	"GET /meter/health":                                    (*call).health,
 }
 
 // body reads the request as JSON into v; a field that v does not have is an

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/farebox-dev/farebox/caddymodule/notifier"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -38,6 +39,13 @@ type App struct {
 	// one in force by more than this, such as "50%". Default: no limit.
 	MaxChange string `json:"max_change,omitempty"`
 
+	// Notify are the places that events are sent to.
+	Notify []NotifyTarget `json:"notify,omitempty"`
+	// AccountWebhooks says which addresses accounts may give for webhooks of their
+	// own: public (the default: https, not in a private network), private (any), off.
+	AccountWebhooks string `json:"account_webhooks,omitempty"`
+
+	sender   *notifier.Sender
 	log      *zap.Logger
 	store    StoreOpener
 	metrics  *metrics
@@ -72,6 +80,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	a.store = opener
 	if _, err := maxChange(a.MaxChange); err != nil {
+		return err
+	}
+	if err := a.provisionNotify(ctx); err != nil {
 		return err
 	}
 	if a.Pricing == "" {
@@ -118,6 +129,9 @@ func (a *App) Start() error {
 	}
 	if err := e.SetBook(context.Background(), a.book, a.bookText); err != nil {
 		return fmt.Errorf("price file %s: %w", a.file, err)
+	}
+	if err := a.startNotify(e); err != nil {
+		return fmt.Errorf("starting to notify: %w", err)
 	}
 	a.metrics.prices(true)
 	a.watch = a.startWatcher()

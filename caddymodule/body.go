@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
 	"compress/gzip"
+	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
@@ -95,13 +97,26 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 
 var errEncoding = errors.New("unknown content encoding")
 
-// decode undoes a content encoding.
-func decode(encoding string, r io.Reader) (io.Reader, error) {
+// decode undoes content encodings, the last one first.
+func decode(encodings string, r io.Reader) (io.Reader, error) {
+	list := strings.Split(strings.ToLower(encodings), ",")
+	for i := len(list) - 1; i >= 0; i-- {
+		var err error
+		if r, err = decodeOne(strings.TrimSpace(list[i]), r); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func decodeOne(encoding string, r io.Reader) (io.Reader, error) {
 	switch encoding {
+	case "", "identity":
+		return r, nil
 	case "gzip", "x-gzip":
 		return gzip.NewReader(r)
 	case "deflate":
-		return flate.NewReader(r), nil
+		return inflate(r)
 	case "br":
 		return brotli.NewReader(r), nil
 	case "zstd":
@@ -112,6 +127,17 @@ func decode(encoding string, r io.Reader) (io.Reader, error) {
 		return d, nil
 	}
 	return nil, errEncoding
+}
+
+// inflate reads deflate: with zlib's header, as RFC 9110 has it, or without, as
+// some servers do.
+func inflate(r io.Reader) (io.Reader, error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(2)
+	if err == nil && head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		return zlib.NewReader(b)
+	}
+	return flate.NewReader(b), nil
 }
 
 // upstreamRequest is the request as it goes on: without the client's key and

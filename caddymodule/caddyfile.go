@@ -27,6 +27,8 @@ func init() {
 //			max_change <percent>
 //		}
 //		poll_jobs <interval>|off
+//		notify webhook|email|slack … [only <events>…]
+//		account_webhooks public|private|off
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // "meter"
@@ -46,8 +48,14 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 			err = a.parsePricing(d)
 		case "poll_jobs":
 			a.Poll, err = intervalOrOff(d)
+		case "notify":
+			err = a.parseNotify(d)
+		case "account_webhooks":
+			if !d.AllArgs(&a.AccountWebhooks) {
+				err = d.Err("account_webhooks takes public, private or off")
+			}
 		default:
-			err = d.Errf("meter has no option %q; it has store, pricing and poll_jobs", d.Val())
+			err = d.Errf("meter has no option %q; it has store, pricing, poll_jobs, notify and account_webhooks", d.Val())
 		}
 		if err != nil {
 			return nil, err

@@ -61,11 +61,13 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 	}
 	d.closing = make(chan struct{})
 	d.portal = &portal.Portal{
-		Base: strings.TrimSuffix(d.Path, "/"), PublicPrices: d.PublicPrices, Closing: d.closing,
+		Base: strings.TrimSuffix(d.Path, "/"), PublicPrices: d.PublicPrices, Closing: d.closing, AccountWebhooks: d.app.AccountWebhooks,
 		Brand: portal.Brand{Name: d.Name, Logo: d.Logo, Accent: d.Accent},
 	}
 	if d.Operator {
-		d.portal.Operator = func(m *meter.Meter) http.Handler { return &operator{m: m, reload: d.app.reloadPrices} }
+		d.portal.Operator = func(m *meter.Meter) http.Handler {
+			return &operator{m: m, reload: d.app.reloadPrices, file: d.app.file}
+		}
 	}
 	d.portal.Init()
 	return nil

@@ -62,9 +62,16 @@ func (c *cli) demo(ctx context.Context, listen string) error {
 	}
 	prices := filepath.Join(dir, "pricing.yaml")
 	if _, err := os.Stat(prices); errors.Is(err, os.ErrNotExist) {
-		if err := os.WriteFile(prices, farebox.Pricing, 0o600); err != nil {
+		if err := os.WriteFile(prices, demoPricing(), 0o600); err != nil {
 			return err
 		}
+	}
+	text, err := os.ReadFile(prices) //nolint:gosec // written above, or the user's own
+	if err != nil {
+		return err
+	}
+	if err := demoHistory(ctx, filepath.Join(dir, "ledger"), text, time.Now()); err != nil {
+		return err
 	}
 	upstream, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -85,11 +92,11 @@ func (c *cli) demo(ctx context.Context, listen string) error {
 	if err := caddy.Load(adapted, true); err != nil {
 		return fmt.Errorf("%w\nIf a port is taken: --listen 127.0.0.1:<port> and --address localhost:<port>", err)
 	}
-	secret, err := demoAccount(ctx)
+	keys, err := demoKeys(ctx)
 	if err != nil {
 		return err
 	}
-	c.welcome(listen, secret, prices)
+	c.welcome(listen, prices, keys)
 	select {}
 }
 
@@ -104,37 +111,68 @@ func (c *cli) demoDir() (string, error) {
 	return filepath.Abs(c.data)
 }
 
-// demoAccount makes the account "demo", if it is not there yet, and a key for it.
-func demoAccount(ctx context.Context) (secret string, err error) {
+// demoPricing is the shipped price file with what the demo's history uses.
+func demoPricing() []byte {
+	text := string(farebox.Pricing)
+	for _, line := range []string{"labels: {project: header.X-Project}   # a column of reports", "alerts: [{below: 20%}, {below: 5%}]"} {
+		name, _, _ := strings.Cut(line, " ")
+		if !strings.Contains(text, "\n"+name) {
+			text += "\n" + line + "\n"
+		}
+	}
+	return []byte(text)
+}
+
+// demoSecrets are the keys that the demo prints.
+type demoSecrets struct{ demo, mira, operator string }
+
+// demoKeys makes the account "demo", if it is not there yet, and keys for it,
+// for an admin of the team, and for the operator console.
+func demoKeys(ctx context.Context) (s demoSecrets, err error) {
 	v, err := caddy.ActiveContext().AppIfConfigured("meter")
 	if err != nil {
-		return "", err
+		return s, err
 	}
 	app := v.(*App) //nolint:forcetypeassert // the id is ours
 	e, err := app.acquire()
 	if err != nil {
-		return "", err
+		return s, err
 	}
 	defer app.release()
 	if _, err := e.CreateAccount(ctx, "demo", "Demo account", ""); err != nil && !errors.Is(err, ledger.ErrAccountExists) {
-		return "", err
+		return s, err
 	}
-	secret, _, err = e.CreateKey(ctx, meter.Key{Account: "demo", Name: "demo"})
-	return secret, err
+	if s.demo, _, err = e.CreateKey(ctx, meter.Key{Account: "demo", Name: "demo"}); err != nil {
+		return s, err
+	}
+	if _, err := e.Member("acme", "mira"); err == nil {
+		if s.mira, _, err = e.CreateKey(ctx, meter.Key{Account: "acme", Member: "mira", Name: "demo"}); err != nil {
+			return s, err
+		}
+	}
+	s.operator, _, err = e.CreateOperatorKey(ctx, "demo", meter.ScopeAdmin, time.Time{})
+	return s, err
 }
 
-func (c *cli) welcome(listen, secret, prices string) {
+func (c *cli) welcome(listen, prices string, keys demoSecrets) {
 	flag := ""
 	if c.address != "localhost:2019" {
 		flag = " --address " + c.address
 	}
-	fmt.Print(strings.NewReplacer("LISTEN", listen, "SECRET", secret, "PRICES", prices, "FLAG", flag).Replace(`
+	team := "sign in with the key above"
+	if keys.mira != "" {
+		team = "sign in as Mira of the team acme, which has 30 days of history: " + keys.mira
+	}
+	fmt.Print(strings.NewReplacer("LISTEN", listen, "SECRET", keys.demo, "TEAM", team, "OPERATOR", keys.operator, "PRICES", prices, "FLAG", flag).Replace(`
 Farebox demo. Ctrl-C ends it.
 
 gateway   http://LISTEN   with a mock AI API behind it
 account   demo, plan free: 100 credits a day
 prices    PRICES   (edit it: a change is in force after a few seconds)
 key       SECRET
+
+portal    http://LISTEN/_meter/           TEAM
+console   http://LISTEN/_meter/accounts   sign in as its operator: OPERATOR
 
 Try, in another terminal:
 

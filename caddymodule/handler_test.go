@@ -17,11 +17,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // running is a started app on a directory of its own, with an account on the
@@ -295,32 +293,6 @@ func TestStreamsPassUndelayed(t *testing.T) {
 	}
 }
 
-// broken is a store that can't be opened.
-type broken struct{}
-
-func (broken) Address() string { return "broken:" }
-
-func (broken) Open(*zap.Logger) (store.Store, error) { return nil, errors.New("the disk is gone") }
-
-func TestStoreErrors(t *testing.T) {
-	a := provisioned(t, t.TempDir())
-	a.store = broken{}
-	for mode, want := range map[string]int{"": 503, "reject": 503, "pass": 200} {
-		passed := false
-		s := serve(t, &Handler{app: a, OnStoreError: mode}, func(w http.ResponseWriter, _ *http.Request) error {
-			passed = true
-			return answered(w, "application/json", reply)
-		})
-		res, body, err := ask(t, s, "fb_live_x", hello)
-		if err != nil || res.StatusCode != want || passed != (mode == "pass") {
-			t.Errorf("%q: %v %s %s", mode, err, res.Status, body)
-		}
-		if want == 503 && (!strings.Contains(body, "meter_unavailable") || strings.Contains(body, "disk") || res.Header.Get("X-Should-Retry") != "true") {
-			t.Errorf("%q: %s %v", mode, body, res.Header)
-		}
-	}
-}
-
 // With denial_format none Caddy's own errors take over, for handle_errors.
 func TestDenialsAsErrors(t *testing.T) {
 	a, _ := running(t)
@@ -350,48 +322,5 @@ func TestDenialFormats(t *testing.T) {
 		if err := h.ServeHTTP(w, r, nil); err != nil || w.Code != 401 || w.Header().Get("Content-Type") != want.kind || !strings.Contains(w.Body.String(), want.text) {
 			t.Errorf("%s: %v %d %s %s", format, err, w.Code, w.Header().Get("Content-Type"), w.Body)
 		}
-	}
-}
-
-// On a reload the old configuration is cleaned up while its requests still run.
-func TestRequestsKeepTheLedgerOpen(t *testing.T) {
-	dir := t.TempDir()
-	old := provisioned(t, dir)
-	if _, err := old.acquire(); err != nil { // a request
-		t.Fatal(err)
-	}
-	if err := old.Start(); err != nil {
-		t.Fatal(err)
-	}
-	e := old.engine
-	next := provisioned(t, dir)
-	if err := errors.Join(next.Start(), old.Stop(), old.Cleanup()); err != nil {
-		t.Fatal(err)
-	}
-	if next.engine != e {
-		t.Error("two engines on one directory")
-	}
-	if err := errors.Join(next.Stop(), next.Cleanup()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := e.CreateAccount(t.Context(), "late", "", ""); err != nil {
-		t.Errorf("the request's ledger was closed: %v", err)
-	}
-	old.release()
-	if _, err := e.CreateAccount(t.Context(), "later", "", ""); err == nil {
-		t.Error("the last one out did not close the ledger")
-	}
-}
-
-// Provision runs for `validate` too: it opens nothing.
-func TestProvisionOpensNothing(t *testing.T) {
-	dir := t.TempDir() + "/not-there"
-	a := provisioned(t, dir)
-	if err := a.Cleanup(); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := http.Dir(dir).Open("/"); err == nil {
-		s.Close() //nolint:errcheck // only whether it is there
-		t.Error("the data directory was made")
 	}
 }

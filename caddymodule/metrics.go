@@ -20,6 +20,7 @@ type metrics struct {
 	admit    prometheus.Histogram
 	batch    prometheus.Histogram
 	loaded   prometheus.Gauge
+	webhooks *prometheus.CounterVec
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -31,6 +32,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		denied:   counter("denied_total", "Refused requests by reason.", "reason"),
 		charged:  counter("charged_requests_total", "Requests that were charged, by operation and price entry of the model.", "operation", "model"),
 		refunded: counter("refunded_requests_total", "Requests that were refunded, by reason.", "reason"),
+		webhooks: counter("webhook_deliveries_total", "Attempts to deliver an event, by result: delivered, pending (will be tried again), failed.", "result"),
 		open:     register[prometheus.Gauge](r, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "caddy", Subsystem: "meter", Name: "holds_open", Help: "Requests that hold credits."})),
 		admit: register[prometheus.Histogram](r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "caddy", Subsystem: "meter", Name: "admit_seconds", Help: "Time to price and hold.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 12),
@@ -54,6 +56,8 @@ func register[C prometheus.Collector](r *prometheus.Registry, c C) C {
 }
 
 func (m *metrics) committed(commands int, _ time.Duration) { m.batch.Observe(float64(commands)) }
+
+func (m *metrics) delivered(state string) { m.webhooks.WithLabelValues(state).Inc() }
 
 func (m *metrics) prices(ok bool) {
 	v := 0.0

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
@@ -109,8 +110,11 @@ type list[T any] struct {
 func (c *call) listAccounts() (any, error) {
 	const most = 200
 	out := list[AccountView]{Data: []AccountView{}}
-	from := c.URL.Query().Get("cursor")
+	from, wanted := c.URL.Query().Get("cursor"), strings.ToLower(c.URL.Query().Get("q"))
 	err := c.m.Accounts(c.Context(), from, func(a *ledger.Account) bool {
+		if !strings.Contains(strings.ToLower(string(a.ID)+"\n"+a.Name+"\n"+a.Sub.Plan), wanted) {
+			return true
+		}
 		if len(out.Data) == most {
 			out.NextCursor = string(a.ID)
 			return false

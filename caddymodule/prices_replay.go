@@ -78,6 +78,10 @@ func (c *call) replayPrices() (any, error) {
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
+	return c.replayed(&in)
+}
+
+func (c *call) replayed(in *ReplayRequest) (*ReplayView, error) {
 	b, _ := c.m.Book()
 	other, problems := pricing.Load("new.yaml", []byte(in.Text))
 	switch {

@@ -131,13 +131,18 @@ func (t *tap) settle(o meter.Outcome, err error) {
 // finishReading feeds the last bytes to the reader.
 func (t *tap) finishReading(o meter.Outcome) {
 	if t.encoded != nil {
-		t.encoded.close()
+		if t.encoded.close(); t.encoded.unknown {
+			t.c.Unreadable()
+		}
 	}
 	if t.buffered != nil && o != meter.UpstreamBroke { // of a torn answer nothing was delivered
 		plain := t.buffered.Bytes()
 		if e := strings.ToLower(t.Header().Get("Content-Encoding")); e != "" && e != "identity" {
-			if d, err := decode(e, bytes.NewReader(plain)); err == nil {
+			d, err := decode(e, bytes.NewReader(plain))
+			if err == nil {
 				plain, _ = io.ReadAll(io.LimitReader(d, 16*maxBuffered))
+			} else if errors.Is(err, errEncoding) {
+				t.c.Unreadable()
 			}
 		}
 		_, _ = t.c.Observe(t.r.Context(), plain)
@@ -282,6 +287,8 @@ func (h *Handler) replay(w http.ResponseWriter, r *http.Request, e *engine, c *m
 type decoding struct {
 	pipe *io.PipeWriter
 	done sync.WaitGroup
+
+	unknown bool // nobody here knows the encoding; to be read after close
 }
 
 func newDecoding(encoding string, observe func([]byte)) *decoding {
@@ -291,6 +298,7 @@ func newDecoding(encoding string, observe func([]byte)) *decoding {
 		defer io.Copy(io.Discard, r) //nolint:errcheck // whatever is wrong with the encoding, the client gets his bytes
 		plain, err := decode(encoding, r)
 		if err != nil {
+			d.unknown = errors.Is(err, errEncoding)
 			return
 		}
 		buf := make([]byte, 32<<10)

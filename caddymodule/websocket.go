@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/farebox-dev/farebox/caddymodule/wsframe"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/dialect"
 )
@@ -69,8 +70,8 @@ type socket struct {
 
 	mu      sync.Mutex
 	closed  bool // the charge is settled, or about to be
-	client  frames
-	server  frames
+	client  wsframe.Reader
+	server  wsframe.Reader
 	gone    chan struct{} // closed: the client is not there any more
 	goneNow sync.Once
 }
@@ -130,7 +131,7 @@ func (s *socket) fromClient(p []byte) bool {
 	if s.closed {
 		return false
 	}
-	s.client.read(p, func(message []byte) error {
+	_, _ = s.client.Read(p, func(message []byte) error {
 		s.t.c.ClientMessage(message)
 		return nil
 	})
@@ -167,18 +168,18 @@ func (s *socket) fromServer(p []byte) (n int, last []byte, err error) {
 	if s.closed {
 		return 0, nil, net.ErrClosed
 	}
-	n, err = s.server.read(p, func(message []byte) error { return s.t.c.ServerMessage(s.t.r.Context(), message) })
+	n, err = s.server.Read(p, func(message []byte) error { return s.t.c.ServerMessage(s.t.r.Context(), message) })
 	switch {
 	case err == nil:
 		return n, nil, nil
 	case errors.Is(err, meter.ErrExhausted):
 		s.t.stopped, s.closed = true, true
-		last = append(frame(opText, s.t.c.LastMessage()), closeFrame(closePolicy, errExhausted.Error())...)
+		last = append(wsframe.Frame(wsframe.Text, s.t.c.LastMessage()), wsframe.Close(wsframe.PolicyViolation, errExhausted.Error())...)
 		return n, last, errExhausted
 	}
 	s.closed = true
 	s.t.h.app.log.Error(errUnreadable.Error())
-	return 0, closeFrame(closeProtocol, errUnreadable.Error()), errUnreadable
+	return 0, wsframe.Close(wsframe.ProtocolError, errUnreadable.Error()), errUnreadable
 }
 
 // end keeps what still passes away from a charge that is being settled.

@@ -119,6 +119,9 @@ func (a *admission) read() error {
 	if a.price.Free() {
 		return nil
 	}
+	if a.api.Speaks() {
+		a.info = a.api.ReadRequest(a.req.Body)
+	}
 	if !a.price.TokenPriced() { // a condition may still ask how long the input is
 		a.estimateInput(!a.api.Plain() && bytes.HasPrefix(bytes.TrimLeft(a.req.Body, " \t\r\n"), []byte("{")))
 		return nil
@@ -200,21 +203,6 @@ func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) 
 	return a.held(c, &res)
 }
 
-// quote is what is held: of a batch, for all its requests.
-func (a *admission) quote() (pricing.Quote, error) {
-	if len(a.info.Limits) == 0 {
-		return a.price.Hold(a.est, a.plan, pricing.FreeLeft{})
-	}
-	bound, most := int64(0), a.book.Policies.ReserveOutputTokens
-	for _, limit := range a.info.Limits {
-		if limit == 0 || limit > most && !a.book.Policies.HoldCeiling {
-			limit = most
-		}
-		bound += limit
-	}
-	return a.price.HoldFor(a.est, bound, a.plan, pricing.FreeLeft{})
-}
-
 func (a *admission) held(c *Charge, res *ledger.Result) (*Charge, error) {
 	c.Held, c.Remaining, c.Unlimited = res.Charge.HeldTotal(), res.Available, res.Unlimited
 	c.hold = res.Charge.Hold
@@ -280,33 +268,6 @@ func (a *admission) fingerprint() (sum [32]byte) {
 	h.Write(a.req.Body)
 	h.Sum(sum[:0])
 	return sum
-}
-
-// fit clamps the output of a request whose whole hold is not available.
-func (a *admission) fit() func(money.Amount) money.Amount {
-	if !a.book.Policies.ClampOutput || !a.price.TokenPriced() || !a.api.HasOutputLimit() {
-		return nil
-	}
-	return func(available money.Amount) money.Amount {
-		bound, ok := a.price.LargestOutput(a.est, a.plan, pricing.FreeLeft{}, available)
-		if !ok {
-			return 0
-		}
-		quote, err := a.price.HoldFor(a.est, bound, a.plan, pricing.FreeLeft{})
-		if err != nil || quote.Amount > available {
-			return 0
-		}
-		a.bound, a.clamp = bound, bound
-		return quote.Amount
-	}
-}
-
-// largest is what a 402 may propose as max_tokens.
-func (a *admission) largest(available money.Amount) (int64, bool) {
-	if !a.price.TokenPriced() || !a.api.HasOutputLimit() {
-		return 0, false
-	}
-	return a.price.LargestOutput(a.est, a.plan, pricing.FreeLeft{}, available)
 }
 
 // freeTier lets the ledger price with what is left of the operation's free

@@ -18,6 +18,7 @@ type Burn struct {
 	Days               int          // that the mean is of
 	RunsOut            time.Time    // first day on which a day's use is not there; zero: not within two years
 	EnoughUntilRenewal bool
+	Coming             []Point // what is there at the start of each day to come: until it runs out, 60 at most
 }
 
 // Burn rests on the full days of the last 14, or since the first use. With
@@ -49,7 +50,7 @@ func (m *Meter) Burn(ctx context.Context, account string) (b Burn, ok bool, err 
 	if err != nil || b.PerDay == 0 {
 		return b, b.PerDay > 0, err
 	}
-	b.RunsOut = m.runsOut(a, book, b.PerDay, topOperation(book, lines), now)
+	b.RunsOut, b.Coming = m.runsOut(a, book, b.PerDay, topOperation(book, lines), now)
 	b.EnoughUntilRenewal = b.RunsOut.IsZero() || !a.Sub.End.IsZero() && !b.RunsOut.Before(a.Sub.End)
 	return b, true, nil
 }
@@ -80,8 +81,8 @@ func topOperation(book *loaded, lines []usage.Line) selector.Subject {
 // runsOut plays the coming days on a copy of the account, by the ledger's own
 // rules: draw order, expiry, renewals, rollover, plans that end. Overage does
 // not count: the question is when the credits are used up.
-func (m *Meter) runsOut(a *ledger.Account, book *loaded, perDay money.Amount, subject selector.Subject, now time.Time) time.Time {
-	const horizon = 731
+func (m *Meter) runsOut(a *ledger.Account, book *loaded, perDay money.Amount, subject selector.Subject, now time.Time) (at time.Time, coming []Point) {
+	const horizon, shown = 731, 60
 	played := a.Clone()
 	zone := book.Policies.Timezone
 	day := now
@@ -91,21 +92,25 @@ func (m *Meter) runsOut(a *ledger.Account, book *loaded, perDay money.Amount, su
 		}
 		env := ledger.Env{Now: day, Terms: book.terms}
 		if _, err := ledger.Apply(played, ledger.Touch{}, env); err != nil {
-			return time.Time{}
+			return time.Time{}, coming
+		}
+		all, _ := played.Available(day)
+		if coming = append(coming, Point{day, all}); len(coming) > shown {
+			coming = coming[:shown]
 		}
 		if available, unlimited := played.AvailableFor(&subject, day); unlimited {
-			return time.Time{}
+			return time.Time{}, nil
 		} else if available < perDay {
-			return day
+			return day, coming
 		}
 		id := ledger.ChargeID(newID("ch_", day))
 		reserve := ledger.Reserve{Charge: &ledger.Charge{ID: id, Subject: subject}, Amount: perDay, Plan: ledger.AnyPlan}
 		if _, err := ledger.Apply(played, reserve, env); err != nil {
-			return day // a cap or a suspension; no more can be spent
+			return day, coming // a cap or a suspension; no more can be spent
 		}
 		if _, err := ledger.Apply(played, ledger.Settle{Charge: id, Cost: perDay}, env); err != nil {
-			return day
+			return day, coming
 		}
 	}
-	return time.Time{}
+	return time.Time{}, coming
 }

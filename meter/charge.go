@@ -50,6 +50,8 @@ type Charge struct {
 	socket bool
 	step   money.Amount // of a socket: what is held ahead of its next turn
 
+	unreadable bool // the answer's encoding is unknown
+
 	reported *reported // instead of what the dialect reads in the answer
 
 	mu   sync.Mutex
@@ -204,6 +206,9 @@ func (c *Charge) quoteDelivered(delivered int64) money.Amount {
 	}
 	return min(q.Amount, c.hold)
 }
+
+// Unreadable is told that nobody can read the answer: it costs what is held.
+func (c *Charge) Unreadable() { c.unreadable = true }
 
 // End is told that the answer has ended well; it returns held-back bytes to forward.
 func (c *Charge) End() []byte {

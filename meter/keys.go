@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/notify"
 )
 
 // KeyPrefix begins every API key.
@@ -67,7 +68,10 @@ func (m *Meter) CreateKey(ctx context.Context, k Key) (secret string, created Ke
 	hash := sha256.Sum256([]byte(secret))
 	k.ID, k.CreatedAt = "key_"+hex.EncodeToString(hash[:8]), m.opt.Now().UTC().Truncate(time.Second)
 	k.Hint = hint(secret, KeyPrefix)
-	return secret, k, m.keys.store(ctx, m.bank, hash, k)
+	if err = m.keys.store(ctx, m.bank, hash, k); err != nil {
+		return "", Key{}, err
+	}
+	return secret, k, m.Tell(ctx, k.Account, notify.KeyCreated, k.ID, map[string]any{"key": k.ID, "name": k.Name, "hint": k.Hint, "member": k.Member})
 }
 
 // RevokeKey ends a key at once. Revoking a revoked one changes nothing.

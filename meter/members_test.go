@@ -110,18 +110,24 @@ func TestTheLastAdminStays(t *testing.T) {
 	if _, err := g.m.RemoveMember(ctx, "acme", "ann"); !errors.Is(err, ErrLastAdmin) {
 		t.Errorf("the last admin was removed: %v", err)
 	}
-	for i := range 8 {
-		g.set(fmt.Sprint("admin", i), MemberChange{Role: ptr(RoleAdmin)})
+	for round := range 100 { // two remove each other at the same time
+		g.set("bob", MemberChange{Role: ptr(RoleAdmin)})
+		g.set("ann", MemberChange{Role: ptr(RoleAdmin)})
+		var wg sync.WaitGroup
+		begin := make(chan struct{})
+		for _, id := range []string{"ann", "bob"} {
+			wg.Go(func() {
+				<-begin
+				_, _ = g.m.RemoveMember(ctx, "acme", id)
+			})
+		}
+		close(begin)
+		wg.Wait()
+		if left := g.m.Members("acme"); len(left) != 1 || left[0].Role != RoleAdmin {
+			t.Fatalf("round %d: %+v are left, want one admin", round, left)
+		}
 	}
-	var wg sync.WaitGroup
-	for _, x := range g.m.Members("acme") {
-		wg.Go(func() { _, _ = g.m.RemoveMember(ctx, "acme", x.ID) })
-	}
-	wg.Wait()
 	left := g.m.Members("acme")
-	if len(left) != 1 || left[0].Role != RoleAdmin {
-		t.Errorf("all removed at once: %+v are left, want one admin", left)
-	}
 	g.set(left[0].ID, MemberChange{Name: ptr("the boss")}) // keeps the role
 }
 
@@ -208,5 +214,21 @@ func TestMembersThatCannotBe(t *testing.T) {
 	}
 	if len(g.m.Members("acme")) != 0 {
 		t.Errorf("%+v", g.m.Members("acme"))
+	}
+}
+
+func TestAMembersOwnCapEndsAStream(t *testing.T) {
+	g := newGate(t, "basic")
+	g.set("mira", MemberChange{Caps: &[]MemberCap{{"150", "month"}}})
+	r := post(chat, streamed)
+	r.Caller.Member = "mira"
+	c := g.admit(r)
+	c.Begin(200, sse)
+	if _, err := g.words(c, 1000); !errors.Is(err, ErrExhausted) {
+		t.Errorf("the stream went on beyond the cap: %v", err)
+	}
+	c.Settle(Stopped, nil)
+	if cost := g.record(c).Cost; cost > 150 {
+		t.Errorf("%d were charged under a cap of 150", cost)
 	}
 }

@@ -54,6 +54,7 @@ type Meter struct {
 
 	reload   sync.Mutex // one SetBook at a time
 	watchers watchers
+	notices  notices
 
 	estimate func(*Request) pricing.Usage // of the input; nil: the dialect's
 }
@@ -80,7 +81,7 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 		return nil, err
 	}
 	b, err := bank.Open(ctx, o.Store, bank.Options{
-		Now: o.Now, Terms: terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, Changed: m.watchers.tell, Committed: o.Committed,
+		Now: o.Now, Terms: terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, Also: m.tell, Changed: m.watchers.tell, Committed: o.Committed,
 	})
 	if err != nil {
 		return nil, err

@@ -207,9 +207,21 @@ func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated
 		return &pricing.Usage{}, false, false
 	}
 	u = usageOf(r.Usage)
+	if n := c.info.Characters; n.OK && c.status < 300 && !r.Usage.Units.Characters.OK {
+		u.Units = append(u.Units, pricing.UnitCount{Unit: "character", Count: money.FromInt(uint64(n.N))}) //nolint:gosec // a length
+	}
 	known = r.Usage.InputTotal.OK || r.Usage.OutputTotal.OK || len(u.Units) > 0
 	if !c.price.TokenPriced() {
 		return u, false, known
+	}
+	if r.BilledInput {
+		u.Tokens = c.est.Tokens
+		return u, true, false
+	}
+	if c.unreadable && c.status < 400 {
+		u.Tokens = c.est.Tokens
+		u.Tokens[pricing.Output] = c.bound * c.price.Answers()
+		return u, true, false
 	}
 	whole := r.Status == dialect.StatusComplete && (o == Answered || r.Usage.OutputTotal.OK && r.Finished)
 	if whole || c.status >= 400 || c.socket && r.Status == dialect.StatusComplete { // between turns nothing is open

@@ -70,6 +70,7 @@ type GrantView struct {
 	Unlimited bool       `json:"unlimited,omitempty"`
 	Renews    bool       `json:"renews,omitempty"`
 	Rollover  string     `json:"rollover,omitempty"` // none, all, or up to how much
+	GrantedAt *time.Time `json:"granted_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
 }
 
@@ -163,7 +164,7 @@ func planView(a *ledger.Account, b *pricing.Book) *PlanView {
 func (c *call) grantView(g *ledger.Grant, p *pricing.Plan) GrantView {
 	v := GrantView{
 		ID: string(g.ID), Type: g.Type, Name: nameOf(g.Type, g.Name), Amount: c.text(g.Amount), Used: c.text(g.Used()), Held: c.text(g.Held),
-		Remaining: c.text(g.Available), Unlimited: g.Unlimited, Renews: g.Renewed, ExpiresAt: timeOf(g.ExpiresAt),
+		Remaining: c.text(g.Available), Unlimited: g.Unlimited, Renews: g.Renewed, GrantedAt: timeOf(g.EffectiveAt), ExpiresAt: timeOf(g.ExpiresAt),
 	}
 	if g.Unlimited {
 		v.Amount, v.Remaining = "unlimited", "unlimited"

@@ -48,7 +48,7 @@ func scopeFor(method, path string) string {
 	case strings.HasPrefix(path, "/meter/operator-keys"):
 		return meter.ScopeAdmin
 	case method == http.MethodGet,
-		method == http.MethodPost && slices.Contains([]string{"/meter/prices/check", "/meter/prices/explain", "/meter/prices/replay"}, path):
+		method == http.MethodPost && slices.Contains([]string{"/meter/prices/check", "/meter/prices/explain", "/meter/prices/replay", "/meter/prices/diff"}, path):
 		return meter.ScopeRead
 	case method == http.MethodPost && (strings.HasSuffix(path, "/grants") || strings.HasSuffix(path, "/void") || strings.HasSuffix(path, "/refund") || strings.HasSuffix(path, "/subscription/renew")):
 		return meter.ScopeGrant

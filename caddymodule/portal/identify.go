@@ -77,11 +77,11 @@ func (p *Portal) identify(c *call, needs need) (*caller, error) {
 	if needs == anybody || needs == signedIn {
 		return w, w.choose(c, false)
 	}
-	if err := w.choose(c, true); err != nil {
+	if err := w.choose(c, !public(c.Request)); err != nil { // an operator reads the price list without an account, too
 		return nil, err
 	}
 	w.seat(c.m)
-	if w.operator() && c.Method != http.MethodGet && !slices.Contains(w.scopes, meter.ScopeAdmin) {
+	if w.operator() && c.Method != http.MethodGet && c.URL.Path != "/v1/estimate" && !slices.Contains(w.scopes, meter.ScopeAdmin) {
 		return nil, apierr.ErrForbidden
 	}
 	if needs == admin && !w.admin() || needs == spender && w.role == meter.RoleViewer {

@@ -28,6 +28,9 @@ type Portal struct {
 	Operator func(*meter.Meter) http.Handler
 	// PublicPrices lets anybody read the price list and the packs.
 	PublicPrices bool
+	// AccountWebhooks says which addresses accounts may give for webhooks of their
+	// own: "public", "private" or "off".
+	AccountWebhooks string
 	// Brand is what the pages call themselves.
 	Brand Brand
 	// Closing ends the event streams of open pages when it is closed; nil: never.

@@ -202,7 +202,20 @@ func (c *call) zone(q url.Values) (*time.Location, error) {
 // span is the range that a report is about: from and to, as days of the zone or
 // as instants, or a period that ends now. The default is 30 days with today.
 func (c *call) span(q url.Values, zone *time.Location) (from, to time.Time, err error) {
-	now := c.m.Now()
+	var period time.Time
+	if q.Get("period") == "this_period" {
+		a, err := c.m.Account(c.Context(), c.who.account)
+		if err != nil {
+			return from, to, err
+		}
+		period = a.Sub.Start
+	}
+	return Span(q, c.m.Now(), zone, period)
+}
+
+// Span reads from and to, or period; thisPeriod is when the account's billing
+// period began, zero if there is none.
+func Span(q url.Values, now time.Time, zone *time.Location, thisPeriod time.Time) (from, to time.Time, err error) {
 	today := calendar.At(now, calendar.Day, now, zone)
 	from, to = calendar.At(now, calendar.Day, today.Start.AddDate(0, 0, -29).Add(12*time.Hour), zone).Start, today.End
 	switch p := q.Get("period"); p {
@@ -213,11 +226,7 @@ func (c *call) span(q url.Values, zone *time.Location) (from, to time.Time, err 
 	case "7d":
 		from = calendar.At(now, calendar.Day, today.Start.AddDate(0, 0, -6).Add(12*time.Hour), zone).Start
 	case "this_period":
-		a, err := c.m.Account(c.Context(), c.who.account)
-		if err != nil {
-			return from, to, err
-		}
-		if from = usage.Align(a.Sub.Start); a.Sub.Start.IsZero() {
+		if from = usage.Align(thisPeriod); thisPeriod.IsZero() {
 			from = calendar.At(today.Start, calendar.Month, now, zone).Start
 		}
 	default:

@@ -237,7 +237,10 @@ func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.A
 	if j.read != nil && j.err == nil {
 		j.read(a)
 	}
-	return record(tx, a.ID, command, &j.result)
+	if err := record(tx, a.ID, command, &j.result); err != nil || b.opt.Also == nil {
+		return err
+	}
+	return b.opt.Also(tx, a, &j.result, j.err, env.Now)
 }
 
 // load is the account from memory or from the store; a new one if there is none.

@@ -33,6 +33,15 @@ func (r *Reader) answer(data []byte, name string) {
 			}
 		case "error":
 			r.errorMember(value)
+		case "object": // vLLM's errors inside a stream
+			if string(inString(value)) == "error" {
+				r.failed = true
+				r.errorCodeOf(data)
+			}
+		case "x_groq":
+			if e := lookup(value, "error"); len(e) > 2 {
+				r.errorMember(e)
+			}
 		case "done", "stop": // Ollama, llama.cpp
 			r.finish = r.finish || string(value) == "true"
 		case "stop_reason":
@@ -98,6 +107,7 @@ func (r *Reader) stopReason(v []byte) {
 	if s := inString(v); len(s) > 0 {
 		r.finish = true
 		r.refused = r.refused || string(s) == "refusal"
+		r.errored = r.errored || string(s) == "error"
 	}
 }
 

@@ -72,12 +72,12 @@ type matched struct {
 
 // profiles in the order in which they are tried; the more specific path first.
 var profiles = []*profile{
-	&azureChat, &azureEmbeddings, &mistralChat, &openaiChat, &openaiResponsesCount, &openaiResponses, &openaiResponsesPoll, &openaiCompletions,
+	&azureChat, &azureEmbeddings, &mistralChat, &mistralOther, &mistralOCR, &openaiChat, &openaiResponsesCount, &openaiResponses, &openaiResponsesPoll, &openaiCompletions,
 	&openaiRealtime,
-	&openaiEmbeddings, &openaiImages, &openaiAudio, &openaiModerations, &openaiVideoPoll, &openaiVideo,
+	&openaiEmbeddings, &openaiImages, &openaiSpeech, &openaiAudio, &openaiModerations, &openaiVideoPoll, &openaiVideo,
 	&anthropicCount, &anthropicBatch, &anthropicBatchPoll, &anthropicBatchResults, &anthropicMessages, &anthropicVertex,
 	&openaiBatchPoll, &openaiBatch, &openaiBatchResults, &openaiRead,
-	&geminiCount, &geminiGenerate, &geminiEmbed, &geminiInteractions, &geminiInteractionsPoll, &geminiLong, &geminiLongPoll,
+	&geminiCount, &vertexPredict, &geminiGenerate, &geminiEmbed, &geminiInteractions, &geminiInteractionsPoll, &geminiLong, &geminiLongPoll,
 	&bedrockConverse, &bedrockInvoke,
 	&ollamaChat, &ollamaEmbed, &cohereChat, &cohereEmbed, &cohereRerank, &rerank,
 	&llamaCompletion, &tgiGenerate, &openaiRuns, &openaiRunsPoll,
@@ -138,6 +138,9 @@ func (a *API) HasOutputLimit() bool { return a.profile.limitField != "" }
 
 // Free says whether the API never charges: counting tokens, moderation, lists, polls of lists.
 func (a *API) Free() bool { return a.profile.free }
+
+// Speaks says whether the API turns the text of a request into speech, which answers with sound alone.
+func (a *API) Speaks() bool { return a.profile == &openaiSpeech }
 
 // Plain says whether nothing is known about the protocol.
 func (a *API) Plain() bool { return a.profile == &plain }

@@ -47,10 +47,14 @@ var bedrockInvoke = profile{
 		{path: "message.usage", base: "message.", mark: `"message_start"`, except: []count{cOutput}},
 		{path: "usage", mark: `"usage"`},
 		{path: "amazon-bedrock-invocationMetrics", mark: `"amazon-bedrock-invocationMetrics"`},
+		{mark: `"prompt_token_count"`}, // Llama
 	},
 	fields: append([]field{
 		{"inputTokenCount", cInput}, {"outputTokenCount", cOutput},
 		{"cacheReadInputTokenCount", cCacheRead}, {"cacheWriteInputTokenCount", cCacheWrite},
+		{"inputTokens", cInput}, {"outputTokens", cOutput}, // Nova
+		{"prompt_token_count", cInput}, {"generation_token_count", cOutput},
+		{"prompt_tokens", cInput}, {"completion_tokens", cOutput},
 	}, anthropicFields...),
 	merge: true, exclusive: true, output: outputAsIs,
 	text: textSpec{

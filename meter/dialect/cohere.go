@@ -44,7 +44,13 @@ var cohereRerank = profile{
 // rerank is Voyage's and Jina's: all tokens are input. vLLM and Cohere v1 share the path.
 var rerank = profile{
 	name: "rerank", family: FamilyOpenAI, provider: "voyage",
-	match:  post("/v1/rerank"),
+	match: func(method, path string) (matched, bool) {
+		m, ok := post("/v1/rerank", "/v1/score")(method, path)
+		if !ok {
+			m, ok = exactly("/rerank", "/score", "/pooling")(method, path)
+		}
+		return m, ok
+	},
 	usage:  append(cohereUsage[2:3:3], topUsage...),
 	fields: append(cohereFields[2:3:3], embeddingFields...),
 	output: outputZero,

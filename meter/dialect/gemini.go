@@ -60,6 +60,19 @@ var geminiCount = profile{
 	match: geminiPath("countTokens"),
 }
 
+// vertexPredict is Imagen, and the embeddings that Vertex bills by the character.
+var vertexPredict = profile{
+	name: "vertex-predict", family: FamilyGemini, provider: "vertex", models: []string{},
+	match:     geminiPath("predict"),
+	multiples: []string{"parameters.sampleCount"},
+	fixed: []fixedCount{
+		{`"bytesBase64Encoded"`, "predictions.#", cImages},
+		{`"gcsUri"`, "predictions.#", cImages},
+		{`"billableCharacterCount"`, "metadata.billableCharacterCount", cCharacters},
+	},
+	noUsage: true,
+}
+
 var geminiEmbed = profile{
 	name: "gemini-embed", family: FamilyGemini, provider: "gemini", models: []string{},
 	match: geminiPath("embedContent", "batchEmbedContents"),

@@ -110,8 +110,14 @@ var replicateJob = jobSpec{
 
 var replicateParts = []fixedCount{
 	{`"predict_time"`, "metrics.predict_time", cMillis},
-	{`"output"`, "output.#", cImages},
+	{`"output"`, `output.#(%"http*")#|#`, cImages}, // of a language model it is a list of words
 }
+
+// Language models count tokens among their metrics.
+var (
+	replicateTokens = []place{{path: "metrics", mark: `"input_token_count"`}}
+	replicateFields = []field{{"input_token_count", cInput}, {"output_token_count", cOutput}}
+)
 
 var replicate = profile{
 	name: "replicate", family: FamilyPlain, provider: "replicate",
@@ -120,12 +126,14 @@ var replicate = profile{
 		return m, ok && method == "POST"
 	},
 	models: []string{"version", "model"},
-	fixed:  replicateParts, job: &replicateJob, noUsage: true,
+	usage:  replicateTokens, fields: replicateFields,
+	fixed: replicateParts, job: &replicateJob, noUsage: true,
 }
 
 var replicatePoll = profile{
 	name: "replicate-poll", family: FamilyPlain, provider: "replicate",
 	match: getItem("/v1/predictions"),
+	usage: replicateTokens, fields: replicateFields,
 	fixed: replicateParts, job: &replicateJob, noUsage: true,
 }
 

@@ -21,10 +21,11 @@ var chatFields = []field{
 	{"completion_tokens_details.reasoning_tokens", cReasoning},
 	{"completion_tokens_details.audio_tokens", cAudioOut},
 	{"completion_tokens_details.image_tokens", cImageOut},
-	{"citation_tokens", cCitation},    // Perplexity
-	{"num_search_queries", cSearch},   // Perplexity
-	{"num_sources_used", cSources},    // xAI
-	{"prompt_audio_seconds", cMillis}, // Mistral
+	{"citation_tokens", cCitation},                                  // Perplexity
+	{"num_search_queries", cSearch},                                 // Perplexity
+	{"num_sources_used", cSources},                                  // xAI
+	{"server_side_tool_usage_details.web_search_calls", cWebSearch}, // xAI
+	{"prompt_audio_seconds", cMillis},                               // Mistral
 	{"server_tool_use.web_search_requests", cWebSearch},
 }
 
@@ -61,6 +62,24 @@ var azureChat = profile{
 	models: []string{}, multiples: []string{"n"}, inject: true,
 	usage: chatUsage, fields: chatFields, text: chatText,
 	failed: []string{"error"},
+}
+
+// mistralOther are Mistral's own endpoints of the same shape.
+var mistralOther = profile{
+	name: "mistral-fim", family: FamilyOpenAI, provider: "mistral",
+	match:  post("/fim/completions", "/agents/completions"),
+	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	multiples: []string{"n"},
+	usage:     chatUsage, fields: chatFields, text: chatText,
+}
+
+// mistralOCR is priced by the page.
+var mistralOCR = profile{
+	name: "mistral-ocr", family: FamilyOpenAI, provider: "mistral",
+	match:   post("/v1/ocr"),
+	usage:   []place{{path: "usage_info", mark: `"usage_info"`}},
+	fields:  []field{{"pages_processed", cPages}},
+	noUsage: true,
 }
 
 // mistralChat is the same wire without stream_options, which Mistral refuses with 422; usage comes in the finish chunk anyway.

@@ -37,12 +37,24 @@ var openaiImages = profile{
 	noUsage: true,
 }
 
+// openaiSpeech answers with sound; what is billed by characters is in the request. As events it reports tokens.
+var openaiSpeech = profile{
+	name: "openai-speech", family: FamilyOpenAI, provider: "openai",
+	match:   post("/audio/speech"),
+	usage:   topUsage,
+	fields:  openaiAudio.fields,
+	done:    openaiAudio.done,
+	failed:  openaiAudio.failed,
+	noUsage: true,
+}
+
 // openaiAudio: transcriptions report tokens or seconds (usage.type), as JSON or in the last event; plain text reports nothing.
 var openaiAudio = profile{
 	name: "openai-audio", family: FamilyOpenAI, provider: "openai",
-	match: post("/audio/transcriptions", "/audio/translations", "/audio/speech"),
-	usage: topUsage,
+	match: post("/audio/transcriptions", "/audio/translations"),
+	usage: []place{{mark: `"duration"`}, topUsage[0]},
 	fields: []field{
+		{"duration", cMillis}, // of verbose_json, which has no usage
 		{"input_tokens", cInput}, {"output_tokens", cOutput}, {"total_tokens", cTotal},
 		{"prompt_tokens", cInput}, {"completion_tokens", cOutput}, {"prompt_audio_seconds", cMillis},
 		{"input_token_details.text_tokens", cTextIn}, {"input_token_details.audio_tokens", cAudioIn},

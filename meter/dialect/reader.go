@@ -24,19 +24,6 @@ const (
 	maxHeld        = 64 << 10 // a larger event is no usage chunk
 )
 
-type framing uint8
-
-const (
-	framingJSON framing = iota
-	framingSSE
-	framingLines
-	framingArray
-	framingFrames
-	framingOpaque // neither JSON nor a known stream: binary or text
-	framingSniff  // no content type: the first bytes decide
-	framingEvents // messages of a WebSocket
-)
-
 // Reader follows one answer as its decoded bytes pass. It is not safe for concurrent use.
 type Reader struct {
 	api     *API
@@ -50,6 +37,7 @@ type Reader struct {
 	depth  int
 	body   []byte
 
+	first   []byte // of an answer that does not say what it is
 	held    []byte // strip mode: the current event, not yet forwarded
 	passing bool   // strip mode: the current event is too large to be held
 	drop    bool
@@ -67,7 +55,7 @@ type Reader struct {
 	transcriber      string        // model that turns speech into text beside the answer
 	turn             turn          // of a socket
 
-	closed, overflow, torn, finish, failed, refused, pending, over, quota bool
+	closed, overflow, torn, finish, failed, refused, errored, pending, over, quota bool
 }
 
 // NewReader starts reading an answer. header has canonical names, as http.Header does. The bytes given to Write must be decoded.
@@ -101,29 +89,17 @@ func headerValue(header map[string][]string, name string) string {
 	return ""
 }
 
-func framingOf(contentType string) framing {
-	media, _, _ := strings.Cut(contentType, ";")
-	media = strings.ToLower(strings.TrimSpace(media))
-	switch {
-	case media == "text/event-stream":
-		return framingSSE
-	case strings.Contains(media, "ndjson"), strings.Contains(media, "jsonl"), media == "application/json-lines":
-		return framingLines
-	case media == "application/vnd.amazon.eventstream":
-		return framingFrames
-	case media == "application/json", strings.HasSuffix(media, "+json"), media == "text/json":
-		return framingJSON
-	case media == "":
-		return framingSniff
-	}
-	return framingOpaque
-}
-
 // Write takes the next bytes of the answer and returns those to forward to the client: p itself, except in strip mode,
 // where at most one event is held back. The returned slice is valid until the next call.
 func (r *Reader) Write(p []byte) []byte {
 	if r.framing == framingSniff {
-		r.sniff(p)
+		before := len(r.first)
+		if r.sniff(p); r.framing == framingSniff {
+			return p
+		}
+		if early := r.first[:before]; r.framing == framingSSE && len(early) > 0 {
+			r.sse.next(early) // too short for a whole event
+		}
 	}
 	switch r.framing {
 	case framingSSE:
@@ -149,22 +125,6 @@ func (r *Reader) Write(p []byte) []byte {
 	return p
 }
 
-// sniff decides by the first bytes; a blank start stays undecided.
-func (r *Reader) sniff(p []byte) {
-	p = bytes.TrimLeft(p, "\xEF\xBB\xBF \t\r\n")
-	if len(p) == 0 {
-		return
-	}
-	switch p[0] {
-	case '{', '[':
-		r.framing = framingJSON
-	case 'd', 'e', 'i', 'r', ':':
-		r.framing = framingSSE
-	default:
-		r.framing = framingOpaque
-	}
-}
-
 func (r *Reader) writeBody(p []byte) {
 	if len(r.body) == 0 && !r.overflow {
 		// DeepSeek keeps a slow answer alive with blank lines before the JSON.
@@ -172,6 +132,11 @@ func (r *Reader) writeBody(p []byte) {
 		if len(p) > 0 && p[0] == '[' && r.api.profile.arrays && r.status < 400 {
 			r.framing = framingArray
 			r.writeArray(p)
+			return
+		}
+		if len(p) > 0 && bytes.IndexByte([]byte("deir:"), p[0]) >= 0 && r.status < 400 { // no JSON begins so: events under a wrong name
+			r.framing = framingSSE
+			r.Write(p)
 			return
 		}
 	}
@@ -290,7 +255,7 @@ func (r *Reader) closeBody() {
 	}
 	doc = bytes.TrimPrefix(doc, bomBytes)
 	if r.doc.broken || !gjson.ValidBytes(doc) {
-		r.torn = true
+		r.torn = !r.asLines(doc)
 		return
 	}
 	if first := doc[skipSpace(doc, 0)]; first == '[' && r.status >= 400 {

@@ -247,3 +247,49 @@ func BenchmarkLargeEvent(b *testing.B) {
 		}
 	}
 }
+
+// FuzzPieces: whatever the framing, the result does not depend on how the bytes were cut.
+func FuzzPieces(f *testing.F) {
+	types := []string{"application/json", "application/x-ndjson", "application/vnd.amazon.eventstream", "", "text/plain", "text/event-stream"}
+	for i := range types {
+		f.Add([]byte("{\"done\":true,\"eval_count\":3}\n{\"usage\":{\"prompt_tokens\":1}}"), uint8(i), uint8(1))
+		f.Add([]byte(`[{"usageMetadata":{"promptTokenCount":1}},{"a":"]}\""}]`), uint8(i), uint8(2))
+		f.Add([]byte("\n data: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2},\"choices\":[]}\r\n\r\n"), uint8(i), uint8(3))
+	}
+	if frames := firstFile("../../testdata/wire/bedrock-converse-stream", []string{".response.bin"}); frames != nil {
+		f.Add(frames, uint8(2), uint8(5))
+	}
+	paths := []string{"/v1/chat/completions", "/v1beta/models/g:streamGenerateContent", "/api/chat", "/model/m/converse-stream", "/model/m/invoke-with-response-stream", "/v2/chat"}
+	f.Fuzz(func(t *testing.T, data []byte, kind, size uint8) {
+		header := map[string][]string{"Content-Type": {types[int(kind)%len(types)]}}
+		for _, path := range paths {
+			whole, _ := read(path, 200, header, ReaderOptions{}, string(data), 1<<20)
+			cut, got := read(path, 200, header, ReaderOptions{}, string(data), 1+int(size))
+			if got != string(data) {
+				t.Fatalf("%s: bytes changed", path)
+			}
+			if whole.Usage != cut.Usage || whole.Status != cut.Status || whole.Model != cut.Model {
+				t.Fatalf("%s: %+v whole, %+v in pieces", path, whole, cut)
+			}
+		}
+	})
+}
+
+// FuzzSocket: no message of a WebSocket brings a negative count or a panic.
+func FuzzSocket(f *testing.F) {
+	if lines := firstFile("../../testdata/wire/openai-realtime", []string{".ws.jsonl"}); lines != nil {
+		f.Add(lines)
+	}
+	f.Add([]byte(`{"type":"response.created"}` + "\n" + `{"type":"response.output_audio.delta","delta":"AAAA"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := Recognise("GET", "/v1/realtime", "").NewSocketReader()
+		for line := range bytes.Lines(data) {
+			r.Event(line)
+			r.ClientEvent(line)
+		}
+		res := r.Result()
+		if res.Usage.InputTotal.N < 0 || res.Usage.OutputTotal.N < 0 || res.PendingInput < 0 || res.DeliveredTokens < 0 {
+			t.Fatalf("%+v", res)
+		}
+	})
+}

@@ -1,5 +1,7 @@
 package dialect
 
+import "strings"
+
 // Status says how much a result can be relied on.
 type Status string
 
@@ -90,6 +92,8 @@ func (r *Reader) statusOf(u Usage) Status {
 	switch {
 	case r.status >= 400 || r.failed:
 		return StatusError
+	case r.errored && strings.Trim(u.CostUSD, "0.") == "": // OpenRouter charges no answer that its host broke off, unless it says so
+		return StatusError
 	case p.free || r.refused && r.contents == 0:
 		return StatusFree
 	case r.framing == framingEvents && r.turn.open:
@@ -100,6 +104,8 @@ func (r *Reader) statusOf(u Usage) Status {
 		return StatusComplete
 	case r.pending:
 		return StatusPending
+	case p == &openaiSpeech && r.framing == framingOpaque: // as much sound as came
+		return StatusComplete
 	case p.noUsage && r.closed && !stream && (p.job == nil || r.finish || u.reported()) && !r.torn:
 		return StatusComplete
 	case u.reported() && (r.finish || !stream && r.closed):

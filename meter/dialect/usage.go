@@ -177,7 +177,7 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 		}
 		n, ok := looseNumber(raw, scale)
 		if !ok || n < 0 {
-			c.bad = true
+			c.bad = c.bad || f.to <= cTotal // a detail that is no number is no detail
 			continue
 		}
 		c.c[f.to] = Count{n, true}

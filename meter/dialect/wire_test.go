@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-const wireDir = "../../testdata/wire"
+// Cases that came with the design, and further ones of our own.
+var wireDirs = []string{"../../testdata/wire", "testdata/wire"}
 
 // expectation is one .expected.json, see testdata/wire/README.md.
 type expectation struct {
@@ -39,18 +40,29 @@ type expectation struct {
 var answerSuffixes = []string{".response.json", ".response.sse", ".response.ndjson", ".response.bin", ".response.html"}
 
 func TestWireFixtures(t *testing.T) {
+	for _, dir := range wireDirs {
+		testWire(t, dir)
+	}
+}
+
+func testWire(t *testing.T, dir string) {
 	var index []string
-	readJSON(t, "INDEX.json", &index)
+	readJSON(t, filepath.Join(dir, "INDEX.json"), &index)
 	var uncovered []string
 	for _, name := range index {
+		name = filepath.Join(dir, name)
 		var want expectation
 		readJSON(t, name+".expected.json", &want)
+		if messages := firstFile(name, []string{".ws.jsonl"}); messages != nil {
+			t.Run(want.Case, func(t *testing.T) { checkSocket(t, want, messages) })
+			continue
+		}
 		answer := firstFile(name, answerSuffixes)
 		if answer == nil && want.Response != nil {
 			uncovered = append(uncovered, name+": "+want.Response.ContentType)
 			continue
 		}
-		t.Run(name, func(t *testing.T) {
+		t.Run(want.Case, func(t *testing.T) {
 			if path, err := url.PathUnescape(want.Request.Path); err == nil {
 				want.Request.Path = path // callers pass decoded paths
 			}
@@ -75,7 +87,7 @@ func TestWireFixtures(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("%d of %d cases; not covered: %q", len(index)-len(uncovered), len(index), uncovered)
+	t.Logf("%s: %d of %d cases; not covered: %q", dir, len(index)-len(uncovered), len(index), uncovered)
 }
 
 func checkRequest(t *testing.T, name string, want expectation) {
@@ -162,13 +174,16 @@ func checkUsage(t *testing.T, want expectation, res Result) {
 		"input_total": u.InputTotal, "output_total": u.OutputTotal, "cache_read": u.CacheRead, "cache_write": u.CacheWrite,
 		"cache_write_5m": u.CacheWrite5m, "cache_write_1h": u.CacheWrite1h, "tool_use": u.ToolUse, "audio_in": u.AudioIn,
 		"image_in": u.ImageIn, "reasoning": u.Reasoning, "audio_out": u.AudioOut, "image_out": u.ImageOut,
-		"images": u.Units.Images, "video": u.Units.Videos, "seconds": u.Units.Millis, "search_units": u.Units.SearchUnits,
+		"images": u.Units.Images, "video": u.Units.Videos, "seconds": u.Units.Millis, "search_units": u.Units.SearchUnits, "pages": u.Units.Pages,
 	}
 	for key, got := range plainCounts {
 		check(key, want.Usage[key], got)
 	}
 	if raw, ok := want.Usage["text_in"]; ok {
 		check("text_in", raw, u.TextIn)
+	}
+	if raw := want.Usage["by_model"]; raw != nil {
+		checkModels(t, raw, res.ByModel)
 	}
 	var requests map[string]json.RawMessage
 	if raw := want.Usage["requests"]; raw != nil {
@@ -199,6 +214,55 @@ func checkUsage(t *testing.T, want expectation, res Result) {
 	}
 }
 
+// checkModels compares the usage of each model.
+func checkModels(t *testing.T, raw json.RawMessage, got []ModelUsage) {
+	t.Helper()
+	var want []struct {
+		Model  string
+		Input  int64 `json:"input_total"`
+		Output int64 `json:"output_total"`
+	}
+	if err := json.Unmarshal(raw, &want); err != nil || len(want) != len(got) {
+		t.Errorf("%v: by model %+v, want %s", err, got, raw)
+		return
+	}
+	for i, w := range want {
+		if g := got[i]; g.Model != w.Model || g.Usage.InputTotal.N != w.Input || g.Usage.OutputTotal.N != w.Output {
+			t.Errorf("by model: %+v, want %+v", g, w)
+		}
+	}
+}
+
+// checkSocket reads a WebSocket's messages.
+func checkSocket(t *testing.T, want expectation, messages []byte) {
+	t.Helper()
+	r := Recognise(want.Request.Method, want.Request.Path, "").NewSocketReader()
+	for line := range bytes.Lines(messages) {
+		r.Event(line)
+	}
+	r.Close()
+	res := r.Result()
+	transcription := want.Usage["transcription"]
+	delete(want.Usage, "transcription")
+	checkUsage(t, want, res)
+	var counts struct {
+		Input   int64       `json:"input_total"`
+		Output  int64       `json:"output_total"`
+		Seconds json.Number `json:"seconds"`
+	}
+	if err := json.Unmarshal(transcription, &counts); err != nil || len(res.ByModel) != 2 {
+		t.Fatalf("%v %+v", err, res.ByModel)
+	}
+	u := res.ByModel[1].Usage
+	millis, _ := parseNumber([]byte(counts.Seconds.String()), 1000)
+	if u.InputTotal.N != counts.Input || u.OutputTotal.N != counts.Output || u.Units.Millis.N != millis {
+		t.Errorf("transcription %+v, want %s", u, transcription)
+	}
+	if res.Model != *want.Request.Model {
+		t.Errorf("model %q", res.Model)
+	}
+}
+
 // checkPoll reads the later answer of a job with the poll API of its kind.
 func checkPoll(t *testing.T, name string, want expectation, poll []byte) {
 	t.Helper()
@@ -217,7 +281,7 @@ func checkPoll(t *testing.T, name string, want expectation, poll []byte) {
 
 func firstFile(name string, suffixes []string) []byte {
 	for _, s := range suffixes {
-		if b, err := os.ReadFile(filepath.Join(wireDir, name+s)); err == nil {
+		if b, err := os.ReadFile(name + s); err == nil {
 			return b
 		}
 	}
@@ -226,7 +290,7 @@ func firstFile(name string, suffixes []string) []byte {
 
 func readJSON(t *testing.T, name string, v any) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(wireDir, name))
+	b, err := os.ReadFile(name)
 	if err == nil {
 		err = json.Unmarshal(b, v)
 	}

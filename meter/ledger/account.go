@@ -16,6 +16,13 @@ type AccountID string
 // that granting one twice cannot be expressed.
 type GrantID string
 
+// PlanGrants begins the ids of grants that a plan gave, KeptGrants those of what
+// it carried over.
+const (
+	PlanGrants = "plan:"
+	KeptGrants = "kept:"
+)
+
 // ChargeID names a charge: "ch_…".
 type ChargeID string
 
@@ -49,7 +56,7 @@ type Account struct {
 	Absorbed                        money.Amount
 
 	Watch     Watch                // thresholds of its own
-	Alerted   map[string]time.Time // period in which a warning was sent last, by plan and threshold
+	Alerted   map[string]time.Time // when a warning was sent last, and lifted again, by plan and threshold
 	LastGrant money.Amount         // size of the latest grant
 
 	next nextDue

@@ -175,7 +175,7 @@ func (w *work) hasLive(schedule string) bool {
 
 func (w *work) fromSchedule(plan, id string, c *Schedule, at time.Time) *Grant {
 	return &Grant{
-		ID: GrantID("plan:" + id + ":" + at.Format(time.RFC3339Nano)), Type: c.Type, Source: "plan " + plan, Schedule: id,
+		ID: GrantID(PlanGrants + id + ":" + at.Format(time.RFC3339Nano)), Type: c.Type, Source: "plan " + plan, Schedule: id,
 		Unlimited: c.Unlimited, EffectiveAt: at, EndsWith: c.endsWithPlan(), Renewed: c.Every != 0,
 		OnlyFor: c.OnlyFor, NotFor: c.NotFor,
 	}
@@ -315,7 +315,7 @@ func (w *work) keep(plan, id string, c *Schedule, start, at, end time.Time, fres
 }
 
 func keptID(schedule string, at time.Time) GrantID {
-	return GrantID("kept:" + schedule + ":" + at.Format(time.RFC3339Nano))
+	return GrantID(KeptGrants + schedule + ":" + at.Format(time.RFC3339Nano))
 }
 
 // issue creates g with amount, and pays debt from it first.

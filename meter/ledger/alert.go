@@ -20,7 +20,8 @@ type Threshold struct {
 	Overage bool          // only in the price file
 }
 
-// Alert is a warning that is due: once per threshold and billing period.
+// Alert is a warning that is due: once per threshold and billing period, or again
+// after a grant, see lift.
 type Alert struct {
 	Threshold string       // Threshold.Text
 	Limit     money.Amount // what it comes to on this account
@@ -114,10 +115,45 @@ func (w *work) allowance() money.Amount {
 	return w.a.LastGrant
 }
 
+// lift notes which warnings a grant has lifted the account clear of, by a tenth
+// of the threshold or more: they may be sent again in this period, though not
+// within a day of the last time. An account that hovers at a threshold is warned
+// once; one that buys credits and uses them up is warned each time.
+func (w *work) lift(now []level) {
+	if !slices.ContainsFunc(w.res.Entries, func(e Entry) bool { return e.Kind == KindGrant && e.Sub == nil }) {
+		return
+	}
+	available, unlimited := w.a.Available(w.Now)
+	period, lifted := w.alertPeriod(), map[string]time.Time{}
+	for i := range now {
+		x := &now[i]
+		key := alertKey(w.a.Sub.Plan, x.Text)
+		if sent := w.a.Alerted[key]; !x.Overage && !sent.IsZero() && !sent.Before(period) && (unlimited || available-x.limit >= x.limit/10) && x.fine {
+			lifted[liftKey(key)] = w.Now
+		}
+	}
+	if len(lifted) > 0 {
+		w.post(Entry{Kind: KindAlert, Alerted: lifted})
+	}
+}
+
+// warnAgain is how long after a warning a lifted account can have the same one.
+const warnAgain = 24 * time.Hour
+
+// latched: the warning was sent in this period, and nothing since allows it again.
+func (w *work) latched(key string, period time.Time) bool {
+	sent := w.a.Alerted[key]
+	if sent.IsZero() || sent.Before(period) {
+		return false
+	}
+	return w.a.Alerted[liftKey(key)].Before(sent) || w.Now.Sub(sent) < warnAgain
+}
+
 // warn posts the warnings that are due since the account stood at before: of
 // several at once the most urgent of each kind, and all of them count as sent.
 func (w *work) warn(before []level) []level {
 	after := w.levels(w.Now)
+	w.lift(after)
 	for _, overage := range []bool{false, true} {
 		w.warnOf(overage, before, after)
 	}
@@ -131,10 +167,10 @@ func (w *work) warnOf(overage bool, before, after []level) {
 	for i := range after {
 		x := &after[i]
 		key := alertKey(w.a.Sub.Plan, x.Text)
-		if x.Overage != overage || x.fine || !wasFine(before, x.Text) || w.a.Alerted[key].Equal(period) {
+		if x.Overage != overage || x.fine || !wasFine(before, x.Text) || w.latched(key, period) {
 			continue
 		}
-		alerted[key] = period
+		alerted[key] = w.Now
 		if urgent == nil || x.limit < urgent.limit != overage {
 			urgent = x
 		}
@@ -169,3 +205,5 @@ func (w *work) alertPeriod() time.Time {
 // alertKey: a plan that was left and comes back within its period finds its
 // warnings sent.
 func alertKey(plan, text string) string { return plan + "\x00" + text }
+
+func liftKey(key string) string { return key + "\x00lifted" }

@@ -21,7 +21,7 @@ func (a *Account) Fold(e *Entry) {
 	a.foldPostings(e)
 	a.foldSubscription(e)
 	for _, d := range e.Counters {
-		a.count(d)
+		a.count(d, e.Kind == KindHold)
 	}
 	switch e.Kind {
 	case KindOpened:
@@ -185,18 +185,19 @@ func put[V any](m *map[string]V, k string, v V) {
 	(*m)[k] = v
 }
 
-// count adds d to its counter. A delta of an earlier period came too late: the
-// counter has started anew without it. One of no period ends the counter.
-func (a *Account) count(d CounterDelta) {
+// count adds d to its counter. Only a hold begins another period: what the end
+// of a request adds to one that is over came too late, the counter has started
+// anew without it. A delta of no period ends the counter.
+func (a *Account) count(d CounterDelta, begins bool) {
 	if d.Start.IsZero() {
 		delete(a.Counters, d.Key)
 		return
 	}
 	c := a.Counters[d.Key]
-	if d.Start.Before(c.Start) {
-		return
-	}
-	if d.Start.After(c.Start) {
+	if !d.Start.Equal(c.Start) {
+		if !begins {
+			return
+		}
 		c = Counter{Start: d.Start}
 	}
 	c.Held += d.Held

@@ -101,6 +101,11 @@ func (w *work) passOn(e *Entry, id GrantID, amount money.Amount) money.Amount {
 		return 0
 	}
 	kept := w.a.Grant(keptID(schedule, current))
+	for _, g := range e.Grants { // an earlier part of this entry may have made it
+		if g.ID == keptID(schedule, current) {
+			kept = g
+		}
+	}
 	size := money.Amount(0)
 	switch {
 	case kept != nil && kept.over(w.Now):
@@ -127,7 +132,7 @@ func (w *work) passOn(e *Entry, id GrantID, amount money.Amount) money.Amount {
 
 // instanceOf splits the id of a plan's renewed grant into schedule and start.
 func instanceOf(id GrantID) (schedule string, start time.Time, ok bool) {
-	rest, plan := strings.CutPrefix(string(id), "plan:")
+	rest, plan := strings.CutPrefix(string(id), PlanGrants)
 	if !plan {
 		rest, ok = strings.CutPrefix(string(id), "kept:")
 		if !ok {

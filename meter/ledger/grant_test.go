@@ -258,12 +258,12 @@ func TestOverageIsWarnedOfOncePerPeriod(t *testing.T) {
 	}
 	settle := func(amount money.Amount) Result { return b.must(Settle{Charge: b.hold(amount).ID, Cost: amount}) }
 	wants(settle(100))
-	wants(settle(60)) // 15 of overage; available fell to 0 when it was held
-	wants(settle(4), "overage_above 20")
-	c := b.hold(1)
-	wants(b.must(Settle{Charge: c.ID, Cost: 1}))
-	wants(b.must(Refund{Charge: c.ID}))
-	wants(settle(3)) // above again, in the same period
+	wants(settle(60))  // 15 of overage; available fell to 0 when it was held
+	above := settle(4) // 6 more
+	wants(above, "overage_above 20")
+	wants(b.must(Refund{Charge: above.Charge.ID}))
+	wants(settle(4)) // above again, in the same period
+	wants(settle(3))
 	wants(settle(25), "overage_above 60")
 	b.must(SetAlerts{Own: true})
 	if _, err := b.do(SetAlerts{Own: true, Thresholds: b.terms.Alerts}); !errors.Is(err, ErrThreshold) {

@@ -256,3 +256,50 @@ func TestWhatIsKeptOfALateReturnEndsWithTheInstance(t *testing.T) {
 	b.wants(420, "of 400 no more than 120 are kept")
 	b.prove()
 }
+
+func TestWhatComesBackOfTwoClosedInstancesIsKeptAsOneGrant(t *testing.T) {
+	b := newBook(t, "keep", "2026-11-12T00:00:00Z")
+	b.until("2026-11-20T00:00:00Z") // 120 are kept beside the second week's 300
+	h := b.hold(150)
+	if len(h.Allocations) != 2 {
+		t.Fatalf("drawn from %+v, want from what was kept and from the week", h.Allocations)
+	}
+	b.charge(270)
+	b.until("2026-11-27T00:00:00Z")
+	b.must(Release{Charge: h.ID, Failed: true})
+	kept := 0
+	for _, g := range b.a.Grants {
+		if g.Kept && g.Live(b.now) {
+			kept++
+		}
+	}
+	if kept != 1 {
+		t.Errorf("%d grants of kept credits, want 1: %+v", kept, b.a.Grants)
+	}
+	b.wants(420, "the week and 120 of what came back")
+	b.prove()
+}
+
+func TestACapOfAnEarlierAnchorStillCounts(t *testing.T) {
+	b := newBook(t, "basic", "2026-01-05T00:00:00Z")
+	b.plan("yearly", &Plan{Prorate: true, Caps: []Cap{{"member", 50, calendar.Year}}, Credits: []Schedule{{Type: "subscription", Amount: 900, Every: calendar.Month}}})
+	ann := func(id string, amount money.Amount) Reserve {
+		return Reserve{Charge: &Charge{ID: ChargeID(id), Member: "ann"}, Amount: amount, Plan: AnyPlan}
+	}
+	b.now = at("2026-03-18T00:00:00Z")
+	b.must(Cancel{Now: true})
+	b.now = at("2026-03-20T00:00:00Z")
+	b.must(SetPlan{Plan: "yearly"}) // from the default plan: its years count from now
+	b.must(ann("a", 30))
+	b.must(Settle{Charge: "a", Cost: 30})
+	b.now = at("2026-03-25T00:00:00Z")
+	b.must(SetPlan{Plan: "basic"}) // with the anchor of January again
+	b.now = at("2026-05-01T00:00:00Z")
+	b.must(SetPlan{Plan: "yearly"})
+	if !b.a.Sub.Anchor.Equal(at("2026-01-05T00:00:00Z")) {
+		t.Fatalf("the anchor is %s", b.a.Sub.Anchor)
+	}
+	b.must(ann("b", 50))
+	b.refused(ann("c", 1), "member_cap")
+	b.prove()
+}

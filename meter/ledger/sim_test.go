@@ -161,6 +161,11 @@ func (s *sim) guard(step func()) (problem any) {
 	if err := s.a.CheckHolds(); err != nil {
 		return err
 	}
+	for i, g := range s.a.Grants {
+		if s.a.Grant(g.ID) != s.a.Grants[i] {
+			return fmt.Sprintf("grant %s is there twice", g.ID)
+		}
+	}
 	if difference := s.compare(); difference != "" {
 		return difference
 	}

@@ -34,8 +34,9 @@ const (
 	Usage       Kind = 'u' // sums of what was used, by account, time and what it was for
 	Session     Kind = 's' // portal sessions and links to them, by hash
 	Operator    Kind = 'r' // operators' keys, by hash
+	Notice      Kind = 'n' // what an account was told, by account
 	Outbox      Kind = 'x' // events that wait for delivery, in order
-	Endpoint    Kind = 'w' // state of webhook endpoints, by name
+	Endpoint    Kind = 'w' // webhooks of accounts, and endpoints that are off, by name
 	Delivery    Kind = 'd' // deliveries of the last days, in order
 	Meta        Kind = 'm' // format, decimals, clock
 )

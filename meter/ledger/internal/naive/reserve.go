@@ -154,9 +154,22 @@ func (a *Account) Reserve(id, member, key string, pro bool, own []Cap, amount in
 	parts, ok := a.more(c, own, amount)
 	if ok {
 		c.parts = parts
+		a.begin(c)
 		a.charges[id] = c
 	}
 	return ok
+}
+
+// begin: a cap counts one period. A request in another one, of a new anchor,
+// begins it anew, and what came before counts no more.
+func (a *Account) begin(c *charge) {
+	for r, start := range c.starts {
+		for _, x := range a.charges {
+			if x.plan == c.plan && x.who[r.per] == c.who[r.per] && !x.starts[r].Equal(start) {
+				delete(x.starts, r)
+			}
+		}
+	}
 }
 
 // more plans to hold more, if that is allowed, and takes it.

@@ -1,29 +1,32 @@
-package caddymodule
+// Package wsframe reads the frames of a WebSocket as its bytes pass, RFC 6455
+// section 5.2. It knows no connection.
+package wsframe
 
 import (
 	"encoding/binary"
 	"errors"
 )
 
-// WebSocket frames, RFC 6455 section 5.2.
+// Opcodes of messages, and codes of their end.
 const (
-	opContinuation = 0x0
-	opText         = 0x1
-	opBinary       = 0x2
-	opClose        = 0x8
+	continuation = 0x0
+	Text         = 0x1
+	Binary       = 0x2
+	closing      = 0x8
 
-	closeProtocol = 1002
-	closePolicy   = 1008
+	ProtocolError   = 1002
+	PolicyViolation = 1008
 )
 
-// maxMessage bounds a message that is looked into; usage comes in small ones.
-const maxMessage = 4 << 20
+// MaxMessage bounds a message that is looked into; usage comes in small ones.
+const MaxMessage = 4 << 20
 
-var errFrame = errors.New("a WebSocket frame with extensions or a length beyond reason")
+// ErrFrame: what comes is not WebSocket as it was agreed to.
+var ErrFrame = errors.New("a WebSocket frame with extensions or a length beyond reason")
 
-// frames reads one direction of a WebSocket as its bytes pass, however they are
+// Reader reads one direction of a WebSocket as its bytes pass, however they are
 // cut, and puts fragmented messages together. The zero value is ready.
-type frames struct {
+type Reader struct {
 	head   [14]byte
 	have   int    // bytes of head
 	left   uint64 // of the payload
@@ -36,17 +39,17 @@ type frames struct {
 
 	message []byte
 	open    bool // a message has begun
-	large   bool // and is longer than maxMessage
+	large   bool // and is longer than MaxMessage
 	bad     bool
 }
 
-// read takes bytes and calls on with each whole text or binary message. If on
+// Read takes bytes and calls on with each whole text or binary message. If on
 // fails, n is how many bytes there are up to the end of that message's frame;
 // what is behind it is not read.
-func (f *frames) read(p []byte, on func(message []byte) error) (n int, err error) {
+func (f *Reader) Read(p []byte, on func(message []byte) error) (n int, err error) {
 	for n < len(p) {
 		if f.bad {
-			return n, errFrame
+			return n, ErrFrame
 		}
 		if !f.in {
 			f.head[f.have] = p[n]
@@ -57,7 +60,7 @@ func (f *frames) read(p []byte, on func(message []byte) error) (n int, err error
 			}
 			if !f.begin() {
 				f.bad = true
-				return n, errFrame
+				return n, ErrFrame
 			}
 		} else {
 			size := int(min(f.left, uint64(len(p)-n))) //nolint:gosec // at most len(p)
@@ -75,7 +78,7 @@ func (f *frames) read(p []byte, on func(message []byte) error) (n int, err error
 }
 
 // headLength is how long the head is, as far as it is known.
-func (f *frames) headLength() int {
+func (f *Reader) headLength() int {
 	if f.have < 2 {
 		return 2
 	}
@@ -93,7 +96,7 @@ func (f *frames) headLength() int {
 }
 
 // begin reads a whole head.
-func (f *frames) begin() bool {
+func (f *Reader) begin() bool {
 	h := f.head[:f.have]
 	f.have = 0
 	f.fin, f.opcode = h[0]&0x80 != 0, h[0]&0x0f
@@ -113,26 +116,26 @@ func (f *frames) begin() bool {
 		return false
 	case f.control():
 		return f.fin && f.left < 126
-	case f.opcode == opText, f.opcode == opBinary:
+	case f.opcode == Text, f.opcode == Binary:
 		if f.open {
 			return false
 		}
 		f.open, f.large, f.message = true, false, f.message[:0]
 		return true
 	}
-	return f.opcode == opContinuation && f.open
+	return f.opcode == continuation && f.open
 }
 
-func (f *frames) control() bool { return f.opcode >= opClose }
+func (f *Reader) control() bool { return f.opcode >= closing }
 
 // take reads a part of the payload.
-func (f *frames) take(p []byte) {
+func (f *Reader) take(p []byte) {
 	f.left -= uint64(len(p))
 	if f.control() || f.large {
 		f.at += len(p)
 		return
 	}
-	if len(f.message)+len(p) > maxMessage {
+	if len(f.message)+len(p) > MaxMessage {
 		f.large, f.message = true, nil
 		f.at += len(p)
 		return
@@ -148,7 +151,7 @@ func (f *frames) take(p []byte) {
 }
 
 // end is called behind each frame.
-func (f *frames) end(on func([]byte) error) error {
+func (f *Reader) end(on func([]byte) error) error {
 	if f.control() || !f.fin {
 		return nil
 	}
@@ -159,8 +162,8 @@ func (f *frames) end(on func([]byte) error) error {
 	return on(f.message)
 }
 
-// frame is a whole message of a server.
-func frame(opcode byte, payload []byte) []byte {
+// Frame is a whole message of a server.
+func Frame(opcode byte, payload []byte) []byte {
 	b := []byte{0x80 | opcode}
 	switch n := len(payload); {
 	case n < 126:
@@ -173,7 +176,7 @@ func frame(opcode byte, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// closeFrame ends a WebSocket; the reason has at most 123 bytes.
-func closeFrame(code uint16, reason string) []byte {
-	return frame(opClose, append(binary.BigEndian.AppendUint16(nil, code), reason[:min(len(reason), 123)]...))
+// Close ends a WebSocket; the reason has at most 123 bytes.
+func Close(code uint16, reason string) []byte {
+	return Frame(closing, append(binary.BigEndian.AppendUint16(nil, code), reason[:min(len(reason), 123)]...))
 }

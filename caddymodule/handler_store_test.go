@@ -1,0 +1,229 @@
+package caddymodule
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
+	"go.uber.org/zap"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/memory"
+)
+
+// broken is a store that can't be opened.
+type broken struct{}
+
+func (broken) Address() string { return "broken:" }
+
+func (broken) Open(*zap.Logger) (store.Store, error) { return nil, errors.New("the disk is gone") }
+
+func TestStoreErrors(t *testing.T) {
+	a := provisioned(t, t.TempDir())
+	a.store = broken{}
+	for mode, want := range map[string]int{"": 503, "reject": 503, "pass": 200} {
+		passed := false
+		s := serve(t, &Handler{app: a, OnStoreError: mode}, func(w http.ResponseWriter, _ *http.Request) error {
+			passed = true
+			return answered(w, "application/json", reply)
+		})
+		res, body, err := ask(t, s, "fb_live_x", hello)
+		if err != nil || res.StatusCode != want || passed != (mode == "pass") {
+			t.Errorf("%q: %v %s %s", mode, err, res.Status, body)
+		}
+		if want == 503 && (!strings.Contains(body, "meter_unavailable") || strings.Contains(body, "disk") || res.Header.Get("X-Should-Retry") != "true") {
+			t.Errorf("%q: %s %v", mode, body, res.Header)
+		}
+	}
+}
+
+// On a reload the old configuration is cleaned up while its requests still run.
+func TestRequestsKeepTheLedgerOpen(t *testing.T) {
+	dir := t.TempDir()
+	old := provisioned(t, dir)
+	if _, err := old.acquire(); err != nil { // a request
+		t.Fatal(err)
+	}
+	if err := old.Start(); err != nil {
+		t.Fatal(err)
+	}
+	e := old.engine
+	next := provisioned(t, dir)
+	if err := errors.Join(next.Start(), old.Stop(), old.Cleanup()); err != nil {
+		t.Fatal(err)
+	}
+	if next.engine != e {
+		t.Error("two engines on one directory")
+	}
+	if err := errors.Join(next.Stop(), next.Cleanup()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.CreateAccount(t.Context(), "late", "", ""); err != nil {
+		t.Errorf("the request's ledger was closed: %v", err)
+	}
+	old.release()
+	if _, err := e.CreateAccount(t.Context(), "later", "", ""); err == nil {
+		t.Error("the last one out did not close the ledger")
+	}
+}
+
+// Provision runs for `validate` too: it opens nothing.
+func TestProvisionOpensNothing(t *testing.T) {
+	dir := t.TempDir() + "/not-there"
+	a := provisioned(t, dir)
+	if err := a.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := http.Dir(dir).Open("/"); err == nil {
+		s.Close() //nolint:errcheck // only whether it is there
+		t.Error("the data directory was made")
+	}
+}
+
+// flaky is a store that can be made to fail while it is open.
+type flaky struct {
+	*memory.Store
+	down *atomic.Bool
+}
+
+func newFlaky() flaky {
+	f := flaky{memory.New(), new(atomic.Bool)}
+	f.Fail = func() error {
+		if f.down.Load() {
+			return errors.New("the disk is full")
+		}
+		return nil
+	}
+	return f
+}
+
+func (flaky) Address() string { return "flaky:" }
+
+func (f flaky) Open(*zap.Logger) (store.Store, error) { return f.Store, nil }
+
+func TestAStoreThatFailsWhileRunning(t *testing.T) {
+	a := provisioned(t, t.TempDir())
+	disk := newFlaky()
+	a.store = disk
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(a.Stop(), a.Cleanup()); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := a.engine.CreateAccount(t.Context(), "acme", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := a.engine.CreateKey(t.Context(), meter.Key{Account: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	breaks := false // while the answer is on its way
+	next := func(w http.ResponseWriter, _ *http.Request) error {
+		if breaks {
+			disk.down.Store(true)
+		}
+		return answered(w, "application/json", reply)
+	}
+	servers := map[string]int{"reject": http.StatusServiceUnavailable, "pass": http.StatusOK}
+	for mode, want := range servers {
+		s := serve(t, &Handler{app: a, OnStoreError: mode}, next)
+		if res, body, err := ask(t, s, key, hello); err != nil || res.StatusCode != 200 || res.Header.Get("Credits-Cost") != replyCost {
+			t.Fatalf("%s: %v %s", mode, err, body)
+		}
+		settled(t, a)
+		disk.down.Store(true)
+		res, body, err := ask(t, s, key, hello)
+		if err != nil || res.StatusCode != want || res.Header.Get("Credits-Charge") != "" {
+			t.Errorf("%s: %v %v %s", mode, err, res, body)
+		}
+		disk.down.Store(false)
+	}
+	// One that was admitted gets its answer, and is charged when the disk is back: once.
+	breaks = true
+	s := serve(t, &Handler{app: a}, next)
+	if res, _, err := ask(t, s, key, hello); err != nil || res.StatusCode != http.StatusOK || res.Header.Get("Credits-Cost") != replyCost {
+		t.Errorf("%v %v", err, res)
+	}
+	time.Sleep(50 * time.Millisecond)
+	disk.down.Store(false)
+	if got := spent(t, a); got != "27" {
+		t.Errorf("spent %s, want three times %s", got, replyCost)
+	}
+}
+
+// Compressed answers are read, whatever the upstream was asked for; what nobody
+// can read costs what was held.
+func TestEncodedAnswers(t *testing.T) {
+	a, key := running(t)
+	for _, encoding := range []string{"gzip", "zlib", "raw deflate", "br", "zstd", "gzip, br", "snappy"} {
+		before := settled(t, a).SpentNet()
+		name, body := encode(t, encoding, reply)
+		s := serve(t, &Handler{app: a}, func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Content-Encoding", name)
+			return answered(w, "application/json", body)
+		})
+		req, err := http.NewRequest(http.MethodPost, s.URL+"/v1/chat/completions", strings.NewReader(hello[:len(hello)-1]+`,"max_tokens":500}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+key)
+		req.Header.Set("Accept-Encoding", "identity")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		cost := (settled(t, a).SpentNet() - before).Text(3)
+		if unknown := encoding == "snappy"; !unknown && cost != replyCost || unknown && (cost < "4" || cost > "4.1") {
+			t.Errorf("%s: cost %s", encoding, cost)
+		}
+	}
+}
+
+func encode(t *testing.T, encoding, body string) (name, encoded string) {
+	t.Helper()
+	var b bytes.Buffer
+	var w io.WriteCloser
+	var err error
+	name = encoding
+	switch encoding {
+	case "gzip":
+		w = gzip.NewWriter(&b)
+	case "zlib":
+		name, w = "deflate", zlib.NewWriter(&b)
+	case "raw deflate":
+		name = "deflate"
+		w, err = flate.NewWriter(&b, 5)
+	case "br":
+		w = brotli.NewWriter(&b)
+	case "zstd":
+		w, err = zstd.NewWriter(&b)
+	case "gzip, br":
+		_, once := encode(t, "gzip", body)
+		_, twice := encode(t, "br", once)
+		return name, twice
+	default:
+		return name, body
+	}
+	if err == nil {
+		_, err = io.WriteString(w, body)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return name, b.String()
+}

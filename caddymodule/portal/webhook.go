@@ -1,0 +1,65 @@
+package portal
+
+import (
+	"time"
+
+	"github.com/farebox-dev/farebox/caddymodule/notifier"
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/notify"
+)
+
+// WebhookView is the account's own webhook, and what came of the latest events.
+type WebhookView struct {
+	URL        string            `json:"url"` // "" if there is none
+	Secret     string            `json:"secret,omitempty"`
+	CreatedAt  *time.Time        `json:"created_at,omitempty"`
+	Deliveries []notify.Delivery `json:"deliveries"`
+}
+
+func (c *call) webhook() (any, error) {
+	if _, err := c.query(); err != nil {
+		return nil, err
+	}
+	w, ok, err := c.m.OwnWebhook(c.Context(), c.who.account)
+	v := WebhookView{Deliveries: []notify.Delivery{}}
+	if err != nil || !ok {
+		return v, err
+	}
+	v.URL, v.Secret, v.CreatedAt = w.URL, w.Secret, timeOf(w.CreatedAt)
+	endpoint := w.Endpoint(c.who.account).Name
+	err = c.m.Deliveries(c.Context(), func(d *notify.Delivery) bool {
+		if d.Endpoint == endpoint {
+			v.Deliveries = append(v.Deliveries, *d)
+		}
+		return len(v.Deliveries) < 20
+	})
+	return v, err
+}
+
+// setWebhook sets where the account's events go; the answer has the secret that
+// signs them.
+func (c *call) setWebhook() (any, error) {
+	var in struct {
+		URL string `json:"url"`
+	}
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if c.p.AccountWebhooks == "off" {
+		return nil, invalid("accounts have no webhooks of their own here")
+	}
+	if err := notifier.CheckURL(in.URL, c.p.AccountWebhooks == "private"); err != nil {
+		return nil, invalid("url: %v", err)
+	}
+	w, err := c.m.SetWebhook(c.Context(), c.who.account, in.URL)
+	return viewOf(w), err
+}
+
+func viewOf(w meter.AccountWebhook) WebhookView {
+	return WebhookView{URL: w.URL, Secret: w.Secret, CreatedAt: timeOf(w.CreatedAt), Deliveries: []notify.Delivery{}}
+}
+
+func (c *call) removeWebhook() (any, error) {
+	_, err := c.m.SetWebhook(c.Context(), c.who.account, "")
+	return WebhookView{Deliveries: []notify.Delivery{}}, err
+}

@@ -1,0 +1,357 @@
+package meter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/memory"
+)
+
+const noticeBook = `
+version: 1
+credit: {name: credit, worth: 0.10 USD, decimals: 0}
+operations:
+  image: {match: POST /v1/images, price: 10}
+plans:
+  basic: {credits: [{type: subscription, amount: 100, every: month}]}
+  open:  {when_empty: overage, credits: [{type: subscription, amount: 20, every: month}]}
+packs:
+  p50: {credits: 50, price: 5 USD, expires: 30 days}
+default_plan: basic
+alerts: [{below: 20%}, {below: 5%}, {overage_above: 15}]
+`
+
+// listener keeps what it is sent, and can be made to fail.
+type listener struct {
+	mu     sync.Mutex
+	got    []notify.Event
+	fail   error
+	gone   bool
+	called int
+}
+
+func (l *listener) Send(_ context.Context, _ notify.Endpoint, e *notify.Event) notify.Answer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.called++; l.fail != nil {
+		return notify.Answer{Err: l.fail, Gone: l.gone, Status: 500}
+	}
+	l.got = append(l.got, *e)
+	return notify.Answer{Status: 200}
+}
+
+type noticed struct {
+	*testing.T
+	m     *Meter
+	now   time.Time
+	store store.Store
+	l     listener
+	seen  int
+}
+
+func newNoticed(t *testing.T) *noticed {
+	book, problems := pricing.Load("pricing.yaml", []byte(noticeBook))
+	if book == nil {
+		t.Fatal(problems)
+	}
+	n := &noticed{T: t, now: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC), store: memory.New()}
+	var err error
+	n.m, err = Open(t.Context(), Options{Store: n.store, Book: book, Now: func() time.Time { return n.now }, Problem: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.listen()
+	t.Cleanup(n.m.Close)
+	return n
+}
+
+func (n *noticed) listen() {
+	o := NotifyOptions{Endpoints: []notify.Endpoint{{Name: "hook", Kind: "webhook"}}, Sender: &n.l}
+	if err := n.m.Notify(n.Context(), o); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// later moves the clock, in steps that it believes.
+func (n *noticed) later(d time.Duration) {
+	n.now = n.now.Add(d)
+	n.m.ConfirmClock()
+	if err := n.m.SweepNotices(n.Context()); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// image makes requests for images; it returns how many were refused.
+func (n *noticed) images(account string, count int) (refused int) {
+	for range count {
+		r := post("/v1/images", `{}`)
+		r.Caller.Account = account
+		c, err := n.m.Admit(n.Context(), r)
+		if err != nil {
+			refused++
+			continue
+		}
+		c.Begin(200, nil)
+		c.Settle(Answered, nil)
+		<-c.Booked()
+	}
+	return refused
+}
+
+func (n *noticed) grant(account, key string) {
+	if _, err := n.m.Grant(n.Context(), account, GrantRequest{Pack: "p50", Reason: "paid", Idempotency: key}); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// tells compares the types of events since the last call with what is expected.
+func (n *noticed) tells(what string, want ...string) {
+	n.Helper()
+	var got []string
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		waiting := 0
+		err := n.m.bank.Update(n.Context(), func(tx store.Tx) error {
+			return tx.Scan(store.ID{Kind: store.Outbox}, false, func(store.ID, []byte) error { waiting++; return nil })
+		})
+		n.l.mu.Lock()
+		got = nil
+		for _, e := range n.l.got[n.seen:] {
+			got = append(got, e.Type)
+		}
+		n.l.mu.Unlock()
+		if err != nil || waiting == 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	n.seen += len(got)
+	slices.Sort(got)
+	slices.Sort(want)
+	if strings.Join(got, " ") != strings.Join(want, " ") {
+		n.Errorf("%s: told %q, want %q", what, got, want)
+	}
+}
+
+func (n *noticed) open(account, plan string) {
+	if _, err := n.m.CreateAccount(n.Context(), account, "", plan); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// A month of one account: exactly these messages, no more.
+func TestAMonthOfMessages(t *testing.T) {
+	n := newNoticed(t)
+	n.open("acme", "basic")
+	n.tells("a new account")
+	n.images("acme", 8) // 20 left, which is not below 20 %
+	n.tells("at the threshold")
+	n.images("acme", 1)
+	n.tells("below 20 %", notify.Low)
+	n.images("acme", 1)
+	n.tells("nothing left", notify.Low, notify.Exhausted)
+	if n.images("acme", 5) != 5 {
+		t.Error("requests on an empty account were admitted")
+	}
+	n.tells("refused, and told already")
+	n.later(30 * time.Hour)
+	n.images("acme", 1)
+	n.tells("refused the next day; nothing has changed since")
+	n.grant("acme", "pay_1")
+	n.tells("a payment", notify.Granted, notify.Recovered)
+	n.grant("acme", "pay_1")
+	n.tells("the same payment again")
+	n.images("acme", 4)
+	n.tells("10 left, and lifted clear of the threshold since", notify.Low)
+	n.images("acme", 1)
+	n.tells("used up again, a day later", notify.Low, notify.Exhausted)
+	n.grant("acme", "pay_2")
+	n.tells("the next payment", notify.Granted, notify.Recovered)
+	n.images("acme", 5)
+	n.tells("used up within the same day: told today already")
+	n.later(20 * 24 * time.Hour)
+	n.grant("acme", "pay_3") // on 23 November, ends on 23 December
+	n.tells("a third", notify.Granted)
+	n.later(9 * 24 * time.Hour) // 2 December: the account's next period
+	n.tells("the renewal", notify.PeriodClosed)
+	n.later(16 * 24 * time.Hour) // 18 December
+	n.tells("five days before the pack ends", notify.Expiring)
+	n.later(24 * time.Hour)
+	n.tells("told once")
+	n.later(6 * 24 * time.Hour)
+	n.tells("it ended", notify.Expired)
+	n.later(10 * 24 * time.Hour)
+	n.tells("January", notify.PeriodClosed)
+}
+
+func TestHoveringAtAThresholdIsToldOnce(t *testing.T) {
+	n := newNoticed(t)
+	n.open("acme", "basic")
+	n.images("acme", 9)
+	n.tells("below", notify.Low)
+	for i := range 20 {
+		n.later(26 * time.Hour)
+		if i%2 == 0 { // 10 at a time, back to the threshold and below it again
+			if _, err := n.m.Grant(n.Context(), "acme", GrantRequest{Amount: "10", Reason: "goodwill", Idempotency: fmt.Sprint("g", i)}); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			n.images("acme", 1)
+		}
+	}
+	n.tells("hovering for weeks", slices.Repeat([]string{notify.Granted}, 10)...)
+}
+
+func TestOverageIsToldOnceAPeriodAndClosed(t *testing.T) {
+	n := newNoticed(t)
+	n.open("shop", "open")
+	n.images("shop", 2)
+	n.tells("the allowance is used up; overage goes on", notify.Low)
+	n.images("shop", 1)
+	n.tells("the first overage", notify.OverageBegan)
+	n.images("shop", 1)
+	n.tells("20 of overage", notify.OverageAbove)
+	n.images("shop", 3)
+	n.tells("more of it")
+	n.later(30 * 24 * time.Hour)
+	n.tells("closed", notify.PeriodClosed)
+	n.l.mu.Lock()
+	last := n.l.got[len(n.l.got)-1]
+	n.l.mu.Unlock()
+	if last.Data["overage"] != "50" || last.Data["overage_worth"] != "5 USD" || last.Data["account"] != "shop" {
+		t.Errorf("period.closed says %v", last.Data)
+	}
+	n.images("shop", 3)
+	n.tells("the next month", notify.Low, notify.OverageBegan)
+}
+
+func TestSubscriptionsRefundsAndKeys(t *testing.T) {
+	n := newNoticed(t)
+	n.open("acme", "basic")
+	c, err := n.m.Admit(t.Context(), post("/v1/images", `{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Begin(502, nil)
+	c.Settle(Answered, nil)
+	n.tells("a request that failed gets its credits back, which is no news")
+	n.images("acme", 1)
+	var paid ledger.ChargeID
+	_ = n.m.Charges(t.Context(), "acme", ChargeFilter{Where: map[string]string{"state": "charged"}}, func(c *ledger.Charge) bool { paid = c.ID; return false })
+	if _, err := n.m.Do(t.Context(), "acme", ledger.Refund{Charge: paid, Reason: "sorry", Idempotency: "r1"}); err != nil {
+		t.Fatal(err)
+	}
+	n.tells("an operator's refund", notify.Refunded)
+	if _, _, err := n.m.CreateKey(t.Context(), Key{Account: "acme", Name: "laptop"}); err != nil {
+		t.Fatal(err)
+	}
+	n.tells("a key", notify.KeyCreated)
+	if _, err := n.m.Do(t.Context(), "acme", ledger.SetPlan{Plan: "open"}); err != nil {
+		t.Fatal(err)
+	}
+	n.tells("another plan", notify.PeriodClosed)
+	if _, err := n.m.Do(t.Context(), "acme", ledger.Cancel{}); err != nil {
+		t.Fatal(err)
+	}
+	n.tells("cancelled at the end of the period")
+	n.later(31 * 24 * time.Hour)
+	n.tells("which is over", notify.SubEnded, notify.PeriodClosed)
+}
+
+// What could not be delivered waits, through a restart, and comes once.
+func TestTheOutboxSurvivesFailuresAndARestart(t *testing.T) {
+	n := newNoticed(t)
+	n.l.fail = errors.New("out of order")
+	n.open("acme", "basic")
+	n.grant("acme", "pay_1")
+	wait(t, func() bool { n.l.mu.Lock(); defer n.l.mu.Unlock(); return n.l.called == 1 })
+	n.m.Close()
+	n.l.fail = nil
+	book, _ := n.m.Book()
+	var err error
+	if n.m, err = Open(t.Context(), Options{Store: n.store, Book: book, Now: func() time.Time { return n.now }}); err != nil {
+		t.Fatal(err)
+	}
+	defer n.m.Close()
+	n.listen()
+	time.Sleep(20 * time.Millisecond)
+	if n.l.called != 1 {
+		t.Errorf("tried %d times before it was due", n.l.called)
+	}
+	n.later(10 * time.Second)
+	n.m.notices.dispatch.Wake()
+	n.tells("after the restart", notify.Granted)
+	if n.l.called != 2 {
+		t.Errorf("tried %d times", n.l.called)
+	}
+}
+
+func TestAnEndpointThatSaysGoneIsOffUntilSwitchedOn(t *testing.T) {
+	n := newNoticed(t)
+	n.l.fail, n.l.gone = errors.New("gone"), true
+	n.open("acme", "basic")
+	n.grant("acme", "pay_1")
+	wait(t, func() bool { return len(n.m.Endpoints()) == 0 })
+	n.l.fail = nil
+	n.grant("acme", "pay_2")
+	n.tells("off")
+	if err := n.m.SwitchOn(t.Context(), "hook"); err != nil {
+		t.Fatal(err)
+	}
+	n.grant("acme", "pay_3")
+	n.tells("on again", notify.Granted)
+	var failed string
+	_ = n.m.Deliveries(t.Context(), func(d *notify.Delivery) bool {
+		if d.State == notify.Failed {
+			failed = d.ID
+		}
+		return true
+	})
+	if _, err := n.m.Redeliver(t.Context(), failed); err != nil {
+		t.Fatal(err)
+	}
+	n.tells("sent again by hand", notify.Granted)
+	if _, err := n.m.Redeliver(t.Context(), "dlv_00"); !errors.Is(err, notify.ErrNoDelivery) {
+		t.Errorf("an unknown delivery: %v", err)
+	}
+}
+
+func TestAnAccountsOwnWebhookGetsOnlyItsOwn(t *testing.T) {
+	n := newNoticed(t)
+	n.m.StopNotify()
+	if err := n.m.Notify(t.Context(), NotifyOptions{Sender: &n.l}); err != nil {
+		t.Fatal(err)
+	}
+	n.open("acme", "basic")
+	n.open("other", "basic")
+	w, err := n.m.SetWebhook(t.Context(), "acme", "https://example.com/hook")
+	if err != nil || !strings.HasPrefix(w.Secret, notify.SecretPrefix) {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	n.grant("other", "pay_1")
+	n.tells("somebody else's")
+	n.grant("acme", "pay_2")
+	n.tells("its own", notify.Granted)
+	if _, err := n.m.SetWebhook(t.Context(), "acme", ""); err != nil {
+		t.Fatal(err)
+	}
+	n.grant("acme", "pay_3")
+	n.tells("removed")
+}
+
+func wait(t *testing.T, until func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !until(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not happen within 5 s")
+		}
+	}
+}

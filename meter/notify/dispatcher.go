@@ -1,0 +1,275 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// Answer is what became of one attempt.
+type Answer struct {
+	Status int   // HTTP; 0 if there was none
+	Err    error // nil: delivered
+	Gone   bool  // the endpoint wants nothing more (410)
+}
+
+// Sender carries an event to an endpoint. It returns within the context's time.
+type Sender interface {
+	Send(ctx context.Context, to Endpoint, e *Event) Answer
+}
+
+// Store is what a dispatcher needs of the ledger's store: the writer's order of
+// commits, and a look at what is there.
+type Store interface {
+	Update(ctx context.Context, fn func(store.Tx) error) error
+	View(ctx context.Context, fn func(store.Snapshot) error) error
+}
+
+// waits are the pauses before attempt 2, 3, …: about a day in all.
+var waits = []time.Duration{
+	5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 8 * time.Hour,
+}
+
+// Attempts is how often an event is tried before it is given up.
+var Attempts = len(waits) + 1
+
+// keepDeliveries is how long what was delivered or given up can be looked at
+// and sent again.
+const keepDeliveries = 7 * 24 * time.Hour
+
+// Dispatcher empties the outbox.
+type Dispatcher struct {
+	Store     Store
+	Sender    Sender
+	Endpoints func() []Endpoint
+	Now       func() time.Time
+	Timeout   time.Duration                        // of one attempt; default 15 s
+	Told      func(d *Delivery)                    // after each attempt; may be nil
+	Problem   func(error)                          // the store fails
+	Off       func(ctx context.Context, to string) // an endpoint said 410; may be nil
+
+	wake chan struct{}
+	once sync.Once
+}
+
+func (d *Dispatcher) init() {
+	d.once.Do(func() {
+		d.wake = make(chan struct{}, 1)
+		if d.Timeout == 0 {
+			d.Timeout = 15 * time.Second
+		}
+	})
+}
+
+// Wake makes it look at the outbox now. It never blocks.
+func (d *Dispatcher) Wake() {
+	d.init()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run delivers until ctx ends. One endpoint that hangs holds up no other.
+func (d *Dispatcher) Run(ctx context.Context) {
+	d.init()
+	var busy sync.Map // endpoints with an attempt under way
+	var under sync.WaitGroup
+	defer under.Wait()
+	for {
+		next, err := d.round(ctx, &busy, &under)
+		if err != nil && ctx.Err() == nil {
+			d.Problem(fmt.Errorf("looking at the outbox: %w", err))
+			next = time.Minute
+		}
+		select {
+		case <-time.After(next):
+		case <-d.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// atOnce bounds how much one endpoint is sent before the others have their turn.
+const atOnce = 20
+
+// round starts a worker for each endpoint that something is due for, and says
+// when the next thing is.
+func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.WaitGroup) (next time.Duration, err error) {
+	now := d.Now()
+	next = time.Hour
+	due := map[string][]*Delivery{}
+	err = d.Store.View(ctx, func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Outbox}, false, func(id store.ID, raw []byte) error {
+			x, err := read(id, raw)
+			switch {
+			case err != nil:
+				return err
+			case x.NextAt.After(now):
+				next = min(next, x.NextAt.Sub(now))
+			case len(due[x.Endpoint]) < atOnce:
+				due[x.Endpoint] = append(due[x.Endpoint], x)
+			}
+			return nil
+		})
+	})
+	known := map[string]Endpoint{}
+	for _, e := range d.Endpoints() {
+		known[e.Name] = e
+	}
+	for name, list := range due {
+		if _, running := busy.LoadOrStore(name, true); running {
+			continue
+		}
+		under.Go(func() {
+			defer d.Wake() // there may be more
+			defer busy.Delete(name)
+			for _, x := range list {
+				if e, ok := known[name]; !ok {
+					d.finish(x, Answer{Err: errors.New("the endpoint is not configured any more")}, true)
+				} else if !d.try(ctx, e, x) {
+					return
+				}
+			}
+		})
+	}
+	return max(next, 10*time.Millisecond), err
+}
+
+// try makes one attempt; false: the endpoint is out of order for now.
+func (d *Dispatcher) try(ctx context.Context, to Endpoint, x *Delivery) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	e, err := x.event()
+	if err != nil {
+		d.finish(x, Answer{Err: err}, true)
+		return true
+	}
+	limited, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	a := d.Sender.Send(limited, to, e)
+	if a.Err != nil && ctx.Err() != nil { // we are closing; it is tried again after the start
+		return false
+	}
+	d.finish(x, a, a.Gone)
+	if a.Gone && d.Off != nil {
+		d.Off(ctx, to.Name)
+	}
+	return a.Err == nil
+}
+
+// finish books an attempt: done, given up, or when to try again.
+func (d *Dispatcher) finish(x *Delivery, a Answer, final bool) {
+	now := d.Now()
+	x.Attempts++
+	x.Status, x.Error, x.NextAt = a.Status, "", time.Time{}
+	switch {
+	case a.Err == nil:
+		x.State, x.DoneAt = Delivered, now
+	case final || x.Attempts >= Attempts:
+		x.State, x.DoneAt, x.Error = Failed, now, a.Err.Error()
+	default:
+		x.Error = a.Err.Error()
+		pause := waits[x.Attempts-1]
+		x.NextAt = now.Add(pause*8/10 + rand.N(pause*4/10)) // ±20 %, so that many do not come back at once
+	}
+	if err := d.Store.Update(context.Background(), func(tx store.Tx) error { return d.book(tx, x) }); err != nil {
+		d.Problem(fmt.Errorf("booking the delivery of %s: %w", x.Event, err))
+	}
+	if d.Told != nil {
+		d.Told(x)
+	}
+}
+
+func (d *Dispatcher) book(tx store.Tx, x *Delivery) error {
+	at, ok := parseID(x.ID)
+	if !ok {
+		return fmt.Errorf("%q is no delivery", x.ID)
+	}
+	if x.State == Pending {
+		return put(tx, store.Outbox, at, x)
+	}
+	if err := errors.Join(tx.Delete(store.ID{Kind: store.Outbox, Name: at}), put(tx, store.Delivery, at, x)); err != nil {
+		return err
+	}
+	return forget(tx, d.Now().Add(-keepDeliveries))
+}
+
+// forget removes old deliveries, a few at a time.
+func forget(tx store.Tx, before time.Time) error {
+	var old []store.ID
+	err := tx.Scan(store.ID{Kind: store.Delivery}, false, func(id store.ID, raw []byte) error {
+		x, err := read(id, raw)
+		if err != nil {
+			return err
+		}
+		if len(old) == 10 || !x.CreatedAt.Before(before) {
+			return store.ErrStop
+		}
+		old = append(old, id)
+		return nil
+	})
+	for _, id := range old {
+		err = errors.Join(err, tx.Delete(id))
+	}
+	return err
+}
+
+// Deliveries calls fn with what is under way and what was done, newest first,
+// until it returns false.
+func Deliveries(ctx context.Context, s Store, fn func(*Delivery) bool) error {
+	return s.View(ctx, func(v store.Snapshot) error {
+		for _, kind := range []store.Kind{store.Outbox, store.Delivery} {
+			stopped := false
+			err := v.ScanBack(store.ID{Kind: kind}, func(id store.ID, raw []byte) error {
+				x, err := read(id, raw)
+				if err == nil && !fn(x) {
+					stopped, err = true, store.ErrStop
+				}
+				return err
+			})
+			if err != nil || stopped {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ErrNoDelivery: it is unknown, or older than a week.
+var ErrNoDelivery = errors.New("there is no such delivery; those of the last 7 days are kept")
+
+// Redeliver puts a delivery that is done back into the outbox, or one that
+// waits to its front.
+func Redeliver(ctx context.Context, s Store, id string, now time.Time) (*Delivery, error) {
+	at, ok := parseID(id)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNoDelivery, id)
+	}
+	var x *Delivery
+	err := s.Update(ctx, func(tx store.Tx) error {
+		for _, kind := range []store.Kind{store.Outbox, store.Delivery} {
+			raw, err := tx.Get(store.ID{Kind: kind, Name: at})
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if x, err = read(store.ID{Name: at}, raw); err != nil {
+				return err
+			}
+			x.State, x.NextAt, x.DoneAt, x.Attempts = Pending, now, time.Time{}, 0
+			return errors.Join(tx.Delete(store.ID{Kind: kind, Name: at}), put(tx, store.Outbox, at, x))
+		}
+		return fmt.Errorf("%w: %s", ErrNoDelivery, id)
+	})
+	return x, err
+}

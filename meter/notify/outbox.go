@@ -1,0 +1,147 @@
+package notify
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// States of a delivery.
+const (
+	Pending   = "pending"
+	Delivered = "delivered"
+	Failed    = "failed" // given up
+)
+
+// Delivery is one event on its way to one endpoint.
+type Delivery struct {
+	ID        string    `json:"id"` // for redelivery
+	Event     string    `json:"event"`
+	Type      string    `json:"type"`
+	Account   string    `json:"account,omitempty"`
+	Endpoint  string    `json:"endpoint"`
+	State     string    `json:"state"`
+	CreatedAt time.Time `json:"created_at"`
+	Attempts  int       `json:"attempts"`
+	NextAt    time.Time `json:"next_at,omitzero"`
+	DoneAt    time.Time `json:"done_at,omitzero"`
+	Status    int       `json:"status,omitempty"` // HTTP, of the last attempt
+	Error     string    `json:"error,omitempty"`  // of the last attempt
+	Body      []byte    `json:"body"`             // of the event
+}
+
+// event is what a delivery carries, read back.
+func (d *Delivery) event() (*Event, error) {
+	e := &Event{}
+	if err := json.Unmarshal(d.Body, e); err != nil {
+		return nil, fmt.Errorf("reading event %s: %w", d.Event, err)
+	}
+	e.ID, e.Account = d.Event, d.Account
+	return e, nil
+}
+
+// name sorts deliveries by time.
+func name(at time.Time, event, endpoint string) string {
+	return string(binary.BigEndian.AppendUint64(nil, uint64(max(0, at.UnixNano())))) + event + "\x00" + endpoint //nolint:gosec // not negative
+}
+
+// post puts events into the outbox, for each endpoint that wants them.
+func post(tx store.Tx, events []Event, endpoints []Endpoint, now time.Time) error {
+	for i := range events {
+		e := &events[i]
+		body := e.Body()
+		for j := range endpoints {
+			if !endpoints[j].wants(e) {
+				continue
+			}
+			d := Delivery{Event: e.ID, Type: e.Type, Account: e.Account, Endpoint: endpoints[j].Name, State: Pending, CreatedAt: now, NextAt: now, Body: body}
+			if err := put(tx, store.Outbox, name(e.Timestamp, e.ID, d.Endpoint), &d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func put(tx store.Tx, kind store.Kind, name string, d *Delivery) error {
+	raw, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return tx.Put(store.ID{Kind: kind, Name: name}, raw)
+}
+
+// read decodes a delivery; its id is the name of its record.
+func read(id store.ID, raw []byte) (*Delivery, error) {
+	d := &Delivery{}
+	if err := json.Unmarshal(raw, d); err != nil {
+		return nil, fmt.Errorf("reading delivery %x: %w", id.Name, err)
+	}
+	d.ID = fmt.Sprintf("dlv_%x", id.Name)
+	return d, nil
+}
+
+// parseID is the record's name of a delivery's id.
+func parseID(id string) (string, bool) {
+	text, ok := strings.CutPrefix(id, "dlv_")
+	name, err := hex.DecodeString(text)
+	return string(name), ok && err == nil && len(name) > 8
+}
+
+// notice reads what the rules remember of an account.
+func notice(tx store.Snapshot, account string) (*Notice, error) {
+	n := &Notice{}
+	raw, err := tx.Get(store.ID{Kind: store.Notice, Account: account})
+	if errors.Is(err, store.ErrNotFound) {
+		return n, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return n, json.Unmarshal(raw, n)
+}
+
+func putNotice(tx store.Tx, account string, n *Notice) error {
+	raw, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return tx.Put(store.ID{Kind: store.Notice, Account: account}, raw)
+}
+
+// Record is what runs in the commit of a command: it works out what there is to
+// tell and puts it into the outbox.
+func Record(tx store.Tx, d *Done, w *Words, endpoints []Endpoint) (told bool, err error) {
+	if len(endpoints) == 0 || !Interesting(d, w) {
+		return false, nil
+	}
+	n, err := notice(tx, string(d.Account.ID))
+	if err != nil {
+		return false, err
+	}
+	events, changed := Events(d, w, n)
+	if changed {
+		err = putNotice(tx, string(d.Account.ID), n)
+	}
+	return len(events) > 0, errors.Join(err, post(tx, events, endpoints, d.Now))
+}
+
+// Post puts events that come from no command into the outbox; change, if not
+// nil, is asked for them with the account's notice.
+func Post(tx store.Tx, account string, endpoints []Endpoint, now time.Time, change func(*Notice) ([]Event, bool)) (told bool, err error) {
+	n, err := notice(tx, account)
+	if err != nil {
+		return false, err
+	}
+	events, changed := change(n)
+	if changed {
+		err = putNotice(tx, account, n)
+	}
+	return len(events) > 0, errors.Join(err, post(tx, events, endpoints, now))
+}

@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/caddymodule/portal"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
@@ -84,8 +86,16 @@ func (o *operator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	mux.HandleFunc("GET /meter/backup", o.backup)
+	mux.HandleFunc("/meter/portal/", func(w http.ResponseWriter, r *http.Request) { operatorsPortal().ServeTrusted(o.m, w, r) })
 	mux.ServeHTTP(w, r)
 }
+
+// operatorsPortal is the portal API on behalf of any account, for the command line.
+var operatorsPortal = sync.OnceValue(func() *portal.Portal {
+	p := &portal.Portal{Base: "/meter/portal"}
+	p.Init()
+	return p
+})
 
 var operatorRoutes = map[string]func(*call) (any, error){
 	"GET /meter/accounts":                                  (*call).listAccounts,
@@ -110,6 +120,7 @@ var operatorRoutes = map[string]func(*call) (any, error){
 	"GET /meter/accounts/{id}/members/{member}":            (*call).showMember,
 	"PUT /meter/accounts/{id}/members/{member}":            (*call).setMember,
 	"DELETE /meter/accounts/{id}/members/{member}":         (*call).removeMember,
+	"POST /meter/accounts/{id}/keys/{key}/rotate":          (*call).rotateKey,
 	"GET /meter/prices":                                    (*call).showPrices,
 	"POST /meter/prices/replay":                            (*call).replayPrices,
 	"POST /meter/prices/check":                             (*call).checkPrices,

@@ -12,7 +12,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -32,6 +35,10 @@ func (c *cli) ask(method, uri, idempotency string, in, out any) (http.Header, er
 		}
 		body = bytes.NewReader(b)
 	}
+	if c.dryRun && changes(method, uri) {
+		return nil, c.wouldDo(method, uri, in)
+	}
+	defer c.patience()()
 	header := http.Header{}
 	if idempotency != "" {
 		header.Set("Idempotency-Key", idempotency)
@@ -42,6 +49,43 @@ func (c *cli) ask(method, uri, idempotency string, in, out any) (http.Header, er
 	}
 	defer res.Body.Close() //nolint:errcheck // read to its end
 	return res.Header, decodeAnswer(res, out)
+}
+
+// changes reports whether a request changes anything.
+func changes(method, uri string) bool {
+	path, _, _ := strings.Cut(uri, "?")
+	return method != http.MethodGet && !slices.Contains([]string{"/meter/prices/check", "/meter/prices/explain", "/meter/prices/replay", "/meter/portal/v1/estimate"}, path)
+}
+
+// wouldDo prints a change instead of making it, and ends the command well.
+func (c *cli) wouldDo(method, uri string, in any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("dry run, nothing was changed; it would send\n%s %s\n%s\n", method, uri, body)
+	return &exit{exitOK, errors.New("")}
+}
+
+// patience shows on a terminal that something takes its time.
+func (c *cli) patience() (done func()) {
+	stop := make(chan struct{})
+	var under sync.WaitGroup
+	under.Go(func() {
+		for began, beat := time.Now(), time.NewTicker(time.Second); ; {
+			select {
+			case <-beat.C:
+				c.progress("working… %s", time.Since(began).Round(time.Second))
+			case <-stop:
+				beat.Stop()
+				if time.Since(began) > time.Second {
+					c.progress("")
+				}
+				return
+			}
+		}
+	})
+	return func() { close(stop); under.Wait() }
 }
 
 // send makes a request to the admin endpoint, which may be a socket. Caddy's own
@@ -74,7 +118,7 @@ func (c *cli) send(method, uri string, header http.Header, body io.Reader) (*htt
 
 // unreachable tries without a server where that is harmless.
 func (c *cli) unreachable(method, uri string, in, out any, err error) error {
-	reads := method == http.MethodGet || uri == "/meter/prices/replay"
+	reads := !changes(method, uri)
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && reads && c.data != "":

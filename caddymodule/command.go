@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -31,8 +32,10 @@ They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
 			f.StringVar(&c.data, "data", "", "data directory to read when no server runs")
 			f.StringVar(&c.prices, "pricing", "pricing.yaml", "price file that belongs to --data")
 			f.BoolVar(&c.json, "json", false, "print JSON")
+			f.BoolVar(&c.dryRun, "dry-run", false, "print what would be changed, and change nothing")
 			f.BoolVar(&c.table, "table", false, "print tables, also when piped")
-			cmd.AddCommand(c.accountCommands(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(), c.historyCommand(), c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand(), c.demoCommand())
+			cmd.AddCommand(c.accountCommands(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(), c.historyCommand(), c.usageCommand(), c.estimateCommand(), c.exportCommand(), c.webhookCommands(), c.operatorCommands(), c.portalCommand(), c.doctorCommand(), c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand(), c.demoCommand())
+			c.complete(cmd)
 		},
 	})
 }
@@ -61,7 +64,7 @@ func (e *exit) Unwrap() error { return e.err }
 // cli is what all commands share.
 type cli struct {
 	address, data, prices string
-	json, table           bool
+	json, table, dryRun   bool
 }
 
 // asJSON: a person gets tables, a program JSON.
@@ -100,6 +103,9 @@ func fail(cmd *cobra.Command, err error) error {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	var e *exit
+	if errors.As(err, &e) && e.code == exitOK {
+		return nil
+	}
 	if errors.As(err, &e) && e.code > exitError {
 		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return e.code, nil })(cmd, nil)
 	}
@@ -111,4 +117,32 @@ func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{Use: use, Short: short}
 	g.AddCommand(subs...)
 	return g
+}
+
+// complete lets the shell complete account ids, from the running server.
+func (c *cli) complete(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		c.complete(sub)
+	}
+	words := strings.Fields(cmd.Use)
+	if len(words) < 2 || words[1] != "ACCOUNT" && words[1] != "[ACCOUNT]" {
+		return
+	}
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ids, err := c.accountIDs()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// progress says on a terminal how far something long is.
+func (c *cli) progress(format string, args ...any) {
+	if term.IsTerminal(int(os.Stderr.Fd())) { //nolint:gosec // a file descriptor fits
+		fmt.Fprintf(os.Stderr, "\r\033[K"+format, args...)
+	}
 }

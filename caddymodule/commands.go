@@ -151,6 +151,7 @@ func (c *cli) grantCommand() *cobra.Command {
 				ends = "ends " + r.Grant.ExpiresAt.Format(time.DateOnly)
 			}
 			fmt.Fprintf(w, "granted  %s  +%s %s (%s, %s)   now %s\n", r.Grant.ID, r.Granted, r.Unit, r.Grant.Type, ends, r.Available)
+			fmt.Fprintf(w, "undo: farebox meter void %s --reason …\n", r.Grant.ID)
 		})
 	})
 	f := cmd.Flags()
@@ -202,7 +203,22 @@ func (c *cli) keyCommands() *cobra.Command {
 		}
 		return c.show(k, func(w *tabwriter.Writer) { fmt.Fprintf(w, "revoked  %s  %s\n", k.ID, k.Hint) })
 	})
-	return group("key", "Create, list and revoke API keys", create, list, revoke)
+	return group("key", "Create, list, rotate and revoke API keys", create, list, c.rotateCommand(), revoke)
+}
+
+func (c *cli) rotateCommand() *cobra.Command {
+	var overlap string
+	cmd := command("rotate ACCOUNT KEY", "Make a new key like this one, which lives on for a while", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
+		var k OperatorKeyView
+		if _, err := c.ask(http.MethodPost, accountURI(args[0], "keys", args[1], "rotate"), "", map[string]string{"overlap": overlap}, &k); err != nil {
+			return err
+		}
+		return c.show(k, func(w *tabwriter.Writer) {
+			fmt.Fprintf(w, "%s      shown once – store it now\nthe old key %s ends in %s\n", k.Secret, args[1], overlap)
+		})
+	})
+	cmd.Flags().StringVar(&overlap, "overlap", "24h", "how long the old key lives on")
+	return cmd
 }
 
 func (c *cli) historyCommand() *cobra.Command {

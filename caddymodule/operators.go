@@ -113,3 +113,24 @@ func (c *call) listHolds() (any, error) {
 	})
 	return out, err
 }
+
+// rotateKey makes a new key for the same member and name; the old one lives on
+// for a while, so that programs can change over.
+func (c *call) rotateKey() (any, error) {
+	var in struct{ Overlap string }
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	overlap := 24 * time.Hour
+	if in.Overlap != "" {
+		var err error
+		if overlap, err = time.ParseDuration(in.Overlap); err != nil || overlap < 0 {
+			return nil, fmt.Errorf("%w: overlap is %q; write how long the old key lives on, such as 24h", meter.ErrInput, in.Overlap)
+		}
+	}
+	secret, k, err := c.m.RotateKey(c.Context(), c.id(), c.PathValue("key"), overlap)
+	if err != nil {
+		return nil, err
+	}
+	return OperatorKeyView{k, secret}, nil
+}

@@ -92,3 +92,20 @@ func (m *Meter) RevokeKey(ctx context.Context, account, id string) (Key, error) 
 func (m *Meter) Keys(account string) []Key {
 	return m.keys.list(func(k *Key) bool { return k.Account == account })
 }
+
+// RotateKey makes a new key like another one of the account, which ends after
+// overlap.
+func (m *Meter) RotateKey(ctx context.Context, account, id string, overlap time.Duration) (secret string, k Key, err error) {
+	found, hash := m.keys.first(func(k *Key) bool { return k.Account == account && k.ID == id })
+	if found == nil || !m.keyLives(id) {
+		return "", k, fmt.Errorf("%w that could be rotated: %s", ErrNoSuchKey, id)
+	}
+	old := *found
+	if secret, k, err = m.CreateKey(ctx, Key{Account: account, Member: old.Member, Name: old.Name}); err != nil {
+		return "", k, err
+	}
+	if end := m.opt.Now().Add(overlap).UTC().Truncate(time.Second); old.ExpiresAt.IsZero() || end.Before(old.ExpiresAt) {
+		old.ExpiresAt = end
+	}
+	return secret, k, m.keys.store(ctx, m.bank, hash, old)
+}

@@ -95,10 +95,12 @@ func (c *call) charges() (any, error) {
 	case "", "json":
 	case "csv":
 		return nil, c.chargesCSV(f, labels)
+	case "jsonl":
+		return nil, c.chargesLines(f)
 	case "focus":
 		return nil, c.chargesFocus(f)
 	default:
-		return nil, invalid("format=%s; write json, csv or focus", q.Get("format"))
+		return nil, invalid("format=%s; write json, jsonl, csv or focus", q.Get("format"))
 	}
 	n, err := limit(q, 50, 500)
 	if err != nil {

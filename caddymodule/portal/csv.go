@@ -98,6 +98,20 @@ func (c *call) chargesCSV(f meter.ChargeFilter, labels []string) error {
 	return s.end()
 }
 
+// chargesLines writes one JSON object per line, the account included.
+func (c *call) chargesLines(f meter.ChargeFilter) error {
+	c.w.Header().Set("Content-Type", "application/jsonl")
+	c.w.Header().Set("Cache-Control", "no-store")
+	enc := json.NewEncoder(c.w)
+	enc.SetEscapeHTML(false)
+	return c.m.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
+		return enc.Encode(struct {
+			Account string `json:"account"`
+			ChargeView
+		}{c.who.account, c.chargeView(h)}) == nil
+	})
+}
+
 // focusColumns are the columns of FOCUS 1.2 (the FinOps Open Cost and Usage
 // Specification, focus.finops.org) that a meter of credits can fill.
 var focusColumns = []string{

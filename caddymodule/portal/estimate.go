@@ -129,6 +129,9 @@ func (c *call) estimateMix(in *EstimateRequest) (any, error) {
 			out.Plan.Credits = c.text(m.PerMonth)
 		}
 	}
+	if c.who.account == "" { // an operator who asks in general
+		return out, nil
+	}
 	a, err := c.m.Account(c.Context(), c.who.account)
 	if err != nil {
 		return nil, err

@@ -65,6 +65,7 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 		Brand: portal.Brand{Name: d.Name, Logo: d.Logo, Accent: d.Accent},
 	}
 	if d.Operator {
+		d.portal.Operations = consoleOperations()
 		d.portal.Operator = func(m *meter.Meter) http.Handler {
 			return &operator{m: m, reload: d.app.reloadPrices, file: d.app.file}
 		}

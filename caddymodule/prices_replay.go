@@ -131,7 +131,7 @@ func (r *replay) book(digest string) *pricing.Book {
 
 var (
 	errBookGone  = errors.New("the price book that they were made with is not kept")
-	errNotLinear = errors.New("their cost depends on what the journal does not keep: the request's fields or quantities, or a free tier")
+	errNotLinear = errors.New("their cost depends on what the journal does not keep: a field of the request, or a free tier")
 )
 
 // again is what a charge would have cost. A price is only computed from the
@@ -142,11 +142,13 @@ func (r *replay) again(h *ledger.Charge, e *ledger.Entry, plan string) (money.Am
 	if old == nil {
 		return 0, errBookGone
 	}
-	usage, err := pricing.ParseUsage(e.Outcome.Usage)
+	usage, marks, err := pricing.ParseRecord(e.Outcome.Usage)
 	if err != nil {
 		return 0, err
 	}
-	rec := &pricing.Recorded{Operation: h.Operation, Model: h.Model, At: h.At, Usage: usage}
+	rec := &pricing.Recorded{
+		Operation: h.Operation, Model: h.Model, At: h.At, Usage: usage, Marks: marks, Free: h.FreeUsed.Decimal(ledger.FreeDecimals), Made: old,
+	}
 	if e.Outcome.Model != "" {
 		rec.Model = e.Outcome.Model
 	}

@@ -270,7 +270,11 @@ func (h *Handler) replay(w http.ResponseWriter, r *http.Request, e *engine, c *m
 	}
 	w.Header().Set("Idempotency-Replayed", "true")
 	w.Header().Set("Credits-Charge", c.ID)
-	w.Header().Set("Credits-Cost", c.Replay.Charge.Cost.Text(book.Credit.Decimals))
+	if c.Replay.Charge.SettledAt.IsZero() { // of a job that goes on
+		w.Header().Set("Credits-Held", c.Replay.Charge.HeldTotal().Text(book.Credit.Decimals))
+	} else {
+		w.Header().Set("Credits-Cost", c.Replay.Charge.Cost.Text(book.Credit.Decimals))
+	}
 	w.Header().Set("Credits-Unit", book.Credit.Name)
 	w.Header().Set("Credits-Remaining", c.Remaining.Text(book.Credit.Decimals))
 	if c.Unlimited {

@@ -36,22 +36,38 @@ func (m *Meter) KeptBook(ctx context.Context, digest string) (*pricing.Book, err
 
 // ExplainCharge is why a charge cost what it cost, line by line, from the price
 // book that it was made with and what was recorded of it. It is empty if that
-// does not come to exactly what was charged: a condition may have looked at
-// what nobody keeps.
+// does not come to exactly what was charged.
 func (m *Meter) ExplainCharge(ctx context.Context, c *ledger.Charge) []pricing.Line {
 	b, err := m.KeptBook(ctx, c.Book)
 	if err != nil || c.State != ledger.Settled {
 		return nil
 	}
-	u, err := pricing.ParseUsage(c.Usage)
+	u, marks, err := pricing.ParseRecord(c.Usage)
 	if err != nil {
 		return nil
 	}
-	rec := &pricing.Recorded{Operation: c.Operation, Model: c.Model, At: c.At, Usage: u}
-	for _, plan := range append([]*pricing.Plan{nil}, b.Plans...) { // the charge does not say on which plan it was made
-		if lines, amount, err := b.ExplainRecorded(rec, plan); err == nil && amount == c.Cost+c.Absorbed {
-			return lines
-		}
+	cost := c.Absorbed // before overage.times, as the price book knows it
+	for _, x := range c.Captures {
+		cost += x.Base
+	}
+	held := pricing.Line{Label: "hold", Total: cost.Decimal(b.Credit.Decimals)}
+	if marks.Held && cost == c.Asked {
+		held.Text = "what was held: the answer does not say what it is priced by"
+		return []pricing.Line{held}
+	}
+	rec := &pricing.Recorded{
+		Operation: c.Operation, Model: c.Model, At: c.At, Usage: u, Marks: marks, Free: c.FreeUsed.Decimal(ledger.FreeDecimals), Made: b,
+	}
+	lines, amount, err := b.ExplainRecorded(rec, b.Plan(marks.Plan))
+	switch {
+	case err == nil && amount == cost:
+		return lines
+	case c.Estimated && cost == c.Hold && err == nil && amount > cost:
+		held.Text = "at most what was held: the answer broke off before it said what it used"
+		return append(lines, held)
+	case c.Estimated && cost == c.Hold:
+		held.Text = "what was held: the answer does not say what it used"
+		return []pricing.Line{held}
 	}
 	return nil
 }

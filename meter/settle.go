@@ -126,7 +126,8 @@ func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 		}
 	}
 	a.Usage = usage
-	out.Usage, out.Estimated = usageText(usage), estimated
+	text, used := c.recordOf(a, &r)
+	out.Usage, out.Estimated = text, estimated
 	q, err := c.cost(a, &r)
 	if err != nil { // an absurd report must not cost more than was agreed to
 		c.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s: %w", c.ID, err))
@@ -146,7 +147,18 @@ func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 	if c.hold == 0 && settle.Free != nil {
 		cost = 0 // covered whole, as far as is known here
 	}
-	return Final{Cost: cost, Estimated: estimated, Outcome: out.Text, Usage: out.Usage, Model: q.Model, Quota: r.UpstreamQuota, command: settle}
+	return Final{Cost: cost, Estimated: estimated, Outcome: out.Text, Usage: used, Model: q.Model, Quota: r.UpstreamQuota, command: settle}
+}
+
+// recordOf is what is kept of how the answer was priced, and the part of it that
+// is usage. Of an answer by several models only the usage is.
+func (c *Charge) recordOf(a *pricing.Answer, r *dialect.Result) (text, used string) {
+	switch {
+	case c.free || len(r.ByModel) > 0 && c.price.TokenPriced():
+		used = a.Usage.Text()
+		return used, used
+	}
+	return c.price.Record(a, c.plan)
 }
 
 func (c *Charge) text(o Outcome, r dialect.Result) string {
@@ -269,17 +281,4 @@ func usageOf(d dialect.Usage) *pricing.Usage {
 	add("web_search", d.Requests.WebSearch, 0)
 	add("web_fetch", d.Requests.WebFetch, 0)
 	return u
-}
-
-func usageText(u *pricing.Usage) string {
-	var parts []string
-	for k := range pricing.NumKinds {
-		if n := u.Tokens[k]; n > 0 {
-			parts = append(parts, k.String()+"="+strconv.FormatInt(n, 10))
-		}
-	}
-	for _, x := range u.Units {
-		parts = append(parts, x.Unit+"="+x.Count.String())
-	}
-	return strings.Join(parts, " ")
 }

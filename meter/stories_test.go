@@ -30,6 +30,7 @@ func TestStories(t *testing.T) {
 		t.Fatalf("no cases: %v", err)
 	}
 	passed := 0
+	var told share
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -46,12 +47,13 @@ func TestStories(t *testing.T) {
 		}
 		for i := range c.Stories {
 			s := &c.Stories[i]
-			if t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml")+"/"+s.Name, func(t *testing.T) { tell(t, s, price) }) {
+			if t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml")+"/"+s.Name, func(t *testing.T) { tell(t, s, price, &told) }) {
 				passed++
 			}
 		}
 	}
 	t.Logf("stories: %d passed, 0 not yet covered", passed)
+	told.enough(t)
 }
 
 // teller runs one story.
@@ -69,7 +71,7 @@ type teller struct {
 
 const storyAccount = "acme"
 
-func tell(t *testing.T, s *story, price []byte) {
+func tell(t *testing.T, s *story, price []byte, told *share) {
 	book, problems := pricing.Load("pricing.yaml", price)
 	if book == nil {
 		t.Fatal(problems)
@@ -102,6 +104,7 @@ func tell(t *testing.T, s *story, price []byte) {
 	for i := range s.Steps {
 		p.step(i+1, &s.Steps[i])
 	}
+	p.explained(told)
 	r, err := p.m.Verify(t.Context())
 	if err != nil || !r.Clean() {
 		t.Errorf("verify: %v %+v", err, r)

@@ -27,13 +27,15 @@ type NewKeyView struct {
 	Secret string `json:"secret"`
 }
 
+type newKey struct {
+	Member    string    `json:"member,omitempty"`
+	Name      string    `json:"name,omitempty"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
 // createKey makes a key. Who is no admin makes keys for himself only.
 func (c *call) createKey() (any, error) {
-	var in struct {
-		Member    string
-		Name      string
-		ExpiresAt time.Time `json:"expires_at"`
-	}
+	var in newKey
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}

@@ -12,8 +12,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/caddymodule/openapi"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -38,7 +40,12 @@ type Portal struct {
 	// Docs answers paths below /docs/; nil: none.
 	Docs http.Handler
 
-	mux *http.ServeMux
+	// Operations describe further paths below Base for the OpenAPI document.
+	Operations []openapi.Operation
+
+	mux      *http.ServeMux
+	document func() ([]byte, error)
+	answered func(pattern string, v any) // for tests; nil otherwise
 }
 
 // Brand is name, logo and colour of the pages.
@@ -64,9 +71,9 @@ type endpoint func(*call) (any, error)
 // Init prepares the routes; call it once, before Serve.
 func (p *Portal) Init() {
 	p.Base = strings.TrimSuffix(p.Base, "/")
-	p.mux = http.NewServeMux()
+	p.mux, p.document = http.NewServeMux(), sync.OnceValues(p.describe)
 	for pattern, e := range routes {
-		p.mux.HandleFunc(pattern, p.handler(e.fn, e.needs))
+		p.mux.HandleFunc(pattern, p.handler(pattern, e.fn, e.needs))
 	}
 	p.mux.HandleFunc("GET /open/{token}", p.open)
 	p.mux.HandleFunc("GET /credit-balance.js", p.element)
@@ -98,7 +105,7 @@ func (p *Portal) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
 }
 
 // handler identifies the caller and writes what an endpoint returns.
-func (p *Portal) handler(fn endpoint, needs need) http.HandlerFunc {
+func (p *Portal) handler(pattern string, fn endpoint, needs need) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Request: r, p: p, m: meterOf(r.Context()), w: w}
 		var err error
@@ -111,6 +118,9 @@ func (p *Portal) handler(fn endpoint, needs need) http.HandlerFunc {
 		case err != nil:
 			p.fail(w, err)
 		case v != nil:
+			if p.answered != nil {
+				p.answered(pattern, v)
+			}
 			writeJSON(w, v)
 		}
 	}

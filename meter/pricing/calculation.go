@@ -19,6 +19,8 @@ type calculation struct {
 	c       circumstances
 	strict  bool // a condition on no number refuses the request
 	trace   *trace
+	record  *Marks             // is told what applied; nil: nobody wants to know
+	known   map[string]verdict // of conditions, from a record; nil: they are decided by c
 
 	table   *table // in force
 	work    table  // a copy of it, once an adjustment has changed it
@@ -163,7 +165,7 @@ func (k *calculation) rates() error {
 		k.table = &op.price.table
 		k.traceRates()
 	}
-	return k.adjust(op.adjusts)
+	return k.adjust(op.adjusts, 'o')
 }
 
 func (k *calculation) modelRates() error {
@@ -172,14 +174,18 @@ func (k *calculation) modelRates() error {
 	}
 	k.table = &k.entry.table
 	k.traceRates()
-	return k.adjust(k.entry.adjusts)
+	return k.adjust(k.entry.adjusts, 'm')
 }
 
-func (k *calculation) adjust(list []adjust) error {
+// adjust applies those of a list that hold; whose says whether it is the
+// operation's or the model's.
+func (k *calculation) adjust(list []adjust, whose byte) error {
 	for i := range list {
 		a := &list[i]
-		verdict, bad := a.when.hold(&k.c)
+		verdict, bad, err := k.decide(a.when)
 		switch {
+		case err != nil:
+			return err
 		case verdict == wrong && k.strict:
 			return notANumber(bad)
 		case verdict != holds:
@@ -187,6 +193,9 @@ func (k *calculation) adjust(list []adjust) error {
 		}
 		if k.trace != nil {
 			k.trace.adjusted(a)
+		}
+		if k.record != nil {
+			k.record.applied(whose, i)
 		}
 		switch {
 		case a.byModel:
@@ -215,6 +224,17 @@ func (k *calculation) adjust(list []adjust) error {
 		}
 	}
 	return nil
+}
+
+// decide is whether an adjustment holds: by the circumstances, or by what a
+// record says of them.
+func (k *calculation) decide(when *conditions) (verdict, *condition, error) {
+	if k.known != nil {
+		v, err := k.recall(when)
+		return v, nil, err
+	}
+	v, bad := when.hold(&k.c)
+	return v, bad, nil
 }
 
 // traceRates writes down the rates before any adjustment.

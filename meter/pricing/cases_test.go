@@ -182,6 +182,9 @@ func (p *priceCase) run(t *testing.T, b *pricing.Book) {
 	if err == nil {
 		answer, outcome := p.answer(t)
 		cost, err = request.Cost(answer, plan, pricing.FreeLeft{})
+		if err == nil {
+			recordedAgain(t, b, request, answer, plan, at, cost)
+		}
 		if request.RefundDue(answer, outcome) {
 			cost.Amount = 0
 		}

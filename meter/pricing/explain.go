@@ -116,7 +116,7 @@ func (r *Request) ExplainCost(a *Answer, plan *Plan, free FreeLeft) (*Explanatio
 	e := &Explanation{Operation: r.op, Model: r.Model(), book: r.book}
 	t := &trace{}
 	var err error
-	if e.Quote, err = r.cost(a, plan, free, t); err != nil {
+	if e.Quote, err = r.cost(a, plan, free, t, nil); err != nil {
 		return nil, err
 	}
 	if e.Quote.Model != "" {

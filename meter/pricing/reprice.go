@@ -2,46 +2,23 @@ package pricing
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
 // Recorded is what a journal knows of a charge: less than the request said. It
-// has neither its headers nor its body, and of quantities only what the answer
-// reported.
+// has neither its headers nor its body.
 type Recorded struct {
 	Operation string // id
 	Model     string // as asked for, or the key of the entry that priced the answer
 	At        time.Time
 	Usage     Usage
-}
-
-// ParseUsage reads the text under which a charge's usage is kept: "input=12 output=30 image=3".
-func ParseUsage(text string) (u Usage, err error) {
-	for _, part := range strings.Fields(text) {
-		name, count, ok := strings.Cut(part, "=")
-		if !ok {
-			return u, fmt.Errorf("%q is not a quantity such as input=12", part)
-		}
-		if k, isToken := KindByName(name); isToken {
-			n, err := strconv.ParseUint(count, 10, 63)
-			if err != nil {
-				return u, fmt.Errorf("%q is not a count of tokens", part)
-			}
-			u.Tokens[k] = int64(n) //nolint:gosec // 63 bits
-			continue
-		}
-		d, err := money.ParseDecimal(count)
-		if err != nil {
-			return u, fmt.Errorf("%q is not a quantity: %w", part, err)
-		}
-		u.Units = append(u.Units, UnitCount{name, d})
-	}
-	return u, nil
+	Marks     Marks
+	Free      money.Decimal // of the operation's free tier, that paid for it
+	// Made is the book that the charge was made with, in which Marks are to be
+	// understood. Without it conditions on fields of the request do not hold.
+	Made *Book
 }
 
 // Why a recorded charge can't be priced again.
@@ -51,9 +28,9 @@ var (
 )
 
 // Reprice is what a recorded request costs by this book, as far as the record
-// tells: conditions on fields of the request do not hold, and a quantity that
-// is not in the record is the file's default. Whoever relies on it checks that
-// the book that the charge was made with gives what was charged.
+// tells. A quantity that is not in the record is the file's default. A condition
+// that it does not decide is ErrNotRecorded. Whoever relies on it checks that the
+// book that the charge was made with gives what was charged.
 func (b *Book) Reprice(rec *Recorded, plan *Plan) (money.Amount, error) {
 	return b.reprice(rec, plan, nil)
 }
@@ -74,13 +51,17 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	if r.Free() {
 		return 0, nil
 	}
-	k := newCalculation(r, b.recordedModel(rec), plan, FreeLeft{}, t)
+	if rec.Marks.Held {
+		return 0, ErrNotRecorded
+	}
+	k := newCalculation(r, b.recordedModel(rec), plan, FreeLeft{Left: rec.Free}, t)
 	defer k.done()
 	if k.entry == nil && op.price.byModel {
 		return 0, ErrNoLongerPriced
 	}
+	k.known = rec.verdicts()
 	k.usage, k.tokens = &rec.Usage, rec.Usage.Tokens
-	k.c = circumstances{request: r.values, model: rec.Model, at: rec.At, quantities: k.quantityRoom[:0]}
+	k.c = circumstances{request: r.values, model: rec.Model, tier: rec.Marks.Tier, at: rec.At, quantities: k.quantityRoom[:0]}
 	for _, m := range op.measures {
 		n, ok := rec.Usage.Unit(m.unit)
 		if !ok && !m.fallback.set {
@@ -91,11 +72,14 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 		}
 		k.c.quantities = append(k.c.quantities, quantity{m, n})
 	}
-	if m := op.quantity; m != nil {
-		if !m.fallback.set {
-			return 0, ErrNotRecorded
-		}
+	switch m := op.quantity; {
+	case m == nil:
+	case rec.Marks.times.set:
+		r.times = rec.Marks.times.value
+	case m.fallback.set:
 		r.times = m.fallback.value
+	default:
+		return 0, ErrNotRecorded
 	}
 	q, err := k.price(r.times)
 	return q.Amount, err

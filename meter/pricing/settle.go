@@ -81,12 +81,12 @@ func textOf(v *value) string {
 // only the answer knows costs its default or what was reserved, and a model
 // that only the answer knows costs what was held last.
 func (r *Request) Cost(a *Answer, plan *Plan, free FreeLeft) (Quote, error) {
-	return r.cost(a, plan, free, nil)
+	return r.cost(a, plan, free, nil, nil)
 }
 
 var noUsage Usage
 
-func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace) (Quote, error) {
+func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace, record *Marks) (Quote, error) {
 	if r.Free() {
 		return Quote{}, nil
 	}
@@ -95,9 +95,13 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace) (Quote, e
 	}
 	k := newCalculation(r, nil, plan, free, t)
 	defer k.done()
+	k.record = record
 	values := r.book.answerValues(a, k.answerRoom[:])
 	entry, model, known := r.answeredBy(a, values)
 	if !known {
+		if record != nil {
+			record.Held = true
+		}
 		return r.asHeld(plan, free)
 	}
 	k.entry = entry
@@ -116,6 +120,9 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace) (Quote, e
 	times := r.times
 	if m := r.op.quantity; m != nil && m.field.answer() {
 		times = (&quantity{m, times}).settled(values, nil)
+	}
+	if record != nil {
+		record.measured(k, times)
 	}
 	return k.price(times)
 }

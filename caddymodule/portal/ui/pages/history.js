@@ -1,5 +1,5 @@
 // Every request: filtered, searched, page by page, and why it cost what it cost.
-import { html } from '../vendor/preact-htm.js';
+import { html, useRef } from '../vendor/preact-htm.js';
 import { full, money, num, quantities, signed, title, zero } from '../format.js';
 import { idempotencyKey, post, query, url } from '../api.js';
 import { useQuery } from '../router.js';
@@ -63,9 +63,10 @@ function Detail({ charge: c, retry }) {
 }
 
 function Refund({ charge, retry }) {
-  const key = idempotencyKey();
+  const key = useRef(idempotencyKey()); // the same until it has worked: sending it again refunds once
   return html`<${Confirm} text="Refund…" question="Refund this request" submit="Refund" onConfirm=${async v => {
-    await post(`admin/v1/charges/${encodeURIComponent(charge.id)}/refund`, v, { headers: { 'Idempotency-Key': key } });
+    await post(`admin/v1/charges/${encodeURIComponent(charge.id)}/refund`, v, { headers: { 'Idempotency-Key': key.current } });
+    key.current = idempotencyKey();
     retry();
   }}><${Field} label="Reason" name="reason" required hint="It is kept in the ledger." /><${Field} label="Amount" name="amount" inputmode="decimal" placeholder=${`all: ${charge.credits}`} /><//>`;
 }

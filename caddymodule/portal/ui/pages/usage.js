@@ -1,6 +1,6 @@
 // What was used: by what, when, and how it compares.
 import { html } from '../vendor/preact-htm.js';
-import { clock, day, divide, geometry, month, money, negative, num, percent, plural, quantities, sub, title, zero } from '../format.js';
+import { add, clock, day, divide, month, money, negative, num, percent, plural, quantities, sub, title, zero } from '../format.js';
 import { query, url } from '../api.js';
 import { href, useQuery } from '../router.js';
 import { Bars, Share } from '../chart.js';
@@ -27,7 +27,7 @@ export default function Usage() {
         <${Select} label="Group by" value=${q.group_by} options=${[...dimensions.filter(d => seesAll || d !== 'member'), ...t.labels].map(d => [d, title(d)])} onChange=${v => set({ group_by: v })} />
         <${Select} label="Interval" hide value=${cut} options=${['hour', 'day', 'week', 'month']} onChange=${v => set({ interval: v })} /></span>`}>
         <${View} of=${cells}>${c => html`<${Chart} cells=${c} totals=${t} interval=${cut} />`}<//><//>
-      <${Card} title=${`By ${q.group_by}`} span=${q.group_by === 'operation' || !seesAll ? 12 : 12}><${Groups} report=${t} by=${q.group_by} set=${set} /><//>
+      <${Card} title=${`By ${q.group_by}`}><${Groups} report=${t} by=${q.group_by} set=${set} /><//>
       ${seesAll && q.group_by !== 'member' && html`<${Other} about=${about} by="member" span="5" set=${set} />`}
       <${Hints} about=${about} wide=${!seesAll || q.group_by === 'member'} /></div>`}<//>`;
 }
@@ -57,14 +57,14 @@ function Chart({ cells, totals, interval: cut }) {
   const named = totals.data.slice(0, most).map(l => l.group), rest = totals.data.length > most;
   const at = new Map(cells.intervals.map((t, i) => [Date.parse(t), i]));
   const series = named.map((g, i) => ({ group: g, name: nameOf(totals, g), color: i + 1, data: cells.intervals.map(() => '0') }));
-  if (rest) series.push({ name: 'others', color: 6, data: cells.intervals.map(() => 0) });
+  if (rest) series.push({ name: 'others', color: 6, data: cells.intervals.map(() => '0') });
   for (const l of cells.data) {
     const s = series.find(x => x.group === l.group), i = at.get(Date.parse(l.start));
     if (s) s.data[i] = l.credits;
-    else if (rest) series[most].data[i] += geometry(l.credits);
+    else if (rest) series[most].data[i] = add(series[most].data[i], l.credits);
   }
   const label = t => (cut === 'hour' ? (cells.intervals.length > 26 ? `${day(t)} ${clock(t)}` : clock(t)) : cut === 'month' ? month(t) : day(t));
-  return html`<${Bars} labels=${cells.intervals.map(label)} series=${rest ? [...series.slice(0, most), { ...series[most], data: series[most].data.map(v => v.toFixed(3).replace(/\.?0+$/, '')) }] : series}
+  return html`<${Bars} labels=${cells.intervals.map(label)} series=${series}
       title=${`${totals.unit} by ${cut}; the table below has the numbers`} />
     <ul class="legend">${series.map(s => html`<li key=${s.name}><span class=${`dot b${s.color}`} />${s.name}</li>`)}</ul>`;
 }

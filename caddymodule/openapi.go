@@ -1,0 +1,129 @@
+package caddymodule
+
+import (
+	"strings"
+
+	"github.com/farebox-dev/farebox/caddymodule/openapi"
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/notify"
+)
+
+// Bodies of requests that have no other use for a type.
+type (
+	reasonIn  struct{ Reason string }
+	accountIn struct {
+		ID   string `json:"id"`
+		Name string `json:"name,omitempty"`
+		Plan string `json:"plan,omitempty"`
+	}
+	planIn struct {
+		Plan   string `json:"plan"`
+		When   string `json:"when,omitempty"` // now, renewal
+		Reason string `json:"reason,omitempty"`
+	}
+	patchIn struct {
+		Name      *string `json:"name,omitempty"`
+		Suspended *bool   `json:"suspended,omitempty"`
+		Reason    string  `json:"reason,omitempty"`
+	}
+	refundIn struct {
+		Amount string `json:"amount,omitempty"`
+		Reason string `json:"reason"`
+	}
+	keyIn struct {
+		Member    string `json:"member,omitempty"`
+		Name      string `json:"name,omitempty"`
+		ExpiresAt string `json:"expires_at,omitempty"`
+	}
+	operatorKeyIn struct {
+		Name      string `json:"name,omitempty"`
+		Scope     string `json:"scope"`
+		ExpiresAt string `json:"expires_at,omitempty"`
+	}
+	memberIn struct {
+		ID string `json:"id"`
+		meter.MemberChange
+	}
+	textIn    struct{ Text string }
+	overlapIn struct{ Overlap string }
+	forceIn   struct{ Force bool }
+)
+
+// operatorOperations describe the operator's API, one for each route, with the
+// paths that it has on Caddy's admin endpoint.
+func operatorOperations() []openapi.Operation {
+	return append(append(accountOperations(), pricesOperations()...), gatewayOperations()...)
+}
+
+// consoleOperations are the same with the paths of the operator console.
+func consoleOperations() []openapi.Operation {
+	ops := operatorOperations()
+	for i := range ops {
+		ops[i].Pattern = strings.Replace(ops[i].Pattern, " /meter/", " /admin/v1/", 1)
+	}
+	return ops
+}
+
+func accountOperations() []openapi.Operation {
+	const accounts, credits, team = "accounts", "moving credits", "keys and members"
+	return []openapi.Operation{
+		{Pattern: "GET /meter/accounts", Tag: accounts, Summary: "All accounts", Params: []openapi.Param{{Name: "cursor", Description: "next_cursor of the page before"}}, Out: list[AccountView]{}},
+		{Pattern: "POST /meter/accounts", Tag: accounts, Summary: "Create an account", In: accountIn{}, Out: AccountView{}},
+		{Pattern: "GET /meter/accounts/{id}", Tag: accounts, Summary: "An account", Out: AccountView{}},
+		{Pattern: "PATCH /meter/accounts/{id}", Tag: accounts, Summary: "Rename, suspend or resume an account", In: patchIn{}, Out: AccountView{}},
+		{Pattern: "PUT /meter/accounts/{id}/subscription", Tag: accounts, Summary: "Move an account to a plan, now or at the renewal", In: planIn{}, Out: AccountView{}},
+		{Pattern: "DELETE /meter/accounts/{id}/subscription", Tag: accounts, Summary: "End the subscription", Params: []openapi.Param{{Name: "when", Description: "renewal (default) or now"}, {Name: "reason", Description: "kept in the ledger"}}, Out: AccountView{}},
+		{Pattern: "POST /meter/accounts/{id}/subscription/renew", Tag: credits, Summary: "Book the payment for one period", Idempotency: true, In: reasonIn{}, Out: AccountView{}},
+		{Pattern: "POST /meter/accounts/{id}/grants", Tag: credits, Summary: "Grant a pack, or an amount of a type", Idempotency: true, In: meter.GrantRequest{}, Out: GrantResult{}},
+		{Pattern: "POST /meter/accounts/{id}/grants/{grant}/void", Tag: credits, Summary: "Take back what is left of a grant", In: reasonIn{}, Out: MovedView{}},
+		{Pattern: "POST /meter/grants/{grant}/void", Tag: credits, Summary: "The same, by the grant's id alone", In: reasonIn{}, Out: MovedView{}},
+		{Pattern: "POST /meter/accounts/{id}/charges/{charge}/refund", Tag: credits, Summary: "Give a charge back, whole or in part", Idempotency: true, In: refundIn{}, Out: MovedView{}},
+		{Pattern: "POST /meter/charges/{charge}/refund", Tag: credits, Summary: "The same, by the charge's id alone", Idempotency: true, In: refundIn{}, Out: MovedView{}},
+		{Pattern: "GET /meter/accounts/{id}/charges/{charge}", Tag: accounts, Summary: "A charge", Out: ChargeView{}},
+		{Pattern: "GET /meter/accounts/{id}/history", Tag: accounts, Summary: "The journal", Params: []openapi.Param{{Name: "limit", Description: "up to 10,000; the newest"}, {Name: "after", Description: "sequence number: those after it, oldest first"}}, Out: list[EntryView]{}},
+		{Pattern: "GET /meter/accounts/{id}/keys", Tag: team, Summary: "API keys of an account", Out: list[meter.Key]{}},
+		{Pattern: "POST /meter/accounts/{id}/keys", Tag: team, Summary: "Create an API key; it is shown once", In: keyIn{}, Out: OperatorKeyView{}},
+		{Pattern: "DELETE /meter/accounts/{id}/keys/{key}", Tag: team, Summary: "Revoke a key", Out: meter.Key{}},
+		{Pattern: "POST /meter/accounts/{id}/keys/{key}/rotate", Tag: team, Summary: "Make a new key like this one, which ends after the overlap", In: overlapIn{}, Out: OperatorKeyView{}},
+		{Pattern: "GET /meter/accounts/{id}/members", Tag: team, Summary: "Members of an account", Out: list[meter.Member]{}},
+		{Pattern: "POST /meter/accounts/{id}/members", Tag: team, Summary: "Add a member", In: memberIn{}, Out: meter.Member{}},
+		{Pattern: "GET /meter/accounts/{id}/members/{member}", Tag: team, Summary: "A member", Out: meter.Member{}},
+		{Pattern: "PUT /meter/accounts/{id}/members/{member}", Tag: team, Summary: "Add a member, or change one", In: meter.MemberChange{}, Out: meter.Member{}},
+		{Pattern: "DELETE /meter/accounts/{id}/members/{member}", Tag: team, Summary: "Remove a member; its keys are revoked", Out: meter.Member{}},
+	}
+}
+
+func pricesOperations() []openapi.Operation {
+	const tag = "price book"
+	return []openapi.Operation{
+		{Pattern: "GET /meter/prices", Tag: tag, Summary: "The price file in force", Out: PricesView{}},
+		{Pattern: "GET /meter/prices/file", Tag: tag, Summary: "The price file on disk, and what is wrong with it", Out: FileView{}},
+		{Pattern: "POST /meter/prices/check", Tag: tag, Summary: "Check a price file", In: textIn{}, Out: CheckView{}},
+		{Pattern: "POST /meter/prices/explain", Tag: tag, Summary: "What a request would hold, and why", In: ExplainRequest{}, Out: map[string]string{}},
+		{Pattern: "POST /meter/prices/diff", Tag: tag, Summary: "What another price file changes; with days, what it would have cost", In: ReplayRequest{}, Out: DiffView{}},
+		{Pattern: "POST /meter/prices/replay", Tag: tag, Summary: "What the charges of the last days would have cost by another price file", In: ReplayRequest{}, Out: ReplayView{}},
+		{Pattern: "POST /meter/prices/reload", Tag: tag, Summary: "Put the price file on disk in force", In: forceIn{}, Out: map[string]string{}},
+		{Pattern: "GET /meter/plans", Tag: tag, Summary: "Plans and packs, and how many accounts are on them", Out: PlansView{}},
+		{Pattern: "GET /meter/margin", Tag: tag, Summary: "What was charged and what it was worth, over all accounts", Out: MarginView{}},
+	}
+}
+
+func gatewayOperations() []openapi.Operation {
+	const tag, hooks = "gateway", "events"
+	return []openapi.Operation{
+		{Pattern: "GET /meter/health", Tag: tag, Summary: "Whether all is well", Out: map[string]any{}},
+		{Pattern: "GET /meter/holds", Tag: tag, Summary: "Open holds, oldest first", Out: list[HoldView]{}},
+		{Pattern: "GET /meter/ledger/verify", Tag: tag, Summary: "Recompute all books from the journal", Out: VerifyView{}},
+		{Pattern: "GET /meter/backup", Tag: tag, Summary: "A copy of the whole ledger", Media: "application/octet-stream"},
+		{Pattern: "POST /meter/clock/confirm", Tag: tag, Summary: "Accept the system's clock after a jump", Out: map[string]any{}},
+		{Pattern: "POST /meter/portal-sessions", Tag: tag, Summary: "Make a link that opens the portal once", In: PortalSession{}, Out: PortalLink{}},
+		{Pattern: "GET /meter/operator-keys", Tag: tag, Summary: "Operators' keys", Out: list[meter.Key]{}},
+		{Pattern: "POST /meter/operator-keys", Tag: tag, Summary: "Create an operator's key", In: operatorKeyIn{}, Out: OperatorKeyView{}},
+		{Pattern: "DELETE /meter/operator-keys/{key}", Tag: tag, Summary: "Revoke an operator's key", Out: meter.Key{}},
+		{Pattern: "GET /meter/webhooks", Tag: hooks, Summary: "Where events go", Out: list[WebhookView]{}},
+		{Pattern: "POST /meter/webhooks/{webhook}/test", Tag: hooks, Summary: "Send a test event", Out: map[string]string{}},
+		{Pattern: "POST /meter/webhooks/{webhook}/enable", Tag: hooks, Summary: "Switch an endpoint on that answered 410", Out: list[WebhookView]{}},
+		{Pattern: "GET /meter/webhooks/deliveries", Tag: hooks, Summary: "What was sent and what waits, newest first", Params: []openapi.Param{{Name: "state", Description: "pending, delivered or failed"}, {Name: "endpoint", Description: "only to this one"}, {Name: "limit", Description: "up to 1000"}}, Out: list[notify.Delivery]{}},
+		{Pattern: "POST /meter/webhooks/deliveries/{delivery}/redeliver", Tag: hooks, Summary: "Send a delivery again", Out: &notify.Delivery{}},
+	}
+}

@@ -1,0 +1,196 @@
+// Package openapi describes an API as OpenAPI 3.1, from the very Go types that
+// its handlers read and write, so that the description cannot differ from them.
+package openapi
+
+import (
+	"encoding/json"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Operation is one endpoint.
+type Operation struct {
+	Pattern     string // as http.ServeMux has it: "GET /v1/charges/{charge}"
+	Summary     string
+	Tag         string
+	Params      []Param // of the query
+	Idempotency bool    // the header Idempotency-Key is required
+	In          any     // zero value of the request's body; nil: none
+	Out         any     // zero value of the answer; nil: see Media
+	Media       string  // of an answer that is not JSON
+	Public      bool    // needs no key
+}
+
+// Param is a parameter of the query.
+type Param struct{ Name, Description string }
+
+// Document is the whole description, indented, always in the same order.
+func Document(title, description, version string, servers []string, ops []Operation) ([]byte, error) {
+	d := &document{schemas: map[string]any{}}
+	paths := map[string]map[string]any{}
+	for i := range ops {
+		method, path, _ := strings.Cut(ops[i].Pattern, " ")
+		if paths[path] == nil {
+			paths[path] = map[string]any{}
+		}
+		paths[path][strings.ToLower(method)] = d.operation(&ops[i], path)
+	}
+	d.schemas["Error"] = object{"type": "object", "required": []string{"error", "reason"}, "properties": object{
+		"error":  object{"type": "string", "description": "what is wrong, and what to do about it"},
+		"reason": object{"type": "string", "description": "for programs: see the list of errors"},
+	}}
+	urls := []object{}
+	for _, s := range servers {
+		urls = append(urls, object{"url": s})
+	}
+	return json.MarshalIndent(object{
+		"openapi": "3.1.0", "info": object{"title": title, "description": description, "version": version}, "servers": urls, "paths": paths,
+		"components": object{"schemas": d.schemas, "securitySchemes": object{
+			"key":    object{"type": "http", "scheme": "bearer", "description": "an API key (fb_live_…) or an operator's key (fb_op_…)"},
+			"cookie": object{"type": "apiKey", "in": "cookie", "name": "farebox_session", "description": "a session of a browser"},
+		}},
+	}, "", "  ")
+}
+
+type object = map[string]any
+
+type document struct{ schemas map[string]any }
+
+var pathParam = regexp.MustCompile(`\{([a-z]+)\}`)
+
+func (d *document) operation(o *Operation, path string) object {
+	params := []object{}
+	for _, m := range pathParam.FindAllStringSubmatch(path, -1) {
+		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+	}
+	for _, p := range o.Params {
+		params = append(params, object{"name": p.Name, "in": "query", "description": p.Description, "schema": object{"type": "string"}})
+	}
+	if o.Idempotency {
+		params = append(params, object{"name": "Idempotency-Key", "in": "header", "required": true, "schema": object{"type": "string", "maxLength": 255},
+			"description": "the same key and body give the first answer again (Idempotency-Replayed: true), another body gives 409"})
+	}
+	answer := object{"description": "the answer"}
+	switch {
+	case o.Out != nil:
+		answer["content"] = object{"application/json": object{"schema": d.schema(reflect.TypeOf(o.Out))}}
+	case o.Media != "":
+		answer["content"] = object{o.Media: object{"schema": object{"type": "string"}}}
+	}
+	op := object{
+		"operationId": operationID(o.Pattern), "summary": o.Summary, "tags": []string{o.Tag}, "parameters": params,
+		"responses": object{"200": answer, "default": object{"description": "an error", "content": object{"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}}}}},
+		"security":  []object{{"key": []string{}}, {"cookie": []string{}}},
+	}
+	if o.Public {
+		op["security"] = []object{{}}
+	}
+	if o.In != nil {
+		op["requestBody"] = object{"content": object{"application/json": object{"schema": d.schema(reflect.TypeOf(o.In))}}}
+	}
+	return op
+}
+
+// operationID is "get_charges_charge" for GET /v1/charges/{charge}.
+func operationID(pattern string) string {
+	words := strings.FieldsFunc(strings.ToLower(pattern), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "v1" || w == "meter" }), "_")
+}
+
+var (
+	timeType = reflect.TypeFor[time.Time]()
+	rawType  = reflect.TypeFor[json.RawMessage]()
+)
+
+// schema is the JSON Schema of what encoding/json makes of a type.
+func (d *document) schema(t reflect.Type) object {
+	switch {
+	case t == timeType:
+		return object{"type": "string", "format": "date-time"}
+	case t == rawType:
+		return object{}
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return object{"anyOf": []object{d.schema(t.Elem()), {"type": "null"}}}
+	case reflect.String:
+		return object{"type": "string"}
+	case reflect.Bool:
+		return object{"type": "boolean"}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return object{"type": "integer"}
+	case reflect.Slice, reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return object{"type": "string", "contentEncoding": "base64"}
+		}
+		return object{"type": "array", "items": d.schema(t.Elem())}
+	case reflect.Map:
+		return object{"type": "object", "additionalProperties": d.schema(t.Elem())}
+	case reflect.Struct:
+		return d.structure(t)
+	}
+	return object{} // anything
+}
+
+// structure is a reference to the schema of a named struct, or the schema of
+// one without a name.
+func (d *document) structure(t reflect.Type) object {
+	name := schemaName(t)
+	if name == "" {
+		return d.properties(t)
+	}
+	if _, known := d.schemas[name]; !known {
+		d.schemas[name] = object{} // it may refer to itself
+		d.schemas[name] = d.properties(t)
+	}
+	return object{"$ref": "#/components/schemas/" + name}
+}
+
+var generic = regexp.MustCompile(`^(\w+)\[(?:.*[./])?(\w+)\]$`)
+
+// schemaName is "ChargeView", and "ChargeViewList" for list[portal.ChargeView].
+func schemaName(t reflect.Type) string {
+	name := t.Name()
+	if m := generic.FindStringSubmatch(name); m != nil {
+		if strings.HasSuffix(t.PkgPath(), "/caddymodule") {
+			return "Operator" + m[2] + strings.ToUpper(m[1][:1]) + m[1][1:]
+		}
+		return m[2] + strings.ToUpper(m[1][:1]) + m[1][1:]
+	}
+	if name == "" {
+		return ""
+	}
+	if strings.HasSuffix(t.PkgPath(), "/caddymodule") { // the portal has types of the same names
+		return "Operator" + name
+	}
+	return strings.ToUpper(name[:1]) + name[1:]
+}
+
+func (d *document) properties(t reflect.Type) object {
+	props, required := object{}, []string{}
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous || !f.IsExported() {
+			continue
+		}
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		props[name] = d.schema(f.Type)
+		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") {
+			required = append(required, name)
+		}
+	}
+	s := object{"type": "object", "properties": props}
+	if len(required) > 0 {
+		slices.Sort(required)
+		s["required"] = required
+	}
+	return s
+}

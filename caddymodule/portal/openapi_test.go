@@ -1,0 +1,101 @@
+package portal
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/store/memory"
+)
+
+// The document describes every route and no other, and every answer is of the
+// type that it describes.
+func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
+	described := map[string]reflect.Type{}
+	for _, o := range Operations() {
+		described[o.Pattern] = reflect.TypeOf(o.Out)
+		if _, ok := routes[o.Pattern]; !ok {
+			t.Errorf("%s is described, but there is no such route", o.Pattern)
+		}
+	}
+	for pattern := range routes {
+		if _, ok := described[pattern]; !ok {
+			t.Errorf("%s is not described", pattern)
+		}
+	}
+	book, problems := pricing.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit, worth: 1 USD}\noperations: {image: {match: POST /v1/images, price: 10}}\nplans: {basic: {credits: [{type: subscription, amount: 100, every: month}]}}\ndefault_plan: basic\n"))
+	if book == nil {
+		t.Fatal(problems)
+	}
+	m, err := meter.Open(t.Context(), meter.Options{Store: memory.New(), Book: book})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := m.CreateAccount(t.Context(), "acme", "Acme", ""); err != nil {
+		t.Fatal(err)
+	}
+	secret, _, err := m.CreateKey(t.Context(), meter.Key{Account: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Portal{Base: "/_meter"}
+	p.Init()
+	seen := map[string]bool{}
+	p.answered = func(pattern string, v any) {
+		seen[pattern] = true
+		if got := reflect.TypeOf(v); got != described[pattern] {
+			t.Errorf("%s answers %v, the document says %v", pattern, got, described[pattern])
+		}
+	}
+	bodies := map[string]string{
+		"POST /v1/session": `{"key":"` + secret + `"}`, "PUT /v1/alerts": `{"below":["20%"]}`, "PUT /v1/webhook": `{"url":"https://example.com/"}`,
+		"POST /v1/estimate": `{"mix":[{"operation":"image","per_day":"3"}]}`, "PUT /v1/members/{member}": `{"role":"member"}`, "POST /v1/keys": `{"name":"x"}`,
+	}
+	var keyID string
+	for _, o := range Operations() {
+		if o.Out == nil || strings.Contains(o.Pattern, "{charge}") {
+			continue
+		}
+		method, path, _ := strings.Cut(o.Pattern, " ")
+		path = strings.NewReplacer("{key}", keyID, "{member}", "mira").Replace(path)
+		r := httptest.NewRequest(method, "/_meter"+path, strings.NewReader(bodies[o.Pattern]))
+		r.Header.Set("Authorization", "Bearer "+secret)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		p.Serve(m, w, r)
+		if w.Code != http.StatusOK || !seen[o.Pattern] {
+			t.Errorf("%s: %d %s", o.Pattern, w.Code, w.Body)
+		}
+		if o.Pattern == "POST /v1/keys" {
+			var k NewKeyView
+			if err := json.Unmarshal(w.Body.Bytes(), &k); err != nil {
+				t.Fatal(err)
+			}
+			keyID = k.ID
+		}
+	}
+	w := httptest.NewRecorder()
+	p.Serve(m, w, httptest.NewRequest(http.MethodGet, "/_meter/openapi.json", nil))
+	var doc struct {
+		OpenAPI    string
+		Paths      map[string]map[string]any
+		Components struct{ Schemas map[string]map[string]any }
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || doc.OpenAPI != "3.1.0" || len(doc.Paths) < 15 {
+		t.Fatalf("%v %s", err, w.Body)
+	}
+	for _, ref := range strings.Split(w.Body.String(), `"#/components/schemas/`)[1:] {
+		if name, _, _ := strings.Cut(ref, `"`); doc.Components.Schemas[name] == nil {
+			t.Errorf("the schema %s is not there", name)
+		}
+	}
+	if doc.Components.Schemas["BalanceView"]["required"] == nil {
+		t.Errorf("balance: %v", doc.Components.Schemas["BalanceView"])
+	}
+}

@@ -1,0 +1,231 @@
+package pricing
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// A charge keeps what its price was computed from as a line of text:
+//
+//	input=1200 output=30 image=3 quantity:4 tier:flex adjust:m0,o1 plan:team
+//
+// name=value is a quantity that was used, for reports and for people. name:value
+// is a mark: what else the calculation depended on.
+
+// Marks are what a price depended on beside its quantities.
+type Marks struct {
+	Tier    string   // service tier; "?" if it was no plain word
+	Adjusts []string // that applied: "m0" is the model's first, "o1" the operation's second
+	Plan    string   // whose discount was taken off
+	Held    bool     // the answer did not say what it is priced by: it cost what was held
+
+	times rate // what the operation's quantity came to
+	units []UnitCount
+}
+
+// applied notes an adjustment.
+func (m *Marks) applied(whose byte, index int) {
+	m.Adjusts = append(m.Adjusts, string(whose)+strconv.Itoa(index))
+}
+
+// measured notes the quantities that are charged, before a free tier.
+func (m *Marks) measured(k *calculation, times money.Decimal) {
+	if k.r.op.quantity != nil {
+		m.times = rate{times, true}
+	}
+	for _, q := range k.c.quantities {
+		m.units = append(m.units, UnitCount{q.measure.unit, q.value})
+	}
+	if m.Tier = k.c.tier; m.Tier != "" && !plainWord.MatchString(m.Tier) {
+		m.Tier = "?" // whatever a client or an upstream has written there stays out
+	}
+	if k.plan != nil && k.plan.keep.set {
+		m.Plan = k.plan.ID
+	}
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
+
+// Record is the text to keep of an answer's price: the usage, the quantities
+// that were asked for, and the marks. used is the part of it without marks.
+func (r *Request) Record(a *Answer, plan *Plan) (text, used string) {
+	u := Usage{}
+	if a.Usage != nil {
+		u.Tokens, u.Units = a.Usage.Tokens, slices.Clone(a.Usage.Units)
+	}
+	var m Marks
+	if _, err := r.cost(a, plan, FreeLeft{}, nil, &m); err != nil {
+		m = Marks{Held: true}
+	}
+	for _, q := range m.units {
+		if i := slices.IndexFunc(u.Units, func(x UnitCount) bool { return x.Unit == q.Unit }); i >= 0 {
+			u.Units[i] = q
+		} else {
+			u.Units = append(u.Units, q)
+		}
+	}
+	used = u.Text()
+	return strings.TrimSpace(used + m.text()), used
+}
+
+// Text is the quantities as a charge keeps them: "input=12 output=30 image=3".
+func (u *Usage) Text() string {
+	var parts []string
+	for k := range NumKinds {
+		if n := u.Tokens[k]; n > 0 {
+			parts = append(parts, k.String()+"="+strconv.FormatInt(n, 10))
+		}
+	}
+	for _, x := range u.Units {
+		parts = append(parts, x.Unit+"="+x.Count.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+func (m *Marks) text() string {
+	var s strings.Builder
+	mark := func(name, value string) {
+		if value != "" {
+			s.WriteString(" " + name + ":" + value)
+		}
+	}
+	if m.times.set {
+		mark("quantity", m.times.value.String())
+	}
+	mark("tier", m.Tier)
+	mark("adjust", strings.Join(m.Adjusts, ","))
+	mark("plan", m.Plan)
+	if m.Held {
+		mark("cost", "held")
+	}
+	return s.String()
+}
+
+// ParseUsage reads the quantities of what a charge keeps; marks are left out.
+func ParseUsage(text string) (Usage, error) {
+	u, _, err := ParseRecord(text)
+	return u, err
+}
+
+// ParseRecord reads what a charge keeps of how it was priced.
+func ParseRecord(text string) (u Usage, m Marks, err error) {
+	for part := range strings.FieldsSeq(text) {
+		name, count, ok := strings.Cut(part, "=")
+		if !ok {
+			if err = m.parse(part); err != nil {
+				return u, m, err
+			}
+			continue
+		}
+		if k, isToken := KindByName(name); isToken {
+			n, err := strconv.ParseUint(count, 10, 63)
+			if err != nil {
+				return u, m, fmt.Errorf("%q is not a count of tokens", part)
+			}
+			u.Tokens[k] = int64(n) //nolint:gosec // 63 bits
+			continue
+		}
+		d, err := money.ParseDecimal(count)
+		if err != nil {
+			return u, m, fmt.Errorf("%q is not a quantity: %w", part, err)
+		}
+		u.Units = append(u.Units, UnitCount{name, d})
+	}
+	return u, m, nil
+}
+
+func (m *Marks) parse(part string) error {
+	name, value, ok := strings.Cut(part, ":")
+	if !ok || value == "" {
+		return fmt.Errorf("%q is neither a quantity such as input=12 nor a mark such as tier:flex", part)
+	}
+	switch name {
+	case "quantity":
+		d, err := money.ParseDecimal(value)
+		if err != nil {
+			return fmt.Errorf("%q is not a quantity: %w", part, err)
+		}
+		m.times = rate{d, true}
+	case "tier":
+		m.Tier = value
+	case "adjust":
+		m.Adjusts = strings.Split(value, ",")
+	case "plan":
+		m.Plan = value
+	case "cost":
+		m.Held = value == "held"
+	}
+	return nil
+}
+
+// verdicts are the conditions that the record decides, by their texts: whole
+// lists, and each entry of those that held. Nil if the record can't say.
+func (rec *Recorded) verdicts() map[string]verdict {
+	if rec.Made == nil || rec.Made.operations[rec.Operation] == nil {
+		return nil
+	}
+	known := map[string]verdict{}
+	note := func(list []adjust, whose string) {
+		for i := range list {
+			when := list[i].when
+			if !slices.Contains(rec.Marks.Adjusts, whose+strconv.Itoa(i)) {
+				known[when.text()] = fails
+				continue
+			}
+			known[when.text()] = holds
+			for j := range when.all {
+				known[when.all[j].text] = holds
+			}
+		}
+	}
+	note(rec.Made.operations[rec.Operation].adjusts, "o")
+	if m := rec.Made.recordedModel(rec); m != nil {
+		note(m.adjusts, "m")
+	}
+	return known
+}
+
+// recall decides a list of conditions by a record: as it was decided then, else
+// each by itself.
+func (k *calculation) recall(cs *conditions) (verdict, error) {
+	if v, ok := k.known[cs.text()]; ok {
+		return v, nil
+	}
+	var missing error
+	for i := range cs.all {
+		c := &cs.all[i]
+		v, ok := k.known[c.text]
+		switch {
+		case ok:
+		case k.recorded(c):
+			v = c.decide(cs, &k.c)
+		default:
+			missing = ErrNotRecorded
+			continue
+		}
+		if v != holds {
+			return fails, nil
+		}
+	}
+	return holds, missing
+}
+
+// recorded reports whether what a condition looks at is in the record.
+func (k *calculation) recorded(c *condition) bool {
+	switch c.on {
+	case onModel, onInputTokens, onOutputTokens, onHours, onDays:
+		return true
+	case onServiceTier:
+		return k.c.tier != "?"
+	case onUnit:
+		_, ok := k.c.quantity(c.unit)
+		return ok
+	case onField:
+	}
+	return false
+}

@@ -1,7 +1,7 @@
 // Package farebox holds the files that ship with the gateway.
 package farebox
 
-import _ "embed"
+import "embed"
 
 // Pricing is the price file at the root of the repository, which `farebox meter
 // demo` starts with.
@@ -13,3 +13,8 @@ var Pricing []byte
 //
 //go:embed docs/pricing.schema.json
 var Schema []byte
+
+// Docs are the pages of docs/, which the portal serves.
+//
+//go:embed docs/*.md docs/howto/*.md
+var Docs embed.FS

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"regexp"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/farebox-dev/farebox"
+	"github.com/farebox-dev/farebox/caddymodule/docpages"
 	"github.com/farebox-dev/farebox/caddymodule/portal"
 	"github.com/farebox-dev/farebox/meter"
 )
@@ -70,6 +73,11 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 			return &operator{m: m, reload: d.app.reloadPrices, file: d.app.file}
 		}
 	}
+	files, err := fs.Sub(farebox.Docs, "docs")
+	if err != nil {
+		return err
+	}
+	d.portal.Docs = &docpages.Pages{Files: files, Base: d.portal.Base + "/docs", Style: d.portal.Base + "/assets/style.css"}
 	d.portal.Init()
 	return nil
 }

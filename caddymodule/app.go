@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -45,6 +46,7 @@ type App struct {
 	// own: public (the default: https, not in a private network), private (any), off.
 	AccountWebhooks string `json:"account_webhooks,omitempty"`
 
+	docs     atomic.Value // path of the pages, if a dashboard serves them
 	sender   *notifier.Sender
 	log      *zap.Logger
 	store    StoreOpener

@@ -78,6 +78,7 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 		return err
 	}
 	d.portal.Docs = &docpages.Pages{Files: files, Base: d.portal.Base + "/docs", Style: d.portal.Base + "/assets/style.css"}
+	d.app.docs.Store(d.portal.Base + "/docs")
 	d.portal.Init()
 	return nil
 }

@@ -89,12 +89,26 @@ func (h *Handler) deny(w http.ResponseWriter, r *http.Request, err error) error 
 	return nil
 }
 
+// docsFor is where a reason is explained, if this configuration has the pages.
+func (a *App) docsFor(r *http.Request, reason string) string {
+	base, _ := a.docs.Load().(string)
+	if base == "" {
+		return ""
+	}
+	scheme := "https"
+	if r.TLS == nil {
+		scheme = "http"
+	}
+	return scheme + "://" + r.Host + base + "/errors#" + reason
+}
+
 // denialHeader sets all headers of a refusal and returns its body.
 func (h *Handler) denialHeader(header http.Header, r *http.Request, d *meter.Denial, status int) []byte {
 	facts := d.Facts
 	if facts == nil {
 		facts = &meter.Facts{Reason: d.Reason, Field: d.Field}
 	}
+	facts.Docs = h.app.docsFor(r, d.Reason)
 	id := requestID(r)
 	api := h.errorDialect(r)
 	kind, body := api.Error(dialect.ErrorInfo{Status: status, Reason: d.Reason, Message: d.Message, RequestID: id, Credits: facts.JSON()})

@@ -45,7 +45,9 @@ func (s *share) enough(t *testing.T) {
 
 // sameCost: the last step of an explanation, rounded up once, is what was
 // charged, before what overage makes of it.
-func (p *teller) sameCost(c *ledger.Charge, total interface{ Ceil(int) (money.Amount, error) }) {
+func (p *teller) sameCost(c *ledger.Charge, total interface {
+	Ceil(int) (money.Amount, error)
+}) {
 	p.Helper()
 	want := c.Absorbed
 	for _, x := range c.Captures {

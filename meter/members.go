@@ -295,3 +295,11 @@ func (m *Meter) memberCaps(c Caller) []ledger.Cap {
 	}
 	return nil
 }
+
+// mayBuy: of an account that has named its members, only admins are told how
+// credits are bought. A key that belongs to nobody in particular is the
+// account's own.
+func (m *Meter) mayBuy(c Caller) bool {
+	x := m.roster.find(c.Account, c.Member)
+	return c.Member == "" || x == nil || x.Role == RoleAdmin
+}

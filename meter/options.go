@@ -88,10 +88,13 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 			plan = acc.Sub.Plan
 		}
 		o := Option{Do: "top_up", URL: FillLink(b.Links.TopUp, a.req.Caller.Account, ""), Packs: offers(b.Book, plan)}
-		if o.URL != "" || len(o.Packs) > 0 {
+		switch {
+		case !a.m.mayBuy(a.req.Caller):
+			ways = append(ways, "ask an admin of the account for more")
+		case o.URL != "" || len(o.Packs) > 0:
 			f.Options = append(f.Options, o)
 		}
-		if o.URL != "" {
+		if o.URL != "" && a.m.mayBuy(a.req.Caller) {
 			ways = append(ways, "top up at "+o.URL)
 		}
 		ways = append(ways, a.wait(f, acc)...)
@@ -101,7 +104,7 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 		ways = append(ways, fmt.Sprintf("set max_tokens to at most %d", bound))
 	}
 	ways = append(ways, a.cheaper(f, r.Available)...)
-	if b.Links.Upgrade != "" {
+	if b.Links.Upgrade != "" && a.m.mayBuy(a.req.Caller) {
 		f.Options = append(f.Options, Option{Do: "upgrade", URL: FillLink(b.Links.Upgrade, a.req.Caller.Account, "")})
 	}
 	if len(ways) > 0 {

@@ -50,7 +50,7 @@ func TestShot(t *testing.T) {
 			chromedp.Evaluate(`localStorage.setItem('farebox-theme','`+p[2]+`'); localStorage.setItem('farebox-zone','UTC'); fetch('`+os.Getenv("BASE")+`/v1/session',{method:'POST',headers:{'content-type':'application/json'},body:JSON.stringify({key:'`+p[1]+`'})}).then(r=>r.status)`, nil, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
 			chromedp.Navigate(os.Getenv("BASE")+p[4]),
 			chromedp.Sleep(1200*time.Millisecond),
-			chromedp.FullScreenshot(&buf, 90),
+			chromedp.FullScreenshot(&buf, 100),
 		)
 		if err != nil {
 			t.Error(p[0], err)

@@ -43,10 +43,16 @@ function Sums({ report: { total, before, unit, from, to } }) {
   const change = percent(sub(total.credits, before.credits), before.credits);
   return html`
     <section class="card s4"><h2 class="mute">${title(unit)}</h2><div class="big">${num(total.credits)}</div>
-      <div class="mute">${total.worth ? money(total.worth) + ' · ' : ''}${change === null ? 'nothing in the period before' : `${change > 0 ? '+' : change < 0 ? '−' : ''}${Math.abs(change)} % on the period before`}</div></section>
+      <div class="mute">${total.worth ? money(total.worth) + ' · ' : ''}${compared(change)}</div></section>
     <section class="card s4"><h2 class="mute">Requests</h2><div class="big">${num(total.requests)}</div>
       <div class="mute">${num(total.failed)} failed, given back${!zero(total.refunded) ? ` · ${num(total.refunded)} refunded` : ''}</div></section>
     <section class="card s4"><h2 class="mute">Average a day</h2><div class="big">${num(divide(total.credits, days, 2))}</div><div class="mute">${plural(days, 'day')}</div></section>`;
+}
+
+function compared(change) {
+  if (change === null) return 'nothing in the period before';
+  if (change >= 900) return `${num(Math.round(change / 100) + 1)} × the period before`;
+  return `${change > 0 ? '+' : change < 0 ? '−' : ''}${Math.abs(change)} % on the period before`;
 }
 
 const most = 5;

@@ -34,10 +34,32 @@ They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
 			f.BoolVar(&c.json, "json", false, "print JSON")
 			f.BoolVar(&c.dryRun, "dry-run", false, "print what would be changed, and change nothing")
 			f.BoolVar(&c.table, "table", false, "print tables, also when piped")
-			cmd.AddCommand(c.accountCommands(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(), c.historyCommand(), c.usageCommand(), c.estimateCommand(), c.exportCommand(), c.webhookCommands(), c.operatorCommands(), c.portalCommand(), c.doctorCommand(), c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand(), c.demoCommand())
+			cmd.AddCommand(c.commands()...)
 			c.complete(cmd)
 		},
 	})
+}
+
+// commands are all of farebox meter.
+func (c *cli) commands() []*cobra.Command {
+	return []*cobra.Command{
+		c.accountCommands(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(),
+		c.historyCommand(), c.usageCommand(), c.estimateCommand(), c.exportCommand(), c.webhookCommands(), c.operatorCommands(), c.portalCommand(), c.doctorCommand(),
+		c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand(), c.demoCommand(),
+	}
+}
+
+// commandNames are "account create", "grant", …
+func commandNames() (names []string) {
+	for _, cmd := range new(cli).commands() {
+		if !cmd.HasSubCommands() {
+			names = append(names, cmd.Name())
+		}
+		for _, sub := range cmd.Commands() {
+			names = append(names, cmd.Name()+" "+sub.Name())
+		}
+	}
+	return names
 }
 
 // Exit codes of farebox meter.

@@ -50,9 +50,10 @@ type admission struct {
 	api   *dialect.API // of the endpoint: how errors look, what may be edited
 	reads *dialect.API // how the answer is read
 	info  dialect.RequestInfo
-	est   pricing.Usage
-	bound int64 // output tokens of one answer that are held
-	clamp int64 // written into the request; 0: not
+	scan  dialect.InputEstimate // what the dialect says of the input
+	est   pricing.Usage         // the same as tokens, by what the model has made of such input before
+	bound int64                 // output tokens of one answer that are held
+	clamp int64                 // written into the request; 0: not
 	began time.Time
 }
 
@@ -64,6 +65,7 @@ func (m *Meter) Route(method, uri string) pricing.Route { return m.book.Load().R
 func (m *Meter) Admit(ctx context.Context, req *Request) (*Charge, error) {
 	a := &admission{m: m, req: req, book: m.book.Load()}
 	if err := a.read(); err != nil {
+		a.refusedUnpriced(err)
 		return nil, denialOf(err)
 	}
 	plan, err := m.planOf(ctx, req.Caller)
@@ -142,9 +144,20 @@ func (a *admission) estimateInput(worthIt bool) {
 	case a.m.estimate != nil:
 		a.est = a.m.estimate(a.req)
 	case worthIt:
-		est := a.reads.EstimateInput(a.req.Body)
-		a.est.Tokens[pricing.Input] = est.Total()
+		a.scan = a.reads.EstimateInput(a.req.Body)
+		a.est.Tokens[pricing.Input] = a.m.calibration.tokens(a.price.ModelAsked(), a.scan)
 	}
+}
+
+// ahead is the input to hold for: the estimate, or, where the price file trusts
+// none, its bound. What is charged without a report goes by the estimate alone.
+func (a *admission) ahead() pricing.Usage {
+	if a.scan.Bytes == 0 || !a.book.BoundsInput(a.plan) {
+		return a.est
+	}
+	u := a.est
+	u.Tokens[pricing.Input] = max(u.Tokens[pricing.Input], a.scan.Bound())
+	return u
 }
 
 func rejected(i dialect.RequestInfo) string {
@@ -180,7 +193,9 @@ func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) 
 	if alone, err := a.jobStatus(ctx, c); err != nil {
 		return nil, err
 	} else if alone || a.price.Operation() == nil {
-		c.unmetered = true
+		if c.unmetered = true; !alone {
+			a.m.noteUnpriced("free", a.req, "")
+		}
 		return c, nil
 	}
 	reserve := ledger.Reserve{Charge: a.record(c.ID), Plan: plan, Caps: a.m.memberCaps(a.req.Caller), Idempotency: a.req.Idempotency, Hash: a.fingerprint()}
@@ -287,7 +302,7 @@ func (a *admission) freeTier(answer *pricing.Answer) *ledger.FreeTier {
 			free := pricing.FreeLeft{Left: left.Decimal(ledger.FreeDecimals)}
 			var q pricing.Quote
 			if answer == nil {
-				q, err = a.price.Hold(a.est, a.plan, free)
+				q, err = a.price.Hold(a.ahead(), a.plan, free)
 			} else {
 				q, err = a.price.Cost(answer, a.plan, free)
 			}

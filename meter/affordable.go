@@ -31,7 +31,8 @@ func (m *Meter) Affordable(ctx context.Context, req *Request) (Affordable, error
 	if r := a.price.PlanAllows(plan); r != nil {
 		return Affordable{}, denialOf(r)
 	}
-	quote, err := a.price.Hold(a.est, plan, pricing.FreeLeft{})
+	a.plan = plan
+	quote, err := a.price.Hold(a.ahead(), plan, pricing.FreeLeft{})
 	if err != nil {
 		return Affordable{}, denialOf(err)
 	}
@@ -61,7 +62,7 @@ func (m *Meter) SetAlerts(ctx context.Context, account string, below []string) e
 // quote is what is held: of a batch, for all its requests.
 func (a *admission) quote() (pricing.Quote, error) {
 	if len(a.info.Limits) == 0 {
-		return a.price.Hold(a.est, a.plan, pricing.FreeLeft{})
+		return a.price.Hold(a.ahead(), a.plan, pricing.FreeLeft{})
 	}
 	bound, most := int64(0), a.book.Policies.ReserveOutputTokens
 	for _, limit := range a.info.Limits {
@@ -70,7 +71,7 @@ func (a *admission) quote() (pricing.Quote, error) {
 		}
 		bound += limit
 	}
-	return a.price.HoldFor(a.est, bound, a.plan, pricing.FreeLeft{})
+	return a.price.HoldFor(a.ahead(), bound, a.plan, pricing.FreeLeft{})
 }
 
 // fit clamps the output of a request whose whole hold is not available.
@@ -79,11 +80,11 @@ func (a *admission) fit() func(money.Amount) money.Amount {
 		return nil
 	}
 	return func(available money.Amount) money.Amount {
-		bound, ok := a.price.LargestOutput(a.est, a.plan, pricing.FreeLeft{}, available)
+		bound, ok := a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
 		if !ok {
 			return 0
 		}
-		quote, err := a.price.HoldFor(a.est, bound, a.plan, pricing.FreeLeft{})
+		quote, err := a.price.HoldFor(a.ahead(), bound, a.plan, pricing.FreeLeft{})
 		if err != nil || quote.Amount > available {
 			return 0
 		}
@@ -97,5 +98,5 @@ func (a *admission) largest(available money.Amount) (int64, bool) {
 	if !a.price.TokenPriced() || !a.api.HasOutputLimit() {
 		return 0, false
 	}
-	return a.price.LargestOutput(a.est, a.plan, pricing.FreeLeft{}, available)
+	return a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
 }

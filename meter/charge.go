@@ -173,7 +173,7 @@ func (c *Charge) extend(ctx context.Context, delivered int64) bool {
 	}
 	account := ledger.AccountID(c.req.Caller.Account)
 	for range 2 {
-		quote, err := c.price.HoldFor(c.est, bound, c.plan, pricing.FreeLeft{})
+		quote, err := c.price.HoldFor(c.ahead(), bound, c.plan, pricing.FreeLeft{})
 		if err != nil || bound <= c.bound {
 			return false
 		}
@@ -189,7 +189,7 @@ func (c *Charge) extend(ctx context.Context, delivered int64) bool {
 			return false
 		}
 		var ok bool
-		if bound, ok = c.price.LargestOutput(c.est, c.plan, pricing.FreeLeft{}, c.hold+r.Available); !ok {
+		if bound, ok = c.price.LargestOutput(c.ahead(), c.plan, pricing.FreeLeft{}, c.hold+r.Available); !ok {
 			return false
 		}
 	}

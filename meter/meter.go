@@ -39,6 +39,8 @@ type Options struct {
 	Problem func(error)
 	// JobEnded, if set, is told of jobs whose end was booked after their request's.
 	JobEnded func(operation string, f Final)
+	// Unpriced, if set, is told of each request that has no price.
+	Unpriced func()
 	// Committed, if set, is told of each batch that the ledger wrote.
 	Committed func(commands int, took time.Duration)
 }
@@ -51,6 +53,8 @@ type Meter struct {
 	keys, operators keyring
 	roster          roster
 	jobs            jobs
+	calibration     calibration
+	unpriced        unpriced
 
 	reload   sync.Mutex // one SetBook at a time
 	watchers watchers

@@ -34,7 +34,7 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 		d.Message = fmt.Sprintf("Not enough credits: this request needs up to %s %s, %s are available (%s missing). Nothing was charged.",
 			text(r.Needed), b.Credit.Plural, text(r.Available), text(missing))
 	}
-	if e, err := a.price.ExplainHold(a.est, a.plan, pricing.FreeLeft{}); err == nil {
+	if e, err := a.price.ExplainHold(a.ahead(), a.plan, pricing.FreeLeft{}); err == nil {
 		f.Breakdown = e.Breakdown()
 	}
 	if acc != nil {
@@ -144,7 +144,7 @@ func (a *admission) cheaper(f *Facts, available money.Amount) []string {
 		if strings.Contains(m.Key, "*") || m.Key == a.price.ModelKey() {
 			continue
 		}
-		if q, err := a.price.HoldAs(m, a.est, a.plan); err == nil && q.Amount <= available && q.Amount > most {
+		if q, err := a.price.HoldAs(m, a.ahead(), a.plan); err == nil && q.Amount <= available && q.Amount > most {
 			best, most = m, q.Amount
 		}
 	}

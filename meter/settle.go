@@ -135,6 +135,8 @@ func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 	}
 	if estimated {
 		q.Amount = min(q.Amount, c.hold)
+	} else if r.Usage.InputTotal.OK {
+		c.m.calibration.learn(c.price.ModelAsked(), c.scan, usage.Tokens.InputSide())
 	}
 	if q.Model != c.price.ModelKey() {
 		out.Model = q.Model

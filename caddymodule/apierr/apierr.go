@@ -10,6 +10,7 @@ import (
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 )
@@ -51,6 +52,8 @@ func Of(err error) (status int, reason string) {
 		{meter.ErrNoMember, http.StatusNotFound, "no_such_member"},
 		{meter.ErrMemberExists, http.StatusConflict, "member_exists"},
 		{meter.ErrLastAdmin, http.StatusConflict, "last_admin"},
+		{notify.ErrNoDelivery, http.StatusNotFound, "no_such_delivery"},
+		{ledger.ErrThreshold, http.StatusBadRequest, "invalid_request"},
 		{ledger.ErrAccountExists, http.StatusConflict, "account_exists"},
 		{ledger.ErrIdempotencyConflict, http.StatusConflict, "idempotency_conflict"},
 		{ledger.ErrConflict, http.StatusConflict, "conflict"},

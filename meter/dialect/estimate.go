@@ -14,12 +14,17 @@ type InputEstimate struct {
 	Overhead int64 // hidden prompt for tools
 	Bytes    int64 // hard bound for text: no tokenizer makes more tokens than bytes
 	Medias   int   // number of media parts
+	Inline   int64 // bytes of Bytes that are inline media, not text
 	// Hidden is true if the request refers to input it does not contain (a stored conversation, a cached prompt, server tools).
 	Hidden bool
 }
 
 // Total is the number of tokens to hold for the input.
 func (e InputEstimate) Total() int64 { return e.Text + e.Media + e.Overhead }
+
+// Bound is a number of tokens that no tokenizer exceeds: one per byte of text,
+// media by formula. It is four times the usual count and more.
+func (e InputEstimate) Bound() int64 { return max(e.Bytes-e.Inline, 0) + e.Media + e.Overhead }
 
 const toolOverhead = 350
 
@@ -47,7 +52,7 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 	s.scan(body)
 	percent := tokenizerPercent(a.Family, model) * 110 // margin 10 %
 	e.Text = min((s.text.cost*percent/(64*100*100) + 1), e.Bytes)
-	e.Media, e.Medias = s.media, s.medias
+	e.Media, e.Medias, e.Inline = s.media, s.medias, s.inline
 	if tools := lookup(body, "tools"); len(tools) > 2 {
 		e.Overhead = toolOverhead
 	}
@@ -57,11 +62,13 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 
 // estimateForm estimates a multipart body: its text fields as text, its files by the kind of API.
 func (a *API) estimateForm(body []byte) InputEstimate {
-	e := a.EstimateInput(formFields(body))
+	fields := formFields(body)
+	e := a.EstimateInput(fields)
 	e.Bytes = int64(len(body))
 	if e.Medias = bytes.Count(body, []byte("filename=")); e.Medias == 0 {
 		return e
 	}
+	e.Inline = e.Bytes - int64(len(fields))
 	if a.profile == &openaiAudio {
 		e.Media = audioTokens(e.Bytes)
 	} else {
@@ -142,6 +149,7 @@ type bodyScan struct {
 	text   textScan
 	media  int64
 	medias int
+	inline int64
 	family string
 	model  string
 }
@@ -206,6 +214,7 @@ func (s *bodyScan) value(key, v []byte) {
 
 func (s *bodyScan) addMedia(data []byte) {
 	s.media += mediaTokens(data, s.family, s.model)
+	s.inline += int64(len(data))
 	s.medias++
 }
 

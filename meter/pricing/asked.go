@@ -88,7 +88,9 @@ func (in *intake) entry(lower string) *Refusal {
 		r.entry, r.outside = b.Policies.unlisted, true
 	}
 	if r.entry == nil || !r.entry.prices(op, lower) {
-		return refuse(403, ModelNotPriced, in.modelField(), "the model %q has no price for %s", shorten(r.model), op.Name)
+		refusal := refuse(403, ModelNotPriced, in.modelField(), "the model %q has no price for %s", shorten(r.model), op.Name)
+		refusal.Model = shorten(r.model)
+		return refusal
 	}
 	r.priced = true
 	return in.unambiguous(r.entry.reads)

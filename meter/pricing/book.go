@@ -58,6 +58,15 @@ func (b *Book) Operation(id string) *Operation { return b.operations[id] }
 // Model is the entry with exactly this key, or nil.
 func (b *Book) Model(key string) *Model { return b.exact[key] }
 
+// BoundsInput reports whether requests on a plan (nil: none) hold for as many
+// input tokens as their text has bytes, which no tokenizer exceeds.
+func (b *Book) BoundsInput(p *Plan) bool {
+	if p != nil && p.EstimateBytes != nil {
+		return *p.EstimateBytes
+	}
+	return b.Policies.EstimateBytes
+}
+
 // Credit says what one credit is.
 type Credit struct {
 	Name, Plural string
@@ -207,6 +216,7 @@ type Policies struct {
 	ReserveOutputTokens int64
 	Overdraft           money.Amount
 	HoldCeiling         bool // hold: ceiling; else progressive
+	EstimateBytes       bool // estimate: bytes; else scan
 	ExhaustedOverdraft  bool // when_exhausted: overdraft; else stop
 	ClampOutput         bool
 	RequestUsage        bool

@@ -14,7 +14,7 @@ var grantKeys = []string{"type", "amount", "every", "rollover", "expires", "only
 
 var planKeys = []string{
 	"name", "price", "credits", "allow", "deny", "discount", "when_empty", "overage", "lasts", "renews", "caps",
-	"proration", "metadata",
+	"proration", "estimate", "metadata",
 }
 
 func (l *loader) plans(n *node) {
@@ -72,6 +72,10 @@ func (l *loader) plan(at *pair) *Plan {
 		if word, ok := l.enum(v, path+".proration", "none", "time"); ok {
 			p.Proration = word
 		}
+	}
+	if v := n.get("estimate"); v != nil {
+		p.EstimateBytes = new(bool)
+		*p.EstimateBytes = l.estimate(v, path+".estimate")
 	}
 	if v := n.get("metadata"); v != nil && l.mapping(v, path+".metadata") {
 		p.Metadata = metadata(v)

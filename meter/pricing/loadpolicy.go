@@ -4,7 +4,7 @@ import "fmt"
 
 var policyKeys = []string{
 	"unpriced", "unlisted_model", "refund_on", "refund_when", "reserve_output_tokens", "overdraft", "timezone",
-	"hold", "when_exhausted", "clamp_output", "request_usage", "abandoned",
+	"hold", "estimate", "when_exhausted", "clamp_output", "request_usage", "abandoned",
 }
 
 func (l *loader) policies(n *node) {
@@ -43,6 +43,8 @@ func (l *loader) policy(p *Policies, key string, v *node, path string) {
 	case "hold":
 		word, _ := l.enum(v, path, "progressive", "ceiling")
 		p.HoldCeiling = word == "ceiling"
+	case "estimate":
+		p.EstimateBytes = l.estimate(v, path)
 	case "when_exhausted":
 		word, _ := l.enum(v, path, "stop", "overdraft")
 		p.ExhaustedOverdraft = word == "overdraft"
@@ -58,6 +60,12 @@ func (l *loader) policy(p *Policies, key string, v *node, path string) {
 			p.Abandoned = Release
 		}
 	}
+}
+
+// estimate reads how the input is guessed: true for its bound.
+func (l *loader) estimate(n *node, path string) bool {
+	word, _ := l.enum(n, path, "scan", "bytes")
+	return word == "bytes"
 }
 
 func (l *loader) refundOn(n *node, path string) RefundOn {

@@ -24,6 +24,7 @@ type Plan struct {
 	RenewsWhenPaid bool
 	Proration      string // "none" or "time"
 	Caps           []Cap
+	EstimateBytes  *bool           // of the plan's requests; nil: as Policies says
 	Metadata       json.RawMessage // nil: none
 	Line, Column   int
 

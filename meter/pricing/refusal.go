@@ -30,6 +30,7 @@ type Refusal struct {
 	Reason  string   // one of the constants above
 	Field   string   // the field it is about, as the price file names it; may be empty
 	Message string   // one sentence
+	Model   string   // of model_not_priced: the name asked for, if there is one
 	Plans   []string // of plan_does_not_include: ids of the plans that do
 }
 

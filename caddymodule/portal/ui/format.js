@@ -104,8 +104,24 @@ export const geometry = s => Number(s) || 0;
 export const plural = (n, one, many = one + 's') => `${num(n)} ${Number(n) === 1 ? one : many}`;
 export const title = s => (s ? s[0].toUpperCase() + s.slice(1).replaceAll('_', ' ') : '');
 
+const mass = /put|write|1h|^reasoning|^citation/;
+/** "3 images", "1 second", "12 input". */
+export const counted = (n, unit) => `${num(n)} ${cmp(n, '1') === 0 || mass.test(unit) || /s$/.test(unit) ? unit : unit + 's'}`;
+
 /** {input: "12", image: "3"} → "12 input · 3 image". */
-export const quantities = q => Object.entries(q || {}).map(([unit, n]) => `${num(n)} ${unit.replaceAll('_', ' ')}`).join(' · ');
+export const quantities = q => Object.entries(q || {}).map(([unit, n]) => counted(n, unit.replaceAll('_', ' '))).join(' · ');
+
+const tokens = /(^|_)(input|output)$|^(cache_write|cache_write_1h|reasoning|citation)$/;
+/** The same in short, with all kinds of tokens in one: "4,271 tokens". */
+export function brief(q) {
+  let sum = '0';
+  const rest = {};
+  for (const [unit, n] of Object.entries(q || {})) {
+    if (tokens.test(unit)) sum = add(sum, n);
+    else rest[unit] = n;
+  }
+  return [quantities(rest), !zero(sum) && `${num(sum)} tokens`].filter(Boolean).join(' · ');
+}
 
 const formats = new Map();
 function format(options, t) {

@@ -1,6 +1,6 @@
 // Charges as a table, for the overview and the history.
 import { html } from '../vendor/preact-htm.js';
-import { negative, num, quantities, stamp, title, zero } from '../format.js';
+import { brief, negative, num, stamp, title, zero } from '../format.js';
 import { href, params } from '../router.js';
 import { Empty, Pill, Table } from '../parts.js';
 
@@ -20,9 +20,9 @@ export function Charges({ list, grants = [], keep = {} }) {
 }
 
 function Row({ charge: c, keep }) {
-  const what = [c.operation_name || c.operation || 'unknown', c.model, quantities(c.quantities)].filter(Boolean);
+  const what = [c.operation_name || c.operation || 'unknown', c.model, brief(c.quantities)].filter(Boolean);
   return html`<tr><td class="t"><a href=${href('history', { ...keep, account: params().account, charge: c.id })}>${stamp(c.at)}</a></td>
-    <td>${what[0]}${what.length > 1 && html` <span class="mute">· ${what.slice(1).join(' · ')}</span>`}</td><td>${c.member || ''}</td>
+    <td class="w">${what[0]}${what.length > 1 && html` <span class="mute">· ${what.slice(1).join(' · ')}</span>`}</td><td>${c.member || ''}</td>
     <td class="n">${c.state === 'open' ? html`<span class="mute">${num(c.held)} held</span>` : negative(c.credits)}</td>
     <td><${Pill} kind=${kinds[c.state]}>${c.state}<//>${c.state !== 'charged' && c.outcome && c.outcome !== 'answered' ? html` <span class="mute sm">${c.outcome}</span>` : ''}${c.estimated && !zero(c.credits) ? html` <span class="mute sm">estimated</span>` : ''}</td></tr>`;
 }

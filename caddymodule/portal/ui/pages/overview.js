@@ -1,6 +1,6 @@
 // What is there, how fast it goes, and what it is enough for.
 import { html, useState } from '../vendor/preact-htm.js';
-import { away, approx, date, day, daysBetween, geometry, link, money, num, percent, plural, title, zero, zoneName } from '../format.js';
+import { away, approx, counted, date, day, daysBetween, geometry, link, money, num, percent, plural, title, zero, zoneName } from '../format.js';
 import { href } from '../router.js';
 import { Burn } from '../chart.js';
 import { Card, Dialog, Empty, Head, Table, View, useData, useSession } from '../parts.js';
@@ -118,7 +118,7 @@ function Line({ trail, burn }) {
 function Affordable({ list }) {
   if (!list.length) return html`<${Empty}>Nothing in the price list has a price yet.<//>`;
   return html`<table><tbody>${list.slice(0, 12).map(a => html`<tr key=${a.operation + a.model}><th scope="row" class="plain">${a.name}${a.model && html` <span class="mute">${a.model}</span>`}${a.typical && html` <span class="mute">typical</span>`}</th>
-    <td class="n">${a.count === null ? 'unlimited' : num(a.count)}${a.unit !== 'request' && html` ${a.count === 1 ? a.unit : a.unit + 's'}`}</td></tr>`)}</tbody></table>
+    <td class="n">${a.count === null ? 'unlimited' : a.unit === 'request' ? num(a.count) : counted(a.count, a.unit)}</td></tr>`)}</tbody></table>
     <p class="mute sm gap">If you did only one of these.</p>`;
 }
 

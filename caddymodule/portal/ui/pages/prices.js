@@ -1,6 +1,6 @@
 // What everything costs: always the price file that is in force.
 import { html } from '../vendor/preact-htm.js';
-import { cmp, money, num, plural, title } from '../format.js';
+import { counted, money, num, plural, title, zero } from '../format.js';
 import { useQuery } from '../router.js';
 import { Card, Empty, Head, Pill, Table, View, useData } from '../parts.js';
 
@@ -18,16 +18,32 @@ export default function Prices() {
           <td>${p.expires === 'never' ? 'always' : p.expires}</td><td>${!p.available && html`<span class="mute">not with this plan</span>`}</td></tr>`)}<//><//>`}</div>`}<//>`;
 }
 
-function List({ prices }) {
-  if (!prices.length) return html`<${Empty}>No operation fits.<//>`;
-  return html`<${Table} label="Prices" heads=${['Operation', 'Price', ['Credits', 'n'], ['Money', 'n']]}>${prices.map(p => html`<tr key=${p.operation + p.model}>
-    <td>${p.name}${p.model && html` <span class="mute">${p.model_name || p.model}</span>`}${p.tags.map(t => html` <${Pill} key=${t}>${t}<//>`)}</td>
-    <td>${p.price}${p.adjusted && html` <span class="mute sm">settings change it</span>`}</td>
-    <td class="n">${p.credits && html`${num(p.credits)} <span class="mute sm">a ${p.unit}</span>`}</td><td class="n">${p.worth && p.credits && cmp(p.credits, '0') > 0 && money(p.worth)}</td></tr>`)}<//>`;
+/** Operations that are priced by the same models share one list of them. */
+function byModels(prices) {
+  const operations = new Map(), shared = new Map();
+  for (const p of prices.filter(x => x.model)) operations.set(p.operation, [...(operations.get(p.operation) || []), p]);
+  for (const lines of operations.values()) {
+    const same = JSON.stringify(lines.map(p => [p.model, p.price, p.adjusted]));
+    shared.set(same, { names: [...((shared.get(same) || {}).names || []), lines[0].name], lines });
+  }
+  return [...shared.values()];
 }
+
+function List({ prices }) {
+  const single = prices.filter(p => !p.model), shared = byModels(prices);
+  if (!prices.length) return html`<${Empty}>No operation fits.<//>`;
+  return html`<${Table} label="Prices" heads=${['Operation', 'Price', ['Credits', 'n'], ['Money', 'n']]}>
+    ${single.map(p => html`<${Line} key=${p.operation} line=${p} name=${p.name} />`)}
+    ${shared.map(s => html`<tr key=${s.names.join()}><th colspan="4" scope="rowgroup">${s.names.join(', ')}, by model</th></tr>
+      ${s.lines.map(p => html`<${Line} key=${p.operation + p.model} line=${p} name=${p.model_name || p.model} />`)}`)}<//>`;
+}
+
+const Line = ({ line: p, name }) => html`<tr><td>${name}${p.tags.map(t => html` <${Pill} key=${t}>${t}<//>`)}</td>
+  <td>${p.price}${p.adjusted && html` <span class="mute sm">settings change it</span>`}</td>
+  <td class="n">${p.credits && (zero(p.credits) ? html`<span class="mute">free</span>` : html`${num(p.credits)} <span class="mute sm">/ ${p.unit}</span>`)}</td><td class="n">${p.worth && p.credits && !zero(p.credits) && money(p.worth)}</td></tr>`;
 
 function Plan({ plan, unit }) {
   return html`<ul>${plan.credits.map((c, i) => html`<li key=${i}>${c.amount === 'unlimited' ? `unlimited ${unit.plural}` : `${num(c.amount)} ${unit.plural}`}${c.every && ` every ${c.every}`} <span class="mute">${title(c.type)}</span></li>`)}
     ${Object.entries(plan.metadata || {}).map(([name, value]) => html`<li key=${name}>${title(name)}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}</li>`)}</ul>
-    ${plan.estimates.length > 0 && html`<p class="mute sm">Enough for ${plan.estimates.slice(0, 4).map(e => `${plural(e.count, e.unit === 'request' ? e.name : e.unit)}${e.unit === 'request' ? '' : ` (${e.model || e.name})`}`).join(' or ')}.</p>`}`;
+    ${plan.estimates.length > 0 && html`<p class="mute sm">Enough for ${plan.estimates.slice(0, 4).map(e => (e.unit === 'request' ? `${plural(e.count, 'request')} (${e.name})` : `${counted(e.count, e.unit)} (${e.model || e.name})`)).join(' or ')}.</p>`}`;
 }

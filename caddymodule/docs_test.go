@@ -1,0 +1,45 @@
+package caddymodule
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/farebox-dev/farebox/meter/notify"
+)
+
+// Every refusal and every event is explained under a heading of its own, which
+// refusals link to.
+func TestEveryReasonAndEventIsExplained(t *testing.T) {
+	errors, err := os.ReadFile("../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for reason := range statuses {
+		if !strings.Contains(string(errors), "\n### "+reason+"\n") {
+			t.Errorf("docs/errors.md does not explain %s", reason)
+		}
+	}
+	events, err := os.ReadFile("../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range notify.Types {
+		if !strings.Contains(string(events), "\n### "+kind+"\n") {
+			t.Errorf("docs/events.md does not explain %s", kind)
+		}
+	}
+}
+
+// Every command and subcommand is in the documentation.
+func TestEveryCommandIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range commandNames() {
+		if !strings.Contains(string(text), "`"+name) && !strings.Contains(string(text), " · `"+name) {
+			t.Errorf("docs/cli.md does not name %q", name)
+		}
+	}
+}

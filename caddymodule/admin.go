@@ -126,6 +126,7 @@ var operatorRoutes = map[string]func(*call) (any, error){
 	"POST /meter/prices/check":                             (*call).checkPrices,
 	"POST /meter/prices/explain":                           (*call).explainPrices,
 	"POST /meter/prices/reload":                            (*call).reloadPrices,
+	"GET /meter/prices/unpriced":                           (*call).unpriced,
 	"GET /meter/prices/file":                               (*call).priceFile,
 	"POST /meter/prices/diff":                              (*call).diffPrices,
 	"GET /meter/plans":                                     (*call).listPlans,

@@ -94,7 +94,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.file, err = filepath.Abs(a.file); err != nil {
 		return err
 	}
-	a.bookText, a.book, err = readBook(a.file, a.log)
+	if a.bookText, a.book, err = readBook(a.file, a.log); err == nil {
+		a.metrics.decimals.Store(int64(a.book.Credit.Decimals))
+	}
 	return err
 }
 
@@ -135,6 +137,7 @@ func (a *App) Start() error {
 	if err := a.startNotify(e); err != nil {
 		return fmt.Errorf("starting to notify: %w", err)
 	}
+	a.pricesLoaded(old, a.book)
 	a.metrics.prices(true)
 	a.watch = a.startWatcher()
 	a.poller = a.startPoller()

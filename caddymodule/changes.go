@@ -22,10 +22,18 @@ func (c *cli) change(method, uri, key string, in any) error {
 }
 
 func (c *cli) setPlanCommand() *cobra.Command {
-	var when, reason string
+	var when, reason, renewsAt string
 	cmd := command("set-plan ACCOUNT PLAN", "Move an account to another plan", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
-		return c.change(http.MethodPut, accountURI(args[0], "subscription"), "", map[string]string{"plan": args[1], "when": when, "reason": reason})
+		in := planIn{Plan: args[1], When: when, Reason: reason}
+		if renewsAt != "" {
+			var err error
+			if in.RenewsAt, err = dayOrInstant(renewsAt); err != nil {
+				return &exit{exitInvalid, fmt.Errorf("--renews-at %q: write 2026-12-12 or 2026-12-12T00:00:00Z", renewsAt)}
+			}
+		}
+		return c.change(http.MethodPut, accountURI(args[0], "subscription"), "", in)
 	})
+	cmd.Flags().StringVar(&renewsAt, "renews-at", "", "when the first billing period ends, as the payment system has it")
 	cmd.Flags().StringVar(&when, "when", "now", "now, or renewal")
 	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the ledger")
 	return cmd
@@ -105,4 +113,12 @@ func orNew(key string) string {
 		return key
 	}
 	return "cli-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+}
+
+// dayOrInstant reads a day, as its midnight in UTC, or an instant.
+func dayOrInstant(text string) (time.Time, error) {
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t, nil
+	}
+	return time.Parse(time.RFC3339, text)
 }

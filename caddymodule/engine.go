@@ -21,6 +21,7 @@ type engine struct {
 	*meter.Meter
 	store store.Store
 	log   *zap.Logger
+	alarm *alarm
 }
 
 // engines are shared by the address of their store. The running configuration
@@ -30,6 +31,7 @@ var engines = caddy.NewUsagePool()
 
 // Destruct is called by the pool when nobody needs the engine any more.
 func (e *engine) Destruct() error {
+	e.alarm.stop()
 	e.Meter.Close() // everything that was settled is durable after this
 	return e.store.Close()
 }
@@ -66,13 +68,14 @@ func (a *App) open() (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	alarm := newAlarm(a.log)
 	m, err := meter.Open(context.Background(), meter.Options{
 		Store: s, Book: a.book, Text: a.bookText,
-		Problem:   func(err error) { a.log.Error("ledger.problem", zap.Error(err)) },
-		Committed: a.metrics.committed, JobEnded: a.metrics.settled,
+		Problem:   alarm.ring, Endpoints: a.endpoints(),
+		Committed: a.metrics.committed, JobEnded: a.metrics.settled, Booked: a.metrics.booked, Unpriced: a.metrics.unpriced.Inc,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())
 	}
-	return &engine{Meter: m, store: s, log: a.log}, nil
+	return &engine{Meter: m, store: s, log: a.log, alarm: alarm}, nil
 }

@@ -2,45 +2,76 @@ package caddymodule
 
 import (
 	"errors"
+	"math"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
 )
 
 // metrics are created once per registry of a configuration. There is no label
-// for accounts: their number is not bounded.
+// for accounts: their number is not bounded. Nor is any label's value taken from
+// what a client or an upstream has written: models are entries of the price file.
 type metrics struct {
 	requests *prometheus.CounterVec
 	denied   *prometheus.CounterVec
 	charged  *prometheus.CounterVec
 	refunded *prometheus.CounterVec
+	credits  *prometheus.CounterVec
+	returned *prometheus.CounterVec
+	absorbed prometheus.Counter
+	unpriced prometheus.Counter
 	open     prometheus.Gauge
 	admit    prometheus.Histogram
+	settle   prometheus.Histogram
+	age      prometheus.Histogram
+	ratio    prometheus.Histogram
 	batch    prometheus.Histogram
 	loaded   prometheus.Gauge
 	webhooks *prometheus.CounterVec
+
+	decimals atomic.Int64 // of the credits, see credit.decimals
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "caddy", Subsystem: "meter", Name: name, Help: help}, labels))
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: "caddy", Subsystem: "meter", Name: name, Help: help}
 	}
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return register(r, prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), labels))
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return register(r, prometheus.NewCounter(prometheus.CounterOpts(opts(name, help))))
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return register(r, prometheus.NewGauge(prometheus.GaugeOpts(opts(name, help))))
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return register(r, prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "caddy", Subsystem: "meter", Name: name, Help: help, Buckets: buckets}))
+	}
+	times := prometheus.ExponentialBuckets(0.0005, 2, 12)
 	return &metrics{
-		requests: counter("requests_total", "Metered requests by operation and outcome.", "operation", "outcome"),
-		denied:   counter("denied_total", "Refused requests by reason.", "reason"),
-		charged:  counter("charged_requests_total", "Requests that were charged, by operation and price entry of the model.", "operation", "model"),
-		refunded: counter("refunded_requests_total", "Requests that were refunded, by reason.", "reason"),
-		webhooks: counter("webhook_deliveries_total", "Attempts to deliver an event, by result: delivered, pending (will be tried again), failed.", "result"),
-		open:     register[prometheus.Gauge](r, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "caddy", Subsystem: "meter", Name: "holds_open", Help: "Requests that hold credits."})),
-		admit: register[prometheus.Histogram](r, prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "caddy", Subsystem: "meter", Name: "admit_seconds", Help: "Time to price and hold.", Buckets: prometheus.ExponentialBuckets(0.0005, 2, 12),
-		})),
-		batch: register[prometheus.Histogram](r, prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "caddy", Subsystem: "meter", Name: "commit_batch_size", Help: "Ledger commands per commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 10),
-		})),
-		loaded: register[prometheus.Gauge](r, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "caddy", Subsystem: "meter", Name: "prices_loaded", Help: "1 if the price file on disk is in force, 0 if it has errors."})),
+		requests: vec("requests_total", "Metered requests by operation and outcome.", "operation", "outcome"),
+		denied:   vec("denied_total", "Refused requests by reason.", "reason"),
+		charged:  vec("charged_requests_total", "Requests that were charged, by operation and price entry of the model.", "operation", "model"),
+		refunded: vec("refunded_requests_total", "Requests that were refunded, by reason.", "reason"),
+		credits:  vec("charged_credits_total", "Credits that were charged, by operation and price entry of the model.", "operation", "model"),
+		returned: vec("refunded_credits_total", "Held credits that went back because the request failed, by reason.", "reason"),
+		absorbed: counter("absorbed_credits_total", "Credits that were used but that nobody pays: above the hold, the balance and the overdraft."),
+		unpriced: counter("unpriced_total", "Requests without a price, refused or passed for nothing."),
+		webhooks: vec("webhook_deliveries_total", "Attempts to deliver an event, by result: delivered, pending (will be tried again), failed.", "result"),
+		open:     gauge("holds_open", "Requests that hold credits."),
+		admit:    histogram("admit_seconds", "Time to price and hold.", times),
+		settle:   histogram("settle_seconds", "Time from the end of an answer until its charge is durable.", times),
+		age:      histogram("hold_age_seconds", "How long credits were held, when the hold ended.", prometheus.ExponentialBuckets(0.05, 3, 14)),
+		ratio:    histogram("estimate_ratio", "Charged ÷ held, of requests that held anything.", []float64{0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 4}),
+		batch:    histogram("commit_batch_size", "Ledger commands per commit.", prometheus.ExponentialBuckets(1, 2, 10)),
+		loaded:   gauge("prices_loaded", "1 if the price file on disk is in force, 0 if it has errors."),
 	}
 }
 
@@ -71,9 +102,48 @@ func (m *metrics) settled(operation string, f meter.Final) {
 	outcome := "charged"
 	if f.Refunded {
 		outcome = "refunded"
-		m.refunded.WithLabelValues(f.Outcome).Inc()
+		m.refunded.WithLabelValues(refundReason(f.Outcome)).Inc()
 	} else {
 		m.charged.WithLabelValues(operation, f.Model).Inc()
+		m.credits.WithLabelValues(operation, f.Model).Add(m.amount(f.Cost))
 	}
 	m.requests.WithLabelValues(operation, outcome).Inc()
+}
+
+// booked is told what the ledger has made of a charge.
+func (m *metrics) booked(c *ledger.Charge, took time.Duration) {
+	m.settle.Observe(took.Seconds())
+	held := c.HeldTotal()
+	if held > 0 {
+		m.age.Observe(c.SettledAt.Sub(c.At).Seconds())
+	}
+	m.absorbed.Add(m.amount(c.Absorbed))
+	switch {
+	case c.State == ledger.Released:
+		m.returned.WithLabelValues(refundReason(c.Outcome)).Add(m.amount(held))
+	case held > 0:
+		m.ratio.Observe(float64(c.Cost+c.Absorbed) / float64(held))
+	}
+}
+
+// amount is in credits.
+func (m *metrics) amount(a money.Amount) float64 {
+	return float64(a) / math.Pow10(int(m.decimals.Load()))
+}
+
+// refundReason is one of few words for an outcome: the code in "upstream error
+// <code>" is the upstream's own.
+func refundReason(outcome string) string {
+	switch outcome {
+	case "upstream timeout", "upstream not reached", "upstream broke off", "client left":
+		return outcome
+	}
+	code, upstream := strings.CutPrefix(outcome, "upstream ")
+	switch {
+	case upstream && strings.HasPrefix(code, "error"):
+		return "upstream error"
+	case upstream && len(code) == 3:
+		return "upstream " + code[:1] + "xx"
+	}
+	return "other"
 }

@@ -120,6 +120,14 @@ func (a *App) provisionNotify(ctx caddy.Context) error {
 	return oneOf("account_webhooks", a.AccountWebhooks, "", "public", "private", "off")
 }
 
+func (a *App) endpoints() []notify.Endpoint {
+	list := []notify.Endpoint{}
+	for _, t := range a.sender.Targets {
+		list = append(list, t.Endpoint)
+	}
+	return list
+}
+
 // startNotify puts this configuration's targets in force.
 func (a *App) startNotify(e *engine) error {
 	s := a.sender
@@ -148,10 +156,12 @@ func (a *App) startNotify(e *engine) error {
 			a.log.Warn("event not delivered", zap.String("event", d.Event), zap.String("endpoint", d.Endpoint), zap.Int("attempts", d.Attempts), zap.String("error", d.Error))
 		}
 	}}
-	for _, t := range s.Targets {
-		o.Endpoints = append(o.Endpoints, t.Endpoint)
+	o.Endpoints = a.endpoints()
+	if err := e.Notify(context.Background(), o); err != nil {
+		return err
 	}
-	return e.Notify(context.Background(), o)
+	e.alarm.start(e.Meter)
+	return nil
 }
 
 // parseNotify reads one line of the global option:

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"strings"
+	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule/openapi"
 	"github.com/farebox-dev/farebox/meter"
@@ -17,9 +18,11 @@ type (
 		Plan string `json:"plan,omitempty"`
 	}
 	planIn struct {
-		Plan   string `json:"plan"`
-		When   string `json:"when,omitempty"` // now, renewal
-		Reason string `json:"reason,omitempty"`
+		Plan string `json:"plan"`
+		When string `json:"when,omitempty"` // now, renewal
+		// RenewsAt is when the first billing period ends, if the payment system says so.
+		RenewsAt time.Time `json:"renews_at,omitzero"`
+		Reason   string    `json:"reason,omitempty"`
 	}
 	patchIn struct {
 		Name      *string `json:"name,omitempty"`
@@ -97,6 +100,7 @@ func pricesOperations() []openapi.Operation {
 	const tag = "price book"
 	return []openapi.Operation{
 		{Pattern: "GET /meter/prices", Tag: tag, Summary: "The price file in force", Out: PricesView{}},
+		{Pattern: "GET /meter/prices/unpriced", Tag: tag, Summary: "Requests without a price, and models without an entry of their own", Out: UnpricedView{}},
 		{Pattern: "GET /meter/prices/file", Tag: tag, Summary: "The price file on disk, and what is wrong with it", Out: FileView{}},
 		{Pattern: "POST /meter/prices/check", Tag: tag, Summary: "Check a price file", In: textIn{}, Out: CheckView{}},
 		{Pattern: "POST /meter/prices/explain", Tag: tag, Summary: "What a request would hold, and why", In: ExplainRequest{}, Out: map[string]string{}},

@@ -166,14 +166,14 @@ func (c *call) patchAccount() (any, error) {
 }
 
 func (c *call) setPlan() (any, error) {
-	var in struct{ Plan, When, Reason string }
+	var in planIn
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
 	if err := when(in.When); err != nil {
 		return nil, err
 	}
-	return c.after(ledger.SetPlan{Plan: in.Plan, AtRenewal: in.When == "renewal", Reason: in.Reason})
+	return c.after(ledger.SetPlan{Plan: in.Plan, AtRenewal: in.When == "renewal", RenewsAt: in.RenewsAt, Reason: in.Reason})
 }
 
 func when(w string) error {

@@ -18,6 +18,7 @@ type CheckView struct {
 	Digest   string           `json:"digest,omitempty"`
 	Summary  string           `json:"summary"`
 	Problems []CheckedProblem `json:"problems"`
+	Caught   []CaughtRow      `json:"caught,omitempty"` // by a running server: models of the last 30 days without an entry of their own
 }
 
 // CheckedProblem is one problem of a price file.
@@ -60,7 +61,13 @@ func (c *call) checkPrices() (any, error) {
 		return nil, err
 	}
 	v, _ := checkPrices("pricing.yaml", []byte(in.Text))
-	return v, nil
+	if !v.OK {
+		return v, nil
+	}
+	book, _ := pricing.Load("pricing.yaml", []byte(in.Text))
+	var err error
+	v.Caught, err = c.caught(book)
+	return v, err
 }
 
 // ExplainRequest asks what a request would hold.

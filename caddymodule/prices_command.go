@@ -68,12 +68,16 @@ func (c *cli) check(file string) error {
 		return &exit{exitInvalid, err}
 	}
 	v, problems := checkPrices(file, text)
+	if v.OK {
+		v.Caught = c.caughtLately(text)
+	}
 	err = c.show(v, func(w *tabwriter.Writer) {
 		if len(problems) > 0 {
 			fmt.Fprintln(w, strings.TrimRight(problems.String(), "\n"))
 		}
 		if v.OK {
 			fmt.Fprintf(w, "%s: ok   %s   digest %s\n", file, v.Summary, v.Digest[:12])
+			printCaught(w, v.Caught)
 		} else {
 			fmt.Fprintf(w, "%s: %s\n", file, v.Summary)
 		}

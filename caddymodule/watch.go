@@ -3,11 +3,16 @@ package caddymodule
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 const watchEvery = 2 * time.Second
@@ -67,8 +72,8 @@ func (w *watcher) run(every time.Duration) {
 // prices jump by more than max_change.
 func (a *App) reloadPrices(ctx context.Context, force bool) error {
 	text, book, err := readBook(a.file, a.log)
+	old, _ := a.engine.Book()
 	if err == nil && !force {
-		old, _ := a.engine.Book()
 		err = a.guard(old, book, a.engine.Now())
 	}
 	if err == nil {
@@ -77,8 +82,26 @@ func (a *App) reloadPrices(ctx context.Context, force bool) error {
 	a.metrics.prices(err == nil)
 	if err != nil {
 		a.log.Error("prices.rejected: still using the price book that was loaded before", zap.Error(err))
+		a.tellPrices(notify.PricesRefused, old, map[string]any{"error": err.Error()})
 		return err
 	}
 	a.log.Info("prices.loaded", zap.String("file", a.file), zap.String("digest", book.Digest()))
+	a.pricesLoaded(old, book)
 	return nil
+}
+
+// pricesLoaded tells of prices that were put in force in place of others.
+func (a *App) pricesLoaded(old, book *pricing.Book) {
+	if old.Digest() != book.Digest() {
+		a.tellPrices(notify.PricesLoaded, book, map[string]any{"before": old.Digest()})
+	}
+}
+
+// tellPrices posts an event about the price file; digest is that of the prices in force.
+func (a *App) tellPrices(kind string, inForce *pricing.Book, data map[string]any) {
+	data["file"], data["digest"] = filepath.Base(a.file), inForce.Digest()
+	what := fmt.Sprintf("%.12s-%d", inForce.Digest(), a.engine.Now().UnixNano()) // the same file can come back into force
+	if err := a.engine.Tell(context.Background(), "", kind, what, data); err != nil {
+		a.log.Warn("telling of prices", zap.String("event", kind), zap.Error(err))
+	}
 }

@@ -13,12 +13,23 @@ import (
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
+// firstEndpoints are those of Options, for what happens before Notify.
+func (m *Meter) firstEndpoints(ctx context.Context) error {
+	if m.opt.Endpoints == nil {
+		return nil
+	}
+	m.notices.mu.Lock()
+	defer m.notices.mu.Unlock()
+	m.notices.opt.Endpoints = m.opt.Endpoints
+	return m.loadEndpoints(ctx)
+}
+
 // loadEndpoints joins the operator's endpoints and the accounts' own, without
 // those that are off. It needs notices.mu.
 func (m *Meter) loadEndpoints(ctx context.Context) error {
 	n := &m.notices
 	n.own, n.off = map[string]notify.Endpoint{}, map[string]bool{}
-	err := m.bank.View(ctx, func(s store.Snapshot) error {
+	err := m.opt.Store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Endpoint}, false, func(id store.ID, raw []byte) error {
 			if id.Account == "" {
 				n.off[id.Name] = true

@@ -8,6 +8,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -72,7 +73,7 @@ func (c *Charge) starts(f *Final, r *dialect.Result) {
 	}
 	switch c.stands(c.api, c.answer, r) {
 	case failed:
-		*f = c.jobRefund("the job failed")
+		*f = c.jobRefund(notify.JobFailed)
 	case running:
 		f.Pending = true
 		c.started = c.jobRecord(id, cleanPath(poll))
@@ -164,7 +165,7 @@ func (m *Meter) jobSeen(j *openJob, seen *JobReader, r *dialect.Result) {
 	switch how {
 	case running:
 	case failed:
-		m.endJob(j, rec, c.jobRefund("the job failed"))
+		m.endJob(j, rec, c.jobRefund(notify.JobFailed))
 	case ended:
 		if c.price.TokenPriced() && !r.Usage.InputTotal.OK && !r.Usage.OutputTotal.OK && seen.path != rec.Results {
 			if rec.Results = seen.api.ResultsPath(seen.path, r.Body); rec.Results != "" {
@@ -216,7 +217,9 @@ func (m *Meter) endJob(j *openJob, rec *jobRecord, f Final) {
 		s.Answer = rec.Answer
 		f.command = s
 	}
-	m.bank.GoSoon(j.account, f.command, func(_ ledger.Result, err error) {
+	began := time.Now()
+	m.bank.GoSoon(j.account, f.command, func(res ledger.Result, err error) {
+		m.tellBooked(&res, err, began)
 		if err != nil && !errors.Is(err, ledger.ErrConflict) {
 			m.opt.Problem(fmt.Errorf("settling the job of charge %s: %w", j.charge, err))
 			if !errors.Is(err, ledger.ErrNoCharge) {

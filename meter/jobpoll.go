@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -82,10 +83,10 @@ func (m *Meter) loseJob(ctx context.Context, j *openJob) {
 	}
 	c := &Charge{admission: &admission{}, ID: rec.Charge, hold: rec.Hold}
 	if rec.LostRefund {
-		m.endJob(j, rec, c.jobRefund("the job's end was not seen"))
+		m.endJob(j, rec, c.jobRefund(notify.JobUnseen))
 		return
 	}
-	m.endJob(j, rec, c.asHeld("the job's end was not seen"))
+	m.endJob(j, rec, c.asHeld(notify.JobUnseen))
 }
 
 // JobReader takes an answer about a job. It belongs to one goroutine.

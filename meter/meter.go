@@ -21,6 +21,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store"
 )
@@ -39,8 +40,14 @@ type Options struct {
 	Problem func(error)
 	// JobEnded, if set, is told of jobs whose end was booked after their request's.
 	JobEnded func(operation string, f Final)
+	// Booked, if set, is told of each charge whose end is durable, and how long that
+	// took. It runs in the ledger's writer and must not wait.
+	Booked func(c *ledger.Charge, took time.Duration)
 	// Unpriced, if set, is told of each request that has no price.
 	Unpriced func()
+	// Endpoints get events from the first commit on, which may resolve what a dead
+	// process left behind; Notify delivers them. nil: nobody is told before Notify.
+	Endpoints []notify.Endpoint
 	// Committed, if set, is told of each batch that the ledger wrote.
 	Committed func(commands int, took time.Duration)
 }
@@ -81,7 +88,8 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	}
 	m := &Meter{opt: o, keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}}
 	terms := termsOf(o.Book)
-	if err := m.restoreJobs(ctx, o.Store); err != nil {
+	m.book.Store(&loaded{Book: o.Book, terms: terms, since: o.Now()})
+	if err := errors.Join(m.restoreJobs(ctx, o.Store), m.firstEndpoints(ctx)); err != nil {
 		return nil, err
 	}
 	b, err := bank.Open(ctx, o.Store, bank.Options{
@@ -91,7 +99,6 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 		return nil, err
 	}
 	m.bank = b
-	m.book.Store(&loaded{Book: o.Book, terms: terms, since: o.Now()})
 	if err := errors.Join(m.keepBook(ctx, o.Book, o.Text), m.keys.load(ctx, b), m.operators.load(ctx, b), m.roster.load(ctx, b, o.Book.Credit.Decimals), m.forgetEnded(ctx)); err != nil {
 		b.Close()
 		return nil, err
@@ -110,8 +117,10 @@ func abandoned(b *pricing.Book) bank.Abandoned {
 	return bank.CaptureObserved
 }
 
-// Close waits until everything that was settled is durable.
+// Close ends the deliveries of events and waits until everything that was
+// settled is durable.
 func (m *Meter) Close() {
+	m.stopDispatch()
 	m.stopJobs()
 	m.bank.Close()
 }

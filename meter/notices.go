@@ -2,6 +2,7 @@ package meter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -116,14 +117,15 @@ func (m *Meter) words(plan string) *notify.Words {
 // wakeNotify is called before the commit is durable: the dispatcher looks again
 // when it is, because its look waits for the writer.
 func (m *Meter) wakeNotify() {
+	m.notices.mu.Lock()
+	d := m.notices.dispatch
+	m.notices.mu.Unlock()
+	if d == nil { // it will look when it starts
+		return
+	}
 	go func() {
 		_ = m.bank.Update(context.Background(), func(store.Tx) error { return nil }) // behind the commit
-		m.notices.mu.Lock()
-		d := m.notices.dispatch
-		m.notices.mu.Unlock()
-		if d != nil {
-			d.Wake()
-		}
+		d.Wake()
 	}()
 }
 
@@ -135,10 +137,7 @@ func (m *Meter) Tell(ctx context.Context, account, kind, what string, data map[s
 		return nil
 	}
 	now := m.opt.Now()
-	if account != "" {
-		data["account"] = account
-	}
-	e := notify.Event{ID: "evt_" + what + "_" + kind, Type: kind, Timestamp: now.UTC(), Account: account, Data: data}
+	e := eventOf(account, kind, what, data, now)
 	err := m.bank.Update(ctx, func(tx store.Tx) error {
 		_, err := notify.Post(tx, account, endpoints, now, func(*notify.Notice) ([]notify.Event, bool) { return []notify.Event{e}, false })
 		return err
@@ -147,6 +146,31 @@ func (m *Meter) Tell(ctx context.Context, account, kind, what string, data map[s
 		m.wakeNotify()
 	}
 	return err
+}
+
+func eventOf(account, kind, what string, data map[string]any, now time.Time) notify.Event {
+	if account != "" {
+		data["account"] = account
+	}
+	return notify.Event{ID: "evt_" + what + "_" + kind, Type: kind, Timestamp: now.UTC(), Account: account, Data: data}
+}
+
+// Shout sends an event of the gateway to the operator's endpoints at once, past
+// the outbox and without another attempt: for what has to be known when the
+// ledger, and with it the outbox, cannot be written.
+func (m *Meter) Shout(ctx context.Context, kind, what string, data map[string]any) error {
+	n := &m.notices
+	n.mu.Lock()
+	sender := n.opt.Sender
+	n.mu.Unlock()
+	e := eventOf("", kind, what, data, m.opt.Now())
+	var failed error
+	for _, to := range m.Endpoints() {
+		if to.Account == "" && to.Wants(&e) {
+			failed = errors.Join(failed, sender.Send(ctx, to, &e).Err)
+		}
+	}
+	return failed
 }
 
 // sweepEvery is how often time alone can bring events: credits that expire

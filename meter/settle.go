@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -93,8 +94,10 @@ func (c *Charge) post(settle ledger.Command) {
 	}
 	booked := make(chan struct{})
 	c.booked = booked
-	c.m.bank.GoSoon(account, settle, func(_ ledger.Result, err error) {
+	began := time.Now() // how long the writer takes is no matter of the accounts' clock
+	c.m.bank.GoSoon(account, settle, func(res ledger.Result, err error) {
 		close(booked)
+		c.m.tellBooked(&res, err, began)
 		if refused != nil {
 			err = refused
 		}
@@ -102,6 +105,12 @@ func (c *Charge) post(settle ledger.Command) {
 			c.m.opt.Problem(fmt.Errorf("settling charge %s: %w", c.ID, err))
 		}
 	})
+}
+
+func (m *Meter) tellBooked(res *ledger.Result, err error, began time.Time) {
+	if err == nil && res.Charge != nil && !res.Replayed && m.opt.Booked != nil {
+		m.opt.Booked(res.Charge, time.Since(began))
+	}
 }
 
 // Booked is closed when the settle is durable: from then on no crash takes the

@@ -53,6 +53,7 @@ func Of(err error) (status int, reason string) {
 		{meter.ErrMemberExists, http.StatusConflict, "member_exists"},
 		{meter.ErrLastAdmin, http.StatusConflict, "last_admin"},
 		{notify.ErrNoDelivery, http.StatusNotFound, "no_such_delivery"},
+		{ledger.ErrRenewsAt, http.StatusBadRequest, "invalid_request"},
 		{ledger.ErrThreshold, http.StatusBadRequest, "invalid_request"},
 		{ledger.ErrAccountExists, http.StatusConflict, "account_exists"},
 		{ledger.ErrIdempotencyConflict, http.StatusConflict, "idempotency_conflict"},

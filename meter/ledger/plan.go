@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,8 +17,14 @@ import (
 type SetPlan struct {
 	Plan      string
 	AtRenewal bool
-	Reason    string
+	// RenewsAt, if set, is when the first billing period ends: the date that a
+	// payment system bills at. Periods are counted from it, forwards and back.
+	RenewsAt time.Time
+	Reason   string
 }
+
+// ErrRenewsAt: that cannot be the end of the first billing period.
+var ErrRenewsAt = errors.New("renews_at is the end of the first billing period of another plan that begins now: it lies ahead, by one period at most")
 
 func (c SetPlan) apply(w *work) error {
 	switch {
@@ -25,14 +32,28 @@ func (c SetPlan) apply(w *work) error {
 		return ErrNoAccount
 	case w.Terms.Plans[c.Plan] == nil:
 		return fmt.Errorf("%w: %q", ErrNoPlan, c.Plan)
+	case !c.RenewsAt.IsZero() && !w.canRenewAt(c):
+		return ErrRenewsAt
 	case c.Plan == w.a.Sub.Plan:
 		w.then(ThenRenew, "", c.Reason) // it is there already: only a planned change is undone
 	case c.AtRenewal && w.a.Sub.Plan != "":
 		w.then(ThenChange, c.Plan, c.Reason)
+	case !c.RenewsAt.IsZero():
+		w.start(c.Plan, w.Now, contract{anchor: utc(c.RenewsAt), reason: c.Reason})
 	default:
 		w.start(c.Plan, w.Now, contract{anchor: w.anchorKept(c.Plan), reason: c.Reason})
 	}
 	return nil
+}
+
+// canRenewAt: the instant ends the period that runs now, if periods are counted
+// from it. A plan that is there already has its dates.
+func (w *work) canRenewAt(c SetPlan) bool {
+	if c.AtRenewal || c.Plan == w.a.Sub.Plan {
+		return false
+	}
+	p := calendar.At(c.RenewsAt, w.Terms.plan(c.Plan).Billing, w.Now, w.Terms.Zone)
+	return p.End.Equal(c.RenewsAt)
 }
 
 // anchorKept is the anchor of the running billing period, if plan goes on with
@@ -144,7 +165,7 @@ func (w *work) start(plan string, at time.Time, c contract) {
 	}
 	w.post(e)
 	w.grantOnce(plan, at)
-	w.grantDue(at, entered{now: true, prorated: w.Terms.plan(plan).Prorate && c.restore == nil && sub.Anchor.Before(at)})
+	w.grantDue(at, entered{now: true, prorated: w.Terms.plan(plan).Prorate && c.restore == nil && !sub.Anchor.Equal(at)})
 }
 
 // entered says whether allowances are opened because their plan begins, and if

@@ -303,3 +303,28 @@ func TestACapOfAnEarlierAnchorStillCounts(t *testing.T) {
 	b.refused(ann("c", 1), "member_cap")
 	b.prove()
 }
+
+// A payment system bills at its own date: the first period ends there, and the
+// 31st stays the 31st.
+func TestAPlanCanBeginWithTheBillingDateOfThePaymentSystem(t *testing.T) {
+	b := newBook(t, "free", "2026-11-12T00:00:00Z")
+	for _, wrong := range []SetPlan{
+		{Plan: "basic", RenewsAt: at("2026-11-12T00:00:00Z")}, {Plan: "basic", RenewsAt: at("2026-11-01T00:00:00Z")}, {Plan: "basic", RenewsAt: at("2026-12-31T00:00:00Z")},
+		{Plan: "free", RenewsAt: at("2026-11-30T00:00:00Z")}, {Plan: "basic", RenewsAt: at("2026-11-30T00:00:00Z"), AtRenewal: true},
+	} {
+		if _, err := b.do(wrong); !errors.Is(err, ErrRenewsAt) {
+			t.Errorf("%+v: %v", wrong, err)
+		}
+	}
+	b.until("2027-01-05T00:00:00Z")
+	b.must(SetPlan{Plan: "basic", RenewsAt: at("2027-01-31T00:00:00Z")})
+	b.wants(600, "the whole allowance for the first, shorter period, and the day's free one")
+	b.charge(150)
+	for _, ends := range []string{"2027-01-31T00:00:00Z", "2027-02-28T00:00:00Z", "2027-03-30T23:00:00Z", "2027-04-29T23:00:00Z"} { // 01:00 in Berlin
+		if !b.a.Sub.End.Equal(at(ends)) {
+			t.Errorf("the period ends at %s, want %s", b.a.Sub.End, ends)
+		}
+		b.until(ends)
+	}
+	b.prove()
+}

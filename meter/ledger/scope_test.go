@@ -44,9 +44,9 @@ var scripted = []struct {
 	}},
 	{"a day", func(s *sim) { s.now = s.now.Add(25 * time.Hour) }},
 	{"a month", func(s *sim) { s.now = s.now.Add(31 * 24 * time.Hour) }},
-	{"plan keep", func(s *sim) { s.must(SetPlan{Plan: "keep"}); s.naive.SetPlan("keep", false) }},
-	{"plan over", func(s *sim) { s.must(SetPlan{Plan: "over"}); s.naive.SetPlan("over", false) }},
-	{"plan half", func(s *sim) { s.must(SetPlan{Plan: "half"}); s.naive.SetPlan("half", false) }},
+	{"plan keep", func(s *sim) { s.must(SetPlan{Plan: "keep"}); s.naive.SetPlan("keep", false, time.Time{}) }},
+	{"plan over", func(s *sim) { s.must(SetPlan{Plan: "over"}); s.naive.SetPlan("over", false, time.Time{}) }},
+	{"plan half", func(s *sim) { s.must(SetPlan{Plan: "half"}); s.naive.SetPlan("half", false, time.Time{}) }},
 }
 
 func (s *sim) scriptedHold(amount money.Amount) {

@@ -377,9 +377,13 @@ func (s *sim) operate(n int) {
 		s.given[id] = s.naive.Give(g.Type, int64(g.Amount), g.Paid, end)
 	case 14:
 		plan, atRenewal := simPlans[s.rng.IntN(len(simPlans))], s.rng.IntN(2) == 0
-		s.note("plan %s, at the renewal %t", plan, atRenewal)
-		s.must(SetPlan{Plan: plan, AtRenewal: atRenewal})
-		s.naive.SetPlan(plan, atRenewal)
+		renewsAt := time.Time{}
+		if s.rng.IntN(3) == 0 { // mostly within a month, now and then in the past or too far
+			renewsAt = s.now.Add(time.Duration(s.rng.Int64N(int64(36*24*time.Hour))) - 24*time.Hour)
+		}
+		_, err := s.do(SetPlan{Plan: plan, AtRenewal: atRenewal, RenewsAt: renewsAt})
+		s.note("plan %s, at the renewal %t, renews at %s: %v", plan, atRenewal, renewsAt, err)
+		s.agree("plan", err == nil, s.naive.SetPlan(plan, atRenewal, renewsAt))
 	case 15:
 		now := s.rng.IntN(2) == 0
 		if s.rng.IntN(2) == 0 {

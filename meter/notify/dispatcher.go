@@ -55,6 +55,32 @@ type Dispatcher struct {
 
 	wake chan struct{}
 	once sync.Once
+
+	mu     sync.Mutex
+	paused map[string]time.Time // endpoints whose attempts could not be booked, until when
+}
+
+// unbooked is how long an endpoint gets nothing after an attempt that the store
+// did not take: it would be sent the same again and again otherwise.
+const unbooked = time.Minute
+
+func (d *Dispatcher) pause(endpoint string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.paused == nil {
+		d.paused = map[string]time.Time{}
+	}
+	d.paused[endpoint] = d.Now().Add(unbooked)
+}
+
+// dueAt is when a delivery is to be tried.
+func (d *Dispatcher) dueAt(x *Delivery) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.paused[x.Endpoint]; p.After(x.NextAt) {
+		return p
+	}
+	return x.NextAt
 }
 
 func (d *Dispatcher) init() {
@@ -108,11 +134,12 @@ func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.Wait
 	err = d.Store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Outbox}, false, func(id store.ID, raw []byte) error {
 			x, err := read(id, raw)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case x.NextAt.After(now):
-				next = min(next, x.NextAt.Sub(now))
+			}
+			switch at := d.dueAt(x); {
+			case at.After(now):
+				next = min(next, at.Sub(now))
 			case len(due[x.Endpoint]) < atOnce:
 				due[x.Endpoint] = append(due[x.Endpoint], x)
 			}
@@ -132,7 +159,9 @@ func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.Wait
 			defer busy.Delete(name)
 			for _, x := range list {
 				if e, ok := known[name]; !ok {
-					d.finish(x, Answer{Err: errors.New("the endpoint is not configured any more")}, true)
+					if !d.finish(x, Answer{Err: errors.New("the endpoint is not configured any more")}, true) {
+						return
+					}
 				} else if !d.try(ctx, e, x) {
 					return
 				}
@@ -149,8 +178,7 @@ func (d *Dispatcher) try(ctx context.Context, to Endpoint, x *Delivery) bool {
 	}
 	e, err := x.event()
 	if err != nil {
-		d.finish(x, Answer{Err: err}, true)
-		return true
+		return d.finish(x, Answer{Err: err}, true)
 	}
 	limited, cancel := context.WithTimeout(ctx, d.Timeout)
 	defer cancel()
@@ -158,15 +186,15 @@ func (d *Dispatcher) try(ctx context.Context, to Endpoint, x *Delivery) bool {
 	if a.Err != nil && ctx.Err() != nil { // we are closing; it is tried again after the start
 		return false
 	}
-	d.finish(x, a, a.Gone)
+	booked := d.finish(x, a, a.Gone)
 	if a.Gone && d.Off != nil {
 		d.Off(ctx, to.Name)
 	}
-	return a.Err == nil
+	return a.Err == nil && booked
 }
 
 // finish books an attempt: done, given up, or when to try again.
-func (d *Dispatcher) finish(x *Delivery, a Answer, final bool) {
+func (d *Dispatcher) finish(x *Delivery, a Answer, final bool) (booked bool) {
 	now := d.Now()
 	x.Attempts++
 	x.Status, x.Error, x.NextAt = a.Status, "", time.Time{}
@@ -180,12 +208,15 @@ func (d *Dispatcher) finish(x *Delivery, a Answer, final bool) {
 		pause := waits[x.Attempts-1]
 		x.NextAt = now.Add(pause*8/10 + rand.N(pause*4/10)) // ±20 %, so that many do not come back at once
 	}
-	if err := d.Store.Update(context.Background(), func(tx store.Tx) error { return d.book(tx, x) }); err != nil {
+	err := d.Store.Update(context.Background(), func(tx store.Tx) error { return d.book(tx, x) })
+	if err != nil {
+		d.pause(x.Endpoint)
 		d.Problem(fmt.Errorf("booking the delivery of %s: %w", x.Event, err))
 	}
 	if d.Told != nil {
 		d.Told(x)
 	}
+	return err == nil
 }
 
 func (d *Dispatcher) book(tx store.Tx, x *Delivery) error {

@@ -67,8 +67,8 @@ type Endpoint struct {
 	Account string   `json:"account,omitempty"` // of whose account holders it is; "": the operator's
 }
 
-// wants reports whether an endpoint gets an event.
-func (e *Endpoint) wants(x *Event) bool {
+// Wants reports whether an endpoint gets an event.
+func (e *Endpoint) Wants(x *Event) bool {
 	if e.Account != "" && e.Account != x.Account {
 		return false
 	}

@@ -57,7 +57,7 @@ func post(tx store.Tx, events []Event, endpoints []Endpoint, now time.Time) erro
 		e := &events[i]
 		body := e.Body()
 		for j := range endpoints {
-			if !endpoints[j].wants(e) {
+			if !endpoints[j].Wants(e) {
 				continue
 			}
 			d := Delivery{Event: e.ID, Type: e.Type, Account: e.Account, Endpoint: endpoints[j].Name, State: Pending, CreatedAt: now, NextAt: now, Body: body}

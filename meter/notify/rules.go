@@ -118,9 +118,7 @@ func (r *rules) entry(e *ledger.Entry) {
 		r.ended(e)
 		r.recovered(e)
 	case ledger.KindRefund:
-		if e.Outcome == nil || e.Reason != "" && e.Reason != e.Outcome.Text {
-			r.emit(Refunded, e.At, e.Seq, map[string]any{"charge": string(e.Charge), "credits": r.text(e.Cost), "reason": e.Reason})
-		}
+		r.refunded(e)
 		r.recovered(e)
 	case ledger.KindSettle:
 		if from := r.Account.Sub.Start; r.Account.OveragePeriod > 0 && (r.n.Overage.IsZero() || !r.n.Overage.Equal(from)) {
@@ -130,6 +128,26 @@ func (r *rules) entry(e *ledger.Entry) {
 	case ledger.KindOpened, ledger.KindKept, ledger.KindHold, ledger.KindExtend, ledger.KindObserve, ledger.KindRelease, ledger.KindVoid,
 		ledger.KindAttribute, ledger.KindAlerts:
 	}
+}
+
+// How jobs end that give their credits back, long after their request was answered.
+const (
+	JobFailed = "the job failed"
+	JobUnseen = "the job's end was not seen"
+)
+
+// refunded tells of credits that come back after a request was answered. That
+// one which fails right away costs nothing is no news.
+func (r *rules) refunded(e *ledger.Entry) {
+	credits := e.Cost
+	if e.Outcome != nil { // not by hand
+		c := r.Result.Charge
+		if e.Reason != JobFailed && e.Reason != JobUnseen || c == nil || c.Observed == 0 { // a job that goes on is noted as observed
+			return
+		}
+		credits = max(credits, c.HeldTotal())
+	}
+	r.emit(Refunded, e.At, e.Seq, map[string]any{"charge": string(e.Charge), "credits": r.text(credits), "reason": e.Reason})
 }
 
 func (r *rules) overage(data map[string]any) map[string]any {

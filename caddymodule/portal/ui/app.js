@@ -66,6 +66,7 @@ function Menu({ setTheme, theme, signOut, chooseZone }) {
     <${Seg} label="Theme" value=${theme} options=${[['auto', 'Auto'], ['light', 'Light'], ['dark', 'Dark']]} onChange=${setTheme} />
     <${Select} label="Time zone" hide value=${session.zone} options=${zones()} onChange=${chooseZone} />
     ${session.account && html`<${Copy} text=${supportDetails} label="Copy support details" small=${false} />`}
+    <a class="btn" href=${`${base}/docs/`}>Documentation</a>
     ${back && html`<a class="btn" href=${back}>Back to the application</a>`}
     <button onClick=${signOut}>Sign out</button></div></details>`;
 }

@@ -1,8 +1,8 @@
 // When the account's admins are told that credits run low.
-import { html } from '../vendor/preact-htm.js';
-import { num } from '../format.js';
-import { put } from '../api.js';
-import { Card, Empty, Field, Form, Head, Pill, Table, View, useData, useSession } from '../parts.js';
+import { html, useState } from '../vendor/preact-htm.js';
+import { num, stamp } from '../format.js';
+import { del, put } from '../api.js';
+import { Card, Confirm, Empty, Field, Form, Head, Pill, Secret, Table, View, useData, useSession } from '../parts.js';
 
 export default function Alerts() {
   const alerts = useData('v1/alerts'), balance = useData('v1/balance');
@@ -20,6 +20,20 @@ export default function Alerts() {
         ${role === 'admin' && html`<div class="gap"><${Form} inline submit="Add" onSubmit=${async (v, form) => { await save([...texts, v.threshold.replace(/\s/g, '')]); form.reset(); }}>
           <${Field} label="Threshold" name="threshold" required placeholder="20% or 500" pattern="\\s*[0-9.,_]+\\s*%?\\s*" /><//></div>`}<//>
         <${Card} title="Who is told" span="5">${a.email.length ? html`<ul>${a.email.map(e => html`<li key=${e}>${e}</li>`)}</ul>` : html`<${Empty}>No admin of this account has an e-mail address yet.<//>`}
-          <p class="mute sm">Admins with an e-mail address, where the operator sends mail. Each threshold is told once in a billing period.</p><//></div>`;
+          <p class="mute sm">Admins with an e-mail address, where the operator sends mail. Each threshold is told once in a billing period.</p><//>
+        ${role === 'admin' && html`<${Card} title="Webhook"><${Webhook} /><//>`}</div>`;
   }}<//>`;
+}
+
+/** The account's own webhook; the secret that signs is shown when it is set. */
+function Webhook() {
+  const hook = useData('v1/webhook');
+  const [secret, show] = useState('');
+  return html`<${View} of=${hook}>${w => html`<p class="mute sm">Credits that run low, are used up or are granted, as signed POST requests to an address of yours.</p>
+    ${w.url && html`<p>Goes to <code>${w.url}</code> <${Confirm} text="Remove…" question="Remove the webhook?" submit="Remove" onConfirm=${async () => { await del('v1/webhook'); hook.retry(); }}><p>Events are not sent any more.</p><//></p>`}
+    ${secret && html`<${Secret} secret=${secret} what="Requests are signed with this." />`}
+    <${Form} inline submit=${w.url ? 'Change' : 'Set'} onSubmit=${async (v, form) => { show((await put('v1/webhook', v)).secret); form.reset(); hook.retry(); }}>
+      <${Field} label="Address" name="url" type="url" required placeholder="https://app.example.com/hooks/credits" /><//>
+    ${w.deliveries.length > 0 && html`<h3>Latest deliveries</h3><${Table} label="Deliveries" heads=${['Time', 'Event', 'Result']}>${w.deliveries.map(d => html`<tr key=${d.id}><td class="t">${stamp(d.created_at)}</td><td>${d.type}</td>
+      <td><${Pill} kind=${{ delivered: 'ok', failed: 'bad' }[d.state] || ''}>${d.state}<//> <span class="mute sm">${d.error || ''}</span></td></tr>`)}<//>`}`}<//>`;
 }

@@ -24,17 +24,18 @@ export default function System() {
 }
 
 function Deliveries() {
-  const list = useData('admin/v1/webhooks/deliveries'), { can } = useSession();
+  const list = useData('admin/v1/webhooks/deliveries?limit=50'), { can } = useSession();
   if (list.error && list.error.status === 404) return html`<${Empty}>No webhooks are configured.<//>`;
   if (list.error) return html`<${Failed} error=${list.error} retry=${list.retry} />`;
   if (!list.data) return html`<${Loading} />`;
   const again = async d => { await post(`admin/v1/webhooks/deliveries/${encodeURIComponent(d.id)}/redeliver`); list.retry(); };
   if (!list.data.data.length) return html`<${Empty}>Nothing has been sent yet.<//>`;
-  return html`<${Table} label="Deliveries" heads=${['Time', 'Event', 'Account', 'To', 'Result', '']}>${list.data.data.map(d => html`<tr key=${d.id}><td class="t">${d.at && stamp(d.at)}</td><td>${d.event || d.type}</td><td>${d.account}</td><td>${d.endpoint || d.url || d.to}</td>
-    <td><${Pill} kind=${/deliver|ok|sent/i.test(d.state || d.result || '') ? 'ok' : 'warn'}>${d.state || d.result || d.status}<//> <span class="mute sm">${d.error || ''}</span></td>
+  return html`<${Table} label="Deliveries" heads=${['Time', 'Event', 'Account', 'To', 'Result', '']}>${list.data.data.map(d => html`<tr key=${d.id}><td class="t">${stamp(d.created_at)}</td><td>${d.type}</td><td>${d.account || ''}</td><td>${d.endpoint}</td>
+    <td><${Pill} kind=${results[d.state] || ''}>${d.state}<//>${d.attempts > 1 ? ` after ${num(d.attempts)} attempts` : ''} <span class="mute sm">${[d.status, d.error].filter(Boolean).join(' ')}</span></td>
     <td>${can('admin') && html`<button class="small" onClick=${() => again(d)}>Send again</button>`}</td></tr>`)}<//>`;
 }
 
+const results = { delivered: 'ok', failed: 'bad', pending: 'warn' };
 const scopes = [['read', 'read: sees everything'], ['grant', 'grant: and moves credits'], ['admin', 'admin: and changes everything else']];
 
 function Operators() {

@@ -9,8 +9,17 @@ import (
 // SetPlan, Cancel, Renew, Give and Void are what operators do. The bool says
 // whether there was anything to do.
 
-// SetPlan changes the plan now or at the renewal.
-func (a *Account) SetPlan(plan string, atRenewal bool) {
+// SetPlan changes the plan now or at the renewal. renewsAt, if it is not zero,
+// must be where the period that begins with another plan, now, ends.
+func (a *Account) SetPlan(plan string, atRenewal bool, renewsAt time.Time) bool {
+	if !renewsAt.IsZero() {
+		back := calendar.Nth(renewsAt, a.Book.Plans[plan].Billing, -1, a.Book.Zone)
+		if plan == a.Plan || atRenewal || !renewsAt.After(a.Now) || a.Now.Before(back) {
+			return false
+		}
+		a.enter(plan, a.Now, renewsAt, nil)
+		return true
+	}
 	switch {
 	case plan == a.Plan:
 		a.then, a.thenPlan = "", ""
@@ -25,6 +34,7 @@ func (a *Account) SetPlan(plan string, atRenewal bool) {
 		}
 		a.enter(plan, a.Now, anchor, nil)
 	}
+	return true
 }
 
 // Cancel ends the plan now or at the renewal.

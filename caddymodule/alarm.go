@@ -1,0 +1,99 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/notify"
+)
+
+// alarmPause is how long after one ledger.problem the next is told: a problem
+// that comes with every request is one message a minute, not thousands.
+const alarmPause = time.Minute
+
+// alarm tells operators of the ledger's problems. Who rings it may be the
+// ledger's writer itself, so telling, which waits for the writer, is done
+// elsewhere.
+type alarm struct {
+	log  *zap.Logger
+	rung chan struct{} // holds one
+	quit chan struct{}
+	done sync.WaitGroup
+	once sync.Once
+
+	mu   sync.Mutex
+	last error
+	more int // that came since the last message, besides last
+}
+
+func newAlarm(log *zap.Logger) *alarm {
+	return &alarm{log: log, rung: make(chan struct{}, 1), quit: make(chan struct{})}
+}
+
+// ring logs a problem, and has it told soon. It never waits.
+func (a *alarm) ring(err error) {
+	a.log.Error("ledger.problem", zap.Error(err))
+	a.mu.Lock()
+	if a.last != nil {
+		a.more++
+	}
+	a.last = err
+	a.mu.Unlock()
+	select {
+	case a.rung <- struct{}{}:
+	default:
+	}
+}
+
+// start begins to tell, once there is somebody to be told. What was rung before
+// is told then.
+func (a *alarm) start(m *meter.Meter) {
+	a.once.Do(func() { a.done.Go(func() { a.run(m) }) })
+}
+
+func (a *alarm) stop() {
+	close(a.quit)
+	a.done.Wait()
+}
+
+func (a *alarm) run(m *meter.Meter) {
+	for {
+		select {
+		case <-a.rung:
+		case <-a.quit:
+			return
+		}
+		a.tell(m)
+		select {
+		case <-time.After(alarmPause):
+		case <-a.quit:
+			return
+		}
+	}
+}
+
+// tell goes through the outbox, or past it if it cannot be written.
+func (a *alarm) tell(m *meter.Meter) {
+	a.mu.Lock()
+	err, more := a.last, a.more
+	a.last, a.more = nil, 0
+	a.mu.Unlock()
+	if err == nil {
+		return
+	}
+	data := map[string]any{"problem": err.Error(), "more": more}
+	what := fmt.Sprint(m.Now().UnixNano())
+	if m.Tell(context.Background(), "", notify.LedgerProblem, what, data) == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), alarmPause/4)
+	defer cancel()
+	if err := m.Shout(ctx, notify.LedgerProblem, what, data); err != nil {
+		a.log.Warn("nobody could be told of the problem", zap.Error(err))
+	}
+}

@@ -54,6 +54,7 @@ type App struct {
 	file     string
 	book     *pricing.Book
 	bookText []byte
+	before   *pricing.Book // in force when this configuration started
 	engine   *engine
 	watch    *watcher
 	poller   *poller
@@ -131,6 +132,8 @@ func (a *App) Start() error {
 	if err := a.guard(old, a.book, e.Now()); err != nil {
 		return err
 	}
+	a.before = old
+	e.inForce.Store(a)
 	if err := e.SetBook(context.Background(), a.book, a.bookText); err != nil {
 		return fmt.Errorf("price file %s: %w", a.file, err)
 	}
@@ -159,6 +162,7 @@ func (a *App) Stop() error {
 // Cleanup gives up this configuration's reference to the ledger.
 func (a *App) Cleanup() error {
 	if a.engine != nil {
+		a.giveWay()
 		a.engine = nil
 		a.release()
 	}

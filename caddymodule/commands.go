@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -223,24 +224,59 @@ func (c *cli) rotateCommand() *cobra.Command {
 
 func (c *cli) historyCommand() *cobra.Command {
 	var limit int
-	cmd := command("history ACCOUNT", "Show the journal of an account: hold, settle, refund, grant, …", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+	var follow bool
+	cmd := command("history ACCOUNT", "Show the journal of an account: hold, settle, refund, grant, …", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+		uri := accountURI(args[0], "history")
 		var l list[EntryView]
-		if _, err := c.ask(http.MethodGet, accountURI(args[0], "history")+"?limit="+strconv.Itoa(limit), "", nil, &l); err != nil {
+		if _, err := c.ask(http.MethodGet, uri+"?limit="+strconv.Itoa(limit), "", nil, &l); err != nil {
 			return err
 		}
-		return c.show(l, func(w *tabwriter.Writer) {
-			fmt.Fprintln(w, "SEQ\tAT\tKIND\tAMOUNT\tOPERATION\tMODEL\tCHARGE\tDETAIL")
-			for _, e := range l.Data {
-				detail := strings.TrimSpace(e.Reason + " " + e.Usage)
-				if e.Grant != "" {
-					detail = strings.TrimSpace(e.Grant + " " + detail)
-				}
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Seq, e.At.Format("2006-01-02 15:04:05"), e.Kind, e.Amount, e.Operation, e.Model, e.Charge, detail)
-			}
-		})
+		if err := c.show(l, func(w *tabwriter.Writer) { printHistory(w, l.Data, true) }); err != nil || !follow {
+			return err
+		}
+		return c.follow(cmd.Context(), uri, l.Data)
 	})
 	cmd.Flags().IntVar(&limit, "limit", 100, "how many entries, the newest")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes")
 	return cmd
+}
+
+// follow prints new entries as they come, until it is interrupted.
+func (c *cli) follow(ctx context.Context, uri string, shown []EntryView) error {
+	var last uint64
+	for {
+		if len(shown) > 0 {
+			last = shown[len(shown)-1].Seq
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
+		var more list[EntryView]
+		if _, err := c.ask(http.MethodGet, uri+"?limit=1000&after="+strconv.FormatUint(last, 10), "", nil, &more); err != nil {
+			return err
+		}
+		if shown = more.Data; len(shown) == 0 {
+			continue
+		}
+		if err := c.show(more, func(w *tabwriter.Writer) { printHistory(w, more.Data, false) }); err != nil {
+			return err
+		}
+	}
+}
+
+func printHistory(w *tabwriter.Writer, entries []EntryView, head bool) {
+	if head {
+		fmt.Fprintln(w, "SEQ\tAT\tKIND\tAMOUNT\tOPERATION\tMODEL\tCHARGE\tDETAIL")
+	}
+	for _, e := range entries {
+		detail := strings.TrimSpace(e.Reason + " " + e.Usage)
+		if e.Grant != "" {
+			detail = strings.TrimSpace(e.Grant + " " + detail)
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Seq, e.At.Format("2006-01-02 15:04:05"), e.Kind, e.Amount, e.Operation, e.Model, e.Charge, detail)
+	}
 }
 
 func (c *cli) verifyCommand() *cobra.Command {

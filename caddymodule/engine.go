@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -19,9 +20,31 @@ import (
 // they settle into the same ledger.
 type engine struct {
 	*meter.Meter
-	store store.Store
-	log   *zap.Logger
-	alarm *alarm
+	store   store.Store
+	log     *zap.Logger
+	alarm   *alarm
+	inForce atomic.Pointer[App] // the configuration whose prices and endpoints are
+}
+
+// giveWay undoes Start, if the configuration that this one was to replace still
+// runs: something else in this one could not be started, such as a listener.
+func (a *App) giveWay() {
+	v, err := caddy.ActiveContext().AppIfConfigured("meter")
+	if err != nil {
+		return
+	}
+	running, ok := v.(*App)
+	if !ok || running == a || running.engine != a.engine || !a.engine.inForce.CompareAndSwap(a, running) {
+		return
+	}
+	if err := a.engine.SetBook(context.Background(), a.before, nil); err != nil { // its text is in the store
+		a.log.Error("going back to the prices of the configuration that runs on", zap.Error(err))
+	}
+	if err := running.startNotify(a.engine); err != nil {
+		a.log.Error("going back to the endpoints of the configuration that runs on", zap.Error(err))
+	}
+	running.askForJobs()
+	a.pricesLoaded(a.book, a.before)
 }
 
 // engines are shared by the address of their store. The running configuration
@@ -71,7 +94,7 @@ func (a *App) open() (*engine, error) {
 	alarm := newAlarm(a.log)
 	m, err := meter.Open(context.Background(), meter.Options{
 		Store: s, Book: a.book, Text: a.bookText,
-		Problem:   alarm.ring, Endpoints: a.endpoints(),
+		Problem: alarm.ring, Endpoints: a.endpoints(),
 		Committed: a.metrics.committed, JobEnded: a.metrics.settled, Booked: a.metrics.booked, Unpriced: a.metrics.unpriced.Inc,
 	})
 	if err != nil {

@@ -208,12 +208,13 @@ type WebhookView struct {
 	Address string   `json:"address,omitempty"`
 	Account string   `json:"account,omitempty"`
 	Only    []string `json:"only,omitempty"`
+	Off     bool     `json:"off,omitempty"` // it answered 410
 }
 
 func (c *call) listWebhooks() (any, error) {
 	out := list[WebhookView]{Data: []WebhookView{}}
-	for _, e := range c.m.Endpoints() {
-		out.Data = append(out.Data, WebhookView{Name: e.Name, Kind: e.Kind, Address: withoutSecrets(e.Address), Account: e.Account, Only: e.Only})
+	for _, e := range c.m.AllEndpoints() {
+		out.Data = append(out.Data, WebhookView{Name: e.Name, Kind: e.Kind, Address: withoutSecrets(e.Address), Account: e.Account, Only: e.Only, Off: e.Off})
 	}
 	return out, nil
 }
@@ -249,19 +250,12 @@ func (c *call) listDeliveries() (any, error) {
 
 func (c *call) redeliver() (any, error) { return c.m.Redeliver(c.Context(), c.PathValue("delivery")) }
 
-// testWebhook sends a test event to every endpoint that wants it, or to one.
 func (c *call) testWebhook() (any, error) {
-	name := c.PathValue("webhook")
-	for _, e := range c.m.Endpoints() {
-		if e.Name != name {
-			continue
-		}
-		now := c.m.Now().UTC()
-		id := "test-" + now.Format("20060102T150405.000000000")
-		err := c.m.Tell(c.Context(), e.Account, notify.Test, id, map[string]any{"endpoint": name, "sent_at": now})
-		return map[string]string{"event": "evt_" + id + "_test"}, err
+	event, err := c.m.TestEndpoint(c.Context(), c.PathValue("webhook"))
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("%w: there is no endpoint %q; see farebox meter webhook list", meter.ErrInput, name)
+	return map[string]string{"event": event}, nil
 }
 
 func (c *call) enableWebhook() (any, error) {

@@ -52,9 +52,13 @@ func (c *cli) webhooks(method, uri string) error {
 		return err
 	}
 	return c.show(l, func(w *tabwriter.Writer) {
-		fmt.Fprintln(w, "ENDPOINT\tKIND\tADDRESS\tACCOUNT\tONLY")
+		fmt.Fprintln(w, "ENDPOINT\tKIND\tADDRESS\tACCOUNT\tONLY\tSTATE")
 		for _, x := range l.Data {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", x.Name, x.Kind, orDash(x.Address), orDash(x.Account), orDash(strings.Join(x.Only, " ")))
+			state := "on"
+			if x.Off {
+				state = "off: it answered 410"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", x.Name, x.Kind, orDash(x.Address), orDash(x.Account), orDash(strings.Join(x.Only, " ")), state)
 		}
 	})
 }

@@ -68,14 +68,18 @@ type poller struct {
 func (a *App) startPoller() *poller {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &poller{app: a, cancel: cancel}
+	a.askForJobs()
+	e := a.engine
+	p.done.Go(func() { p.run(ctx, e) })
+	return p
+}
+
+func (a *App) askForJobs() {
 	every := time.Duration(a.Poll)
 	if every == 0 {
 		every = defaultPoll
 	}
 	a.engine.AskForJobs(max(every, 0))
-	e := a.engine
-	p.done.Go(func() { p.run(ctx, e) })
-	return p
 }
 
 // stop ends the looking and waits for questions under way.

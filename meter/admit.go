@@ -58,7 +58,13 @@ type admission struct {
 }
 
 // Route is a first look at a request, before its body is read.
-func (m *Meter) Route(method, uri string) pricing.Route { return m.book.Load().Route(method, uri) }
+func (m *Meter) Route(method, uri string) pricing.Route {
+	route := m.book.Load().Route(method, uri)
+	if r := route.Refusal; r != nil && r.Reason == pricing.OperationNotPriced { // Admit will not see it
+		m.noteUnpriced(r.Reason, &Request{Method: method, URI: uri}, "")
+	}
+	return route
+}
 
 // Admit prices a request and holds its credits; the hold is durable when it
 // returns. The error is a *Denial.

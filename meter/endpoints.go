@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -45,6 +48,40 @@ func (m *Meter) loadEndpoints(ctx context.Context) error {
 	})
 	n.join()
 	return err
+}
+
+// EndpointState is an endpoint, and whether it gets events.
+type EndpointState struct {
+	notify.Endpoint
+	Off bool // it answered 410
+}
+
+// AllEndpoints are those that get events and those that are switched off, in
+// order of name.
+func (m *Meter) AllEndpoints() []EndpointState {
+	n := &m.notices
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []EndpointState
+	for _, e := range slices.Concat(n.opt.Endpoints, slices.Collect(maps.Values(n.own))) {
+		list = append(list, EndpointState{e, n.off[e.Name]})
+	}
+	slices.SortFunc(list, func(a, b EndpointState) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// TestEndpoint sends an event to one endpoint, whichever types it wants.
+func (m *Meter) TestEndpoint(ctx context.Context, name string) (event string, err error) {
+	for _, e := range m.Endpoints() {
+		if e.Name != name {
+			continue
+		}
+		now := m.opt.Now().UTC()
+		x := eventOf(e.Account, notify.Test, "test-"+now.Format("20060102T150405.000000000"), map[string]any{"endpoint": name, "sent_at": now}, now)
+		e.Only = nil
+		return x.ID, m.postTo(ctx, []notify.Endpoint{e}, &x)
+	}
+	return "", input("there is no endpoint %q that gets events; see farebox meter webhook list", name)
 }
 
 func (n *notices) join() {

@@ -117,13 +117,13 @@ func (m *Meter) words(plan string) *notify.Words {
 // wakeNotify is called before the commit is durable: the dispatcher looks again
 // when it is, because its look waits for the writer.
 func (m *Meter) wakeNotify() {
-	m.notices.mu.Lock()
-	d := m.notices.dispatch
-	m.notices.mu.Unlock()
-	if d == nil { // it will look when it starts
-		return
-	}
-	go func() {
+	go func() { // the writer, whose goroutine this may be, must not wait for who waits for it
+		m.notices.mu.Lock()
+		d := m.notices.dispatch
+		m.notices.mu.Unlock()
+		if d == nil { // it will look when it starts
+			return
+		}
 		_ = m.bank.Update(context.Background(), func(store.Tx) error { return nil }) // behind the commit
 		d.Wake()
 	}()
@@ -136,10 +136,13 @@ func (m *Meter) Tell(ctx context.Context, account, kind, what string, data map[s
 	if len(endpoints) == 0 {
 		return nil
 	}
-	now := m.opt.Now()
-	e := eventOf(account, kind, what, data, now)
+	e := eventOf(account, kind, what, data, m.opt.Now())
+	return m.postTo(ctx, endpoints, &e)
+}
+
+func (m *Meter) postTo(ctx context.Context, endpoints []notify.Endpoint, e *notify.Event) error {
 	err := m.bank.Update(ctx, func(tx store.Tx) error {
-		_, err := notify.Post(tx, account, endpoints, now, func(*notify.Notice) ([]notify.Event, bool) { return []notify.Event{e}, false })
+		_, err := notify.Post(tx, e.Account, endpoints, m.opt.Now(), func(*notify.Notice) ([]notify.Event, bool) { return []notify.Event{*e}, false })
 		return err
 	})
 	if err == nil {

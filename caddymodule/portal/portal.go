@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	pathpkg "path"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,6 +91,10 @@ func (p *Portal) Init() {
 // Serve answers a request whose path begins with Base.
 func (p *Portal) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, p.Base)
+	if clean := pathpkg.Clean("/" + path); path != "" && clean != path && clean+"/" != path { // nothing has such an address
+		p.fail(w, apierr.ErrNotFound)
+		return
+	}
 	if path == "" { // pages and API are below, relative to it
 		http.Redirect(w, r, p.Base+"/", http.StatusMovedPermanently)
 		return

@@ -10,6 +10,7 @@ import (
 // check looks for what is allowed but probably not meant.
 func (l *loader) check() {
 	l.neverMatching()
+	l.unpricedFree()
 	for _, m := range l.book.Models {
 		l.outputMaximum(m)
 		l.cachedAboveInput(m)
@@ -36,6 +37,14 @@ func (l *loader) check() {
 
 func (l *loader) warnAt(line, col, width int, path, message string) {
 	l.add(line, col, width, path, message, true)
+}
+
+// unpricedFree warns where what has no price is free: then everything depends on
+// each path being priced, and a request that is none of the API's is free, too.
+func (l *loader) unpricedFree() {
+	if n := l.places["policies.unpriced"]; n != nil && l.book.Policies.UnpricedFree {
+		l.warn(n, "policies.unpriced", `every request without an operation passes uncharged; let only paths with prices reach the meter, in the Caddyfile: "meter /v1/*"`)
+	}
 }
 
 // neverMatching finds operations that come after one that takes everything

@@ -103,6 +103,11 @@ func (r *Request) ExplainHold(est Usage, plan *Plan, free FreeLeft) (*Explanatio
 	if r.modelLater() {
 		e.Model = r.book.exact[q.Model]
 	}
+	if q.tier != "" {
+		asked := r.tier
+		r.tier = q.tier
+		defer func() { r.tier = asked }()
+	}
 	t := &trace{}
 	if e.Quote, err = r.estimateBy(e.Model, &est, -1, plan, free, t); err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ func (l *loader) policy(p *Policies, key string, v *node, path string) {
 	case "unpriced":
 		word, _ := l.enum(v, path, "reject", "free")
 		p.UnpricedFree = word == "free"
+		l.places[path] = v
 	case "unlisted_model":
 		if s, ok := l.text(v, path); ok && s != "reject" {
 			p.UnlistedModel = s

@@ -14,6 +14,8 @@ type Quote struct {
 	OutputBound int64         // output tokens of one answer in a hold; 0 in a cost
 	FreeUsed    money.Decimal // of the operation's free tier
 	Lines       []Line        // the calculation; only from Explain
+
+	tier string // that the provider might choose, and that is held for
 }
 
 // FreeLeft is what the account has left of the operation's free tier.
@@ -55,14 +57,14 @@ func (r *Request) estimate(est *Usage, bound int64, plan *Plan, free FreeLeft) (
 		return Quote{}, nil
 	}
 	if !r.modelLater() {
-		return r.estimateBy(r.Model(), est, bound, plan, free, nil)
+		return r.estimateTier(r.Model(), est, bound, plan, free)
 	}
 	var dearest Quote
 	for _, m := range r.op.candidates {
 		if !m.effective(r.at) {
 			continue
 		}
-		q, err := r.estimateBy(m, est, bound, plan, free, nil)
+		q, err := r.estimateTier(m, est, bound, plan, free)
 		if err != nil {
 			return Quote{}, err
 		}
@@ -74,6 +76,47 @@ func (r *Request) estimate(est *Usage, bound int64, plan *Plan, free FreeLeft) (
 		return Quote{}, refuse(403, ModelNotPriced, r.op.modelFrom.text, "no model has a price for %s", r.op.Name)
 	}
 	return dearest, nil
+}
+
+// estimateTier is estimateBy for the dearest service tier that the request lets
+// the provider choose.
+func (r *Request) estimateTier(m *Model, est *Usage, bound int64, plan *Plan, free FreeLeft) (Quote, error) {
+	q, err := r.estimateBy(m, est, bound, plan, free, nil)
+	if r.tier != "auto" || err != nil {
+		return q, err
+	}
+	defer func() { r.tier = "auto" }()
+	for _, list := range [][]adjust{r.op.adjusts, m.adjustments()} {
+		for i := range list {
+			for _, tier := range list[i].when.tiers() {
+				r.tier = tier
+				if other, err := r.estimateBy(m, est, bound, plan, free, nil); err == nil && other.Amount > q.Amount {
+					q, q.tier = other, tier
+				}
+			}
+		}
+	}
+	return q, nil
+}
+
+func (m *Model) adjustments() []adjust {
+	if m == nil {
+		return nil
+	}
+	return m.adjusts
+}
+
+// tiers are the service tiers that the conditions name.
+func (cs *conditions) tiers() (names []string) {
+	for i := range cs.all {
+		if cs.all[i].on != onServiceTier {
+			continue
+		}
+		for _, o := range cs.all[i].operands {
+			names = append(names, o.text)
+		}
+	}
+	return names
 }
 
 // modelLater reports whether only the answer says which model prices it.

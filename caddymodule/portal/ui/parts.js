@@ -87,7 +87,7 @@ export const Field = ({ label, hint, ...input }) => html`
 
 /** A table that scrolls by itself where it does not fit. Heads: text, or [text, class]. */
 export const Table = ({ label, heads, children }) => html`
-  <div class="wrap" tabindex="0" role="region" aria-label=${label}><table><thead><tr>${heads.map(h => {
+  <div class="wrap" tabindex="0" role="group" aria-label=${label}><table><thead><tr>${heads.map(h => {
     const [text, kind] = Array.isArray(h) ? h : [h, ''];
     return html`<th scope="col" class=${kind}>${text || html`<span class="hidden">Actions</span>`}</th>`;
   })}</tr></thead><tbody>${children}</tbody></table></div>`;

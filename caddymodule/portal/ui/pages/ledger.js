@@ -18,5 +18,5 @@ export default function Ledger() {
       ${!v && !state.busy && !state.error && html`<${Empty}>Not verified in this session. It takes a second for ten thousand entries or so.<//>`}
       ${v && html`<p>${v.ok ? html`<${Pill} kind="ok">in order<//>` : html`<${Pill} kind="bad">not in order<//>`} <span class="mute">at ${state.at.toLocaleTimeString('en-GB')}</span></p>
         <dl>${[['Accounts', v.accounts], ['Grants', v.grants], ['Journal entries', v.entries], ['Charges', v.charges], ['Open holds', v.open_holds]].map(([name, n]) => html`<dt>${name}</dt><dd class="num">${num(n)}</dd>`)}</dl>
-        ${v.problems.length > 0 && html`<pre tabindex="0" role="region" aria-label="Problems">${v.problems.join('\n')}</pre>`}`}</div><//></div>`;
+        ${v.problems.length > 0 && html`<pre tabindex="0" role="group" aria-label="Problems">${v.problems.join('\n')}</pre>`}`}</div><//></div>`;
 }

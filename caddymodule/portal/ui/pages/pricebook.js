@@ -13,7 +13,7 @@ export default function PriceBook() {
     <div class="cards">${file.data && file.data.problems.length > 0 && html`<${Card} title="Check"><${Problems} check=${file.data} /><//>`}
       <${Card} title="What would this cost?" span="5"><${Explain} /><//>
       <${Card} title="Try another price file" span="7"><${Draft} text=${(file.data && file.data.text) || v.text} days="30" /><//>
-      <${Card} title="In force"><pre tabindex="0" role="region" aria-label="Price file in force">${v.text}</pre><//></div>`}<//>`;
+      <${Card} title="In force"><pre tabindex="0" role="group" aria-label="Price file in force">${v.text}</pre><//></div>`}<//>`;
 }
 
 function State({ file }) {
@@ -24,7 +24,7 @@ function State({ file }) {
 
 function Problems({ check }) {
   if (!check.problems.length) return html`<p><${Pill} kind="ok">no errors<//> ${check.summary}</p>`;
-  return html`<pre tabindex="0" role="region" aria-label="Problems">${check.problems.map(p => `${check.file}:${p.line}:${p.column}: ${p.warning ? 'warning: ' : ''}${p.path ? p.path + ': ' : ''}${p.message}\n${p.excerpt ? p.excerpt.replace(/\n*$/, '\n') : ''}`).join('')}</pre>`;
+  return html`<pre tabindex="0" role="group" aria-label="Problems">${check.problems.map(p => `${check.file}:${p.line}:${p.column}: ${p.warning ? 'warning: ' : ''}${p.path ? p.path + ': ' : ''}${p.message}\n${p.excerpt ? p.excerpt.replace(/\n*$/, '\n') : ''}`).join('')}</pre>`;
 }
 
 function Explain() {
@@ -32,7 +32,7 @@ function Explain() {
   return html`<${Form} submit="Explain" onSubmit=${async v => show(await post('admin/v1/prices/explain', { method: v.method, path: v.path, body: v.body, plan: v.plan }))}>
       <div class="two"><label class="field"><span>Method</span><select name="method"><option>POST</option><option>GET</option><option>PUT</option></select></label><${Field} label="Path" name="path" required value="/v1/images" /></div>
       <label class="field"><span>Body</span><textarea name="body" rows="3" spellcheck="false">{"n": 2, "quality": "hd"}</textarea></label><${Field} label="Plan" name="plan" placeholder="the usual prices" /><//>
-    ${answer && html`<pre tabindex="0" role="region" aria-label="Explanation" aria-live="polite">${answer.text}</pre>`}`;
+    ${answer && html`<pre tabindex="0" role="group" aria-label="Explanation" aria-live="polite">${answer.text}</pre>`}`;
 }
 
 /** A draft is checked, compared, and played over the charges of the last days. Nothing is put in force. */

@@ -1,0 +1,140 @@
+package meter
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+const inputBook = `version: 1
+credit: {name: credit, decimals: 0}
+operations:
+  chat: {match: POST /v1/chat/completions, price: by_model}
+models:
+  light: {per_token: {input: 1, output: 0}, max_output_tokens: 100}
+  heavy: {per_token: {input: 1, output: 0}, max_output_tokens: 100}
+plans:
+  team: {credits: [{type: subscription, amount: 10_000_000, every: month}]}
+  guest: {credits: [{type: free, amount: 1_000_000, every: month}], estimate: bytes}
+default_plan: team
+`
+
+var essay = strings.Repeat("The ferry left at dawn while fog lay over the harbour. ", 40)
+
+// said runs a request whose answer reports this much input.
+func (g *gate) said(model string, input int) *Charge {
+	g.Helper()
+	body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":%q}]}`, model, essay)
+	answer := fmt.Sprintf(`{"object":"chat.completion","model":%q,"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":%d,"completion_tokens":1}}`, model, input)
+	c, _ := g.answered(post(chat, body), 200, jsonType, answer)
+	return c
+}
+
+// TestCalibration: what a model reports moves its estimates, and only its own.
+func TestCalibration(t *testing.T) {
+	g := gateWith(t, inputBook, "", time.Now())
+	first := g.said("light", 1).Held
+	actual := int(first) * 7 / 10
+	for range calibrateAfter - 2 {
+		g.said("light", actual)
+	}
+	if c := g.said("light", actual); c.Held != first {
+		t.Errorf("after few answers: %d, want %d", c.Held, first)
+	}
+	for range 200 {
+		g.said("light", actual)
+	}
+	if c := g.said("light", actual); int(c.Held) < actual || int(c.Held) > actual*105/100 {
+		t.Errorf("it holds %d for %d, at first %d", c.Held, actual, first)
+	}
+	if c := g.said("heavy", actual); c.Held != first {
+		t.Errorf("another model: %d, want %d", c.Held, first)
+	}
+	for i := range 400 { // noisy: nearly all have to fit
+		g.said("heavy", actual*(90+i%21)/100)
+	}
+	if c := g.said("heavy", actual); int(c.Held) < actual*110/100 {
+		t.Errorf("with ± 10 %% it holds %d, the most is %d", c.Held, actual*110/100)
+	}
+}
+
+// TestCalibrationIsBounded: absurd reports and endless names change little.
+func TestCalibrationIsBounded(t *testing.T) {
+	var c calibration
+	e := dialect.InputEstimate{Text: 1000, Bytes: 4000}
+	for _, reported := range []int64{1, 1 << 60} {
+		for range 1000 {
+			c.learn("m", e, reported)
+		}
+		if n := c.tokens("m", e); n < 500 || n > 2000 {
+			t.Errorf("reported %d: %d", reported, n)
+		}
+	}
+	if n := c.tokens("m", dialect.InputEstimate{Text: 1000, Bytes: 1500}); n > 1500 {
+		t.Errorf("%d tokens in 1500 bytes", n)
+	}
+	for i := range 3 * calibratedModels {
+		c.learn(fmt.Sprint("model-", i), e, 900)
+	}
+	if len(c.models) > calibratedModels {
+		t.Errorf("%d models are kept", len(c.models))
+	}
+	for _, other := range []dialect.InputEstimate{{Text: 10, Bytes: 40}, {Text: 1000, Bytes: 4000, Medias: 1}, {Text: 1000, Bytes: 4000, Hidden: true}} {
+		c.learn("new", other, 1)
+	}
+	if c.models["new"] != nil {
+		t.Error("learned from input that says nothing about text")
+	}
+}
+
+// TestBoundForUntrusted: text that is dear to tokenize makes the scan hold too
+// little, by four times; on a plan with "estimate: bytes" nothing does.
+func TestBoundForUntrusted(t *testing.T) {
+	const worst = 20_000 // bytes, and tokens: two-character cycles have one for each (wire.md)
+	body := `{"model":"light","messages":[{"role":"user","content":"` + strings.Repeat("!$", worst/2) + `"}]}`
+	g := gateWith(t, inputBook, "", time.Now())
+	if c := g.admit(post(chat, body)); c.Held >= worst {
+		t.Fatalf("no attack: the scan holds %d", c.Held)
+	}
+	g = gateWith(t, inputBook, "guest", time.Now())
+	c := g.admit(post(chat, body))
+	if c.Held < worst || c.Held > money.Amount(len(body)) {
+		t.Errorf("it holds %d, want at least %d", c.Held, worst)
+	}
+	if c.est.Tokens[pricing.Input] >= worst {
+		t.Errorf("without a report, it would be charged as %d", c.est.Tokens[pricing.Input])
+	}
+	picture := `{"model":"light","messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("iVBORw0KGgoA", 50_000) + `"}}]}]}`
+	if c := g.admit(post(chat, picture)); c.Held > 20_000 {
+		t.Errorf("a picture of %d bytes holds %d", len(picture), c.Held)
+	}
+}
+
+// BenchmarkEstimate: the input of requests of 100 KB, as Admit estimates it.
+func BenchmarkEstimate(b *testing.B) {
+	for name, piece := range map[string]string{
+		"prose": "The ferry left at dawn while fog lay over the harbour. ", "code": `if err := run(ctx, \"x\"); err != nil {\n\treturn fmt.Errorf(\"run: %w\", err)\n}\n`,
+		"chinese": "渡轮在黎明时离开，雾笼罩着港口。", "russian": "Паром ушёл на рассвете, туман лежал над гаванью. ", "json": `{\"id\": 48213, \"name\": \"pier\", \"open\": true}, `,
+		"random": "aOaO!$x9Qz_7", "image": "",
+	} {
+		text := `{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("iVBORw0KGgoA", 8500) + `"}}`
+		if piece != "" {
+			text = `{"type":"text","text":"` + strings.Repeat(piece, 100_000/len(piece)) + `"}`
+		}
+		body := []byte(`{"model":"light","messages":[{"role":"user","content":[` + text + `]}]}`)
+		api := dialect.Recognise("POST", chat, "")
+		var c calibration
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				c.tokens("light", api.EstimateInput(body))
+			}
+		})
+	}
+}

@@ -112,6 +112,7 @@ var operatorRoutes = map[string]func(*call) (any, error){
 	"POST /meter/charges/{charge}/refund":                  (*call).refund,
 	"GET /meter/accounts/{id}/charges/{charge}":            (*call).showCharge,
 	"GET /meter/accounts/{id}/history":                     (*call).history,
+	"GET /meter/accounts/{id}/periods":                     (*call).listPeriods,
 	"GET /meter/accounts/{id}/keys":                        (*call).listKeys,
 	"POST /meter/accounts/{id}/keys":                       (*call).createKey,
 	"DELETE /meter/accounts/{id}/keys/{key}":               (*call).revokeKey,

@@ -84,6 +84,7 @@ func accountOperations() []openapi.Operation {
 		{Pattern: "POST /meter/charges/{charge}/refund", Tag: credits, Summary: "The same, by the charge's id alone", Idempotency: true, In: refundIn{}, Out: MovedView{}},
 		{Pattern: "GET /meter/accounts/{id}/charges/{charge}", Tag: accounts, Summary: "A charge", Out: ChargeView{}},
 		{Pattern: "GET /meter/accounts/{id}/history", Tag: accounts, Summary: "The journal", Params: []openapi.Param{{Name: "limit", Description: "up to 10,000; the newest"}, {Name: "after", Description: "sequence number: those after it, oldest first"}}, Out: list[EntryView]{}},
+		{Pattern: "GET /meter/accounts/{id}/periods", Tag: accounts, Summary: "Billing periods that have closed, newest first, with their overage", Params: []openapi.Param{{Name: "limit", Description: "up to 1000; default 24"}}, Out: list[PeriodView]{}},
 		{Pattern: "GET /meter/accounts/{id}/keys", Tag: team, Summary: "API keys of an account", Out: list[meter.Key]{}},
 		{Pattern: "POST /meter/accounts/{id}/keys", Tag: team, Summary: "Create an API key; it is shown once", In: keyIn{}, Out: OperatorKeyView{}},
 		{Pattern: "DELETE /meter/accounts/{id}/keys/{key}", Tag: team, Summary: "Revoke a key", Out: meter.Key{}},

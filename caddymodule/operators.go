@@ -134,3 +134,37 @@ func (c *call) rotateKey() (any, error) {
 	}
 	return OperatorKeyView{k, secret}, nil
 }
+
+// PeriodView is a billing period that has closed: what an invoice is reconciled
+// with.
+type PeriodView struct {
+	Start        time.Time `json:"start"`
+	End          time.Time `json:"end"`
+	Overage      string    `json:"overage"`
+	OverageWorth string    `json:"overage_worth,omitempty"`
+	Seq          uint64    `json:"seq"` // of the journal's entry
+}
+
+// listPeriods are the closed billing periods, newest first.
+func (c *call) listPeriods() (any, error) {
+	limit, err := c.number("limit", 1000)
+	if err != nil {
+		return nil, err
+	}
+	if limit == 0 {
+		limit = 24
+	}
+	b, _ := c.m.Book()
+	out := list[PeriodView]{Data: []PeriodView{}}
+	err = c.m.HistoryBack(c.Context(), c.id(), 0, func(e *ledger.Entry) bool {
+		if p := e.Closed; p != nil {
+			v := PeriodView{Start: p.Start.UTC(), End: p.End.UTC(), Overage: c.text(p.Overage), Seq: e.Seq}
+			if worth, ok := b.Money(p.Overage); ok {
+				v.OverageWorth = worth.String()
+			}
+			out.Data = append(out.Data, v)
+		}
+		return uint64(len(out.Data)) < limit
+	})
+	return out, err
+}

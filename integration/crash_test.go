@@ -113,6 +113,10 @@ func (g *gateway) loadStream(p *promised, client *http.Client, key string) {
 	p.mu.Unlock()
 }
 
+// killsEach is how often one ledger is killed before the next one begins: each
+// kill is followed by a check of the whole ledger, which grows.
+const killsEach = 100
+
 // A power cut at any time: what was acknowledged stays, once; nothing stays held.
 func TestKill(t *testing.T) {
 	rounds := killRounds
@@ -122,6 +126,13 @@ func TestKill(t *testing.T) {
 	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number does
 	t.Logf("%d rounds, seed %d", rounds, seed)
 	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // chosen times, not secrets
+	for first := 0; first < rounds && !t.Failed(); first += killsEach {
+		t.Run(fmt.Sprint("from ", first), func(t *testing.T) { killed(t, min(killsEach, rounds-first), random) })
+	}
+}
+
+// killed kills one gateway under load, again and again.
+func killed(t *testing.T, rounds int, random *rand.Rand) {
 	g := start(t, setup{mock: mockai.Options{Pace: 2 * time.Millisecond}})
 	key := g.account("acme", "1000")
 	p := &promised{grants: map[string]string{}, charges: map[string]string{}}

@@ -247,7 +247,7 @@ func (g *gateway) ended() {
 // eventually polls: the ledger settles beside the answer.
 func (g *gateway) eventually(what string, ok func() bool) {
 	g.t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}

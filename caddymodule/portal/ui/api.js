@@ -60,13 +60,26 @@ export function query(values) {
  * only while the page is looked at: a browser has few connections to a host.
  */
 export function live(changed) {
-  let source;
+  let source, again, missed = false;
   const open = () => {
+    clearTimeout(again);
     if (source || document.hidden) return;
     source = new EventSource(url('v1/events'));
     source.addEventListener('change', changed);
+    source.addEventListener('open', () => {
+      if (missed) changed();
+      missed = false;
+    });
+    source.addEventListener('error', () => {
+      missed = true;
+      if (source && source.readyState === EventSource.CLOSED) { // the browser does not try again by itself
+        close();
+        again = setTimeout(open, 3000);
+      }
+    });
   };
   const close = () => {
+    clearTimeout(again);
     if (source) source.close();
     source = undefined;
   };

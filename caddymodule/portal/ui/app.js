@@ -154,8 +154,9 @@ function App() {
     return null;
   }
   const name = (session.accounts.find(a => a.id === session.account) || {}).name || session.account;
+  const role = session.operator && !session.scopes.includes('admin') ? 'viewer' : session.role; // who only reads is shown no buttons
   const usable = open !== undefined && (operations[open] || open === 'prices' || session.account);
-  return html`<${Session.Provider} value=${{ ...session, accountName: name, zone, tick, reload: load, can: scope => (session.scopes || []).includes(scope) }}>
+  return html`<${Session.Provider} value=${{ ...session, role, accountName: name, zone, tick, reload: load, can: scope => (session.scopes || []).includes(scope) }}>
     <a class="skip" href="#title">Skip to the content</a>
     <div class="app"><nav class="main" aria-label="Main">
       <a class="brand" href=${href('')}>${link(session.brand.logo) ? html`<img src=${session.brand.logo} alt="" />` : '◐'} <span>${session.brand.name || 'Farebox'}</span></a>

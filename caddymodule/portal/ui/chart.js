@@ -75,11 +75,10 @@ export function Burn({ past, coming, marks, title }) {
   const y = v => head + (H - head - bottom) * (1 - v / top);
   const points = list => list.map(p => `${x(p.at).toFixed(1)},${y(p.v).toFixed(1)}`).join(' ');
   const end = past[past.length - 1];
-  let free = -Infinity;
-  const shown = marks.filter(m => {
-    const at = x(m.at);
-    if (at - free < 62) return false;
-    free = at;
+  let free = Infinity; // from the right: the end matters more than where it is now
+  const shown = marks.toReversed().filter(m => {
+    if (free - x(m.at) < 62) return false;
+    free = x(m.at);
     return true;
   });
   return html`<div ref=${ref}><svg viewBox=${`0 0 ${W} ${H}`} width=${W} height=${H} role="img" aria-label=${title}>

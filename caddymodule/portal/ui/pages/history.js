@@ -21,7 +21,7 @@ export default function History() {
   const choices = of => [...new Map(((prices.data && prices.data.prices) || []).filter(p => p[of]).map(p => [p[of], of === 'operation' ? p.name : p.model_name || p.model]))];
   return html`<${Head} title="History" sub="Every request and what it cost">
       <a class="btn" download href=${url(`v1/charges?${query({ ...about, format: 'csv' })}`)}>Export CSV</a>
-      <a class="btn" download href=${url(`v1/charges?${query({ ...about, format: 'focus' })}`)}>FOCUS</a><//>
+      <a class="btn" download href=${url(`v1/charges?${query({ ...about, format: 'focus' })}`)}>Export FOCUS</a><//>
     <div class="row gap"><${Range} q=${q} set=${set} options=${range} /></div>
     <form class="row gap" role="search" onSubmit=${e => { e.preventDefault(); change('q', e.target.elements.q.value.trim()); }}>
       <label><span class="hidden">Search</span><input name="q" type="search" placeholder="Search id, model, member…" value=${q.q} onChange=${e => change('q', e.target.value.trim())} /></label>

@@ -107,10 +107,11 @@ function Line({ trail, burn }) {
   const past = trail.past.map(point), ends = burn && burn.runs_out_at ? Date.parse(burn.runs_out_at) : 0;
   const coming = trail.coming.map(point).filter(p => past.length && p.at > past[past.length - 1].at).slice(0, 21);
   if (past.length < 2) return null;
-  if (ends && coming.length && coming[coming.length - 1].at >= ends - 864e5) coming.push({ at: Math.max(ends, coming[coming.length - 1].at) + 36e5, v: 0 });
+  const last = coming[coming.length - 1], rate = burn && geometry(burn.per_day);
+  if (last && rate && ends && ends <= last.at) coming.push({ at: last.at + last.v / rate * 864e5, v: 0 }); // on its last day
   const now = past[past.length - 1].at;
   const marks = [{ at: past[0].at, text: day(past[0].at) }, { at: now, text: 'now' }];
-  if (coming.length) marks.push({ at: coming[coming.length - 1].at, text: day(ends && ends <= coming[coming.length - 1].at ? ends : coming[coming.length - 1].at) });
+  if (last) marks.push({ at: coming[coming.length - 1].at, text: day(coming[coming.length - 1].at) });
   return html`<${Burn} past=${past} coming=${coming} marks=${marks}
     title=${`Balance over the last 14 days${ends ? ` and at the current rate: used up on ${date(ends)}` : ''}`} />`;
 }

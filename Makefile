@@ -13,7 +13,8 @@ test:
 	go vet $(TAGS) ./...
 	go test $(TAGS) $(RACE) ./meter/...
 	go test $(TAGS) -v -run Simulation ./meter/ledger # again without the race detector: a million steps
-	go test $(TAGS) -timeout 20m . ./caddymodule/... ./integration/...
+	.ci/fuzz 6s # eleven fuzzers: a minute
+	go test $(TAGS) -timeout 20m . ./docs/... ./caddymodule/... ./integration/...
 
 # The long form of the proofs: hours, not minutes.
 prove:
@@ -25,8 +26,6 @@ prove:
 bench: build ; go run ./integration/bench
 
 FUZZ_TIME ?= 1m
-fuzz:
-	@for p in meter/pricing meter/dialect caddymodule/wsframe; do for f in $$(grep -ho 'func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6-); do \
-	  go test -run xxx -fuzz "^$$f\$$" -fuzztime $(FUZZ_TIME) ./$$p || exit 1; done; done
+fuzz: ; .ci/fuzz $(FUZZ_TIME)
 
 lint: ; go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2 run

@@ -112,7 +112,7 @@ func readBook(file string, log *zap.Logger) ([]byte, *pricing.Book, error) {
 	}
 	book, problems := pricing.Load(filepath.Base(file), text)
 	if book == nil {
-		return nil, nil, fmt.Errorf("the price file %s has errors:\n%s", file, problems)
+		return nil, nil, &wrongPrices{file, problems}
 	}
 	for _, p := range problems {
 		log.Warn("price file", zap.String("problem", p.Text()))

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -44,7 +45,7 @@ func (t *NotifyTarget) target(repl *caddy.Replacer) (x notifier.Target, err erro
 	if err != nil || u.Host == "" {
 		return x, fmt.Errorf("notify %s: %q is no address; if it comes from the environment, is it set?", t.Kind, t.URL)
 	}
-	sum := sha256.Sum256([]byte(address))
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{address}, t.To...), "\x00"))) // another address is another endpoint
 	x = notifier.Target{Endpoint: notify.Endpoint{Name: fmt.Sprintf("%s-%s-%x", t.Kind, u.Hostname(), sum[:4]), Kind: t.Kind, Address: address, Only: t.Only}}
 	for _, only := range t.Only {
 		if !slices.Contains(notify.Types, only) {
@@ -102,6 +103,9 @@ func (a *App) provisionNotify(ctx caddy.Context) error {
 		t, err := a.Notify[i].target(repl)
 		if err != nil {
 			return err
+		}
+		if _, twice := a.sender.Targets[t.Name]; twice {
+			return fmt.Errorf("notify %s: %s is there twice; write all events that it gets in one line", t.Kind, cmp.Or(withoutSecrets(t.Address), a.Notify[i].URL))
 		}
 		a.sender.Targets[t.Name] = t
 	}

@@ -13,12 +13,15 @@ import (
 
 	"github.com/farebox-dev/farebox"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 func (c *cli) pricesCommands() *cobra.Command {
+	var format string
 	check := command("check [FILE]", "Check a price file; says what is wrong and what to write instead", cobra.MaximumNArgs(1), func(_ *cobra.Command, args []string) error {
-		return c.check(append(args, c.prices)[0])
+		return c.check(append(args, c.prices)[0], format)
 	})
+	check.Flags().StringVar(&format, "format", "", "text, json, or github: annotations of a pull request")
 	var body, plan string
 	var headers []string
 	explain := command("explain METHOD PATH", "Print how a request is priced, line by line", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
@@ -62,7 +65,14 @@ func (c *cli) pricesCommands() *cobra.Command {
 	return group("prices", "Check, explain, list, compare, import and reload the price file", check, explain, c.listPricesCommand(), c.diffCommand(), c.simulateCommand(), c.importCommands(), reload, schema)
 }
 
-func (c *cli) check(file string) error {
+func (c *cli) check(file, format string) error {
+	switch format {
+	case "", "github":
+	case "text", "json":
+		c.json, c.table = format == "json", format == "text"
+	default:
+		return &exit{exitInvalid, fmt.Errorf("--format %q: write text, json or github", format)}
+	}
 	text, err := os.ReadFile(file) //nolint:gosec // the operator's own file
 	if err != nil {
 		return &exit{exitInvalid, err}
@@ -70,6 +80,13 @@ func (c *cli) check(file string) error {
 	v, problems := checkPrices(file, text)
 	if v.OK {
 		v.Caught = c.caughtLately(text)
+	}
+	if format == "github" {
+		fmt.Print(annotations(problems))
+		if !v.OK {
+			return &exit{exitInvalid, fmt.Errorf("%s has errors", file)}
+		}
+		return nil
 	}
 	err = c.show(v, func(w *tabwriter.Writer) {
 		if len(problems) > 0 {
@@ -86,6 +103,25 @@ func (c *cli) check(file string) error {
 		return &exit{exitInvalid, fmt.Errorf("%s has errors", file)}
 	}
 	return err
+}
+
+// annotations are problems as workflow commands of GitHub Actions, which shows
+// them beside the lines of a pull request.
+func annotations(problems pricing.Problems) string {
+	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+	var s strings.Builder
+	for _, p := range problems {
+		kind, message := "error", p.Message
+		if p.Warning {
+			kind = "warning"
+		}
+		if p.Path != "" {
+			message = p.Path + ": " + message
+		}
+		fmt.Fprintf(&s, "::%s file=%s,line=%d,col=%d::%s\n", kind, property.Replace(p.File), p.Line, p.Column, data.Replace(message))
+	}
+	return s.String()
 }
 
 func (c *cli) listPricesCommand() *cobra.Command {

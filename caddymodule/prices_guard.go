@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -56,4 +57,24 @@ func (a *App) guard(old, book *pricing.Book, now time.Time) error {
 		fmt.Fprintf(&lines, "\n  %s", strings.TrimPrefix(j.String(), "changed  "))
 	}
 	return fmt.Errorf("%s changes %s by more than max_change %s:%s\nIf that is meant: farebox meter prices reload --force", a.file, plural(len(jumps), "price"), a.MaxChange, lines.String())
+}
+
+// wrongPrices says what is wrong with a price file.
+type wrongPrices struct {
+	file     string
+	problems pricing.Problems
+}
+
+func (e *wrongPrices) Error() string {
+	return fmt.Sprintf("the price file %s has errors:\n%s", e.file, e.problems)
+}
+
+// stillUsing adds to a refused price file which one goes on.
+func stillUsing(err error, b *pricing.Book, since time.Time) error {
+	summary := ""
+	var wrong *wrongPrices
+	if errors.As(err, &wrong) {
+		summary = wrong.problems.Summary() + " – "
+	}
+	return fmt.Errorf("%w\n%s: %snot loaded, still using the book of %s (%s…)", err, b.File, summary, since.UTC().Format("2 Jan 15:04"), b.Digest()[:4])
 }

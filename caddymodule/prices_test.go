@@ -321,3 +321,36 @@ plans:
 		t.Error("a plan that does not exist is played")
 	}
 }
+
+// The last line of the message catalogue: which book goes on.
+func TestRefusedReload(t *testing.T) {
+	a, _ := running(t)
+	b, since := a.engine.Book()
+	a.file = written(t, "pricing.yaml", "version: 1\ncredit: {name: credit}\noperations:\n  a: {match: /a, prise: 1, price: 1}\nmarkup: 5\n")
+	want := "pricing.yaml: 2 errors, 0 warnings – not loaded, still using the book of " + since.UTC().Format("2 Jan 15:04") + " (" + b.Digest()[:4] + "…)"
+	if got := reloadError(t, a); !strings.HasSuffix(got, want) || !strings.Contains(got, `pricing.yaml:4:18: operations.a: unknown key "prise"; did you mean "price"?`) {
+		t.Errorf("got\n%s\nwant at its end\n%s", got, want)
+	}
+	if after, _ := a.engine.Book(); after != b {
+		t.Error("it is in force")
+	}
+}
+
+func TestCheckFormats(t *testing.T) {
+	file := written(t, "pricing.yaml", "version: 1\ncredit: {name: credit}\noperations:\n  a: {match: /a, prise: 1, price: 5%}\n")
+	c := &cli{table: true, address: "localhost:1"}
+	out, _, err := meterCommand(t, c, "check", file, "--format", "github")
+	escaped := strings.NewReplacer(":", "%3A", ",", "%2C").Replace(file)
+	want := "::error file=" + escaped + `,line=4,col=18::operations.a: unknown key "prise"; did you mean "price"?` + "\n::error file=" + escaped + `,line=4,col=35::operations.a.price: "5%25" is not a number; write digits with at most one point` + "\n"
+	if err == nil || out != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
+	}
+	out, _, err = meterCommand(t, c, "check", file, "--format", "json")
+	var v CheckView
+	if err == nil || json.Unmarshal([]byte(out), &v) != nil || len(v.Problems) != 2 || v.OK {
+		t.Errorf("%v %s", err, out)
+	}
+	if _, diagnostics, err := meterCommand(t, c, "check", file, "--format", "xml"); err == nil || !strings.Contains(diagnostics, "write text, json or github") {
+		t.Errorf("%v %s", err, diagnostics)
+	}
+}

@@ -161,21 +161,25 @@ type export struct {
 	many, first     bool
 	w               io.Writer
 	rest            []byte
+	seen            int  // of rest
+	quoted          bool // at seen: a line that ends in quotes is not the end of a record
 	lines           int
 }
 
 func (e *export) Write(b []byte) (int, error) {
 	e.rest = append(e.rest, b...)
-	for {
-		i := slices.Index(e.rest, '\n')
-		if i < 0 {
-			return len(b), nil
+	for ; e.seen < len(e.rest); e.seen++ {
+		switch c := e.rest[e.seen]; {
+		case c == '"' && e.format != "jsonl":
+			e.quoted = !e.quoted
+		case c == '\n' && !e.quoted:
+			if err := e.line(e.rest[:e.seen+1]); err != nil {
+				return 0, err
+			}
+			e.rest, e.seen = e.rest[e.seen+1:], -1
 		}
-		if err := e.line(e.rest[:i+1]); err != nil {
-			return 0, err
-		}
-		e.rest = e.rest[i+1:]
 	}
+	return len(b), nil
 }
 
 func (e *export) line(b []byte) error {
@@ -198,7 +202,7 @@ func (e *export) end() (err error) {
 	if len(e.rest) > 0 {
 		err = e.line(e.rest)
 	}
-	e.rest, e.lines = nil, 0
+	e.rest, e.seen, e.quoted, e.lines = nil, 0, false, 0
 	return err
 }
 

@@ -72,7 +72,7 @@ func (w *watcher) run(every time.Duration) {
 // prices jump by more than max_change.
 func (a *App) reloadPrices(ctx context.Context, force bool) error {
 	text, book, err := readBook(a.file, a.log)
-	old, _ := a.engine.Book()
+	old, since := a.engine.Book()
 	if err == nil && !force {
 		err = a.guard(old, book, a.engine.Now())
 	}
@@ -81,6 +81,7 @@ func (a *App) reloadPrices(ctx context.Context, force bool) error {
 	}
 	a.metrics.prices(err == nil)
 	if err != nil {
+		err = stillUsing(err, old, since)
 		a.log.Error("prices.rejected: still using the price book that was loaded before", zap.Error(err))
 		a.tellPrices(notify.PricesRefused, old, map[string]any{"error": err.Error()})
 		return err

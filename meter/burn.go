@@ -8,6 +8,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/selector"
+	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/usage"
 )
 
@@ -37,8 +38,13 @@ func (m *Meter) Burn(ctx context.Context, account string) (b Burn, ok bool, err 
 	if len(lines) == 0 || r.Total.Net() <= 0 {
 		return b, false, nil
 	}
+	first, err := m.firstUse(ctx, account)
+	if err != nil {
+		return b, false, err
+	}
+	since := calendar.At(now, calendar.Day, first, zone).Start
 	for _, day := range r.Intervals() {
-		if !day.Before(lines[0].Start) || !lines[0].Start.After(from) {
+		if !day.Before(since) {
 			b.Days++
 		}
 	}
@@ -53,6 +59,20 @@ func (m *Meter) Burn(ctx context.Context, account string) (b Burn, ok bool, err 
 	b.RunsOut, b.Coming = m.runsOut(a, book, b.PerDay, topOperation(book, lines), now)
 	b.EnoughUntilRenewal = b.RunsOut.IsZero() || !a.Sub.End.IsZero() && !b.RunsOut.Before(a.Sub.End)
 	return b, true, nil
+}
+
+// firstUse is when the account used something for the first time.
+func (m *Meter) firstUse(ctx context.Context, account string) (at time.Time, err error) {
+	err = m.bank.View(ctx, func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Usage, Account: account}, true, func(id store.ID, _ []byte) error {
+			k, err := usage.ParseName(id.Name)
+			if at = k.At; err == nil {
+				err = store.ErrStop
+			}
+			return err
+		})
+	})
+	return at, err
 }
 
 func rounded(sum money.Amount, days int) money.Amount {

@@ -105,6 +105,9 @@ func (m *Meter) turnOff(ctx context.Context, name string) { _ = m.switchEndpoint
 
 // SwitchOn lets an endpoint that said 410 have events again.
 func (m *Meter) SwitchOn(ctx context.Context, name string) error {
+	if !slices.ContainsFunc(m.AllEndpoints(), func(e EndpointState) bool { return e.Name == name }) {
+		return input("there is no endpoint %q; see farebox meter webhook list", name)
+	}
 	return m.switchEndpoint(ctx, name, false)
 }
 

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -9,7 +10,10 @@ import (
 
 // share counts settled charges, and those of them that can be explained to
 // exactly what they cost.
-type share struct{ charges, explained int }
+type share struct {
+	charges, explained int
+	ratios             []int64 // charged ÷ held, in per cent, of charges that held anything
+}
 
 // explained looks at all charges of the story that the price file has priced.
 func (p *teller) explained(s *share) {
@@ -21,6 +25,9 @@ func (p *teller) explained(s *share) {
 			return true // free: there is nothing to explain
 		}
 		s.charges++
+		if c.HeldTotal() > 0 {
+			s.ratios = append(s.ratios, int64((c.Cost+c.Absorbed)*100/c.HeldTotal()))
+		}
 		lines := p.m.ExplainCharge(p.Context(), c)
 		if len(lines) == 0 {
 			p.Logf("%s %s: %s cannot be explained from %q", c.Operation, c.Model, c.Cost.Text(p.book.Credit.Decimals), c.Usage)
@@ -38,6 +45,10 @@ func (p *teller) explained(s *share) {
 func (s *share) enough(t *testing.T) {
 	t.Helper()
 	t.Logf("explained: %d of %d settled charges, to exactly what they cost", s.explained, s.charges)
+	slices.Sort(s.ratios)
+	at := func(percent int) int64 { return s.ratios[(len(s.ratios)-1)*percent/100] }
+	t.Logf("charged ÷ held of %d charges, in %%: least %d, p10 %d, p25 %d, p50 %d, p75 %d, p90 %d, p99 %d, most %d",
+		len(s.ratios), at(0), at(10), at(25), at(50), at(75), at(90), at(99), at(100))
 	if s.charges < 100 || s.explained*100 < s.charges*95 {
 		t.Errorf("%d of %d settled charges can be explained, want 95 %% of at least 100", s.explained, s.charges)
 	}

@@ -159,8 +159,8 @@ func listed(b *pricing.Book, operation, model string) (money.Decimal, bool) {
 // the mix. A mix of up to a month counts as that month's.
 func (e *MixEstimate) fit(b *pricing.Book, mix Mix) {
 	need := e.WithBuffer
-	if mix.Days > 31 {
-		need = need / money.Amount(mix.Days) * 30
+	if days := money.Amount(mix.Days); days > 31 {
+		need = need/days*30 + (need%days*30+days-1)/days
 	}
 	for _, p := range b.Plans {
 		if !permitsAll(b, p, mix.Lines) {

@@ -78,6 +78,7 @@ func (m *Meter) Charges(ctx context.Context, account string, f ChargeFilter, fn 
 			}
 			for ; len(open) > 0 && open[0].ID >= c.ID; open = open[1:] {
 				if open[0].ID != c.ID && !more(open[0]) { // one that has been settled since is shown so
+					open = nil
 					return store.ErrStop
 				}
 			}

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"slices"
 	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
@@ -26,6 +27,9 @@ func (c *call) webhook() (any, error) {
 		return v, err
 	}
 	v.URL, v.Secret, v.CreatedAt = w.URL, w.Secret, timeOf(w.CreatedAt)
+	if c.who.operator() && !slices.Contains(c.who.scopes, meter.ScopeAdmin) { // who has it can sign as we do
+		v.Secret = ""
+	}
 	endpoint := w.Endpoint(c.who.account).Name
 	err = c.m.Deliveries(c.Context(), func(d *notify.Delivery) bool {
 		if d.Endpoint == endpoint {

@@ -131,6 +131,9 @@ func typeOf(root, s *tree) string {
 		}
 		return strings.Join(words, ", or ")
 	}
+	if t := s.get("type"); t != nil && t.items != nil { // a text that YAML may take for something else
+		return "text"
+	}
 	switch s.text("type") {
 	case "object":
 		return "mapping"

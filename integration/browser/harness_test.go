@@ -68,7 +68,7 @@ func run(m *testing.M) int {
 	allocated, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	defer cancel()
 	var end context.CancelFunc
-	browser, end = chromedp.NewContext(allocated)
+	browser, end = chromedp.NewContext(allocated, chromedp.WithErrorf(func(string, ...any) {})) // it complains of events that it does not know
 	defer end()
 	if err := chromedp.Run(browser); err != nil {
 		fmt.Fprintln(os.Stderr, "starting", path+":", err)
@@ -222,7 +222,7 @@ func (d *demo) opens(t *testing.T, key string) *person {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithTargetID(window(t)))
 	t.Cleanup(cancel)
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(stop)
 	p := &person{t: t, d: d, ctx: ctx}
 	chromedp.ListenTarget(ctx, p.listen)
@@ -340,7 +340,7 @@ func (p *person) settled() { p.t.Helper(); p.until("the page has its data", sett
 func (p *person) until(what, js string) time.Duration {
 	p.t.Helper()
 	began := time.Now()
-	for time.Since(began) < 10*time.Second {
+	for time.Since(began) < 20*time.Second {
 		var ok bool
 		if err := chromedp.Run(p.ctx, chromedp.Evaluate(`!!(`+js+`)`, &ok)); err != nil {
 			p.t.Fatal(err)
@@ -371,7 +371,7 @@ func shows(text string) string {
 // press clicks the button or link with this text.
 func (p *person) press(text string) {
 	p.t.Helper()
-	p.until("a button "+text, fmt.Sprintf(`(() => { const inside = document.querySelector('dialog[open]') || document; const b = [...inside.querySelectorAll('button, a')].find(e => e.innerText.trim() === %q && !e.disabled); if (b) b.click(); return b })()`, text))
+	p.until("a button "+text, fmt.Sprintf(`(() => { const inside = document.querySelector('dialog[open]') || document; const b = [...inside.querySelectorAll('button, a')].find(e => e.innerText.trim() === %q && !e.disabled); if (b) { b.focus(); b.click() } return b })()`, text))
 }
 
 // fill types into a field of a form by its name.

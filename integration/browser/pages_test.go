@@ -19,8 +19,12 @@ var axe string
 // view is a page as someone opens it, and a text that it must show.
 type view struct{ name, path, shows string }
 
-// laidOut are the pages whose narrow form is examined, too.
-var laidOut = []string{"overview", "usage", "history", "account"}
+// laidOut are the pages whose narrow form is examined, too; variants those that
+// show another page's parts once more.
+var (
+	laidOut  = []string{"overview", "usage", "history", "account"}
+	variants = []string{"usage-model-7d", "usage-member-24h", "as-customer", "nowhere"}
+)
 
 var portalViews = []view{
 	{"overview", "/?account=acme", "What you can still do"},
@@ -67,16 +71,20 @@ func looksAt(t *testing.T, p *person, views []view) {
 		p.settled()
 		for _, theme := range []string{"light", "dark"} {
 			for _, width := range []int64{1240, 390} {
+				if theme == "dark" && (slices.Contains(variants, v.name) || width < 700 && v.name != "overview") {
+					continue
+				}
 				name := fmt.Sprintf("%s-%s-%d", v.name, theme, width)
 				p.do(emulation.SetDeviceMetricsOverride(width, 900, 1, width < 700),
 					chromedp.Evaluate(`document.documentElement.dataset.theme = '`+theme+`'; new Promise(done => requestAnimationFrame(() => setTimeout(done, 30)))`, nil, awaited))
 				p.fits(name)
-				if width > 700 || slices.Contains(laidOut, v.name) && theme == "light" { // narrow and dark is neither new layout nor new colours
+				switch {
+				case theme == "dark" && width > 700: // the same elements in other colours
+					p.accessible(name, "color-contrast")
+				case theme == "light" && (width > 700 || slices.Contains(laidOut, v.name)):
 					p.accessible(name)
 				}
-				if width > 700 || theme == "light" || slices.Contains(laidOut, v.name) {
-					p.shot(name)
-				}
+				p.shot(name)
 			}
 		}
 		for _, problem := range p.problems() {
@@ -86,15 +94,18 @@ func looksAt(t *testing.T, p *person, views []view) {
 	p.do(emulation.SetDeviceMetricsOverride(1240, 900, 1, false))
 }
 
-// accessible runs axe-core on the page as it is.
-func (p *person) accessible(name string) {
+// accessible runs axe-core on the page as it is: these rules, or all.
+func (p *person) accessible(name string, rules ...string) {
 	p.t.Helper()
 	var there bool
 	if p.do(chromedp.Evaluate(`!!window.axe`, &there)); !there {
 		p.do(chromedp.Evaluate(axe+`; 0`, nil))
 	}
 	var violations []string
-	p.await(`axe.run(document, {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(r =>
+	if len(rules) == 0 {
+		rules = []string{"wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"}
+	}
+	p.await(`axe.run(document, {resultTypes: ['violations'], runOnly: ['`+strings.Join(rules, "', '")+`']}).then(r =>
 		r.violations.map(v => v.id + ': ' + v.help + '\n' + v.nodes.slice(0, 3).map(n => '    ' + n.html.slice(0, 160) + '\n    ' + (n.any[0] || n.all[0] || n.none[0] || {}).message).join('\n')))`, &violations)
 	if len(violations) > 0 {
 		p.t.Errorf("%s: axe finds %d violations:\n%s", name, len(violations), strings.Join(violations, "\n"))

@@ -44,8 +44,8 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 			return e
 		}
 	}
-	model := a.PathModel
-	if m := inString(lookup(body, "model")); m != nil {
+	model, top := a.PathModel, topOf(body)
+	if m := inString(top.model); m != nil {
 		model = string(m)
 	}
 	s := bodyScan{family: a.Family, model: model}
@@ -53,10 +53,10 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 	percent := tokenizerPercent(a.Family, model) * 110 // margin 10 %
 	e.Text = min((s.text.cost*percent/(64*100*100) + 1), e.Bytes)
 	e.Media, e.Medias, e.Inline = s.media, s.medias, s.inline
-	if tools := lookup(body, "tools"); len(tools) > 2 {
+	if len(top.tools) > 2 {
 		e.Overhead = toolOverhead
 	}
-	e.Hidden = hiddenInput(body)
+	e.Hidden = top.hidden || runsTools(top.tools)
 	return e
 }
 
@@ -103,8 +103,34 @@ func tokenizerPercent(family, model string) int64 {
 	return 120
 }
 
-var hiddenFields = []string{
-	"previous_response_id", "conversation", "prompt.id", "cachedContent", "cached_content", "previous_interaction_id", "container",
+// topLevel is what an estimate needs of a body's own members, found in one walk.
+type topLevel struct {
+	model, tools []byte
+	hidden       bool // it refers to input that it does not contain
+}
+
+func topOf(body []byte) (t topLevel) {
+	m := object(body)
+	for {
+		key, value, ok := m.next()
+		if !ok {
+			return t
+		}
+		switch string(key) {
+		case "model":
+			if t.model == nil {
+				t.model = value
+			}
+		case "tools":
+			if t.tools == nil {
+				t.tools = value
+			}
+		case "previous_response_id", "conversation", "cachedContent", "cached_content", "previous_interaction_id", "container":
+			t.hidden = t.hidden || !isNull(value)
+		case "prompt":
+			t.hidden = t.hidden || len(value) > 0 && value[0] == '{' && !isNull(lookup(value, "id"))
+		}
+	}
 }
 
 // serverTools run at the provider; what they find is input of later hops.
@@ -113,13 +139,10 @@ var serverTools = [][]byte{
 	[]byte(`"code_execution`), []byte(`"google_search"`), []byte(`"googleSearch"`), []byte(`"urlContext"`),
 }
 
-func hiddenInput(body []byte) bool {
-	for _, f := range hiddenFields {
-		if !isNull(lookup(body, f)) {
-			return true
-		}
+func runsTools(tools []byte) bool {
+	if len(tools) == 0 {
+		return false
 	}
-	tools := lookup(body, "tools")
 	for _, t := range serverTools {
 		if bytes.Contains(tools, t) {
 			return true

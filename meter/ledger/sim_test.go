@@ -23,7 +23,7 @@ import (
 // rules comes to, and now and then the state is the fold of the journal.
 // FAREBOX_SIM_STEPS makes a longer run; FAREBOX_SEED repeats one.
 func TestSimulation(t *testing.T) {
-	const stepsPerRun, workers = 120, 2
+	const stepsPerRun, workers, every = 120, 2, 2_000_000
 	steps, why := 1_000_000, ""
 	switch {
 	case os.Getenv("FAREBOX_SIM_STEPS") != "":
@@ -47,7 +47,9 @@ func TestSimulation(t *testing.T) {
 				t.Parallel()
 				for run := w; run < runs; run += workers {
 					entries.Add(simulate(t, seed, uint64(run), stepsPerRun)) //nolint:gosec // not negative
-					done.Add(stepsPerRun)
+					if n := done.Add(stepsPerRun); n/every != (n-stepsPerRun)/every {
+						t.Logf("%d steps so far, in %s", n, time.Since(began).Round(time.Second))
+					}
 				}
 			})
 		}

@@ -7,5 +7,6 @@ func ParsesYAML(text string) { parseYAML(text, func(int, int, int, string, strin
 var Vocabulary = map[string][]string{
 	"": sections, "operation": operationKeys, "plan": planKeys, "model": append(modelKeys, rateKeys...), "rates": rateKeys,
 	"policies": policyKeys, "pack": packKeys, "grant": grantKeys, "measured": measuredKeys, "tokenRates": kindNames[:],
-	"job": jobKeys,
+	"job": jobKeys, "credit": creditKeys, "alert": alertKeys, "links": linkKeys, "bounds": boundKeys, "webhook": webhookKeys,
+	"overage": overageKeys, "cap": capKeys, "adjustment": adjustKeys, "selector": selectorKeys,
 }

@@ -122,7 +122,7 @@ func (l *loader) root(n *node) {
 
 func (l *loader) credit(n *node) {
 	c := &l.book.Credit
-	if n == nil || !l.object(n, "credit", []string{"name", "plural", "worth", "decimals"}) {
+	if n == nil || !l.object(n, "credit", creditKeys) {
 		return
 	}
 	l.required(n, "credit", "name", `write "name: credit"`)
@@ -194,7 +194,7 @@ func (l *loader) alerts(n *node) {
 	}
 	for i, item := range n.items {
 		path := fmt.Sprintf("alerts[%d]", i)
-		if !l.object(item, path, []string{"below", "runs_out_within", "overage_above"}) {
+		if !l.object(item, path, alertKeys) {
 			continue
 		}
 		if len(item.pairs) != 1 {
@@ -241,7 +241,7 @@ func (l *loader) links(n *node) {
 		"top_up": &l.book.Links.TopUp, "upgrade": &l.book.Links.Upgrade,
 		"prices": &l.book.Links.Prices, "support": &l.book.Links.Support,
 	}
-	if n == nil || !l.object(n, "links", []string{"top_up", "upgrade", "prices", "support"}) {
+	if n == nil || !l.object(n, "links", linkKeys) {
 		return
 	}
 	for i := range n.pairs {

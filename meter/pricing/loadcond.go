@@ -126,7 +126,7 @@ func (l *loader) operand(k *condition, n *node, path string) bool {
 }
 
 func (l *loader) bounds(k *condition, n *node, path string) bool {
-	if !l.object(n, path, []string{"above", "below", "at_least", "at_most"}) {
+	if !l.object(n, path, boundKeys) {
 		return false
 	}
 	if len(n.pairs) == 0 {

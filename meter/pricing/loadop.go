@@ -294,7 +294,7 @@ func (l *loader) job(op *Operation, n *node, path string) {
 
 // jobWebhook reads the route that an upstream calls when a job is over.
 func (l *loader) jobWebhook(job *Job, n *node, path string) {
-	if n == nil || !l.object(n, path, []string{"match", "id"}) {
+	if n == nil || !l.object(n, path, webhookKeys) {
 		return
 	}
 	l.required(n, path, "match", `write the route that the upstream calls, such as "POST /hooks/videos"`)

@@ -207,7 +207,7 @@ func (l *loader) overage(p *Plan, n *node, path string) {
 		return
 	}
 	o := &Overage{Times: one}
-	if how != nil && l.object(how, path+".overage", []string{"limit", "times"}) {
+	if how != nil && l.object(how, path+".overage", overageKeys) {
 		if v := how.get("limit"); v != nil && (v.kind != scalarNode || v.text != "none") {
 			o.Limited = true
 			o.Limit, _ = l.amount(v, path+".overage.limit")
@@ -227,7 +227,7 @@ func (l *loader) caps(p *Plan, n *node, path string) {
 	}
 	for i, item := range n.items {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if !l.object(item, at, []string{"per", "amount", "every"}) {
+		if !l.object(item, at, capKeys) {
 			continue
 		}
 		c := Cap{}

@@ -117,7 +117,7 @@ func (l *loader) adjusts(n *node, path string, op *Operation) []adjust {
 	var list []adjust
 	for i, item := range n.items {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if !l.object(item, at, []string{"when", "times", "price"}) {
+		if !l.object(item, at, adjustKeys) {
 			continue
 		}
 		l.required(item, at, "when", "an adjustment without a condition belongs into the price itself")

@@ -237,7 +237,7 @@ func (l *loader) tags(n *node, path string) []string {
 }
 
 func (l *loader) selector(n *node, path string) *selector.Selector {
-	if n == nil || !l.object(n, path, []string{"operations", "models", "features", "tags"}) {
+	if n == nil || !l.object(n, path, selectorKeys) {
 		return nil
 	}
 	if len(n.pairs) == 0 {

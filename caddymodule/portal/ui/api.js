@@ -32,7 +32,10 @@ export async function call(method, path, body, { signal, headers } = {}) {
     throw error.name === 'AbortError' ? error : new Problem(0);
   }
   const answer = await response.json().catch(() => null);
-  if (response.ok) return answer;
+  if (response.ok) {
+    if (method !== 'GET' && !/\/(session|estimate|prices\/\w+)$/.test('/' + path)) dispatchEvent(new Event('changed'));
+    return answer;
+  }
   if (response.status === 401 && path !== 'v1/session') dispatchEvent(new Event('signed-out'));
   throw new Problem(response.status, answer);
 }

@@ -90,13 +90,22 @@ function Page({ id }) {
   return html`<${component} />`;
 }
 
-/** Counts the changes that the open page has to show, not more than three a second. */
+/** Counts the changes that the open page has to show: at once, but not more than three a second. */
 function useTicks(session) {
   const [tick, count] = useReducer(n => n + 1, 0);
+  useEffect(() => { // what is changed here shows at once, also where no account is followed
+    addEventListener('changed', count);
+    return () => removeEventListener('changed', count);
+  }, []);
   useEffect(() => {
     if (!session || !session.account) return undefined;
-    let waiting;
-    const stop = live(() => { waiting = waiting || setTimeout(() => { waiting = undefined; count(); }, 300); });
+    let waiting, last = 0;
+    const show = () => {
+      waiting = undefined;
+      last = Date.now();
+      count();
+    };
+    const stop = live(() => { waiting = waiting || setTimeout(show, Math.max(0, last + 300 - Date.now())); });
     return () => {
       clearTimeout(waiting);
       stop();

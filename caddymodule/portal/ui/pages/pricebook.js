@@ -30,7 +30,7 @@ function Problems({ check }) {
 function Explain() {
   const [answer, show] = useState();
   return html`<${Form} submit="Explain" onSubmit=${async v => show(await post('admin/v1/prices/explain', { method: v.method, path: v.path, body: v.body, plan: v.plan }))}>
-      <div class="two"><label class="field"><span>Method</span><select name="method"><option>POST</option><option>GET</option><option>PUT</option></select></label><${Field} label="Path" name="path" required value="/v1/images" /></div>
+      <div class="two"><label class="field"><span>Method</span><select name="method">${['POST', 'GET', 'PUT'].map(m => html`<option key=${m} value=${m}>${m}</option>`)}</select></label><${Field} label="Path" name="path" required value="/v1/images" /></div>
       <label class="field"><span>Body</span><textarea name="body" rows="3" spellcheck="false">{"n": 2, "quality": "hd"}</textarea></label><${Field} label="Plan" name="plan" placeholder="the usual prices" /><//>
     ${answer && html`<pre tabindex="0" role="group" aria-label="Explanation" aria-live="polite">${answer.text}</pre>`}`;
 }

@@ -39,5 +39,5 @@ function Editor({ member: m, onClose, onDone }) {
     <label class="field"><span>Role</span><select name="role">${roles.map(([v, text]) => html`<option key=${v} value=${v} selected=${v === (m.role || 'member')}>${text}</option>`)}</select></label>
     <label class="row"><input type="checkbox" name="sees_all" checked=${m.sees_all} /> sees what the other members use</label>
     <div class="two"><${Field} label="Spends at most" name="amount" inputmode="decimal" value=${cap.amount || ''} placeholder="no limit" />
-      <label class="field"><span>every</span><select name="every">${every.map(e => html`<option key=${e} selected=${e === (cap.every || 'month')}>${e}</option>`)}</select></label></div><//><//>`;
+      <label class="field"><span>every</span><select name="every">${every.map(e => html`<option key=${e} value=${e} selected=${e === (cap.every || 'month')}>${e}</option>`)}</select></label></div><//><//>`;
 }

@@ -1,0 +1,92 @@
+package caddymodule
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/caddymodule/portal"
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/store/memory"
+)
+
+// Those that need less than admin; a new route that is not here needs admin.
+var lesserScopes = map[string]string{
+	"POST /meter/prices/check": "read", "POST /meter/prices/explain": "read", "POST /meter/prices/replay": "read", "POST /meter/prices/diff": "read",
+	"POST /meter/accounts/{id}/grants": "grant", "POST /meter/accounts/{id}/grants/{grant}/void": "grant", "POST /meter/grants/{grant}/void": "grant",
+	"POST /meter/accounts/{id}/charges/{charge}/refund": "grant", "POST /meter/charges/{charge}/refund": "grant",
+	"POST /meter/accounts/{id}/subscription/renew": "grant",
+}
+
+// adminReads are what only admins may read: what opens doors.
+var adminReads = []string{"GET /meter/operator-keys"}
+
+var wildcard = regexp.MustCompile(`\{[a-z]+\}`)
+
+func TestEachRouteOfTheOperatorsNeedsItsScope(t *testing.T) {
+	book, problems := pricing.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {image: {match: POST /v1/images, price: 10}}\n"))
+	if book == nil {
+		t.Fatal(problems)
+	}
+	m, err := meter.Open(t.Context(), meter.Options{Store: memory.New(), Book: book})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	reached := false
+	p := &portal.Portal{Base: "/_meter", Operator: func(*meter.Meter) http.Handler {
+		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true })
+	}}
+	p.Init()
+	keys := map[string]string{}
+	for _, scope := range []string{"read", "grant", "admin"} {
+		if keys[scope], _, err = m.CreateOperatorKey(t.Context(), "", scope, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rank := map[string]int{"read": 1, "grant": 2, "admin": 3}
+	try := func(pattern, path, needs string) {
+		t.Helper()
+		method, _, _ := strings.Cut(pattern, " ")
+		for scope, key := range keys {
+			reached = false
+			r := httptest.NewRequestWithContext(t.Context(), method, "/_meter/admin/v1/"+path, nil)
+			r.Header.Set("Authorization", "Bearer "+key)
+			w := httptest.NewRecorder()
+			p.Serve(m, w, r)
+			if may := rank[scope] >= rank[needs]; reached != may || (w.Code == http.StatusForbidden) == may {
+				t.Errorf("%s with scope %s: %d, reached %v", pattern, scope, w.Code, reached)
+			}
+		}
+	}
+	for pattern := range operatorRoutes {
+		method, path, _ := strings.Cut(pattern, " ")
+		needs, ok := lesserScopes[pattern]
+		switch {
+		case ok:
+		case method == http.MethodGet:
+			needs = "read"
+		default:
+			needs = "admin"
+		}
+		for _, a := range adminReads {
+			if a == pattern {
+				needs = "admin"
+			}
+		}
+		try(pattern, strings.TrimPrefix(wildcard.ReplaceAllString(path, "x"), "/meter/"), needs)
+	}
+	for _, unknown := range []string{"POST nothing", "PUT prices/check", "DELETE accounts/x/grants", "PATCH charges/x/refund", "POST prices/check/more", "GET portal/v1/webhook", "POST portal/v1/estimate", "GET backup"} {
+		_, path, _ := strings.Cut(unknown, " ")
+		try(unknown, path, "admin")
+	}
+	for pattern := range lesserScopes {
+		if operatorRoutes[pattern] == nil {
+			t.Errorf("there is no route %s any more", pattern)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package pricing
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// The scanner takes the same documents for JSON as the standard library, finds
+// the same values in them, and says so where another reader could find others.
+func FuzzJSON(f *testing.F) {
+	for _, s := range []string{
+		`{"model":"a","n":2,"images":[1,{"x":[]},"y"],"clip":{"seconds":2.5}}`, `{"model":"a","model":"b"}`, `{"mod\u0065l":"\ud83d\ude00","Model":1}`,
+		` {"n":1e400,"model":null} `, `[]`, `{"n":-0.0e-1}`, "{\"n\":\"\\u00\"}", `{"images":"x","clip":[]}`, `{"MODEL":true}`, "\ufeff{}", `{"a":1}{"b":2}`,
+	} {
+		f.Add([]byte(s))
+	}
+	names := []string{"model", "n", "images.#", "clip.seconds"}
+	tree := newJSONPath()
+	for i, n := range names {
+		tree.add(strings.Split(n, "."), i)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		values := make([]value, len(names))
+		ok := scanJSON(data, tree, values)
+		if valid := json.Valid(data); ok != valid && (ok || bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) < maxJSONDepth) {
+			t.Fatalf("%q: scanned %v, valid %v", data, ok, valid)
+		}
+		if !ok || !utf8.Valid(data) {
+			return
+		}
+		members, ambiguous := topMembers(t, data, "model")
+		if v := &values[0]; v.ambiguous != ambiguous {
+			t.Fatalf("%q: ambiguous %v, want %v", data, v.ambiguous, ambiguous)
+		} else if !ambiguous {
+			sameValue(t, data, v, members["model"])
+		}
+		if images, bad := members["images"], values[2]; !bad.ambiguous {
+			sameCount(t, data, &bad, images)
+		}
+	})
+}
+
+// topMembers are the members of an object as the standard library reads them,
+// and whether a name is there twice or in another case.
+func topMembers(t *testing.T, data []byte, name string) (members map[string]json.RawMessage, ambiguous bool) {
+	t.Helper()
+	members = map[string]json.RawMessage{}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return members, false
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := key.(string)
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			t.Fatal(err)
+		}
+		_, again := members[text]
+		ambiguous = ambiguous || text == name && again || text != name && strings.EqualFold(text, name) && len(text) < 4*len(name)+1
+		members[text] = raw
+	}
+	return members, ambiguous
+}
+
+func sameValue(t *testing.T, data []byte, v *value, raw json.RawMessage) {
+	t.Helper()
+	kind, text := absent, ""
+	switch {
+	case len(raw) == 0 || raw[0] == 'n':
+	case raw[0] == '"':
+		kind = textValue
+		if err := json.Unmarshal(raw, &text); err != nil {
+			t.Fatal(err)
+		}
+	case raw[0] == '{' || raw[0] == '[':
+		kind = otherValue
+	case raw[0] == 't' || raw[0] == 'f':
+		kind, text = boolValue, string(raw)
+	default:
+		kind, text = numberValue, string(raw)
+	}
+	if v.kind != kind || kind != otherValue && kind != absent && v.text != text {
+		t.Fatalf("%q: found %d %q, want %d %q", data, v.kind, v.text, kind, text)
+	}
+}
+
+func sameCount(t *testing.T, data []byte, v *value, raw json.RawMessage) {
+	t.Helper()
+	var list []json.RawMessage
+	array := len(raw) > 0 && raw[0] == '[' && json.Unmarshal(raw, &list) == nil
+	if n, err := jsonNumber(v.text); array != (v.kind == numberValue) || array && (err != nil || n.String() != itoa(len(list))) {
+		t.Fatalf("%q: counted %d %q, want %d elements", data, v.kind, v.text, len(list))
+	}
+}
+
+func itoa(n int) string {
+	b, _ := json.Marshal(n)
+	return string(b)
+}

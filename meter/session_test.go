@@ -1,0 +1,169 @@
+package meter
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+func newDoor(t *testing.T) *played {
+	t.Helper()
+	p := play(t, reportBook, "2026-11-12T09:00:00Z")
+	p.open("acme", "")
+	p.open("beta", "")
+	return p
+}
+
+func (p *played) link(s Session) string {
+	p.Helper()
+	token, err := p.m.CreateLink(p.Context(), s)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return token
+}
+
+func (p *played) closed(what, cookie string) {
+	p.Helper()
+	if s, err := p.m.SessionOf(p.Context(), cookie); !errors.Is(err, ErrNoSession) {
+		p.Errorf("%s: %+v, %v", what, s, err)
+	}
+}
+
+func (p *played) isOpen(what, cookie string) Session {
+	p.Helper()
+	s, err := p.m.SessionOf(p.Context(), cookie)
+	if err != nil {
+		p.Errorf("%s: %v", what, err)
+	}
+	return s
+}
+
+func TestALinkOpensOnce(t *testing.T) {
+	p := newDoor(t)
+	ctx := t.Context()
+	seats := []Seat{{"acme", RoleAdmin}, {"beta", RoleViewer}}
+	token := p.link(Session{Seats: seats, Member: "mira", ReturnURL: "https://app.example.com/"})
+	p.closed("a link is no session", token)
+	p.now = p.now.Add(LinkLasts - time.Second)
+	cookie, s, err := p.m.OpenLink(ctx, token)
+	if err != nil || s.Member != "mira" || len(s.Seats) != 2 || s.ReturnURL != "https://app.example.com/" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if again, _, err := p.m.OpenLink(ctx, token); !errors.Is(err, ErrNoSession) || again != "" {
+		t.Errorf("a second time: %q, %v", again, err)
+	}
+	if _, _, err := p.m.OpenLink(ctx, cookie); !errors.Is(err, ErrNoSession) {
+		t.Errorf("a session is no link: %v", err)
+	}
+	if got := p.isOpen("signed in", cookie); got.Seats[1] != seats[1] || got.Member != "mira" {
+		t.Errorf("%+v", got)
+	}
+	p.now = p.now.Add(SessionLasts - time.Second)
+	p.isOpen("the last second", cookie)
+	p.now = p.now.Add(time.Second)
+	p.closed("over", cookie)
+
+	late := p.link(Session{Seats: seats})
+	p.now = p.now.Add(LinkLasts)
+	for range 2 {
+		if _, _, err := p.m.OpenLink(ctx, late); !errors.Is(err, ErrNoSession) {
+			t.Errorf("too late: %v", err)
+		}
+	}
+	for _, token := range []string{"", "fb_link_", "fb_link_0000000000000000000000000000000000000000", strings.ToUpper(token), token + "x", token[:len(token)-1] + "0"} {
+		if _, _, err := p.m.OpenLink(ctx, token); !errors.Is(err, ErrNoSession) {
+			t.Errorf("%q: %v", token, err)
+		}
+	}
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	p := newDoor(t)
+	for what, s := range map[string]Session{
+		"nowhere":      {},
+		"no account":   {Seats: []Seat{{"nobody", RoleAdmin}}},
+		"no role":      {Seats: []Seat{{"acme", ""}}},
+		"another role": {Seats: []Seat{{"acme", RoleAdmin}, {"beta", "owner"}}},
+	} {
+		if token, err := p.m.CreateLink(t.Context(), s); err == nil {
+			t.Errorf("%s: %s", what, token)
+		}
+	}
+}
+
+func TestASessionEndsWithItsKey(t *testing.T) {
+	p := newDoor(t)
+	ctx := t.Context()
+	_, k, err := p.m.CreateKey(ctx, Key{Account: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, brief, err := p.m.CreateKey(ctx, Key{Account: "acme", ExpiresAt: p.now.Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(key string) string {
+		cookie, _, err := p.m.OpenSession(ctx, Session{Seats: []Seat{{"acme", RoleAdmin}}, APIKey: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.isOpen("opened with "+key, cookie)
+		return cookie
+	}
+	a, b, c := open(k.ID), open(brief.ID), open("")
+	if _, err := p.m.RevokeKey(ctx, "acme", k.ID); err != nil {
+		t.Fatal(err)
+	}
+	p.closed("revoked", a)
+	p.now = p.now.Add(time.Hour)
+	p.closed("expired", b)
+	p.isOpen("opened without a key", c)
+	if err := p.m.CloseSession(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	p.closed("signed out", c)
+	if err := p.m.CloseSession(ctx, "no cookie of ours"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhoWasRemoved(t *testing.T) {
+	p := newDoor(t)
+	ctx := t.Context()
+	for _, account := range []string{"acme", "beta"} {
+		for _, id := range []string{"mira", "jon"} {
+			if _, err := p.m.AddMember(ctx, account, id, MemberChange{Role: ptr(RoleAdmin)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := p.m.RemoveMember(ctx, "acme", "jon"); err != nil {
+		t.Fatal(err)
+	}
+	for who, want := range map[[2]string]bool{{"acme", "jon"}: true, {"acme", "mira"}: false, {"beta", "jon"}: false, {"acme", ""}: false, {"acme", "never added"}: false} {
+		if got := p.m.WasRemoved(who[0], who[1]); got != want {
+			t.Errorf("%v: removed %v", who, got)
+		}
+	}
+}
+
+// Sessions that are over do not pile up.
+func TestOldSessionsAreForgotten(t *testing.T) {
+	p := newDoor(t)
+	for range 30 {
+		p.link(Session{Seats: []Seat{{"acme", RoleAdmin}}})
+	}
+	p.now = p.now.Add(time.Hour)
+	p.link(Session{Seats: []Seat{{"acme", RoleAdmin}}})
+	n := 0
+	err := p.m.bank.View(t.Context(), func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Session}, false, func(store.ID, []byte) error { n++; return nil })
+	})
+	if err != nil || n != 1 {
+		t.Errorf("%d are kept, %v", n, err)
+	}
+}

@@ -129,7 +129,7 @@ func (p *demoPlay) acme() *demoActor {
 		{begin: func(a *demoActor) error {
 			_, err := p.Do(p.ctx, a.account, ledger.SetPlan{Plan: "pro", Reason: "upgrade in the shop"})
 			return err
-		}, until: p.end, credits: "2740"},
+		}, until: p.end, credits: "2800"},
 	}}
 }
 

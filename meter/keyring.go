@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -116,4 +117,17 @@ func (r *keyring) ofMember(account, member string) map[[32]byte]Key {
 		}
 	}
 	return keys
+}
+
+// revoke ends a key at once. Revoking a revoked one changes nothing.
+func (r *keyring) revoke(ctx context.Context, b *bank.Bank, now time.Time, fits func(*Key) bool) (k Key, err error) {
+	found, hash := r.first(fits)
+	if found == nil {
+		return k, ErrNoSuchKey
+	}
+	if k = *found; !k.RevokedAt.IsZero() {
+		return k, nil
+	}
+	k.RevokedAt = now.UTC().Truncate(time.Second)
+	return k, r.store(ctx, b, hash, k)
 }

@@ -76,16 +76,11 @@ func (m *Meter) CreateKey(ctx context.Context, k Key) (secret string, created Ke
 
 // RevokeKey ends a key at once. Revoking a revoked one changes nothing.
 func (m *Meter) RevokeKey(ctx context.Context, account, id string) (Key, error) {
-	found, hash := m.keys.first(func(k *Key) bool { return k.Account == account && k.ID == id })
-	if found == nil {
-		return Key{}, fmt.Errorf("%w: %s", ErrNoSuchKey, id)
+	k, err := m.keys.revoke(ctx, m.bank, m.opt.Now(), func(k *Key) bool { return k.Account == account && k.ID == id })
+	if errors.Is(err, ErrNoSuchKey) {
+		err = fmt.Errorf("%w: %s", err, id)
 	}
-	k := *found
-	if !k.RevokedAt.IsZero() {
-		return k, nil
-	}
-	k.RevokedAt = m.opt.Now().UTC().Truncate(time.Second)
-	return k, m.keys.store(ctx, m.bank, hash, k)
+	return k, err
 }
 
 // Keys lists the keys of an account, oldest first.

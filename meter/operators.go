@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -54,14 +55,9 @@ func (m *Meter) OperatorKeys() []Key { return m.operators.list(func(*Key) bool {
 
 // RevokeOperatorKey ends a key, and the sessions that were opened with it, at once.
 func (m *Meter) RevokeOperatorKey(ctx context.Context, id string) (Key, error) {
-	found, hash := m.operators.first(func(k *Key) bool { return k.ID == id })
-	if found == nil {
-		return Key{}, fmt.Errorf("%w: %s", ErrNoSuchKey, id)
+	k, err := m.operators.revoke(ctx, m.bank, m.opt.Now(), func(k *Key) bool { return k.ID == id })
+	if errors.Is(err, ErrNoSuchKey) {
+		err = fmt.Errorf("%w: %s", err, id)
 	}
-	k := *found
-	if !k.RevokedAt.IsZero() {
-		return k, nil
-	}
-	k.RevokedAt = m.opt.Now().UTC().Truncate(time.Second)
-	return k, m.operators.store(ctx, m.bank, hash, k)
+	return k, err
 }

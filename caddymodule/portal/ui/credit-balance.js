@@ -16,6 +16,7 @@ sheet.replaceSync(`
   button[data-status=low], button[data-status=overage] { border-color: #b45309 }
   button[data-status=exhausted], button[data-status=suspended] { border-color: #dc2626 }
   div { display: none; position: absolute; right: 0; top: calc(100% + .3em); z-index: 10; min-width: 15em; padding: .7em .9em; border-radius: 10px; background: Canvas; color: CanvasText; border: 1px solid color-mix(in srgb, CanvasText 20%, transparent); box-shadow: 0 6px 24px rgb(0 0 0 / .15) }
+  :host([start]) div { right: auto; left: 0 }
   :host(:hover) div, :host(:focus-within) div { display: block }
   :host([closed]) div { display: none }
   dl { display: grid; grid-template-columns: 1fr auto; gap: .2em 1.2em; margin: 0; font-size: .9em }
@@ -51,8 +52,10 @@ class CreditBalance extends HTMLElement {
     this.#panel.setAttribute('role', 'tooltip');
     root.append(this.#button, this.#panel);
     this.addEventListener('keydown', e => e.key === 'Escape' && this.setAttribute('closed', ''));
-    this.addEventListener('focusin', () => this.removeAttribute('closed'));
-    this.addEventListener('mouseenter', () => this.removeAttribute('closed'));
+    for (const event of ['focusin', 'mouseenter']) this.addEventListener(event, () => {
+      this.removeAttribute('closed');
+      this.toggleAttribute('start', this.getBoundingClientRect().left < innerWidth / 2);
+    });
   }
 
   get token() { return this.#token; }

@@ -32,16 +32,7 @@ func (s snapshot) Scan(from store.ID, only bool, fn func(store.ID, []byte) error
 	it := s.t.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 64})
 	defer it.Close()
 	for it.Seek(from.Bytes()); it.ValidForPrefix(prefix); it.Next() {
-		key := it.Item().KeyCopy(nil)
-		id, ok := store.ParseID(key)
-		if !ok {
-			return fmt.Errorf("a key of unknown form in the data directory: %q", key)
-		}
-		err := it.Item().Value(func(v []byte) error { return fn(id, v) })
-		if errors.Is(err, store.ErrStop) {
-			return nil
-		}
-		if err != nil {
+		if stop, err := visit(it.Item(), fn); stop || err != nil {
 			return err
 		}
 	}
@@ -57,21 +48,26 @@ func (s snapshot) ScanBack(from store.ID, fn func(store.ID, []byte) error) error
 		start[len(start)-1] = 1 // behind all of the account: ids hold no control characters
 	}
 	for it.Seek(start); it.Valid(); it.Next() {
-		key := it.Item().KeyCopy(nil)
-		if from.Name != "" && bytes.Equal(key, start) {
+		if from.Name != "" && bytes.Equal(it.Item().Key(), start) {
 			continue
 		}
-		id, ok := store.ParseID(key)
-		if !ok {
-			return fmt.Errorf("a key of unknown form in the data directory: %q", key)
-		}
-		err := it.Item().Value(func(v []byte) error { return fn(id, v) })
-		if errors.Is(err, store.ErrStop) {
-			return nil
-		}
-		if err != nil {
+		if stop, err := visit(it.Item(), fn); stop || err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// visit calls fn for one record of a scan.
+func visit(item *badger.Item, fn func(store.ID, []byte) error) (stop bool, err error) {
+	key := item.KeyCopy(nil)
+	id, ok := store.ParseID(key)
+	if !ok {
+		return true, fmt.Errorf("a key of unknown form in the data directory: %q", key)
+	}
+	err = item.Value(func(v []byte) error { return fn(id, v) })
+	if errors.Is(err, store.ErrStop) {
+		return true, nil
+	}
+	return false, err
 }

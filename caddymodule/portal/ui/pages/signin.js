@@ -6,7 +6,9 @@ import { Card, Field, Form } from '../parts.js';
 
 export default function SignIn({ session, onDone }) {
   const send = async ({ key }) => {
-    await post('v1/session', { key });
+    await post('v1/session', { key }).catch(e => {
+      throw e.status === 401 ? new Error('This key opens nothing here: it is mistyped, revoked or expired.') : e;
+    });
     if (session.refused && session.refused.status === 403) go(href('', { account: '' }), { replace: true });
     await onDone();
   };

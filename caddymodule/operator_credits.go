@@ -1,0 +1,125 @@
+package caddymodule
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// GrantResult is the answer to a grant.
+type GrantResult struct {
+	Grant     GrantView `json:"grant"`
+	Granted   string    `json:"granted"`
+	Available string    `json:"available"`
+	Unit      string    `json:"unit"`
+	Replayed  bool      `json:"replayed,omitempty"`
+}
+
+func (g GrantResult) header(h http.Header) {
+	if g.Replayed {
+		h.Set("Idempotency-Replayed", "true")
+	}
+}
+
+func (c *call) grant() (any, error) {
+	key, err := c.idempotency()
+	if err != nil {
+		return nil, err
+	}
+	var in meter.GrantRequest
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	in.Idempotency = key
+	r, err := c.m.Grant(c.Context(), c.id(), in)
+	if err != nil {
+		return nil, err
+	}
+	out := GrantResult{Granted: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit(), Replayed: r.Replayed}
+	if r.Grant != nil {
+		out.Grant = c.grantView(r.Grant)
+	} else if r.Remember != nil {
+		out.Grant.ID = string(r.Remember.Grant)
+	}
+	return out, nil
+}
+
+func (c *call) void() (any, error) {
+	var in struct{ Reason string }
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if in.Reason == "" {
+		return nil, fmt.Errorf("%w: say why; a reason is kept in the ledger", meter.ErrInput)
+	}
+	grant := c.PathValue("grant")
+	account, err := c.owner(grant)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.m.Do(c.Context(), account, ledger.Void{Grant: ledger.GrantID(grant), Reason: in.Reason})
+	if err != nil {
+		return nil, err
+	}
+	return MovedView{Account: account, ID: grant, Amount: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit()}, nil
+}
+
+// MovedView is what a refund or a void has moved.
+type MovedView struct {
+	Account   string `json:"account"`
+	ID        string `json:"id"` // of the charge or grant
+	Amount    string `json:"amount"`
+	Available string `json:"available"`
+	Unit      string `json:"unit"`
+}
+
+func (o *operator) unit() string {
+	b, _ := o.m.Book()
+	return b.Credit.Plural
+}
+
+func (c *call) refund() (any, error) {
+	var in struct{ Amount, Reason string }
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if in.Reason == "" {
+		return nil, fmt.Errorf("%w: say why; a reason is kept in the ledger", meter.ErrInput)
+	}
+	key, err := c.idempotency()
+	if err != nil {
+		return nil, err
+	}
+	cmd := ledger.Refund{Charge: ledger.ChargeID(c.PathValue("charge")), Reason: in.Reason, Idempotency: key, Hash: fingerprint(in, c.PathValue("charge"))}
+	if in.Amount != "" {
+		b, _ := c.m.Book()
+		a, err := money.ParseAmount(in.Amount, b.Credit.Decimals)
+		if err != nil || a == 0 {
+			return nil, fmt.Errorf("%w: amount %q: write how much comes back, or leave it out for all of it", meter.ErrInput, in.Amount)
+		}
+		cmd.Amount = a
+	}
+	account, err := c.owner(string(cmd.Charge))
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.m.Do(c.Context(), account, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return MovedView{Account: account, ID: string(cmd.Charge), Amount: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit()}, nil
+}
+
+// fingerprint tells two requests under one idempotency key apart.
+func fingerprint(parts ...any) [32]byte {
+	b, err := json.Marshal(parts)
+	if err != nil {
+		return [32]byte{} // strings always marshal
+	}
+	return sha256.Sum256(b)
+}

@@ -289,7 +289,11 @@ func usageOf(d dialect.Usage) *pricing.Usage {
 	add("page", d.Units.Pages, 0)
 	add("character", d.Units.Characters, 0)
 	add("search_unit", d.Units.SearchUnits, 0)
-	add("web_search", d.Requests.WebSearch, 0)
+	searches := d.Requests.WebSearch
+	if !searches.OK { // Perplexity counts its searches under another name
+		searches = d.Requests.Search
+	}
+	add("web_search", searches, 0)
 	add("web_fetch", d.Requests.WebFetch, 0)
 	return u
 }

@@ -52,7 +52,7 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, frame, html.EscapeString(title(text)), p.Style, p.nav(name), links(p.Base, name, out.String()))
 }
 
-const frame = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%s</title><link rel="stylesheet" href="%s"></head>
+const frame = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%s</title><link rel="icon" href="data:,"><link rel="stylesheet" href="%s"></head>
 <body class="docs"><div class="app"><nav aria-label="Documentation">%s</nav><main class="text">%s</main></div></body></html>
 `
 

@@ -125,7 +125,7 @@ func (p *Portal) open(w http.ResponseWriter, r *http.Request) {
 	cookie, s, err := c.m.OpenLink(r.Context(), r.PathValue("token"))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:")
 	if err != nil {
 		status, _ := apierr.Of(err)
 		if status == http.StatusInternalServerError {
@@ -143,5 +143,5 @@ func (p *Portal) open(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, page, "Opening…", `<meta http-equiv="refresh" content="0;url=`+to+`">`, `<a href="`+to+`">Continue</a>`)
 }
 
-const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>%s</title>%s<style>body{font:16px system-ui;margin:4rem auto;max-width:32rem;padding:0 1rem;color-scheme:light dark}</style></head><body><p>%s</p></body></html>
+const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><title>%s</title>%s<style>body{font:16px system-ui;margin:4rem auto;max-width:32rem;padding:0 1rem;color-scheme:light dark}</style></head><body><p>%s</p></body></html>
 `

@@ -365,7 +365,7 @@ func (p *person) text(selector string) string {
 
 // shows is an expression: the main part of the page contains a text.
 func shows(text string) string {
-	return fmt.Sprintf(`document.querySelector('main').innerText.includes(%q)`, text)
+	return fmt.Sprintf(`(document.querySelector('main')?.innerText || '').includes(%q)`, text)
 }
 
 // press clicks the button or link with this text.

@@ -157,6 +157,35 @@ func TestAMembersPages(t *testing.T) {
 	p.until("and then only its hint", shows("from the portal")+` && !/fb_live_\w{30,}/.test(document.body.innerText)`)
 }
 
+// A link from the application lets a person in, once, and into all his accounts.
+func TestALinkAndTheSwitcher(t *testing.T) {
+	t.Parallel()
+	d := start(t)
+	d.ask(t, http.MethodPost, "/accounts", `{"id":"second","name":"Second Studio"}`, nil)
+	var link struct{ URL string }
+	d.ask(t, http.MethodPost, "/portal-sessions", `{"account":"acme","member":"mira","accounts":[{"account":"second","role":"viewer"}],"return_url":"https://app.example.com/home","portal":"`+d.base+`"}`, &link)
+	p := d.opens(t, "")
+	p.do(chromedp.Navigate(link.URL))
+	p.until("the overview, without the link in its address", shows("Acme Studio")+` && location.search === '?account=acme'`)
+	p.settled()
+	p.do(chromedp.Evaluate(`document.querySelector('.me summary').click()`, nil))
+	if menu := p.text(".menu"); !strings.Contains(menu, "Back to the application") {
+		t.Errorf("the menu: %q", menu)
+	}
+	p.do(chromedp.Evaluate(`navigator.clipboard.writeText = async text => { window.copied = text }`, nil))
+	p.press("Copy support details")
+	p.until("what support needs", `/Account: acme \(Acme Studio\)\nPlan: Pro[^]*Available: [^]*Last charge: ch_/.test(window.copied)`)
+	p.do(chromedp.Evaluate(`(() => { const s = [...document.querySelectorAll('.menu select')].find(s => [...s.options].some(o => o.value === 'second')); s.value = 'second'; s.dispatchEvent(new Event('change', {bubbles: true})) })()`, nil))
+	p.until("the other account", shows("Second Studio")+` && location.search === '?account=second'`)
+	p.settled()
+	if nav, main := p.text("nav .links"), p.text("main"); strings.Contains(nav, "Team") || strings.Contains(main, "Buy credits") {
+		t.Errorf("a viewer is offered %q %q", nav, main)
+	}
+	p.do(chromedp.Navigate(link.URL))
+	p.until("it opens once", `document.body.innerText.includes('can be opened once')`)
+	p.expects("401")
+}
+
 // Names that look like code are text, wherever they are shown.
 func TestCodeInNamesIsInert(t *testing.T) {
 	t.Parallel()

@@ -123,7 +123,7 @@ func modelNames(a, b *Book) (names []string) {
 
 // named is the entry with this key, or the one that prices a model of this name.
 func (b *Book) named(name string, at time.Time) *Model {
-	if m := b.exact[name]; m != nil {
+	if m := b.exact[name]; m != nil && (m.pattern || m.effective(at)) {
 		return m
 	}
 	return b.lookup(name, at)

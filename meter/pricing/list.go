@@ -3,6 +3,7 @@ package pricing
 import (
 	"strings"
 
+	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -48,6 +49,9 @@ func (b *Book) listed(op *Operation, m *Model, t table) ListedPrice {
 		p.Model, p.ModelName, p.Adjusted = m.Key, m.Name, p.Adjusted || len(m.adjusts) > 0
 		p.Tags = append(p.Tags[:len(p.Tags):len(p.Tags)], m.Tags...)
 	}
+	if f := op.FreeTier; f != nil && !t.free {
+		p.Words += ", after " + f.String()
+	}
 	if unit, credits, ok := t.single(); ok {
 		p.Unit, p.Credits = unit, &credits
 		if w := b.Credit.Worth; w != nil {
@@ -55,6 +59,19 @@ func (b *Book) listed(op *Operation, m *Model, t table) ListedPrice {
 		}
 	}
 	return p
+}
+
+// String is the free tier in words: "20 free requests a month".
+func (f *FreeTier) String() string {
+	unit := strings.ReplaceAll(f.Unit, "_", " ")
+	if f.Count.Cmp(one) != 0 {
+		unit += "s"
+	}
+	article := " a "
+	if f.Every == calendar.Hour {
+		article = " an "
+	}
+	return f.Count.String() + " free " + unit + article + f.Every.String()
 }
 
 // single is the only rate of a table, if there is only one.

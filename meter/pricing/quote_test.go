@@ -341,8 +341,8 @@ func TestPricesList(t *testing.T) {
 		"bot small: 1100 per 1M input tokens, 2200 per 1M output tokens",
 		"bot large: 11000 per 1M input tokens, 22000 per 1M output tokens",
 		"mixed : 5 per request = 5 per request, 0.05 USD",
-		"scan : 0.1 per request, 0.05 per sheet, at least 0.2",
-		"ask : 1000 per 1M input tokens, 1000 per 1M output tokens",
+		"scan : 0.1 per request, 0.05 per sheet, at least 0.2, after 30 free sheets a month",
+		"ask : 1000 per 1M input tokens, 1000 per 1M output tokens, after 2 free requests a day",
 		"video : 1 per second = 1 per second, 0.01 USD",
 		"search : 1 per request, 2 per web search",
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -28,7 +29,7 @@ They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
 		CobraFunc: func(cmd *cobra.Command) {
 			c := &cli{}
 			f := cmd.PersistentFlags()
-			f.StringVar(&c.address, "address", "localhost:2019", "admin endpoint of the running server")
+			f.StringVar(&c.address, "address", caddy.DefaultAdminListen, "admin endpoint of the running server")
 			f.StringVar(&c.data, "data", "", "data directory to read when no server runs")
 			f.StringVar(&c.prices, "pricing", "pricing.yaml", "price file that belongs to --data")
 			f.BoolVar(&c.json, "json", false, "print JSON")

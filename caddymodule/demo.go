@@ -156,7 +156,7 @@ func demoKeys(ctx context.Context) (s demoSecrets, err error) {
 
 func (c *cli) welcome(listen, prices string, keys demoSecrets) {
 	flag := ""
-	if c.address != "localhost:2019" {
+	if c.address != caddy.DefaultAdminListen {
 		flag = " --address " + c.address
 	}
 	team := "sign in with the key above"

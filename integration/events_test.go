@@ -118,11 +118,11 @@ func (r *receiver) gets(g *gateway, kind string, n int) received {
 	return list[n-1]
 }
 
-// telling is the shipped Caddyfile with a portal and these lines in the global option.
+// telling is the shipped Caddyfile with the operator's API and these lines in the global option.
 func telling(t testing.TB, lines ...string) string {
 	t.Helper()
 	text := strings.Replace(read(t, "../Caddyfile"), "\tmeter {\n", "\tmeter {\n\t\t"+strings.Join(lines, "\n\t\t")+"\n", 1)
-	return strings.Replace(text, "\n\tmeter\n", "\n\tmeter_dashboard operator\n\tmeter\n", 1)
+	return strings.Replace(text, "\n\tmeter_dashboard\n", "\n\tmeter_dashboard operator\n", 1)
 }
 
 func (g *gateway) reconfigure(caddyfile string) output {
@@ -467,7 +467,8 @@ func TestOperatorsEvents(t *testing.T) {
 	dear := func(prices string) string {
 		return strings.Replace(prices, "{input: 2}", "{input: 20_000_000_000}", 1) // a trillion of these are more credits than can be counted
 	}
-	g := start(t, setup{caddyfile: telling(t, "poll_jobs 1s", hook), prices: dear, upstream: absurd, mock: mockai.Options{JobPolls: 1}})
+	caddyfile := strings.Replace(telling(t, hook), "pricing {$FAREBOX_PRICING:./pricing.yaml}", "pricing {$FAREBOX_PRICING:./pricing.yaml} {\n\t\t\twatch 200ms\n\t\t}", 1)
+	g := start(t, setup{caddyfile: caddyfile, prices: dear, upstream: absurd, mock: mockai.Options{JobPolls: 1}})
 	account := g.account("acme", "10000000")
 	digest := func() string {
 		var h struct{ Prices struct{ Digest string } }
@@ -476,7 +477,10 @@ func TestOperatorsEvents(t *testing.T) {
 	}
 	first := digest()
 
-	g.video(account, "job-failed") // the gateway asks how it stands, and its credits come back
+	job := g.video(account, "job-failed")
+	for range 3 { // its client asks how it stands; that it has failed is seen, and its credits come back, once
+		g.send(http.MethodGet, "/v1/videos/"+job, "", "X-Api-Key", account)
+	}
 	if x := r.gets(g, notify.Refunded, 1); gjson.Get(x.body, "data.credits").String() != "20" || gjson.Get(x.body, "data.reason").String() != notify.JobFailed {
 		t.Errorf("%s", x.body)
 	}

@@ -355,3 +355,63 @@ func wait(t *testing.T, until func() bool) {
 		}
 	}
 }
+
+// What the start books of a process that died is told, too: nobody would hear of
+// it otherwise.
+func TestWhatADeadProcessLeftIsTold(t *testing.T) {
+	n := newNoticed(t)
+	n.open("acme", "basic")
+	if _, err := n.m.Admit(t.Context(), post("/v1/images", `{}`)); err != nil {
+		t.Fatal(err)
+	}
+	n.m.Close() // with the request still running
+	n.tells("nothing so far")
+	n.now = n.now.Add(40 * 24 * time.Hour)
+	book, _ := n.m.Book()
+	endpoints := []notify.Endpoint{{Name: "hook", Kind: "webhook"}}
+	m, err := Open(t.Context(), Options{Store: n.store, Book: book, Now: func() time.Time { return n.now }, Endpoints: endpoints})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	waiting := 0
+	_ = m.Deliveries(t.Context(), func(d *notify.Delivery) bool {
+		if d.Type == notify.PeriodClosed && d.State == notify.Pending {
+			waiting++
+		}
+		return true
+	})
+	if waiting != 1 {
+		t.Errorf("%d of it wait before anybody delivers", waiting)
+	}
+	n.m = m
+	n.listen()
+	n.tells("the month that ended meanwhile", notify.PeriodClosed)
+}
+
+// A meter that is closed sends nothing more, and its sender is not called again.
+func TestCloseEndsTheDeliveries(t *testing.T) {
+	n := newNoticed(t)
+	n.open("acme", "basic")
+	release := make(chan struct{})
+	slow := slowly{release}
+	if err := n.m.Notify(t.Context(), NotifyOptions{Endpoints: []notify.Endpoint{{Name: "hook"}}, Sender: slow}); err != nil {
+		t.Fatal(err)
+	}
+	n.grant("acme", "pay_1")
+	<-release // it is under way
+	began := time.Now()
+	n.m.Close()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("closing took %s", took)
+	}
+}
+
+// slowly never answers.
+type slowly struct{ began chan struct{} }
+
+func (s slowly) Send(ctx context.Context, _ notify.Endpoint, _ *notify.Event) notify.Answer {
+	close(s.began)
+	<-ctx.Done()
+	return notify.Answer{Err: ctx.Err()}
+}

@@ -46,8 +46,9 @@ type Mix struct {
 	Buffer string // "25%": this much more; "" for none
 }
 
-// MixLine is how many units of one line of the price list: requests, or what
-// the price is per. Credits is the price of one, if the list has no single one.
+// MixLine is how many requests at standard settings, or units if the file has no
+// defaults for them, see pricing.ListedPrice.Each. Credits is the price of one,
+// if the list has no single one.
 type MixLine struct{ Operation, Model, PerDay, Credits string }
 
 // MixEstimate is what a mix costs.
@@ -144,12 +145,14 @@ func mixCost(b *pricing.Book, l MixLine, days int, typical map[string]money.Amou
 	return c, nil
 }
 
-// listed is the single price of an operation and model in the price list; of an
-// operation priced by model without a model, that of its first model.
+// listed is the price of one in the price list, a standard request or a unit; of
+// an operation priced by model without a model, that of its first model.
 func listed(b *pricing.Book, operation, model string) (money.Decimal, bool) {
 	for _, p := range b.PricesList() {
-		if p.Operation == operation && (model == "" || p.Model == model) && p.Credits != nil {
-			return *p.Credits, true
+		if p.Operation == operation && (model == "" || p.Model == model) {
+			if _, credits, ok := p.Each(); ok {
+				return credits, true
+			}
 		}
 	}
 	return money.Decimal{}, false

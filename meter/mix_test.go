@@ -32,21 +32,21 @@ func (p *played) estimate(account string, mix Mix) *MixEstimate {
 // of 22 days.
 func TestAMonthOfPicturesAndVideos(t *testing.T) {
 	p := play(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
-	mix := Mix{Days: 22, Lines: []MixLine{{Operation: "image", PerDay: "30"}, {Operation: "video", PerDay: "50"}}} // 10 × 5 s
+	mix := Mix{Days: 22, Lines: []MixLine{{Operation: "image", PerDay: "30"}, {Operation: "video", PerDay: "10"}}} // at the default of 5 s
 	for buffer, want := range map[string]money.Amount{"": 62_040, "20%": 74_448, "25%": 77_550, "30 %": 80_652} {
 		mix.Buffer = buffer
 		e := p.estimate("", mix)
 		if e.Lines[0].Credits != 15_840 || e.Lines[1].Credits != 46_200 || e.Sum != 62_040 || e.WithBuffer != want {
 			t.Errorf("buffer %q: %+v", buffer, e)
 		}
-		if e.Lines[0].Times.String() != "660" || e.Lines[0].Each.String() != "24" || e.Lines[1].Times.String() != "1100" || e.Lines[1].Each.String() != "42" {
+		if e.Lines[0].Times.String() != "660" || e.Lines[0].Each.String() != "24" || e.Lines[1].Times.String() != "220" || e.Lines[1].Each.String() != "210" {
 			t.Errorf("%+v", e.Lines)
 		}
 		if e.Plan == nil || e.Plan.ID != "ultimate-yearly" || e.PerMonth != 90_000 {
 			t.Errorf("buffer %q: plan %+v, %d a month", buffer, e.Plan, e.PerMonth)
 		}
 	}
-	whole := p.estimate("", Mix{Days: 22, Lines: []MixLine{{Operation: "video", PerDay: "10", Credits: "210"}}}) // as the seed counts
+	whole := p.estimate("", Mix{Days: 22, Lines: []MixLine{{Operation: "video", PerDay: "10", Credits: "210"}}})
 	if whole.Sum != 46_200 || whole.Lines[0].Times.String() != "220" || whole.Plan.ID != "ultimate-yearly" {
 		t.Errorf("%+v", whole)
 	}

@@ -76,6 +76,25 @@ func TestRoles(t *testing.T) {
 	}
 }
 
+func TestAMemberRevokesHisOwnKeysOnly(t *testing.T) {
+	s := newSite(t)
+	var keys list[meter.Key]
+	s.gets("acme/mira", "v1/keys", &keys)
+	for _, k := range keys.Data {
+		if k.Member != "jon" {
+			s.wants(http.StatusForbidden, "acme/jon", http.MethodDelete, "v1/keys/"+k.ID, "")
+			s.wants(http.StatusForbidden, "acme/vera", http.MethodDelete, "v1/keys/"+k.ID, "")
+		}
+	}
+	for _, k := range keys.Data {
+		if k.Member == "jon" {
+			s.wants(http.StatusOK, "acme/jon", http.MethodDelete, "v1/keys/"+k.ID, "")
+			return
+		}
+	}
+	t.Error("jon has no key")
+}
+
 func TestAMemberSeesHisOwn(t *testing.T) {
 	s := newSite(t)
 	hers, his := s.image("acme/mira"), s.image("acme/jon")

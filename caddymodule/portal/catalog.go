@@ -18,6 +18,7 @@ type PriceView struct {
 	Unit      string   `json:"unit,omitempty"` // what Credits are for; "" if there are several rates
 	Price     string   `json:"price"`          // in words
 	Credits   string   `json:"credits,omitempty"`
+	Standard  string   `json:"standard,omitempty"` // credits of a request that leaves everything to the defaults
 	Worth     string   `json:"worth,omitempty"`
 	Adjusted  bool     `json:"adjusted"` // settings of a request can change it
 	Tags      []string `json:"tags"`
@@ -80,6 +81,9 @@ func priceView(p *pricing.ListedPrice) PriceView {
 	if p.Credits != nil {
 		v.Credits = p.Credits.String()
 	}
+	if p.Standard != nil {
+		v.Standard = p.Standard.String()
+	}
 	if p.Money != nil {
 		v.Worth = Cents(*p.Money)
 	}
@@ -108,15 +112,16 @@ func (c *call) planOffer(b *pricing.Book, p *pricing.Plan) PlanOffer {
 // estimates are the counts that a plan's own line of credits is enough for.
 func estimates(b *pricing.Book, p *pricing.Plan, g *pricing.Grant) (list []EstimateView) {
 	for _, x := range b.PricesList() {
-		if x.Credits == nil || x.Credits.IsZero() || x.Operation == "" {
+		unit, each, ok := x.Each()
+		if !ok || each.IsZero() {
 			continue
 		}
 		s := meter.SubjectOf(b, x.Operation, x.Model)
 		if !p.Permits(&s) || !g.Permits(&s) {
 			continue
 		}
-		if n, ok := meter.Count(b, p, g.Amount, *x.Credits); ok && n > 0 {
-			list = append(list, EstimateView{Operation: x.Operation, Name: x.Name, Model: x.Model, Unit: x.Unit, Count: n})
+		if n, ok := meter.Count(b, p, g.Amount, each); ok && n > 0 {
+			list = append(list, EstimateView{Operation: x.Operation, Name: x.Name, Model: x.Model, Unit: unit, Count: n})
 		}
 	}
 	return list
@@ -144,13 +149,14 @@ func (c *call) affordable(a *ledger.Account) []AffordableView {
 		if plan != nil && !plan.Permits(&s) {
 			continue
 		}
-		v := AffordableView{Operation: x.Operation, Name: x.Name, Model: x.Model, Unit: x.Unit}
+		unit, each, single := x.Each()
+		v := AffordableView{Operation: x.Operation, Name: x.Name, Model: x.Model, Unit: unit}
 		available, unlimited := a.AvailableFor(&s, c.m.Now())
 		switch cost, known := typical[x.Operation]; {
-		case x.Credits != nil && x.Credits.IsZero():
+		case single && each.IsZero():
 			continue
-		case x.Credits != nil:
-			if n, ok := meter.Count(b, plan, available, *x.Credits); ok {
+		case single:
+			if n, ok := meter.Count(b, plan, available, each); ok {
 				v.Count = &n
 			}
 		case known && cost > 0 && !seen[x.Operation]:

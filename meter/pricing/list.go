@@ -15,9 +15,12 @@ type ListedPrice struct {
 	Unit                     string // what the credits are for: "request", "image", "1M input tokens"; "" if there are several
 	Words                    string // "24 per image"
 	Credits                  *money.Decimal
-	Money                    *Money // Credits × credit.worth
-	Adjusted                 bool   // conditions can change it
-	Tags                     []string
+	// Standard is what one request costs that leaves everything to the file's
+	// defaults: 210 for a video of 5 seconds at 42. nil: it has no such defaults.
+	Standard *money.Decimal
+	Money    *Money // Credits × credit.worth
+	Adjusted bool   // conditions can change it
+	Tags     []string
 }
 
 // PricesList is every price of the book in words, markup included, discounts
@@ -53,7 +56,7 @@ func (b *Book) listed(op *Operation, m *Model, t table) ListedPrice {
 		p.Words += ", after " + f.String()
 	}
 	if unit, credits, ok := t.single(); ok {
-		p.Unit, p.Credits = unit, &credits
+		p.Unit, p.Credits, p.Standard = unit, &credits, op.standard(unit, credits)
 		if w := b.Credit.Worth; w != nil {
 			p.Money = &Money{credits.Mul(w.Amount), w.Currency}
 		}
@@ -72,6 +75,37 @@ func (f *FreeTier) String() string {
 		article = " an "
 	}
 	return f.Count.String() + " free " + unit + article + f.Every.String()
+}
+
+// standard is the price of a request with the default quantities.
+func (op *Operation) standard(unit string, credits money.Decimal) *money.Decimal {
+	n := one
+	for _, m := range op.measures {
+		if m.unit == unit {
+			if !m.fallback.set {
+				return nil
+			}
+			n = m.fallback.value
+		}
+	}
+	if q := op.quantity; q != nil && q.fallback.set {
+		n = n.Mul(q.fallback.value)
+	}
+	price := credits.Mul(n)
+	return &price
+}
+
+// Each is what the price list counts by, when it says how much of something an
+// amount is enough for: standard requests if they are more than one unit, else
+// units.
+func (p *ListedPrice) Each() (unit string, credits money.Decimal, ok bool) {
+	switch {
+	case p.Credits == nil:
+		return "", credits, false
+	case p.Standard != nil && p.Standard.Cmp(*p.Credits) != 0:
+		return "request", *p.Standard, true
+	}
+	return p.Unit, *p.Credits, true
 }
 
 // single is the only rate of a table, if there is only one.

@@ -29,13 +29,14 @@ function Lines({ lines, prices, change }) {
   const priced = prices.filter(p => p.credits !== '0');
   const at = i => part => change(lines.map((l, k) => (k === i ? { ...l, ...part } : l)));
   const single = l => prices.find(p => p.operation === l.operation && (p.model || '') === l.model && p.credits);
+  const counts = p => p && p.unit !== 'request' && (!p.standard || p.standard === p.credits); // else whole requests at standard settings
   return html`${!lines.length && html`<${Empty}>Add what you mean to do, and how often on a day.<//>`}
     ${lines.map((l, i) => html`<div class="row line" key=${i}>
       <label><span class="hidden">Operation</span><select value=${`${l.operation}~${l.model}`} onChange=${e => {
         const [operation, model] = e.target.value.split('~');
         at(i)({ operation, model, credits: '' });
       }}>${priced.map(p => html`<option key=${p.operation + p.model} value=${`${p.operation}~${p.model || ''}`} selected=${p.operation === l.operation && (p.model || '') === l.model}>${p.name}${p.model ? ` · ${p.model_name || p.model}` : ''}</option>`)}</select></label>
-      <label><input class="short" type="number" min="0" step="any" value=${l.per_day} onChange=${e => at(i)({ per_day: e.target.value || '0' })} /> ${(single(l) && single(l).unit !== 'request' && `${single(l).unit}s`) || 'times'} a day</label>
+      <label><input class="short" type="number" min="0" step="any" value=${l.per_day} onChange=${e => at(i)({ per_day: e.target.value || '0' })} /> ${(counts(single(l)) && `${single(l).unit}s`) || 'times'} a day</label>
       ${!single(l) && html`<label><input class="short" type="number" min="0" step="any" placeholder="typical" value=${l.credits} onChange=${e => at(i)({ credits: e.target.value })} /> each</label>`}
       <button class="icon" aria-label="Remove this line" onClick=${() => change(lines.filter((_, k) => k !== i))}>✕</button></div>`)}
     <p><button disabled=${!priced.length || lines.length >= 100} onClick=${() => change([...lines, { operation: priced[0].operation, model: priced[0].model || '', per_day: '10', credits: '' }])}>Add a line</button></p>`;

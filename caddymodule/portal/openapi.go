@@ -46,7 +46,7 @@ func Operations() []openapi.Operation {
 func moneyOperations() []openapi.Operation {
 	return []openapi.Operation{
 		{Pattern: "GET /v1/balance", Tag: "credits", Summary: "What the account has, how fast it goes, and what it is enough for", Params: ofAccount, Out: BalanceView{}},
-		{Pattern: "GET /v1/balance/days", Tag: "credits", Summary: "What was available at the end of each of the last days", Params: ofAccount, Out: TrailView{}},
+		{Pattern: "GET /v1/balance/days", Tag: "credits", Summary: "What was available over the last days, every six hours, and what would be if it goes on like this", Params: append(params("tz", "time zone of days"), ofAccount...), Out: TrailView{}},
 		{Pattern: "GET /v1/account", Tag: "credits", Summary: "The account, its plan and the plan's metadata", Params: ofAccount, Out: AccountView{}},
 		{Pattern: "GET /v1/prices", Tag: "prices", Summary: "The price list and the plans, as they are in force", Params: ofAccount, Out: PricesView{}},
 		{Pattern: "GET /v1/packs", Tag: "prices", Summary: "Packs that can be bought", Params: ofAccount, Out: list[PackView]{}},

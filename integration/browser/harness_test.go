@@ -144,6 +144,7 @@ func launch() (*demo, error) {
 	cmd := exec.Command(binary, "meter", "demo", "--listen", addr, "--address", admin, "--data", filepath.Join(filepath.Dir(binary), "demo"))
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = append(os.Environ(), "HOME="+filepath.Dir(binary), "XDG_DATA_HOME="+filepath.Dir(binary), "XDG_CONFIG_HOME="+filepath.Dir(binary))
+	endsWithUs(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

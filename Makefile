@@ -11,16 +11,16 @@ demo: build ; bin/farebox meter demo
 
 test:
 	go vet $(TAGS) ./...
-	go test $(TAGS) $(RACE) ./meter/...
-	go test $(TAGS) -v -run Simulation ./meter/ledger # again without the race detector: a million steps
+	go test $(TAGS) $(RACE) -short ./meter/... # sweeps and simulation in full below, without the race detector
+	go test $(TAGS) -v -run 'Simulation|SmallScope|Order|Sweep|Big' ./meter/ledger ./meter/calendar ./meter/money
 	.ci/fuzz 6s # eleven fuzzers: a minute
 	go test $(TAGS) -timeout 20m . ./docs/... ./caddymodule/... ./integration/...
 
 # The long form of the proofs: hours, not minutes.
 prove:
-	FAREBOX_SIM_STEPS=100000000 go test $(TAGS) -timeout 12h -v -run Simulation ./meter/ledger
+	GOGC=2000 FAREBOX_SIM_STEPS=100000000 go test $(TAGS) -timeout 12h -v -run Simulation ./meter/ledger
 	FAREBOX_LONG=1 FAREBOX_FLIPS=600 FAREBOX_POWER_CUTS=300 go test $(TAGS) -timeout 6h -v \
-	  -run 'Flips|FaultMatrix|SmallScope|PowerCuts' ./meter/bank ./meter/ledger ./meter/store/badger
+	  -run 'Flips|FaultMatrix|SmallScope|PowerCuts|Order|Sweep' ./meter/bank ./meter/ledger ./meter/store/badger ./meter/calendar ./meter/money
 	FAREBOX_KILL_ROUNDS=2000 go test $(TAGS) -timeout 6h -v -run Kill ./integration
 
 bench: build ; go run ./integration/bench

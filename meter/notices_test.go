@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,13 +51,26 @@ func (l *listener) Send(_ context.Context, _ notify.Endpoint, e *notify.Event) n
 	return notify.Answer{Status: 200}
 }
 
+func (l *listener) fails(err error, gone bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail, l.gone = err, gone
+}
+
+func (l *listener) times() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.called
+}
+
 type noticed struct {
 	*testing.T
-	m     *Meter
-	now   time.Time
-	store store.Store
-	l     listener
-	seen  int
+	m      *Meter
+	began  time.Time
+	passed atomic.Int64 // nanoseconds; the dispatcher reads the clock, too
+	store  store.Store
+	l      listener
+	seen   int
 }
 
 func newNoticed(t *testing.T) *noticed {
@@ -64,9 +78,9 @@ func newNoticed(t *testing.T) *noticed {
 	if book == nil {
 		t.Fatal(problems)
 	}
-	n := &noticed{T: t, now: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC), store: memory.New()}
+	n := &noticed{T: t, began: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC), store: memory.New()}
 	var err error
-	n.m, err = Open(t.Context(), Options{Store: n.store, Book: book, Now: func() time.Time { return n.now }, Problem: func(err error) { t.Error(err) }})
+	n.m, err = Open(t.Context(), Options{Store: n.store, Book: book, Now: n.time, Problem: func(err error) { t.Error(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,9 +96,11 @@ func (n *noticed) listen() {
 	}
 }
 
+func (n *noticed) time() time.Time { return n.began.Add(time.Duration(n.passed.Load())) }
+
 // later moves the clock, in steps that it believes.
 func (n *noticed) later(d time.Duration) {
-	n.now = n.now.Add(d)
+	n.passed.Add(int64(d))
 	n.m.ConfirmClock()
 	if err := n.m.SweepNotices(n.Context()); err != nil {
 		n.Fatal(err)
@@ -269,38 +285,38 @@ func TestSubscriptionsRefundsAndKeys(t *testing.T) {
 // What could not be delivered waits, through a restart, and comes once.
 func TestTheOutboxSurvivesFailuresAndARestart(t *testing.T) {
 	n := newNoticed(t)
-	n.l.fail = errors.New("out of order")
+	n.l.fails(errors.New("out of order"), false)
 	n.open("acme", "basic")
 	n.grant("acme", "pay_1")
-	wait(t, func() bool { n.l.mu.Lock(); defer n.l.mu.Unlock(); return n.l.called == 1 })
+	wait(t, func() bool { return n.l.times() == 1 })
 	n.m.Close()
-	n.l.fail = nil
+	n.l.fails(nil, false)
 	book, _ := n.m.Book()
 	var err error
-	if n.m, err = Open(t.Context(), Options{Store: n.store, Book: book, Now: func() time.Time { return n.now }}); err != nil {
+	if n.m, err = Open(t.Context(), Options{Store: n.store, Book: book, Now: n.time}); err != nil {
 		t.Fatal(err)
 	}
 	defer n.m.Close()
 	n.listen()
 	time.Sleep(20 * time.Millisecond)
-	if n.l.called != 1 {
-		t.Errorf("tried %d times before it was due", n.l.called)
+	if n.l.times() != 1 {
+		t.Errorf("tried %d times before it was due", n.l.times())
 	}
 	n.later(10 * time.Second)
 	n.m.notices.dispatch.Wake()
 	n.tells("after the restart", notify.Granted)
-	if n.l.called != 2 {
-		t.Errorf("tried %d times", n.l.called)
+	if n.l.times() != 2 {
+		t.Errorf("tried %d times", n.l.times())
 	}
 }
 
 func TestAnEndpointThatSaysGoneIsOffUntilSwitchedOn(t *testing.T) {
 	n := newNoticed(t)
-	n.l.fail, n.l.gone = errors.New("gone"), true
+	n.l.fails(errors.New("gone"), true)
 	n.open("acme", "basic")
 	n.grant("acme", "pay_1")
 	wait(t, func() bool { return len(n.m.Endpoints()) == 0 })
-	n.l.fail = nil
+	n.l.fails(nil, false)
 	n.grant("acme", "pay_2")
 	n.tells("off")
 	if err := n.m.SwitchOn(t.Context(), "hook"); err != nil {
@@ -366,10 +382,10 @@ func TestWhatADeadProcessLeftIsTold(t *testing.T) {
 	}
 	n.m.Close() // with the request still running
 	n.tells("nothing so far")
-	n.now = n.now.Add(40 * 24 * time.Hour)
+	n.passed.Add(int64(40 * 24 * time.Hour))
 	book, _ := n.m.Book()
 	endpoints := []notify.Endpoint{{Name: "hook", Kind: "webhook"}}
-	m, err := Open(t.Context(), Options{Store: n.store, Book: book, Now: func() time.Time { return n.now }, Endpoints: endpoints})
+	m, err := Open(t.Context(), Options{Store: n.store, Book: book, Now: n.time, Endpoints: endpoints})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ export default function Keys() {
 
 export function List({ keys, may, retry, path = 'v1/keys' }) {
   if (!keys.length) return html`<${Empty}>No keys yet.<//>`;
-  return html`<${Table} label="Keys" heads=${['Name', 'Key', 'Member', 'Made', 'Valid', '']}>${[...keys].reverse().map(k => html`<tr key=${k.id}>
+  return html`<${Table} label="Keys" heads=${['Name', 'Key', path === 'v1/keys' ? 'Member' : 'May', 'Made', 'Valid', '']}>${[...keys].reverse().map(k => html`<tr key=${k.id}>
     <td>${k.name || html`<span class="mute">no name</span>`}</td><td><code>${k.hint}</code></td><td>${k.member || (k.scopes ? k.scopes[k.scopes.length - 1] : '')}</td><td class="t">${day(k.created_at)}</td>
     <td>${k.revoked_at ? html`<${Pill} kind="bad">revoked ${day(k.revoked_at)}<//>` : k.expires_at ? (Date.parse(k.expires_at) < Date.now() ? html`<${Pill} kind="bad">expired<//>` : `until ${stamp(k.expires_at)}`) : 'until revoked'}</td>
     <td>${!k.revoked_at && may(k) && html`<${Confirm} text="Revoke…" question="Revoke this key?" submit="Revoke" onConfirm=${async () => { await del(`${path}/${encodeURIComponent(k.id)}`); retry(); }}>

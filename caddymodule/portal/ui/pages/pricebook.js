@@ -13,7 +13,16 @@ export default function PriceBook() {
     <div class="cards">${file.data && file.data.problems.length > 0 && html`<${Card} title="Check"><${Problems} check=${file.data} /><//>`}
       <${Card} title="What would this cost?" span="5"><${Explain} /><//>
       <${Card} title="Try another price file" span="7"><${Draft} text=${(file.data && file.data.text) || v.text} days="30" /><//>
-      <${Card} title="In force"><pre tabindex="0" role="group" aria-label="Price file in force">${v.text}</pre><//></div>`}<//>`;
+      <${Unpriced} /><${Card} title="In force"><pre tabindex="0" role="group" aria-label="Price file in force">${v.text}</pre><//></div>`}<//>`;
+}
+
+/** What came without a price, and what a pattern has priced: both are easily overlooked. */
+function Unpriced() {
+  const { data } = useData('admin/v1/prices/unpriced');
+  if (!data || !data.requests.length && !data.caught.length) return null;
+  return html`<${Card} title="Without a price of their own"><${Table} label="Unpriced requests" heads=${['What', 'Why', ['Requests', 'n'], 'Last']}>
+      ${data.requests.map((r, i) => html`<tr key=${i}><td><code>${r.method} ${r.path}</code> ${r.model}</td><td>${r.reason === 'free' ? 'passed for nothing' : 'refused'}</td><td class="n">${num(r.count)}</td><td class="t">${stamp(r.last)}</td></tr>`)}
+      ${data.caught.map(m => html`<tr key=${m.entry + m.model}><td>${m.model}</td><td>priced by <code>${m.entry}</code></td><td class="n">${num(m.requests)}</td><td></td></tr>`)}<//><//>`;
 }
 
 function State({ file }) {

@@ -110,6 +110,16 @@ func (r *receiver) of(kind string) (list []received) {
 	return list
 }
 
+// distinct counts events: one whose delivery a reload has cut short comes again,
+// under the same id.
+func distinct(list []received) int {
+	ids := map[string]bool{}
+	for _, x := range list {
+		ids[x.id] = true
+	}
+	return len(ids)
+}
+
 // gets waits for the nth event of a type.
 func (r *receiver) gets(g *gateway, kind string, n int) received {
 	g.t.Helper()
@@ -553,7 +563,7 @@ func TestAReloadMovesTheEvents(t *testing.T) {
 	}
 	g.grant("acme", "1", "there")
 	there.gets(g, notify.Granted, 1)
-	if n := len(here.of(notify.Granted)); n != 5 || len(there.of(notify.Granted)) != 1 {
+	if n := distinct(here.of(notify.Granted)); n != 5 || distinct(there.of(notify.Granted)) != 1 {
 		t.Errorf("%d here, %v there", n, there.all())
 	}
 }

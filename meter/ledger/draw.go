@@ -17,11 +17,11 @@ func (w *work) eligible(x *selector.Subject) []*Grant {
 			list = append(list, g)
 		}
 	}
-	slices.SortFunc(list, w.Terms.compare)
+	slices.SortStableFunc(list, w.Terms.compare) // those of one entry stay in the order in which it made them
 	return list
 }
 
-// compare is the draw order: total, so that no two grants are ever equal.
+// compare is the draw order. Only grants of one entry can be equal.
 func (t *Terms) compare(a, b *Grant) int {
 	return cmp.Or(
 		first(a.Unlimited, b.Unlimited),
@@ -31,7 +31,6 @@ func (t *Terms) compare(a, b *Grant) int {
 		first(!a.Paid, !b.Paid),
 		a.EffectiveAt.Compare(b.EffectiveAt),
 		cmp.Compare(a.Seq, b.Seq),
-		cmp.Compare(a.ID, b.ID),
 	)
 }
 

@@ -130,6 +130,8 @@ const atOnce = 20
 func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.WaitGroup) (next time.Duration, err error) {
 	now := d.Now()
 	next = time.Hour
+	running := map[string]bool{}                                                      // as it was before the look: what they are just delivering is still in it
+	busy.Range(func(name, _ any) bool { running[name.(string)] = true; return true }) //nolint:forcetypeassert // only names are stored
 	due := map[string][]*Delivery{}
 	err = d.Store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Outbox}, false, func(id store.ID, raw []byte) error {
@@ -151,9 +153,10 @@ func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.Wait
 		known[e.Name] = e
 	}
 	for name, list := range due {
-		if _, running := busy.LoadOrStore(name, true); running {
+		if running[name] { // it wakes us when it is done
 			continue
 		}
+		busy.Store(name, true)
 		under.Go(func() {
 			defer d.Wake() // there may be more
 			defer busy.Delete(name)

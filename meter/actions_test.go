@@ -61,13 +61,13 @@ func (p *teller) act(s *step) done {
 		if err != nil {
 			p.Fatal(err)
 		}
-		p.now = d.After(p.now, time.UTC)
+		p.now.set(d.After(p.now.is(), time.UTC))
 	case s.Until != "":
 		to := parseTime(p.T, s.Until)
-		if to.Before(p.now) {
-			p.Fatalf("until %s: it is %s already", s.Until, p.now)
+		if to.Before(p.now.is()) {
+			p.Fatalf("until %s: it is %s already", s.Until, p.now.is())
 		}
-		p.now = to
+		p.now.set(to)
 	case s.Plan != "":
 		if s.When != "now" && s.When != "renewal" {
 			p.Fatalf("plan %s: when %q?", s.Plan, s.When)

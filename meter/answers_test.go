@@ -48,9 +48,9 @@ func TestWhatAnAnswerCosts(t *testing.T) {
 		if book == nil {
 			t.Fatal(problems)
 		}
-		g := &gate{T: t, now: time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC)}
+		g := &gate{T: t, now: clockAt(time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC))}
 		var err error
-		if g.m, err = Open(t.Context(), Options{Store: memory.New(), Book: book, Now: func() time.Time { return g.now }}); err != nil {
+		if g.m, err = Open(t.Context(), Options{Store: memory.New(), Book: book, Now: g.now.is}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := g.m.CreateAccount(t.Context(), "acme", "", "basic"); err != nil {

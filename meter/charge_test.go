@@ -45,7 +45,7 @@ policies: {reserve_output_tokens: 100, overdraft: 0}
 type gate struct {
 	*testing.T
 	m        *Meter
-	now      time.Time
+	now      *testClock
 	mu       sync.Mutex
 	problems []error
 }
@@ -55,9 +55,9 @@ func newGate(t *testing.T, plan string) *gate {
 	if book == nil {
 		t.Fatal(problems)
 	}
-	g := &gate{T: t, now: time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC)}
+	g := &gate{T: t, now: clockAt(time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC))}
 	var err error
-	g.m, err = Open(t.Context(), Options{Store: memory.New(), Book: book, Now: func() time.Time { return g.now }, Problem: func(err error) {
+	g.m, err = Open(t.Context(), Options{Store: memory.New(), Book: book, Now: g.now.is, Problem: func(err error) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.problems = append(g.problems, err)
@@ -109,7 +109,7 @@ func (g *gate) wants(available, held money.Amount) {
 	if err != nil {
 		g.Fatal(err)
 	}
-	if n, _ := a.Available(g.now); n != available || a.HeldTotal() != held {
+	if n, _ := a.Available(g.now.is()); n != available || a.HeldTotal() != held {
 		g.Errorf("%d available and %d held, want %d and %d", n, a.HeldTotal(), available, held)
 	}
 }
@@ -318,7 +318,7 @@ func TestAPlanThatEndedMeanwhileMakesAnotherPrice(t *testing.T) {
 	if c.Plan != "taste" || c.Held != 5 {
 		t.Errorf("held %d on plan %s", c.Held, c.Plan)
 	}
-	g.now = g.now.Add(25 * time.Hour) // the meter's idea of the plan is of before
+	g.now.set(g.now.is().Add(25 * time.Hour)) // the meter's idea of the plan is of before
 	d := g.admit(post("/v1/images", ""))
 	if d.Plan != "basic" || d.Held != 10 {
 		t.Errorf("held %d on plan %s, want 10 on basic", d.Held, d.Plan)

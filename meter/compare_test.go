@@ -220,7 +220,7 @@ func (c *comparison) stateKey(key string, want any) {
 	a := c.account
 	switch key {
 	case "available":
-		got, unlimited := a.Available(c.now)
+		got, unlimited := a.Available(c.now.is())
 		c.balance(key, got, unlimited, want)
 	case "held":
 		c.credits(key, a.HeldTotal(), want)
@@ -277,7 +277,7 @@ func (c *comparison) byType(want any) {
 	}
 	got, unlimited := map[string]money.Amount{}, map[string]bool{}
 	for _, g := range c.account.Grants {
-		if g.Live(c.now) {
+		if g.Live(c.now.is()) {
 			got[g.Type] += g.Available
 			unlimited[g.Type] = unlimited[g.Type] || g.Unlimited
 		}
@@ -296,7 +296,7 @@ func (c *comparison) byType(want any) {
 func (c *comparison) grantThere(want map[string]any) {
 	c.Helper()
 	for _, g := range c.account.Grants {
-		if g.Live(c.now) && c.grantFits(g, want) {
+		if g.Live(c.now.is()) && c.grantFits(g, want) {
 			return
 		}
 	}

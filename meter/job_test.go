@@ -113,9 +113,9 @@ func TestTheGatewayAsksForJobsItself(t *testing.T) {
 	if paths := g.ask(200, `{}`); len(paths) != 0 {
 		t.Errorf("asked at once: %q", paths)
 	}
-	asked, began := 0, g.now
+	asked, began := 0, g.now.is()
 	for range 120 {
-		g.now = g.now.Add(5 * time.Second)
+		g.now.set(g.now.is().Add(5 * time.Second))
 		for _, path := range g.ask(200, `{"status":"in_progress"}`) {
 			if asked++; path != "/v1/videos/v1" {
 				t.Errorf("asked for %s", path)
@@ -123,15 +123,15 @@ func TestTheGatewayAsksForJobsItself(t *testing.T) {
 		}
 	}
 	if asked < 5 || asked > 9 {
-		t.Errorf("asked %d times in %s", asked, g.now.Sub(began))
+		t.Errorf("asked %d times in %s", asked, g.now.is().Sub(began))
 	}
-	g.now = g.now.Add(maxWait)
+	g.now.set(g.now.is().Add(maxWait))
 	g.ask(502, `{"status":"failed"}`)
 	g.wants(950, 50)
-	g.now = g.now.Add(maxWait)
+	g.now.set(g.now.is().Add(maxWait))
 	g.ask(200, `{"status":"failed"}`)
 	g.wants(1000, 0)
-	g.now = g.now.Add(time.Hour)
+	g.now.set(g.now.is().Add(time.Hour))
 	if paths := g.ask(200, `{}`); len(paths) != 0 {
 		t.Errorf("asked for a job that has ended: %q", paths)
 	}
@@ -140,10 +140,10 @@ func TestTheGatewayAsksForJobsItself(t *testing.T) {
 func TestAJobThatIsLost(t *testing.T) {
 	g := newGate(t, "basic")
 	g.job("v1")
-	g.now = g.now.Add(47 * time.Hour)
+	g.now.set(g.now.is().Add(47 * time.Hour))
 	g.ask(200, `{}`)
 	g.wants(950, 50)
-	g.now = g.now.Add(2 * time.Hour)
+	g.now.set(g.now.is().Add(2 * time.Hour))
 	g.ask(200, `{}`)
 	g.wants(950, 0)
 }

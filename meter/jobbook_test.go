@@ -52,7 +52,7 @@ func newJobsGate(t *testing.T) *jobsGate {
 	if book == nil {
 		t.Fatal(problems)
 	}
-	g := &jobsGate{gate: gate{T: t, now: time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC)}, store: memory.New(), book: book}
+	g := &jobsGate{gate: gate{T: t, now: clockAt(time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC))}, store: memory.New(), book: book}
 	g.open()
 	if _, err := g.m.CreateAccount(t.Context(), "acme", "", "basic"); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func newJobsGate(t *testing.T) *jobsGate {
 
 func (g *jobsGate) open() {
 	var err error
-	g.m, err = Open(context.Background(), Options{Store: g.store, Book: g.book, Text: []byte(jobsBook), Now: func() time.Time { return g.now }, Problem: func(err error) { g.Error(err) }})
+	g.m, err = Open(context.Background(), Options{Store: g.store, Book: g.book, Text: []byte(jobsBook), Now: g.now.is, Problem: func(err error) { g.Error(err) }})
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func (g *jobsGate) open() {
 
 func (g *jobsGate) restart() {
 	g.m.Close()
-	g.now = g.now.Add(time.Minute)
+	g.now.set(g.now.is().Add(time.Minute))
 	g.open()
 }
 
@@ -101,7 +101,7 @@ func TestABackgroundResponseCostsWhatItUsed(t *testing.T) {
 			}
 			for range 2 {
 				if own {
-					g.now = g.now.Add(time.Minute)
+					g.now.set(g.now.is().Add(time.Minute))
 					g.ask(200, done)
 				} else {
 					g.answered(get("/v1/responses/resp_1"), 200, jsonType, done)
@@ -122,7 +122,7 @@ func TestABatchCostsWhatItsModelsUsed(t *testing.T) {
 		t.Fatalf("%+v", f)
 	}
 	g.restart()
-	g.now = g.now.Add(time.Minute)
+	g.now.set(g.now.is().Add(time.Minute))
 	if paths := g.ask(200, `{"id":"b1","status":"completed","model":"words","output_file_id":"f1"}`); len(paths) != 1 || paths[0] != "/v1/batches/b1" {
 		t.Fatalf("%q", paths)
 	}
@@ -141,7 +141,7 @@ func TestABatchOfMessages(t *testing.T) {
 	if !f.Pending || c.Held < 150 || c.Held > 400 {
 		t.Fatalf("held %d, %+v", c.Held, f)
 	}
-	g.now = g.now.Add(time.Minute)
+	g.now.set(g.now.is().Add(time.Minute))
 	g.ask(200, `{"id":"mb1","processing_status":"ended"}`)
 	for _, q := range g.m.DueJobs(t.Context(), 1) {
 		if q.Path != "/v1/messages/batches/mb1/results" {
@@ -182,7 +182,7 @@ func TestAJobByThePriceFile(t *testing.T) {
 		}
 		if left < 0 {
 			g.wants(9982, 18)
-			g.now = g.now.Add(2 * time.Hour)
+			g.now.set(g.now.is().Add(2 * time.Hour))
 			g.ask(200, `{}`)
 			left = 10_000
 		}

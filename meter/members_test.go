@@ -150,7 +150,7 @@ func TestAMembersOwnCap(t *testing.T) {
 	if got := g.image(mira); got != "insufficient_credits member_cap" {
 		t.Errorf("and then: %s", got)
 	}
-	g.now = g.now.AddDate(0, 1, 0)
+	g.now.set(g.now.is().AddDate(0, 1, 0))
 	if got := g.image(mira); got != "ok" {
 		t.Errorf("next month: %s", got)
 	}

@@ -25,7 +25,7 @@ func TestOperatorsKeys(t *testing.T) {
 			t.Error("an operator's key passes for an API key")
 		}
 		ids[scope] = secret
-		p.now = p.now.Add(time.Second)
+		p.now.set(p.now.is().Add(time.Second))
 	}
 	if list := p.m.OperatorKeys(); len(list) != 3 || list[0].Name != "of read" {
 		t.Errorf("%+v", list)
@@ -72,21 +72,21 @@ func TestAnOperatorsKeyEnds(t *testing.T) {
 		t.Error("a revoked key passes")
 	}
 	p.closed("opened with a key that was revoked", cookie)
-	p.now = p.now.Add(time.Hour)
+	p.now.set(p.now.is().Add(time.Hour))
 	if again, err := p.m.RevokeOperatorKey(ctx, k.ID); err != nil || !again.RevokedAt.Equal(first.RevokedAt) {
 		t.Errorf("revoked again: %+v %v", again, err)
 	}
 	if _, err := p.m.RevokeOperatorKey(ctx, "op_0"); !errors.Is(err, ErrNoSuchKey) {
 		t.Errorf("%v", err)
 	}
-	brief, _, err := p.m.CreateOperatorKey(ctx, "", ScopeRead, p.now.Add(time.Minute))
+	brief, _, err := p.m.CreateOperatorKey(ctx, "", ScopeRead, p.now.is().Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := p.m.Operator(brief); !ok {
 		t.Error("not yet expired")
 	}
-	p.now = p.now.Add(time.Minute)
+	p.now.set(p.now.is().Add(time.Minute))
 	if _, ok := p.m.Operator(brief); ok {
 		t.Error("an expired key passes")
 	}

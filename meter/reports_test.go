@@ -18,7 +18,7 @@ import (
 type played struct {
 	*testing.T
 	m   *Meter
-	now time.Time
+	now *testClock
 }
 
 func play(t *testing.T, book, start string) *played {
@@ -27,9 +27,9 @@ func play(t *testing.T, book, start string) *played {
 	if b == nil {
 		t.Fatal(problems)
 	}
-	p := &played{T: t, now: instantOf(t, start)}
+	p := &played{T: t, now: clockAt(instantOf(t, start))}
 	var err error
-	p.m, err = Open(t.Context(), Options{Store: memory.New(), Book: b, Now: func() time.Time { return p.now }, Problem: func(err error) { t.Errorf("problem: %v", err) }})
+	p.m, err = Open(t.Context(), Options{Store: memory.New(), Book: b, Now: p.now.is, Problem: func(err error) { t.Errorf("problem: %v", err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func instantOf(t *testing.T, text string) time.Time {
 
 func (p *played) until(text string) {
 	p.Helper()
-	p.now = instantOf(p.T, text)
+	p.now.set(instantOf(p.T, text))
 	p.m.ConfirmClock()
 }
 
@@ -155,7 +155,7 @@ func TestChargesPageByPage(t *testing.T) {
 		}
 		made = append(made, c.ID)
 		p.ask("other", "/v1/notes", `{}`, 200)
-		p.until(p.now.Add(time.Minute).Format(time.RFC3339))
+		p.until(p.now.is().Add(time.Minute).Format(time.RFC3339))
 	}
 	p.refund("acme", made[2], 4)
 	p.refund("acme", made[3], 0)
@@ -264,7 +264,7 @@ func TestHoldsOfAllAccounts(t *testing.T) {
 	var want []string
 	for i := range 5 {
 		want = append(want, p.begin([]string{"beta", "acme"}[i%2], "/v1/notes", `{}`).ID)
-		p.until(p.now.Add(time.Second).Format(time.RFC3339))
+		p.until(p.now.is().Add(time.Second).Format(time.RFC3339))
 	}
 	p.ask("acme", "/v1/notes", `{}`, 200)
 	var got []string

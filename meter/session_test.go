@@ -48,7 +48,7 @@ func TestALinkOpensOnce(t *testing.T) {
 	seats := []Seat{{"acme", RoleAdmin}, {"beta", RoleViewer}}
 	token := p.link(Session{Seats: seats, Member: "mira", ReturnURL: "https://app.example.com/"})
 	p.closed("a link is no session", token)
-	p.now = p.now.Add(LinkLasts - time.Second)
+	p.now.set(p.now.is().Add(LinkLasts - time.Second))
 	cookie, s, err := p.m.OpenLink(ctx, token)
 	if err != nil || s.Member != "mira" || len(s.Seats) != 2 || s.ReturnURL != "https://app.example.com/" {
 		t.Fatalf("%+v, %v", s, err)
@@ -62,13 +62,13 @@ func TestALinkOpensOnce(t *testing.T) {
 	if got := p.isOpen("signed in", cookie); got.Seats[1] != seats[1] || got.Member != "mira" {
 		t.Errorf("%+v", got)
 	}
-	p.now = p.now.Add(SessionLasts - time.Second)
+	p.now.set(p.now.is().Add(SessionLasts - time.Second))
 	p.isOpen("the last second", cookie)
-	p.now = p.now.Add(time.Second)
+	p.now.set(p.now.is().Add(time.Second))
 	p.closed("over", cookie)
 
 	late := p.link(Session{Seats: seats})
-	p.now = p.now.Add(LinkLasts)
+	p.now.set(p.now.is().Add(LinkLasts))
 	for range 2 {
 		if _, _, err := p.m.OpenLink(ctx, late); !errors.Is(err, ErrNoSession) {
 			t.Errorf("too late: %v", err)
@@ -102,7 +102,7 @@ func TestASessionEndsWithItsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, brief, err := p.m.CreateKey(ctx, Key{Account: "acme", ExpiresAt: p.now.Add(time.Hour)})
+	_, brief, err := p.m.CreateKey(ctx, Key{Account: "acme", ExpiresAt: p.now.is().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestASessionEndsWithItsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.closed("revoked", a)
-	p.now = p.now.Add(time.Hour)
+	p.now.set(p.now.is().Add(time.Hour))
 	p.closed("expired", b)
 	p.isOpen("opened without a key", c)
 	if err := p.m.CloseSession(ctx, c); err != nil {
@@ -157,7 +157,7 @@ func TestOldSessionsAreForgotten(t *testing.T) {
 	for range 30 {
 		p.link(Session{Seats: []Seat{{"acme", RoleAdmin}}})
 	}
-	p.now = p.now.Add(time.Hour)
+	p.now.set(p.now.is().Add(time.Hour))
 	p.link(Session{Seats: []Seat{{"acme", RoleAdmin}}})
 	n := 0
 	err := p.m.bank.View(t.Context(), func(s store.Snapshot) error {

@@ -61,7 +61,7 @@ type teller struct {
 	*testing.T
 	m      *Meter
 	book   *pricing.Book
-	now    time.Time
+	now    *testClock
 	charge map[string]ledger.ChargeID // by name, of `as` and `hold`
 	open   map[string]*Charge
 	grants map[string]ledger.GrantID
@@ -77,12 +77,12 @@ func tell(t *testing.T, s *story, price []byte, told *share) {
 		t.Fatal(problems)
 	}
 	p := &teller{
-		T: t, book: book, now: parseTime(t, s.Start),
+		T: t, book: book, now: clockAt(parseTime(t, s.Start)),
 		charge: map[string]ledger.ChargeID{}, open: map[string]*Charge{}, grants: map[string]ledger.GrantID{},
 	}
 	var err error
 	p.m, err = Open(t.Context(), Options{
-		Store: memory.New(), Book: book, Text: price, Now: func() time.Time { return p.now },
+		Store: memory.New(), Book: book, Text: price, Now: p.now.is,
 		Problem: func(err error) { t.Errorf("problem: %v", err) },
 	})
 	if err != nil {

@@ -53,10 +53,10 @@ func gateWith(t *testing.T, prices, plan string, now time.Time) *gate {
 	if book == nil {
 		t.Fatal(problems)
 	}
-	g := &gate{T: t, now: now}
+	g := &gate{T: t, now: clockAt(now)}
 	var err error
 	g.m, err = Open(t.Context(), Options{
-		Store: memory.New(), Book: book, Text: []byte(prices), Now: func() time.Time { return g.now },
+		Store: memory.New(), Book: book, Text: []byte(prices), Now: g.now.is,
 		Problem: func(err error) { t.Errorf("problem: %v", err) },
 	})
 	if err != nil {
@@ -273,7 +273,7 @@ func TestTrap7Patterns(t *testing.T) {
 	const prices = "version: 1\ncredit: {name: credit}\noperations:\n  chat: {match: POST /v1/chat/completions, price: by_model}\nmodels:\n  gpt-*: {per_token: {output: 1}, max_output_tokens: 10}\n"
 	g := gateWith(t, prices, "", time.Now())
 	b, _ := g.m.Book()
-	if m := b.ModelFor("gpt-9-ultra", g.now); m == nil || m.Key != "gpt-*" {
+	if m := b.ModelFor("gpt-9-ultra", g.now.is()); m == nil || m.Key != "gpt-*" {
 		t.Fatalf("no attack: gpt-9-ultra is priced by %v", m)
 	}
 	g.refused(post(chat, `{"model":"other-1"}`), pricing.ModelNotPriced)
@@ -329,17 +329,17 @@ func TestTrap9Clocks(t *testing.T) {
 			<-c.Booked() // the clock moves when nobody reads it
 		}
 		if got != want {
-			t.Errorf("%s: %s, want %s", g.now.In(berlin), got, want)
+			t.Errorf("%s: %s, want %s", g.now.is().In(berlin), got, want)
 		}
 	}
 	spend("10", "admitted")
-	g.now = midnight.Add(24*time.Hour + time.Minute) // still the 25th
+	g.now.set(midnight.Add(24*time.Hour + time.Minute)) // still the 25th
 	spend("1", ledger.InsufficientCredits)
-	g.now = midnight.AddDate(0, 0, 1).Add(time.Minute)
+	g.now.set(midnight.AddDate(0, 0, 1).Add(time.Minute))
 	spend("10", "admitted")
-	g.now = midnight.Add(time.Hour) // set back a day, and on again: no third allowance
+	g.now.set(midnight.Add(time.Hour)) // set back a day, and on again: no third allowance
 	spend("1", ledger.InsufficientCredits)
-	g.now = midnight.AddDate(0, 0, 1).Add(time.Hour)
+	g.now.set(midnight.AddDate(0, 0, 1).Add(time.Hour))
 	spend("1", ledger.InsufficientCredits)
 
 	g = gateWith(t, trapsBook, "month", time.Date(2026, 1, 31, 9, 0, 0, 0, berlin))
@@ -351,6 +351,6 @@ func TestTrap9Clocks(t *testing.T) {
 		if got := a.Sub.End.In(berlin).Format(time.DateOnly); got != want || a.Sub.End.In(berlin).Hour() != 9 {
 			t.Errorf("renews at %s, want %s at 9", a.Sub.End.In(berlin), want)
 		}
-		g.now = a.Sub.End
+		g.now.set(a.Sub.End)
 	}
 }

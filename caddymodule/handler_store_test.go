@@ -17,7 +17,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/zap"
 
-	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
@@ -116,21 +115,7 @@ func TestAStoreThatFailsWhileRunning(t *testing.T) {
 	a := provisioned(t, t.TempDir())
 	disk := newFlaky()
 	a.store = disk
-	if err := a.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(a.Stop(), a.Cleanup()); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := a.engine.CreateAccount(t.Context(), "acme", "", ""); err != nil {
-		t.Fatal(err)
-	}
-	key, _, err := a.engine.CreateKey(t.Context(), meter.Key{Account: "acme"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := started(t, a)
 	breaks := false // while the answer is on its way
 	next := func(w http.ResponseWriter, _ *http.Request) error {
 		if breaks {

@@ -27,6 +27,12 @@ import (
 func running(t *testing.T) (a *App, key string) {
 	t.Helper()
 	a = provisioned(t, t.TempDir())
+	return a, started(t, a)
+}
+
+// started starts an app, and returns a key of its account acme.
+func started(t *testing.T, a *App) (key string) {
+	t.Helper()
 	if err := a.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +48,7 @@ func running(t *testing.T) (a *App, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a, key
+	return key
 }
 
 func provisioned(t *testing.T, dir string) *App {

@@ -183,6 +183,12 @@ func TestReplayOffline(t *testing.T) {
 
 func post(t *testing.T, s *httptest.Server, key, path, body string) {
 	t.Helper()
+	answers(t, s, key, path, body, http.StatusOK)
+}
+
+// answers posts a request and expects a status.
+func answers(t *testing.T, s *httptest.Server, key, path, body string, want int) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -193,8 +199,8 @@ func post(t *testing.T, s *httptest.Server, key, path, body string) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if b, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s %s", path, res.Status, b)
+	if b, _ := io.ReadAll(res.Body); res.StatusCode != want {
+		t.Fatalf("%s: %s, want %d: %s", path, res.Status, want, b)
 	}
 }
 

@@ -55,19 +55,7 @@ func TestUnpriced(t *testing.T) {
 
 func refusedBy(t *testing.T, s *httptest.Server, key, path, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = res.Body.Close()
-	if res.StatusCode != http.StatusForbidden {
-		t.Errorf("%s: %s", path, res.Status)
-	}
+	answers(t, s, key, path, body, http.StatusForbidden)
 }
 
 // TestMetrics: credits are counted in credits, and no label holds what a client

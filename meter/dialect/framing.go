@@ -16,7 +16,7 @@ const (
 	framingArray
 	framingFrames
 	framingOpaque // neither JSON nor a known stream: binary or text
-	framingSniff  // no content type: the first bytes decide
+	framingSniff  // the first bytes decide
 	framingEvents // messages of a WebSocket
 )
 
@@ -38,30 +38,40 @@ func framingOf(contentType string) framing {
 	return framingOpaque
 }
 
-// sniff decides by the first bytes what an answer is that does not say so; it takes them back in when it knows. A blank start
-// stays undecided.
-func (r *Reader) sniff(p []byte) {
-	r.first = append(r.first, p[:min(len(p), 16)]...)
-	start := bytes.TrimLeft(r.first, "\xEF\xBB\xBF \t\r\n")
-	if len(start) == 0 {
-		r.first = r.first[:0]
-		return
+// sniff finds the first byte of p that is not blank, and by the bytes from there what an answer is whose name leaves that open:
+// events come under the names of JSON and of plain text too. It stays undecided while the answer is blank or could be either.
+func (r *Reader) sniff(p []byte) (blank int) {
+	if len(r.first) == 0 {
+		// DeepSeek keeps a slow answer alive with blank lines before the JSON.
+		for blank < len(p) && bytes.IndexByte([]byte("\xEF\xBB\xBF \t\r\n"), p[blank]) >= 0 {
+			blank++
+		}
 	}
-	r.framing = framingOpaque
-	if start[0] == '{' || start[0] == '[' {
+	early := len(r.first)
+	r.first = append(r.first, p[blank:min(len(p), blank+len("retry:"))]...)
+	start := r.first
+	if len(start) == 0 {
+		return blank
+	}
+	if r.framing = framingOpaque; r.json || start[0] == '{' || start[0] == '[' {
 		r.framing = framingJSON
+	}
+	if start[0] == '[' && r.api.profile.arrays && r.status < 400 {
+		r.framing = framingArray
 	}
 	for _, field := range []string{":", "data:", "event:", "id:", "retry:"} {
 		n := min(len(field), len(start))
-		if string(start[:n]) != field[:n] {
+		if r.json && r.status >= 400 || string(start[:n]) != field[:n] {
 			continue
 		}
 		if r.framing = framingSSE; n < len(field) {
 			r.framing = framingSniff // it could be
-			return
+			return blank
 		}
 		break
 	}
+	r.first = r.first[:early]
+	return blank
 }
 
 // asLines reads a body that is several documents, one on each line, under a wrong name.

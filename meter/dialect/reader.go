@@ -37,7 +37,8 @@ type Reader struct {
 	depth  int
 	body   []byte
 
-	first   []byte // of an answer that does not say what it is
+	json    bool   // what the answer says it is
+	first   []byte // bytes by which it is not yet known what it is
 	held    []byte // strip mode: the current event, not yet forwarded
 	passing bool   // strip mode: the current event is too large to be held
 	drop    bool
@@ -65,7 +66,9 @@ func (a *API) NewReader(status int, header map[string][]string, opt ReaderOption
 	}
 	r := &Reader{api: a, opt: opt, status: status}
 	r.sse.data = &r.doc
-	r.framing = framingOf(headerValue(header, "Content-Type"))
+	if r.framing = framingOf(headerValue(header, "Content-Type")); r.framing == framingJSON {
+		r.framing, r.json = framingSniff, true
+	}
 	if a.profile.lines && status < 400 {
 		r.framing = framingLines
 	}
@@ -92,15 +95,30 @@ func headerValue(header map[string][]string, name string) string {
 // Write takes the next bytes of the answer and returns those to forward to the client: p itself, except in strip mode,
 // where at most one event is held back. The returned slice is valid until the next call.
 func (r *Reader) Write(p []byte) []byte {
-	if r.framing == framingSniff {
-		before := len(r.first)
-		if r.sniff(p); r.framing == framingSniff {
-			return p
-		}
-		if early := r.first[:before]; r.framing == framingSSE && len(early) > 0 {
-			r.sse.next(early) // too short for a whole event
-		}
+	if r.framing != framingSniff {
+		return r.write(p)
 	}
+	blank := r.sniff(p)
+	if r.framing == framingSniff {
+		return p
+	}
+	r.begin()
+	if blank == 0 {
+		return r.write(p)
+	}
+	return append(p[:blank:blank], r.write(p[blank:])...)
+}
+
+// begin reads the bytes that have passed while it was not known what they are: too few for a whole event.
+func (r *Reader) begin() {
+	if r.framing == framingSSE {
+		r.sse.next(r.first)
+	} else {
+		r.write(r.first)
+	}
+}
+
+func (r *Reader) write(p []byte) []byte {
 	switch r.framing {
 	case framingSSE:
 		if r.opt.StripInjectedUsage && r.status < 400 {
@@ -126,20 +144,6 @@ func (r *Reader) Write(p []byte) []byte {
 }
 
 func (r *Reader) writeBody(p []byte) {
-	if len(r.body) == 0 && !r.overflow {
-		// DeepSeek keeps a slow answer alive with blank lines before the JSON.
-		p = bytes.TrimLeft(p, " \t\r\n")
-		if len(p) > 0 && p[0] == '[' && r.api.profile.arrays && r.status < 400 {
-			r.framing = framingArray
-			r.writeArray(p)
-			return
-		}
-		if len(p) > 0 && bytes.IndexByte([]byte("deir:"), p[0]) >= 0 && r.status < 400 { // no JSON begins so: events under a wrong name
-			r.framing = framingSSE
-			r.Write(p)
-			return
-		}
-	}
 	limit := r.opt.MaxBody
 	if r.status >= 400 {
 		limit = min(limit, maxErrorBody)
@@ -219,6 +223,10 @@ func (r *Reader) Close() []byte {
 		return nil
 	}
 	r.closed = true
+	if r.framing == framingSniff && r.json {
+		r.framing = framingJSON
+		r.begin()
+	}
 	switch r.framing {
 	case framingSSE:
 		// Without its blank line an event is not dispatched (WHATWG), but some servers leave out the last one.

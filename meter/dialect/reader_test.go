@@ -47,6 +47,13 @@ func TestStripIsByteExact(t *testing.T) {
 		}
 		for _, size := range []int{1, 2, 3, 7, 64, 5000, 1 << 20} {
 			res, got := read("/v1/chat/completions", 200, sseHeader, ReaderOptions{StripInjectedUsage: true}, all, size)
+			for _, wrong := range []string{"application/json", "text/plain"} {
+				header := map[string][]string{"Content-Type": {wrong}}
+				named, same := read("/v1/chat/completions", 200, header, ReaderOptions{StripInjectedUsage: true}, " \n"+all, size)
+				if same != " \n"+want || named.Usage != res.Usage || named.Status != res.Status {
+					t.Fatalf("%s: eol %q size %d: %d bytes, want %d; %+v", wrong, eol, size, len(same), len(want)+2, named)
+				}
+			}
 			if got != want {
 				t.Fatalf("eol %q size %d: %d bytes, want %d: …%q", eol, size, len(got), len(want), got[max(0, len(got)-300):])
 			}
@@ -254,6 +261,7 @@ func FuzzPieces(f *testing.F) {
 	for i := range types {
 		f.Add([]byte("{\"done\":true,\"eval_count\":3}\n{\"usage\":{\"prompt_tokens\":1}}"), uint8(i), uint8(1))
 		f.Add([]byte(`[{"usageMetadata":{"promptTokenCount":1}},{"a":"]}\""}]`), uint8(i), uint8(2))
+		f.Add([]byte("\xEF\xBB\xBF"+strings.Repeat(" ", 20)+"data: {\"usage\":{\"prompt_tokens\":1}}\n\n"), uint8(i), uint8(0))
 		f.Add([]byte("\n data: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2},\"choices\":[]}\r\n\r\n"), uint8(i), uint8(3))
 	}
 	if frames := firstFile("../../testdata/wire/bedrock-converse-stream", []string{".response.bin"}); frames != nil {

@@ -135,7 +135,7 @@ func telling(t testing.TB, lines ...string) string {
 func (g *gateway) reconfigure(caddyfile string) output {
 	g.t.Helper()
 	g.write("Caddyfile", caddyfile)
-	return g.exec("reload", "--config", "Caddyfile", "--adapter", "caddyfile", "--address", g.admin)
+	return g.reload()
 }
 
 // deliveries are what the command line lists.

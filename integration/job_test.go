@@ -70,7 +70,7 @@ func TestTheGatewayAsksForJobs(t *testing.T) {
 	key := g.account("acme", "100")
 	g.video(key, "motion")
 	bad := g.video(key, "job-failed")
-	if out := g.exec("reload", "--config", "Caddyfile", "--adapter", "caddyfile", "--address", g.admin, "--force"); out.code != 0 {
+	if out := g.reload("--force"); out.code != 0 {
 		t.Fatal(out.stderr)
 	}
 	g.eventually("the gateway asks", func() bool { return g.mock.Path("/v1/videos/"+bad) > 0 })

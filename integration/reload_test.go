@@ -14,9 +14,11 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/mockai"
 )
 
-func (g *gateway) reload() output {
+func (g *gateway) reload(more ...string) output {
 	g.t.Helper()
-	return g.exec("reload", "--config", "Caddyfile", "--adapter", "caddyfile", "--address", g.admin)
+	out := g.exec(append([]string{"reload", "--config", "Caddyfile", "--adapter", "caddyfile", "--address", g.admin}, more...)...)
+	plain.CloseIdleConnections() // the configuration before closes them: a PUT on one would fail
+	return out
 }
 
 // edit replaces text in a file of the gateway.

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,12 +101,7 @@ func (w *work) passOn(e *Entry, id GrantID, amount money.Amount) money.Amount {
 	if line == nil || !start.Before(current) {
 		return 0
 	}
-	kept := w.a.Grant(keptID(schedule, current))
-	for _, g := range e.Grants { // an earlier part of this entry may have made it
-		if g.ID == keptID(schedule, current) {
-			kept = g
-		}
-	}
+	kept := w.keptOf(e, schedule, current)
 	size := money.Amount(0)
 	switch {
 	case kept != nil && kept.over(w.Now):
@@ -114,7 +110,9 @@ func (w *work) passOn(e *Entry, id GrantID, amount money.Amount) money.Amount {
 		size = kept.Amount
 	default:
 		kept = w.fromSchedule(plan, schedule, line, current)
-		kept.ID, kept.Name, kept.Kept = keptID(schedule, current), "kept", true
+		// One that was there before, spent and over with its plan, is not this one.
+		kept.ID = GrantID(fmt.Sprintf("%s:%d", keptID(schedule, current), w.a.Seq))
+		kept.Name, kept.Kept = "kept", true
 		kept.ExpiresAt = utc(calendar.At(w.a.Sub.Anchor, line.Every, current, w.Terms.Zone).End)
 		e.Grants = append(e.Grants, kept)
 	}
@@ -130,21 +128,34 @@ func (w *work) passOn(e *Entry, id GrantID, amount money.Amount) money.Amount {
 	return move
 }
 
+// keptOf is what was kept of earlier instances when the one of start began, or
+// came back since; an earlier part of the entry may have made it.
+func (w *work) keptOf(e *Entry, schedule string, start time.Time) *Grant {
+	is := func(g *Grant) bool {
+		_, at, _ := instanceOf(g.ID)
+		return g.Kept && g.Schedule == schedule && at.Equal(start)
+	}
+	for _, list := range [][]*Grant{w.a.Grants, e.Grants} {
+		if i := slices.IndexFunc(list, is); i >= 0 {
+			return list[i]
+		}
+	}
+	return nil
+}
+
 // instanceOf splits the id of a plan's renewed grant into schedule and start.
 func instanceOf(id GrantID) (schedule string, start time.Time, ok bool) {
 	rest, plan := strings.CutPrefix(string(id), PlanGrants)
 	if !plan {
-		rest, ok = strings.CutPrefix(string(id), "kept:")
+		rest, ok = strings.CutPrefix(string(id), KeptGrants)
 		if !ok {
 			return "", time.Time{}, false
 		}
 	}
-	i := strings.Index(rest, ":")
-	if i < 0 {
-		return "", time.Time{}, false
-	}
-	start, err := time.Parse(time.RFC3339Nano, rest[i+1:])
-	return rest[:i], start, err == nil
+	schedule, rest, _ = strings.Cut(rest, ":")
+	instant, _, _ := strings.Cut(rest, "Z")
+	start, err := time.Parse(time.RFC3339Nano, instant+"Z")
+	return schedule, start, err == nil
 }
 
 // courtesy stands in for g for three days: nobody loses credits that he paid

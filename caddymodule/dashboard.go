@@ -64,7 +64,7 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 	}
 	d.closing = make(chan struct{})
 	d.portal = &portal.Portal{
-		Base: strings.TrimSuffix(d.Path, "/"), PublicPrices: d.PublicPrices, Closing: d.closing, AccountWebhooks: d.app.AccountWebhooks,
+		Base: strings.TrimSuffix(d.Path, "/"), PublicPrices: d.PublicPrices, Closing: d.closing, Secure: overTLS, AccountWebhooks: d.app.AccountWebhooks,
 		Brand: portal.Brand{Name: d.Name, Logo: d.Logo, Accent: d.Accent},
 	}
 	if d.Operator {

@@ -95,11 +95,18 @@ func (a *App) docsFor(r *http.Request, reason string) string {
 	if base == "" {
 		return ""
 	}
-	scheme := "https"
-	if r.TLS == nil {
-		scheme = "http"
+	scheme := "http"
+	if overTLS(r) {
+		scheme = "https"
 	}
 	return scheme + "://" + r.Host + base + "/errors#" + reason
+}
+
+// overTLS: the client came over TLS, to Caddy itself or to a proxy in front that
+// the server trusts (servers { trusted_proxies … }).
+func overTLS(r *http.Request) bool {
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	return r.TLS != nil || trusted && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
 // denialHeader sets all headers of a refusal and returns its body.

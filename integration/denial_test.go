@@ -3,6 +3,7 @@ package integration
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -155,5 +156,32 @@ func TestRaceForTheLastCredits(t *testing.T) {
 	g.has("acme", "0")
 	if n := g.kinds("acme"); n["settle"] != 4 {
 		t.Errorf("%v", n)
+	}
+}
+
+// Behind a proxy that ends TLS the server knows by X-Forwarded-Proto what the
+// browser sees, and believes it of no one else.
+func TestBehindAProxyThatEndsTLS(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ trusted, scheme, cookie string }{
+		{"servers {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t}", "https", "__Secure-farebox_session"},
+		{"", "http", "farebox_session"},
+	} {
+		t.Run(c.scheme, func(t *testing.T) {
+			g := start(t, setup{caddyfile: strings.Replace(read(t, "../Caddyfile"), "\tmetrics\n", "\tmetrics\n\t"+c.trusted+"\n", 1)})
+			key := g.account("acme", "1")
+			denied := g.post(key, "/v1/images/generations", `{"model":"gpt-image-2","prompt":"x"}`, "X-Forwarded-Proto", "https")
+			if docs := gjson.Get(denied.body, "error.credits.docs").String(); !strings.HasPrefix(docs, c.scheme+"://"+g.addr+"/_meter/docs/errors#") {
+				t.Errorf("%s: %q in %s", denied.Status, docs, denied.body)
+			}
+			in := g.send(http.MethodPost, "/_meter/v1/session", `{"key":"`+key+`"}`, "X-Forwarded-Proto", "https")
+			cookies := in.Cookies()
+			if len(cookies) != 1 || cookies[0].Name != c.cookie || cookies[0].Secure != (c.scheme == "https") {
+				t.Fatalf("%s: %v", in.Status, cookies)
+			}
+			if a := g.send(http.MethodGet, "/_meter/v1/session", "", "X-Forwarded-Proto", "https", "Cookie", cookies[0].Name+"="+cookies[0].Value); a.StatusCode != http.StatusOK {
+				t.Errorf("the cookie does not open the session: %s %s", a.Status, a.body)
+			}
+		})
 	}
 }

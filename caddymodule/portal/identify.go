@@ -54,14 +54,19 @@ func meterOf(ctx context.Context) *meter.Meter {
 
 // cookieName is the session's cookie; with TLS it cannot be planted from a
 // neighbouring host.
-func cookieName(r *http.Request) string {
-	if secure(r) {
+func (p *Portal) cookieName(r *http.Request) string {
+	if p.secure(r) {
 		return "__Secure-farebox_session"
 	}
 	return "farebox_session"
 }
 
-func secure(r *http.Request) bool { return r.TLS != nil }
+func (p *Portal) secure(r *http.Request) bool {
+	if p.Secure != nil {
+		return p.Secure(r)
+	}
+	return r.TLS != nil
+}
 
 // identify finds out who calls and whether that will do.
 func (p *Portal) identify(c *call, needs need) (*caller, error) {
@@ -106,7 +111,7 @@ func (p *Portal) signedIn(c *call) (*caller, error) {
 	if secret := secretOf(c.Header); secret != "" {
 		return p.byKey(c.m, secret)
 	}
-	cookie, err := c.Cookie(cookieName(c.Request))
+	cookie, err := c.Cookie(p.cookieName(c.Request))
 	if err != nil {
 		return nil, apierr.ErrSignedOut
 	}

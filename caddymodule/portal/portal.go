@@ -38,6 +38,8 @@ type Portal struct {
 	Brand Brand
 	// Closing ends the event streams of open pages when it is closed; nil: never.
 	Closing <-chan struct{}
+	// Secure says whether the browser came over TLS; nil: if the connection is.
+	Secure func(*http.Request) bool
 	// Docs answers paths below /docs/; nil: none.
 	Docs http.Handler
 

@@ -92,7 +92,7 @@ func (c *call) keyID(secret string) string {
 }
 
 func (c *call) signOut() (any, error) {
-	if cookie, err := c.Cookie(cookieName(c.Request)); err == nil {
+	if cookie, err := c.Cookie(c.p.cookieName(c.Request)); err == nil {
 		if err := sameSite(c.Request); err != nil {
 			return nil, err
 		}
@@ -108,7 +108,7 @@ func (c *call) signOut() (any, error) {
 // browser came with is replaced, so that a planted one is worth nothing.
 func (c *call) setCookie(w http.ResponseWriter, value string) {
 	cookie := &http.Cookie{
-		Name: cookieName(c.Request), Value: value, Path: c.p.Base + "/", HttpOnly: true, Secure: secure(c.Request), SameSite: http.SameSiteStrictMode,
+		Name: c.p.cookieName(c.Request), Value: value, Path: c.p.Base + "/", HttpOnly: true, Secure: c.p.secure(c.Request), SameSite: http.SameSiteStrictMode,
 		MaxAge: int(meter.SessionLasts.Seconds()),
 	}
 	if value == "" {

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -33,10 +35,15 @@ func (b *bench) compare(s scenario) (plain, metered figures, err error) {
 		return plain, metered, err
 	}
 	var p, m []figures
+	var profiled sync.WaitGroup
+	defer profiled.Wait()
 	for round := range *rounds + 1 {
 		fp, err := b.load(b.plain, s)
 		if err != nil {
 			return plain, metered, fmt.Errorf("plain: %w", err)
+		}
+		if *profiles != "" && round == *rounds {
+			profiled.Go(func() { b.profile(fmt.Sprintf("%s/%s-%d-%d.pprof", *profiles, s.latency, s.clients, s.accounts)) })
 		}
 		fm, err := b.load(b.metered, s)
 		if err != nil {
@@ -47,6 +54,21 @@ func (b *bench) compare(s scenario) (plain, metered figures, err error) {
 		}
 	}
 	return median(p), median(m), nil
+}
+
+// profile writes where the metered gateway spends its CPU time in one measurement.
+func (b *bench) profile(file string) {
+	res, err := adminClient.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.metered.admin, max(1, int(seconds.Seconds()))))
+	if err == nil {
+		defer res.Body.Close() //nolint:errcheck // read to its end
+		var raw []byte
+		if raw, err = io.ReadAll(res.Body); err == nil {
+			err = os.WriteFile(file, raw, 0o600)
+		}
+	}
+	if err != nil {
+		log.Printf("no profile: %v", err)
+	}
 }
 
 func median(list []figures) (f figures) {

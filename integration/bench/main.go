@@ -19,6 +19,7 @@ var (
 	seconds  = flag.Duration("time", 3*time.Second, "how long each measurement of a round takes")
 	rounds   = flag.Int("rounds", 3, "rounds; plain and metered take turns, the medians are printed")
 	binary   = flag.String("farebox", "bin/farebox", "binary to measure")
+	profiles = flag.String("profiles", "", "directory for CPU profiles of the metered gateway, one for each line of the table")
 	accounts = flag.Int("accounts", 10_000, "accounts of the cases with many of them")
 )
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/usage"
 )
 
 // Errors of the writer itself; everything else is the ledger's.
@@ -84,6 +85,7 @@ type Bank struct {
 	// Owned by the writer goroutine.
 	terms   *ledger.Terms
 	cache   map[ledger.AccountID]*ledger.Account
+	sums    map[store.ID]usage.Sum // usage rows of late
 	broken  error
 	waiting []*job // could not be written and will be tried again
 	tried   time.Time
@@ -93,7 +95,7 @@ type Bank struct {
 // maxBatch keeps a batch far below what one transaction of any store can hold.
 const maxBatch = 512
 
-// maxCached bounds the accounts in memory.
+// maxCached bounds the accounts, and the usage rows, in memory.
 const maxCached = 50_000
 
 type job struct {
@@ -118,7 +120,7 @@ type job struct {
 func Open(ctx context.Context, s store.Store, o Options) (*Bank, error) {
 	b := &Bank{
 		store: s, opt: o, terms: o.Terms, queue: make(chan *job, 4*maxBatch), done: make(chan struct{}),
-		cache: map[ledger.AccountID]*ledger.Account{}, clock: newClock(&o), leases: newLeases(&o), stop: make(chan struct{}),
+		cache: map[ledger.AccountID]*ledger.Account{}, sums: map[store.ID]usage.Sum{}, clock: newClock(&o), leases: newLeases(&o), stop: make(chan struct{}),
 	}
 	if err := b.checkFormat(ctx); err != nil {
 		return nil, err

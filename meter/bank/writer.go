@@ -112,10 +112,14 @@ func (b *Bank) commit(batch []*job) {
 	if len(b.cache) > maxCached {
 		clear(b.cache)
 	}
+	if len(b.sums) > maxCached {
+		clear(b.sums)
+	}
 }
 
 // forget drops what is in memory of a batch: it never became true.
 func (b *Bank) forget(batch []*job) {
+	clear(b.sums)
 	for _, j := range batch {
 		delete(b.cache, j.account)
 		j.result, j.err = ledger.Result{}, nil
@@ -174,7 +178,7 @@ func (b *Bank) apply(tx store.Tx, batch []*job) (err error) {
 			}
 		}
 	}
-	if err := used.put(tx); err != nil {
+	if err := used.put(tx, b.sums); err != nil {
 		return err
 	}
 	for id, a := range dirty {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/internal/casefile"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -29,7 +30,7 @@ type done struct {
 	alerts   []string
 }
 
-func (p *teller) act(s *step) done {
+func (p *teller) act(s *casefile.Step) done {
 	switch {
 	case s.Request != nil && s.Parallel > 0, s.Charge != "" && s.Parallel > 0:
 		return p.parallel(s)
@@ -99,9 +100,9 @@ func (p *teller) named(name string) ledger.ChargeID {
 	return id
 }
 
-func (p *teller) admit(s *step) (*Charge, *Denial) {
-	req := s.Request.request(p.T)
-	req.Caller, req.Idempotency = s.caller(storyAccount), s.Idempotency
+func (p *teller) admit(s *casefile.Step) (*Charge, *Denial) {
+	req := caseRequest(p.T, s.Request)
+	req.Caller, req.Idempotency = caller(s, storyAccount), s.Idempotency
 	c, err := p.m.Admit(p.Context(), req)
 	var d *Denial
 	if err != nil && !errors.As(err, &d) {
@@ -111,8 +112,8 @@ func (p *teller) admit(s *step) (*Charge, *Denial) {
 	return c, d
 }
 
-func (p *teller) request(s *step) done {
-	p.m.estimate = func(*Request) pricing.Usage { return s.estimate(p.T) }
+func (p *teller) request(s *casefile.Step) done {
+	p.m.estimate = func(*Request) pricing.Usage { return estimated(p.T, s) }
 	c, d := p.admit(s)
 	if d != nil {
 		return done{status: statusOf(d.Reason), denial: d}
@@ -120,7 +121,7 @@ func (p *teller) request(s *step) done {
 	return p.admitted(s, c)
 }
 
-func (p *teller) admitted(s *step, c *Charge) done {
+func (p *teller) admitted(s *casefile.Step, c *Charge) done {
 	for _, name := range []string{s.As, s.Hold} {
 		if name != "" {
 			p.charge[name] = ledger.ChargeID(c.ID)
@@ -137,13 +138,16 @@ func (p *teller) admitted(s *step, c *Charge) done {
 }
 
 // answer lets the upstream answer and the charge settle, as a server does.
-func (p *teller) answer(s *step, c *Charge) done {
-	outcome, status := s.Upstream.outcome()
+func (p *teller) answer(s *casefile.Step, c *Charge) done {
+	outcome, status := outcomeOf(p.T, s.Upstream)
 	c.reported = &reported{caseUsage(p.T, s.Usage)}
 	var body []byte
 	if outcome == Answered || outcome == ClientLeft {
 		var header map[string][]string
-		header, body = s.Upstream.content(p.T)
+		var err error
+		if header, body, err = s.Upstream.Content(); err != nil {
+			p.Fatal(err)
+		}
 		c.Begin(status, header)
 		if len(body) > 0 {
 			if _, err := c.Observe(p.Context(), body); err != nil {
@@ -172,11 +176,11 @@ func (p *teller) stored(c *Charge) *ledger.Charge {
 }
 
 // direct is a charge of a given amount, past the price file.
-func (p *teller) direct(s *step) done {
+func (p *teller) direct(s *casefile.Step) done {
 	p.n++
 	amount := p.amount(s.Charge)
 	id := ledger.ChargeID(fmt.Sprintf("ch_direct%d", p.n))
-	r, err := p.m.Do(p.Context(), storyAccount, s.reserve(id, amount))
+	r, err := p.m.Do(p.Context(), storyAccount, reserveOf(s, id, amount))
 	if err != nil {
 		return p.refusal(err)
 	}
@@ -206,7 +210,7 @@ func (p *teller) refusal(err error) done {
 	return done{status: statusOf(d.Reason), denial: d}
 }
 
-func (p *teller) settle(s *step) done {
+func (p *teller) settle(s *casefile.Step) done {
 	id := p.named(s.Settle)
 	if c := p.open[s.Settle]; c != nil {
 		return p.answer(s, c)
@@ -218,7 +222,7 @@ func (p *teller) settle(s *step) done {
 	return done{status: 200, charge: r.Charge}
 }
 
-func (p *teller) release(s *step) done {
+func (p *teller) release(s *casefile.Step) done {
 	id := p.named(s.Release)
 	if c := p.open[s.Release]; c != nil {
 		c.Settle(NotReached, nil)
@@ -227,9 +231,9 @@ func (p *teller) release(s *step) done {
 	return done{charge: p.do(ledger.Release{Charge: id, Failed: true}).Charge}
 }
 
-func (p *teller) grant(s *step) done {
+func (p *teller) grant(s *casefile.Step) done {
 	g := s.Grant
-	r := GrantRequest{Pack: g.Pack, Price: g.Price, Type: g.Type, Amount: g.Amount, OnlyFor: g.OnlyFor.selector(), NotFor: g.NotFor.selector()}
+	r := GrantRequest{Pack: g.Pack, Price: g.Price, Type: g.Type, Amount: g.Amount, OnlyFor: selectorOf(g.OnlyFor), NotFor: selectorOf(g.NotFor)}
 	if g.ExpiresAt != "" {
 		r.ExpiresAt = parseTime(p.T, g.ExpiresAt)
 	}
@@ -247,7 +251,7 @@ func (p *teller) grant(s *step) done {
 	return done{amount: res.Amount}
 }
 
-func (c *caseSelector) selector() selector.Selector {
+func selectorOf(c *casefile.Selector) selector.Selector {
 	if c == nil {
 		return selector.Selector{}
 	}
@@ -255,8 +259,8 @@ func (c *caseSelector) selector() selector.Selector {
 }
 
 // parallel admits all copies before it answers any of them.
-func (p *teller) parallel(s *step) done {
-	p.m.estimate = func(*Request) pricing.Usage { return s.estimate(p.T) }
+func (p *teller) parallel(s *casefile.Step) done {
+	p.m.estimate = func(*Request) pricing.Usage { return estimated(p.T, s) }
 	charges, got := make([]*Charge, s.Parallel), make([]done, s.Parallel)
 	var wg sync.WaitGroup
 	for i := range s.Parallel {

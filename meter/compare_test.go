@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/internal/casefile"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -15,7 +16,7 @@ import (
 // comparison checks what a step expects against what came of it.
 type comparison struct {
 	*teller
-	step    *step
+	step    *casefile.Step
 	at      string
 	got     done
 	account *ledger.Account
@@ -123,7 +124,7 @@ func (c *comparison) actionKey(key string, want any) {
 	case "statuses":
 		c.statuses(want.(map[string]any))
 	case "alerts":
-		if got, want := strings.Join(c.got.alerts, " "), strings.Join(caseTexts(want), " "); got != want {
+		if got, want := strings.Join(c.got.alerts, " "), strings.Join(casefile.Texts(want), " "); got != want {
 			c.wrong(key, "["+got+"]", "["+want+"]")
 		}
 	}
@@ -336,16 +337,19 @@ func (c *comparison) grantFits(g *ledger.Grant, want map[string]any) bool {
 
 func (c *comparison) affordable(want map[string]any) {
 	c.Helper()
-	r := caseRequest{}
+	r := &casefile.Request{}
 	for key, x := range want {
 		if key != "request" && key != "count" {
 			c.Fatalf("%s: affordable: unknown key %q", c.at, key)
 		}
 		if m, ok := x.(map[string]any); ok && key == "request" {
-			r = requestOf(c.T, m)
+			var err error
+			if r, err = casefile.RequestOf(m); err != nil {
+				c.Fatalf("%s: affordable: %v", c.at, err)
+			}
 		}
 	}
-	req := r.request(c.T)
+	req := caseRequest(c.T, r)
 	req.Caller = Caller{Account: storyAccount}
 	c.m.estimate = func(*Request) pricing.Usage { return pricing.Usage{} } // nothing is said about its input
 	got, err := c.m.Affordable(c.Context(), req)

@@ -8,8 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
+	"github.com/farebox-dev/farebox/meter/internal/casefile"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -32,13 +31,9 @@ func TestStories(t *testing.T) {
 	passed := 0
 	var told share
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		c, err := casefile.Read(file)
 		if err != nil {
-			t.Fatal(err)
-		}
-		var c caseFile
-		if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
-			t.Errorf("%s: %v", file, err)
+			t.Error(err)
 			continue
 		}
 		price, err := os.ReadFile(filepath.Join(folder, c.Book))
@@ -71,7 +66,7 @@ type teller struct {
 
 const storyAccount = "acme"
 
-func tell(t *testing.T, s *story, price []byte, told *share) {
+func tell(t *testing.T, s *casefile.Story, price []byte, told *share) {
 	book, problems := pricing.Load("pricing.yaml", price)
 	if book == nil {
 		t.Fatal(problems)
@@ -131,8 +126,7 @@ func (p *teller) amount(s string) money.Amount {
 
 // step does the action, as often as it says, and compares each time; the state
 // of the account is compared after the last time.
-func (p *teller) step(n int, s *step) {
-	s.Upstream.validate(p.T)
+func (p *teller) step(n int, s *casefile.Step) {
 	p.seq = p.account().Seq
 	times := max(1, s.Repeat)
 	for i := range times {

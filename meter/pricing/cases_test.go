@@ -1,109 +1,47 @@
 package pricing_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"mime/multipart"
-	"net/url"
 	"os"
 	"path/filepath"
-	"sort"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
+	"github.com/farebox-dev/farebox/meter/internal/casefile"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 const fixtures = "../../testdata/pricing"
 
-type caseFile struct {
-	Book      string         `yaml:"book"`
-	Unit      map[string]any `yaml:"unit"`
-	Define    any            `yaml:"define"`
-	Prices    []priceCase    `yaml:"prices"`
-	Stories   any            `yaml:"stories"`
-	Estimates []estimateCase `yaml:"estimates"`
-}
-
-type caseRequest struct {
-	Method  string         `yaml:"method"`
-	Path    string         `yaml:"path"`
-	Headers map[string]any `yaml:"headers"`
-	Body    any            `yaml:"body"`
-	BodyRaw *string        `yaml:"body_raw"`
-	Form    map[string]any `yaml:"form"`
-}
-
-type priceCase struct {
-	Name     string         `yaml:"name"`
-	Covers   []string       `yaml:"covers"`
-	Plan     string         `yaml:"plan"`
-	Key      any            `yaml:"key"`
-	Member   any            `yaml:"member"`
-	At       string         `yaml:"at"`
-	Request  caseRequest    `yaml:"request"`
-	Usage    map[string]any `yaml:"usage"`
-	Estimate map[string]any `yaml:"estimate"`
-	Response *caseResponse  `yaml:"response"`
-	Calc     any            `yaml:"calc"`
-	CalcHold any            `yaml:"calc_hold"`
-	Expect   map[string]any `yaml:"expect"`
-}
-
-type caseResponse struct {
-	Status      int            `yaml:"status"`
-	Headers     map[string]any `yaml:"headers"`
-	Body        any            `yaml:"body"`
-	Error       string         `yaml:"error"`
-	ClientAbort bool           `yaml:"client_abort"`
-}
-
-type estimateCase struct {
-	Name   string   `yaml:"name"`
-	Covers []string `yaml:"covers"`
-	Plan   string   `yaml:"plan"`
-	Buffer string   `yaml:"buffer"`
-	Rows   []struct {
-		Request caseRequest `yaml:"request"`
-		PerDay  uint64      `yaml:"per_day"`
-		Days    uint64      `yaml:"days"`
-	} `yaml:"rows"`
-	Expect struct {
-		Rows       []string `yaml:"rows"`
-		Total      string   `yaml:"total"`
-		WithBuffer string   `yaml:"with_buffer"`
-	} `yaml:"expect"`
-}
+type priceCase struct{ casefile.Price }
 
 // TestCases runs every price case and every estimate of the shared files.
+// FAREBOX_CASES names another folder with cases/ and the price files that they
+// are about.
 func TestCases(t *testing.T) {
-	files, err := filepath.Glob(fixtures + "/cases/*.yaml")
+	folder := fixtures
+	if f := os.Getenv("FAREBOX_CASES"); f != "" {
+		folder = f
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "cases", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		c, err := casefile.Read(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var c caseFile
-		if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			book := loadBook(t, filepath.Join(fixtures, c.Book))
+			book := loadBook(t, filepath.Join(folder, c.Book))
 			unitCase(t, book, c.Unit)
 			for _, p := range c.Prices {
-				t.Run(p.Name, func(t *testing.T) { p.run(t, book) })
+				t.Run(p.Name, func(t *testing.T) { priceCase{p}.run(t, book) })
 			}
 			for _, e := range c.Estimates {
-				t.Run(e.Name, func(t *testing.T) { e.run(t, book) })
+				t.Run(e.Name, func(t *testing.T) { estimateCase(t, &e, book) })
 			}
 		})
 	}
@@ -138,7 +76,7 @@ func unitCase(t *testing.T, b *pricing.Book, unit map[string]any) {
 	}
 }
 
-func (p *priceCase) run(t *testing.T, b *pricing.Book) {
+func (p priceCase) run(t *testing.T, b *pricing.Book) {
 	at := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
 	if p.At != "" {
 		var err error
@@ -146,7 +84,7 @@ func (p *priceCase) run(t *testing.T, b *pricing.Book) {
 			t.Fatal(err)
 		}
 	}
-	facts := p.Request.facts(t)
+	facts := facts(t, &p.Request)
 	facts.At, facts.Key, facts.Member = at, attributes(p.Key), attributes(p.Member)
 	var plan *pricing.Plan
 	if p.Plan != "" {
@@ -208,7 +146,7 @@ func (p *priceCase) run(t *testing.T, b *pricing.Book) {
 	p.compare(t, b, request, hold, cost)
 }
 
-func (p *priceCase) compare(t *testing.T, b *pricing.Book, r *pricing.Request, hold, cost pricing.Quote) {
+func (p priceCase) compare(t *testing.T, b *pricing.Book, r *pricing.Request, hold, cost pricing.Quote) {
 	t.Helper()
 	operation, feature := any(nil), any(nil)
 	if op := r.Operation(); op != nil {
@@ -251,138 +189,69 @@ func sameAmount(t *testing.T, b *pricing.Book, what string, got money.Amount, wa
 	}
 }
 
-func (p *priceCase) answer(t *testing.T) (*pricing.Answer, pricing.Outcome) {
+func (p priceCase) answer(t *testing.T) (*pricing.Answer, pricing.Outcome) {
 	a, outcome := &pricing.Answer{Status: 200}, pricing.Answered
 	if p.Usage != nil {
 		u := usage(t, p.Usage)
 		a.Usage = &u
 	}
-	if r := p.Response; r != nil {
-		if r.Status != 0 {
-			a.Status = r.Status
-		}
-		a.Header = header(r.Headers)
-		if r.Body != nil {
-			a.Body, _ = json.Marshal(r.Body)
-		}
-		switch {
-		case r.Error == "timeout":
-			outcome = pricing.TimedOut
-		case r.Error == "connect":
-			outcome = pricing.NotReached
-		case r.ClientAbort:
-			outcome = pricing.ClientAbort
-		}
+	r := p.Response
+	if r == nil {
+		return a, outcome
+	}
+	if r.Status != 0 {
+		a.Status = r.Status
+	}
+	var err error
+	if a.Header, a.Body, err = r.Content(); err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case r.Error == "timeout":
+		outcome = pricing.TimedOut
+	case r.Error == "connect":
+		outcome = pricing.NotReached
+	case r.ClientAbort:
+		outcome = pricing.ClientAbort
 	}
 	return a, outcome
 }
 
-func (c *caseRequest) facts(t *testing.T) *pricing.Facts {
+func facts(t *testing.T, c *casefile.Request) *pricing.Facts {
 	t.Helper()
-	u, err := url.ParseRequestURI(c.Path)
+	f, err := c.Facts()
 	if err != nil {
 		t.Fatal(err)
-	}
-	uri := u.EscapedPath()
-	if u.RawQuery != "" {
-		uri += "?" + u.RawQuery
-	}
-	f := &pricing.Facts{Method: c.Method, URI: uri, Header: header(c.Headers)}
-	switch {
-	case c.BodyRaw != nil:
-		f.Body, f.ContentType = []byte(*c.BodyRaw), "application/json"
-	case c.Form != nil:
-		f.Body, f.ContentType = multipartBody(t, c.Form)
-	case c.Body != nil:
-		if f.Body, err = json.Marshal(c.Body); err != nil {
-			t.Fatal(err)
-		}
-		f.ContentType = "application/json"
 	}
 	return f
 }
 
-func multipartBody(t *testing.T, form map[string]any) ([]byte, string) {
-	var b bytes.Buffer
-	w := multipart.NewWriter(&b)
-	for _, name := range sortedKeys(form) {
-		for _, text := range texts(form[name]) {
-			if err := w.WriteField(name, text); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes(), w.FormDataContentType()
-}
-
-func sortedKeys(m map[string]any) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
-func texts(v any) []string {
-	list, ok := v.([]any)
-	if !ok {
-		return []string{fmt.Sprint(v)}
-	}
-	var all []string
-	for _, x := range list {
-		all = append(all, fmt.Sprint(x))
-	}
-	return all
-}
-
-func header(m map[string]any) map[string][]string {
-	h := map[string][]string{}
-	for name, v := range m {
-		h[name] = texts(v)
-	}
-	return h
-}
-
+// attributes are those of a key or member; of an id alone, the id.
 func attributes(v any) map[string]string {
-	switch x := v.(type) {
-	case nil:
-		return nil
-	case map[string]any:
-		m := map[string]string{}
-		for k, y := range x {
-			m[k] = fmt.Sprint(y)
-		}
-		return m
+	id, m := casefile.Identity(v)
+	if m == nil && v != nil {
+		m = map[string]string{"id": id}
 	}
-	return map[string]string{"id": fmt.Sprint(v)}
+	return m
 }
 
 func usage(t *testing.T, m map[string]any) pricing.Usage {
 	t.Helper()
-	var u pricing.Usage
-	for name, v := range m {
-		d, err := money.ParseJSONNumber(strings.TrimSpace(fmt.Sprint(v)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if kind, ok := pricing.KindByName(name); ok {
-			u.Tokens[kind], _ = d.Int64()
-		} else {
-			u.Units = append(u.Units, pricing.UnitCount{Unit: name, Count: d})
-		}
+	u, err := casefile.Usage(m)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return u
+	if u == nil {
+		u = &pricing.Usage{}
+	}
+	return *u
 }
 
-func (e *estimateCase) run(t *testing.T, b *pricing.Book) {
+func estimateCase(t *testing.T, e *casefile.Estimate, b *pricing.Book) {
 	plan := b.Plan(e.Plan)
 	var total money.Decimal
 	for i, row := range e.Rows {
-		facts := row.Request.facts(t)
+		facts := facts(t, &row.Request)
 		facts.At = time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
 		r, err := b.Read(facts)
 		if err != nil {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"strconv"
 	"sync"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // The scanner walks a JSON document once: it checks that it is exactly one
@@ -16,44 +14,6 @@ import (
 
 // maxJSONDepth bounds the recursion; deeper documents count as no JSON.
 const maxJSONDepth = 2000
-
-// jsonPath is a node of the tree of all paths that are looked for.
-type jsonPath struct {
-	name     string
-	index    int // as an array index, -1 if name is none
-	children []*jsonPath
-	value    int // slot of the value here, -1 if none
-	count    int // slot of the number of elements, -1 if none
-	slots    []int
-}
-
-func newJSONPath() *jsonPath { return &jsonPath{index: -1, value: -1, count: -1} }
-
-// add makes the tree find the value at path for a slot.
-func (p *jsonPath) add(parts []string, slot int) {
-	p.slots = append(p.slots, slot)
-	switch {
-	case len(parts) == 0:
-		p.value = slot
-		return
-	case parts[0] == "#":
-		p.count = slot
-		return
-	}
-	for _, c := range p.children {
-		if c.name == parts[0] {
-			c.add(parts[1:], slot)
-			return
-		}
-	}
-	c := newJSONPath()
-	c.name = parts[0]
-	if n, err := strconv.Atoi(c.name); err == nil && n >= 0 && strconv.Itoa(n) == c.name {
-		c.index = n
-	}
-	p.children = append(p.children, c)
-	c.add(parts[1:], slot)
-}
 
 // jsonScan is one walk. Found texts are collected in buf, so that the document
 // itself need not be kept.
@@ -303,127 +263,4 @@ func (s *jsonScan) array(i int, path *jsonPath, depth int) (int, bool) {
 			return i, false
 		}
 	}
-}
-
-// str reads a string from behind its first quote to behind its last.
-func (s *jsonScan) str(i int) (end int, escaped, ok bool) {
-	for i < len(s.data) {
-		switch c := s.data[i]; {
-		case c == '"':
-			return i + 1, escaped, true
-		case c < ' ':
-			return i, escaped, false
-		case c == '\\':
-			escaped = true
-			if i++; i >= len(s.data) {
-				return i, escaped, false
-			}
-			switch s.data[i] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			case 'u':
-				if _, ok := hex4(s.data[i+1:]); !ok {
-					return i, escaped, false
-				}
-				i += 4
-			default:
-				return i, escaped, false
-			}
-		}
-		i++
-	}
-	return i, escaped, false
-}
-
-func (s *jsonScan) number(i int) (int, bool) {
-	start := i
-	if i < len(s.data) && s.data[i] == '-' {
-		i++
-	}
-	whole := i
-	i = s.digits(i)
-	if i == whole || s.data[whole] == '0' && i > whole+1 {
-		return start, false
-	}
-	if i < len(s.data) && s.data[i] == '.' {
-		if i++; s.digits(i) == i {
-			return start, false
-		}
-		i = s.digits(i)
-	}
-	if i < len(s.data) && (s.data[i] == 'e' || s.data[i] == 'E') {
-		i++
-		if i < len(s.data) && (s.data[i] == '+' || s.data[i] == '-') {
-			i++
-		}
-		if s.digits(i) == i {
-			return start, false
-		}
-		i = s.digits(i)
-	}
-	return i, true
-}
-
-func (s *jsonScan) digits(i int) int {
-	for i < len(s.data) && s.data[i] >= '0' && s.data[i] <= '9' {
-		i++
-	}
-	return i
-}
-
-func hex4(b []byte) (rune, bool) {
-	if len(b) < 4 {
-		return 0, false
-	}
-	var r rune
-	for _, c := range b[:4] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
-}
-
-// unescape appends the text of a valid JSON string without its quotes.
-func unescape(to, raw []byte) []byte {
-	for i := 0; i < len(raw); i++ {
-		c := raw[i]
-		if c != '\\' || i+1 >= len(raw) {
-			to = append(to, c)
-			continue
-		}
-		i++
-		switch raw[i] {
-		case 'b':
-			to = append(to, '\b')
-		case 'f':
-			to = append(to, '\f')
-		case 'n':
-			to = append(to, '\n')
-		case 'r':
-			to = append(to, '\r')
-		case 't':
-			to = append(to, '\t')
-		case 'u':
-			r, _ := hex4(raw[i+1:])
-			i += 4
-			if utf16.IsSurrogate(r) && i+2 < len(raw) && raw[i+1] == '\\' && raw[i+2] == 'u' {
-				if low, ok := hex4(raw[i+3:]); ok && utf16.DecodeRune(r, low) != utf8.RuneError {
-					r = utf16.DecodeRune(r, low)
-					i += 6
-				}
-			}
-			to = utf8.AppendRune(to, r)
-		default:
-			to = append(to, raw[i])
-		}
-	}
-	return to
 }

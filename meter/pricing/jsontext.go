@@ -1,0 +1,129 @@
+package pricing
+
+import (
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// str reads a string from behind its first quote to behind its last.
+func (s *jsonScan) str(i int) (end int, escaped, ok bool) {
+	for i < len(s.data) {
+		switch c := s.data[i]; {
+		case c == '"':
+			return i + 1, escaped, true
+		case c < ' ':
+			return i, escaped, false
+		case c == '\\':
+			escaped = true
+			if i++; i >= len(s.data) {
+				return i, escaped, false
+			}
+			switch s.data[i] {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			case 'u':
+				if _, ok := hex4(s.data[i+1:]); !ok {
+					return i, escaped, false
+				}
+				i += 4
+			default:
+				return i, escaped, false
+			}
+		}
+		i++
+	}
+	return i, escaped, false
+}
+
+func (s *jsonScan) number(i int) (int, bool) {
+	start := i
+	if i < len(s.data) && s.data[i] == '-' {
+		i++
+	}
+	whole := i
+	i = s.digits(i)
+	if i == whole || s.data[whole] == '0' && i > whole+1 {
+		return start, false
+	}
+	if i < len(s.data) && s.data[i] == '.' {
+		if i++; s.digits(i) == i {
+			return start, false
+		}
+		i = s.digits(i)
+	}
+	if i < len(s.data) && (s.data[i] == 'e' || s.data[i] == 'E') {
+		i++
+		if i < len(s.data) && (s.data[i] == '+' || s.data[i] == '-') {
+			i++
+		}
+		if s.digits(i) == i {
+			return start, false
+		}
+		i = s.digits(i)
+	}
+	return i, true
+}
+
+func (s *jsonScan) digits(i int) int {
+	for i < len(s.data) && s.data[i] >= '0' && s.data[i] <= '9' {
+		i++
+	}
+	return i
+}
+
+func hex4(b []byte) (rune, bool) {
+	if len(b) < 4 {
+		return 0, false
+	}
+	var r rune
+	for _, c := range b[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// unescape appends the text of a valid JSON string without its quotes.
+func unescape(to, raw []byte) []byte {
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		if c != '\\' || i+1 >= len(raw) {
+			to = append(to, c)
+			continue
+		}
+		i++
+		switch raw[i] {
+		case 'b':
+			to = append(to, '\b')
+		case 'f':
+			to = append(to, '\f')
+		case 'n':
+			to = append(to, '\n')
+		case 'r':
+			to = append(to, '\r')
+		case 't':
+			to = append(to, '\t')
+		case 'u':
+			r, _ := hex4(raw[i+1:])
+			i += 4
+			if utf16.IsSurrogate(r) && i+2 < len(raw) && raw[i+1] == '\\' && raw[i+2] == 'u' {
+				if low, ok := hex4(raw[i+3:]); ok && utf16.DecodeRune(r, low) != utf8.RuneError {
+					r = utf16.DecodeRune(r, low)
+					i += 6
+				}
+			}
+			to = utf8.AppendRune(to, r)
+		default:
+			to = append(to, raw[i])
+		}
+	}
+	return to
+}

@@ -125,9 +125,11 @@ func TestKill(t *testing.T) {
 	}
 	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number does
 	t.Logf("%d rounds, seed %d", rounds, seed)
-	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // chosen times, not secrets
-	for first := 0; first < rounds && !t.Failed(); first += killsEach {
-		t.Run(fmt.Sprint("from ", first), func(t *testing.T) { killed(t, min(killsEach, rounds-first), random) })
+	for first := 0; first < rounds; first += killsEach {
+		t.Run(fmt.Sprint("from ", first), func(t *testing.T) {
+			t.Parallel()
+			killed(t, min(killsEach, rounds-first), rand.New(rand.NewPCG(seed, uint64(first)))) //nolint:gosec // chosen times, not secrets
+		})
 	}
 }
 

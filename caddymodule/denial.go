@@ -78,6 +78,7 @@ func (h *Handler) deny(w http.ResponseWriter, r *http.Request, err error) error 
 		h.app.log.Error(d.Reason, zap.Error(d.Err))
 	}
 	setPlaceholder(r, "outcome", d.Reason)
+	spanEvent(r, "meter.denied", func(string) (any, bool) { return d.Reason, true }, "reason")
 	if h.DenialFormat == "none" {
 		return caddyhttp.Error(status, d)
 	}

@@ -7,13 +7,11 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/farebox-dev/farebox/meter"
 )
@@ -162,6 +160,7 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	t := newTap(w, r, h, e, c, cancel)
 	finished := false
 	if c.Metered() {
+		spanEvent(r, "meter.hold", (&reported{caller, c, t}).get, "charge", "operation", "model", "held")
 		h.app.metrics.open.Inc()
 		defer h.app.metrics.open.Dec()
 	}
@@ -213,72 +212,6 @@ func setPlaceholder(r *http.Request, name, value string) {
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && repl != nil {
 		repl.Set("http.meter."+name, value)
 	}
-}
-
-// report puts what was charged into the access log and behind the placeholders
-// {http.meter.*}; the texts are only made if something asks for them.
-func report(r *http.Request, caller *meter.Caller, c *meter.Charge, t *tap) {
-	if !c.Metered() {
-		return
-	}
-	v := &reported{caller, c, t}
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && repl != nil {
-		repl.Map(func(key string) (any, bool) {
-			name, ours := strings.CutPrefix(key, "http.meter.")
-			if !ours {
-				return nil, false
-			}
-			return v.get(name)
-		})
-	}
-	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok && extra != nil {
-		extra.Set(zap.Object("meter", v))
-	}
-}
-
-// reported is a request as logs and placeholders see it.
-type reported struct {
-	caller *meter.Caller
-	c      *meter.Charge
-	t      *tap
-}
-
-var reportedNames = []string{"account", "member", "operation", "model", "charge", "outcome", "usage", "cost", "held", "remaining"}
-
-func (v *reported) get(name string) (any, bool) {
-	switch name {
-	case "account":
-		return v.caller.Account, true
-	case "member":
-		return v.caller.Member, true
-	case "operation":
-		return v.c.Operation(), true
-	case "model":
-		return v.c.Model(), true
-	case "charge":
-		return v.c.ID, true
-	case "outcome":
-		return v.t.final.Outcome, true
-	case "usage":
-		return v.t.final.Usage, true
-	case "cost":
-		return v.t.credits(v.t.final.Cost), true
-	case "held":
-		return v.t.credits(v.c.Held), true
-	case "remaining":
-		return v.t.remaining(v.t.final.Remaining), true
-	}
-	return nil, false
-}
-
-// MarshalLogObject implements zapcore.ObjectMarshaler.
-func (v *reported) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	for _, name := range reportedNames {
-		if x, ok := v.get(name); ok && x != "" {
-			enc.AddString(name, x.(string)) //nolint:forcetypeassert // all of them are
-		}
-	}
-	return nil
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

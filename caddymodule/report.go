@@ -1,0 +1,98 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/farebox-dev/farebox/meter"
+)
+
+// report puts what was charged into the access log and behind the placeholders
+// {http.meter.*}; the texts are only made if something asks for them.
+func report(r *http.Request, caller *meter.Caller, c *meter.Charge, t *tap) {
+	if !c.Metered() {
+		return
+	}
+	v := &reported{caller, c, t}
+	spanEvent(r, "meter.settle", v.get, "charge", "outcome", "model", "usage", "cost", "remaining")
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && repl != nil {
+		repl.Map(func(key string) (any, bool) {
+			name, ours := strings.CutPrefix(key, "http.meter.")
+			if !ours {
+				return nil, false
+			}
+			return v.get(name)
+		})
+	}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok && extra != nil {
+		extra.Set(zap.Object("meter", v))
+	}
+}
+
+// reported is a request as logs and placeholders see it.
+type reported struct {
+	caller *meter.Caller
+	c      *meter.Charge
+	t      *tap
+}
+
+var reportedNames = []string{"account", "member", "operation", "model", "charge", "outcome", "usage", "cost", "held", "remaining"}
+
+func (v *reported) get(name string) (any, bool) {
+	switch name {
+	case "account":
+		return v.caller.Account, true
+	case "member":
+		return v.caller.Member, true
+	case "operation":
+		return v.c.Operation(), true
+	case "model":
+		return v.c.Model(), true
+	case "charge":
+		return v.c.ID, true
+	case "outcome":
+		return v.t.final.Outcome, true
+	case "usage":
+		return v.t.final.Usage, true
+	case "cost":
+		return v.t.credits(v.t.final.Cost), true
+	case "held":
+		return v.t.credits(v.c.Held), true
+	case "remaining":
+		return v.t.remaining(v.t.final.Remaining), true
+	}
+	return nil, false
+}
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (v *reported) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	for _, name := range reportedNames {
+		if x, ok := v.get(name); ok && x != "" {
+			enc.AddString(name, x.(string)) //nolint:forcetypeassert // all of them are
+		}
+	}
+	return nil
+}
+
+// spanEvent adds an event to the request's span, if Caddy traces it (directive
+// tracing). Amounts are text there, too: they are exact.
+func spanEvent(r *http.Request, event string, get func(name string) (any, bool), names ...string) {
+	span := trace.SpanFromContext(r.Context())
+	if !span.IsRecording() {
+		return
+	}
+	var list []attribute.KeyValue
+	for _, name := range names {
+		if x, ok := get(name); ok && x != "" {
+			list = append(list, attribute.String("meter."+name, x.(string))) //nolint:forcetypeassert // all of them are
+		}
+	}
+	span.AddEvent(event, trace.WithAttributes(list...))
+}

@@ -102,6 +102,7 @@ var operatorRoutes = map[string]func(*call) (any, error){
 	"POST /meter/accounts":                                 (*call).createAccount,
 	"GET /meter/accounts/{id}":                             (*call).showAccount,
 	"PATCH /meter/accounts/{id}":                           (*call).patchAccount,
+	"POST /meter/accounts/{id}/close":                      (*call).closeAccount,
 	"PUT /meter/accounts/{id}/subscription":                (*call).setPlan,
 	"DELETE /meter/accounts/{id}/subscription":             (*call).cancelPlan,
 	"POST /meter/accounts/{id}/subscription/renew":         (*call).renew,

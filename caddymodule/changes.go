@@ -70,6 +70,15 @@ func (c *cli) suspendCommand(use string, suspended bool) *cobra.Command {
 	return cmd
 }
 
+func (c *cli) closeCommand() *cobra.Command {
+	var reason string
+	cmd := command("close ACCOUNT", "Refuse all requests, end the plan now and revoke all keys; credits and journal stay", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		return c.change(http.MethodPost, accountURI(args[0], "close"), "", map[string]string{"reason": reason})
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the ledger")
+	return cmd
+}
+
 func (c *cli) voidCommand() *cobra.Command {
 	var reason string
 	cmd := command("void GRANT", "Take back what is left of a grant", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {

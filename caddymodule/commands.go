@@ -61,7 +61,7 @@ func (c *cli) accountCommands() *cobra.Command {
 		return c.show(a, func(w *tabwriter.Writer) { printAccount(w, a) })
 	})
 	return group("account", "Create, list and show accounts, change their plans", create, list, show,
-		c.setPlanCommand(), c.renewCommand(), c.endCommand(), c.suspendCommand("suspend", true), c.suspendCommand("resume", false))
+		c.setPlanCommand(), c.renewCommand(), c.endCommand(), c.suspendCommand("suspend", true), c.suspendCommand("resume", false), c.closeCommand())
 }
 
 func (c *cli) listAccounts() error {

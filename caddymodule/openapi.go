@@ -74,6 +74,7 @@ func accountOperations() []openapi.Operation {
 		{Pattern: "POST /meter/accounts", Tag: accounts, Summary: "Create an account", In: accountIn{}, Out: AccountView{}},
 		{Pattern: "GET /meter/accounts/{id}", Tag: accounts, Summary: "An account", Out: AccountView{}},
 		{Pattern: "PATCH /meter/accounts/{id}", Tag: accounts, Summary: "Rename, suspend or resume an account", In: patchIn{}, Out: AccountView{}},
+		{Pattern: "POST /meter/accounts/{id}/close", Tag: accounts, Summary: "Close an account: no more requests, its plan ends now, its keys are revoked; credits and journal stay", In: reasonIn{}, Out: AccountView{}},
 		{Pattern: "PUT /meter/accounts/{id}/subscription", Tag: accounts, Summary: "Move an account to a plan, now or at the renewal", In: planIn{}, Out: AccountView{}},
 		{Pattern: "DELETE /meter/accounts/{id}/subscription", Tag: accounts, Summary: "End the subscription", Params: []openapi.Param{{Name: "when", Description: "renewal (default) or now"}, {Name: "reason", Description: "kept in the ledger"}}, Out: AccountView{}},
 		{Pattern: "POST /meter/accounts/{id}/subscription/renew", Tag: credits, Summary: "Book the payment for one period", Idempotency: true, In: reasonIn{}, Out: AccountView{}},

@@ -162,6 +162,18 @@ func (c *call) patchAccount() (any, error) {
 	return c.after(ledger.SetAttributes{Name: in.Name, Suspended: in.Suspended, Reason: in.Reason})
 }
 
+func (c *call) closeAccount() (any, error) {
+	var in reasonIn
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	a, err := c.m.CloseAccount(c.Context(), c.id(), in.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return c.view(a), nil
+}
+
 func (c *call) setPlan() (any, error) {
 	var in planIn
 	if err := c.body(&in); err != nil {

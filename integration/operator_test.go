@@ -3,6 +3,7 @@ package integration
 import (
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/tidwall/gjson"
@@ -41,6 +42,33 @@ func TestOperatorCommands(t *testing.T) {
 	g.cli("void", grant, "--reason", "mistake").want(t, "void", 0, `"amount": "7"`)
 	g.cli("void", grant, "--reason", "mistake").want(t, "void again", 5)
 	g.has("acme", before)
+}
+
+func TestCloseAccount(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{})
+	key := g.account("acme", "50")
+	g.cli("account", "set-plan", "acme", "pro").want(t, "set-plan", 0)
+	g.cli("account", "close", "nobody").want(t, "no such account", 5)
+	g.cli("account", "close", "acme", "--dry-run").want(t, "dry run", 0)
+	if a := g.post(key, "/v1/images", `{"prompt":"x"}`); a.StatusCode != http.StatusOK {
+		t.Errorf("after a dry run: %s", a.Status)
+	}
+	spent := g.settled("acme").Spent
+	for range 2 {
+		g.cli("account", "close", "acme", "--reason", "left us").want(t, "close", 0, `"suspended": true`, `"plan": "free"`)
+	}
+	if a := g.post(key, "/v1/images", `{"prompt":"x"}`); a.StatusCode != http.StatusUnauthorized || !strings.Contains(a.body, "key_revoked") {
+		t.Errorf("a key of a closed account: %s %s", a.Status, a.body)
+	}
+	if a := g.show("acme"); a.Spent != spent || len(a.Grants) == 0 {
+		t.Errorf("credits and journal stay: %+v", a)
+	}
+	g.cli("account", "resume", "acme").want(t, "resume", 0)
+	if a := g.post(g.key("acme"), "/v1/images", `{"prompt":"x"}`); a.StatusCode != http.StatusOK {
+		t.Errorf("resumed, with a new key: %s", a.Status)
+	}
+	g.settled("acme")
 }
 
 func TestBackupAndRestore(t *testing.T) {

@@ -52,6 +52,26 @@ func (m *Meter) CreateAccount(ctx context.Context, id, name, plan string) (*ledg
 	return m.Account(ctx, id)
 }
 
+// CloseAccount ends an account: its requests are refused, its plan ends
+// now and its keys are revoked. Open requests run to their end; credits and
+// journal stay, so that what was paid can still be given back. Cut
+// short, it can be asked for again; resumed, the account needs new keys.
+func (m *Meter) CloseAccount(ctx context.Context, id, reason string) (*ledger.Account, error) {
+	suspended := true
+	if _, err := m.bank.Do(ctx, ledger.AccountID(id), ledger.SetAttributes{Suspended: &suspended, Reason: reason}); err != nil {
+		return nil, err
+	}
+	for _, k := range m.Keys(id) {
+		if _, err := m.RevokeKey(ctx, id, k.ID); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := m.bank.Do(ctx, ledger.AccountID(id), ledger.Cancel{Now: true, Reason: reason}); err != nil && !errors.Is(err, ledger.ErrNothingToRenew) {
+		return nil, err
+	}
+	return m.Account(ctx, id)
+}
+
 func (m *Meter) planNames() string {
 	names := ""
 	for i, p := range m.book.Load().Plans {

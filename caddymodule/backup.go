@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/farebox-dev/farebox/meter/bank"
@@ -36,7 +38,7 @@ func (c *cli) backupCommand() *cobra.Command {
 			return err
 		}
 		defer os.Remove(tmp.Name()) //nolint:errcheck // gone when all went well
-		n, err := io.Copy(tmp, res.Body)
+		n, err := io.Copy(tmp, io.TeeReader(res.Body, &measured{c: c}))
 		if err == nil && res.Trailer.Get("Backup-Complete") != "true" {
 			err = fmt.Errorf("the server broke off; nothing was written to %s", args[0])
 		}
@@ -49,11 +51,28 @@ func (c *cli) backupCommand() *cobra.Command {
 		if err == nil {
 			err = os.Rename(tmp.Name(), args[0])
 		}
+		c.progress("")
 		if err == nil {
 			fmt.Printf("wrote %s, %d bytes\nrestore it with: farebox meter restore %s --data <new directory>\n", args[0], n, args[0])
 		}
 		return err
 	})
+}
+
+// measured says on a terminal how much has passed.
+type measured struct {
+	c     *cli
+	n     uint64
+	shown time.Time
+}
+
+func (m *measured) Write(p []byte) (int, error) {
+	m.n += uint64(len(p))
+	if now := time.Now(); now.Sub(m.shown) > time.Second/4 {
+		m.c.progress("%s", humanize.Bytes(m.n))
+		m.shown = now
+	}
+	return len(p), nil
 }
 
 func (c *cli) restoreCommand() *cobra.Command {

@@ -278,25 +278,3 @@ func printHistory(w *tabwriter.Writer, entries []EntryView, head bool) {
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Seq, e.At.Format("2006-01-02 15:04:05"), e.Kind, e.Amount, e.Operation, e.Model, e.Charge, detail)
 	}
 }
-
-func (c *cli) verifyCommand() *cobra.Command {
-	return command("verify", "Recompute every balance from the journal and compare", cobra.NoArgs, func(*cobra.Command, []string) error {
-		var v VerifyView
-		if _, err := c.ask(http.MethodGet, "/meter/ledger/verify", "", nil, &v); err != nil {
-			return err
-		}
-		err := c.show(v, func(w *tabwriter.Writer) {
-			fmt.Fprintf(w, "accounts %d · grants %d · charges %d · entries %d · open holds %d\n", v.Accounts, v.Grants, v.Charges, v.Entries, v.Holds)
-			if v.OK {
-				fmt.Fprintln(w, "hash chain ok · sum of entries = balances ok · holds ok · charges ok")
-			}
-			for _, p := range v.Problems {
-				fmt.Fprintln(w, p)
-			}
-		})
-		if err == nil && !v.OK {
-			return &exit{exitBroken, errors.New("the ledger does not verify")}
-		}
-		return err
-	})
-}

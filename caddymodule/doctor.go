@@ -148,5 +148,5 @@ func (d *doctor) verify() {
 	if err == nil && !v.OK {
 		err = errors.New(v.Problems[0])
 	}
-	d.say("ledger", err, fmt.Sprintf("%d accounts, %d entries: all as they should be", v.Accounts, v.Entries), "stop the gateway, keep a copy of the data directory, restore the last backup")
+	d.say("ledger", err, fmt.Sprintf("%d accounts, %d entries: all as they should be", v.Accounts, v.Entries), "farebox meter verify --repair-report says what each broken account had, and what to do")
 }

@@ -265,28 +265,6 @@ func (c *call) confirmClock() (any, error) {
 	return c.health()
 }
 
-func (c *call) verify() (any, error) {
-	r, err := c.m.Verify(c.Context())
-	if err != nil {
-		return nil, err
-	}
-	return VerifyView{
-		OK: r.Clean(), Accounts: r.Accounts, Grants: r.Grants, Entries: r.Entries, Charges: r.Charges, Holds: r.Holds,
-		Problems: append([]string{}, r.Problems...),
-	}, nil
-}
-
-// VerifyView is what a verification found.
-type VerifyView struct {
-	OK       bool     `json:"ok"`
-	Accounts int      `json:"accounts"`
-	Grants   int      `json:"grants"`
-	Entries  int      `json:"entries"`
-	Charges  int      `json:"charges"`
-	Holds    int      `json:"open_holds"`
-	Problems []string `json:"problems"`
-}
-
 func (c *call) reloadPrices() (any, error) {
 	if c.reload == nil {
 		return nil, fmt.Errorf("%w: no server is running, so there are no prices to reload", meter.ErrInput)

@@ -1,12 +1,16 @@
 package integration
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/badger"
 )
 
 // An operator's day: plan changes, suspension, refunds, voids, a backup.
@@ -69,6 +73,33 @@ func TestCloseAccount(t *testing.T) {
 		t.Errorf("resumed, with a new key: %s", a.Status)
 	}
 	g.settled("acme")
+}
+
+func TestRepairReport(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{})
+	key := g.account("acme", "50")
+	g.account("other", "50")
+	g.post(key, "/v1/images", `{"prompt":"x"}`)
+	g.settled("acme")
+	g.stop()
+	s, err := badger.Open(g.path("data"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(t.Context(), nil, func(tx store.Tx) error {
+		return tx.Delete(store.ID{Kind: store.Entry, Account: "acme", Name: store.Sequence(4)})
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	offline := []string{"meter", "verify", "--repair-report", "--data", g.path("data"), "--pricing", g.path("pricing.yaml"), "--address", "127.0.0.1:1"}
+	g.exec(append(offline, "--table")...).want(t, "table", 6, "acme: entry 4 is missing", "sound up to entry 3", "AVAILABLE", "farebox meter restore FILE --data DIR")
+	out := g.exec(offline...)
+	out.want(t, "JSON", 6, `"sound_entry": 3`)
+	if n := gjson.Get(out.stdout, "findings.#").Int(); n != 1 {
+		t.Errorf("%d findings, want 1: %s", n, out.stdout)
+	}
 }
 
 func TestBackupAndRestore(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 type Report struct {
 	Accounts, Grants, Entries, Charges, Holds int
 	Problems                                  []string // the first broken entry of each account, and what follows from it
+	Findings                                  []Finding
 }
 
 // Clean reports whether the books are right.
@@ -53,7 +54,7 @@ func VerifyWith(ctx context.Context, s store.Store, o VerifyOptions) (*Report, e
 	}
 	var whole *Report
 	err := s.View(ctx, func(v store.Snapshot) (err error) {
-		c := &check{v: v, o: o, found: map[int][]string{}}
+		c := &check{v: v, o: o, found: map[int]found{}}
 		whole, err = c.run(ctx)
 		return err
 	})
@@ -67,8 +68,14 @@ type check struct {
 
 	mu       sync.Mutex // guards all below
 	whole    Report
-	found    map[int][]string // problems, by the account's place
+	found    map[int]found // by the account's place
 	reported int
+}
+
+// found is what is wrong with an account, and with what lies behind it.
+type found struct {
+	own    *Finding
+	beside []string
 }
 
 // progressEvery is the number of entries between two calls of Progress.
@@ -126,7 +133,12 @@ func (c *check) run(ctx context.Context) (*Report, error) {
 		}
 	}
 	for i := 1; i <= last.n; i++ {
-		c.whole.Problems = append(c.whole.Problems, c.found[i]...)
+		f := c.found[i]
+		if f.own != nil {
+			c.whole.Problems = append(c.whole.Problems, f.own.Problems...)
+			c.whole.Findings = append(c.whole.Findings, *f.own)
+		}
+		c.whole.Problems = append(c.whole.Problems, f.beside...)
 	}
 	return &c.whole, err
 }
@@ -135,10 +147,16 @@ func (c *check) run(ctx context.Context) (*Report, error) {
 func (c *check) one(x numbered) error {
 	a := &accountCheck{check: c, numbered: x}
 	err := a.run()
+	f := found{beside: a.beside.Problems}
+	if err == nil && !a.Clean() {
+		f.own, err = a.finding()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.whole.add(&a.Report)
-	c.found[x.n] = a.Problems
+	if f.own != nil || f.beside != nil {
+		c.found[x.n] = f
+	}
 	if c.o.Progress != nil && c.whole.Entries >= c.reported+progressEvery {
 		c.reported = c.whole.Entries
 		c.o.Progress(c.whole.Accounts, c.whole.Entries)

@@ -14,14 +14,17 @@ type accountCheck struct {
 	Report
 	numbered
 	a       *ledger.Account
+	stored  *ledger.Account
+	sound   uint64 // the last entry that is as it was written
 	charges map[ledger.ChargeID]money.Amount
+	beside  Report           // records of accounts that are not there, behind this one
 	sums    []ledger.Posting // scratch
 }
 
 func (c *accountCheck) run() error {
 	c.Accounts = 1
-	stored, err := Load(c.v, c.id)
-	if err != nil {
+	var err error
+	if c.stored, err = Load(c.v, c.id); err != nil {
 		c.problem("account %s: %v", c.id, err)
 		return nil
 	}
@@ -35,7 +38,7 @@ func (c *accountCheck) run() error {
 		return nil
 	})
 	if err == nil && !ok { // the scan did not get to the record behind
-		err = c.orphans(&c.Report, store.Entry, string(c.id), false)
+		err = c.orphans(&c.beside, store.Entry, string(c.id), false)
 	}
 	if err != nil || !ok {
 		return err
@@ -47,7 +50,7 @@ func (c *accountCheck) run() error {
 	if !bytes.Equal(ledger.AppendAccount(nil, c.a), c.raw) {
 		c.problem("account %s: its state is not what its journal of %d entries comes to", c.id, c.a.Seq)
 	}
-	c.holds(stored)
+	c.holds()
 	return c.settled()
 }
 
@@ -65,7 +68,7 @@ func (c *accountCheck) scan(kind store.Kind, fn func(store.ID, []byte) error) er
 	if err != nil || behind == "" || behind == c.next {
 		return err
 	}
-	return c.orphans(&c.Report, kind, string(c.id), false)
+	return c.orphans(&c.beside, kind, string(c.id), false)
 }
 
 // entry checks and folds one entry; not ok ends the account.
@@ -107,6 +110,7 @@ func (c *accountCheck) entry(value []byte) (ok bool) {
 		c.problem("entry %d: %v", e.Seq, err)
 	default:
 		c.cost(e)
+		c.sound = e.Seq
 		return true
 	}
 	return false
@@ -161,14 +165,14 @@ func (c *accountCheck) cost(e *ledger.Entry) {
 	}
 }
 
-func (c *accountCheck) holds(stored *ledger.Account) {
+func (c *accountCheck) holds() {
 	for charge, h := range c.a.Holds {
-		s := stored.Holds[charge]
+		s := c.stored.Holds[charge]
 		if s == nil || !bytes.Equal(ledger.AppendCharge(nil, s), ledger.AppendCharge(nil, h)) {
 			c.problem("account %s: open hold %s is not what the journal says", c.id, charge)
 		}
 	}
-	for charge := range stored.Holds {
+	for charge := range c.stored.Holds {
 		if c.a.Holds[charge] == nil {
 			c.problem("account %s: hold %s is open, but not in the journal", c.id, charge)
 		}

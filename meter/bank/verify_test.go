@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 	"github.com/farebox-dev/farebox/meter/store/memory"
@@ -67,6 +68,17 @@ func TestVerifyFindsEveryBrokenAccountAndTellsHowFarItIs(t *testing.T) {
 	}
 	if err != nil || strings.Join(r.Problems, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%v\n%s", err, strings.Join(r.Problems, "\n"))
+	}
+	// 18 charges were settled up to entry 39, 50 in all; both accounts are broken alike.
+	all := money.Amount(1 << 40)
+	for i, f := range r.Findings {
+		if f.Account != []ledger.AccountID{"acme0007", "acme0099"}[i] || f.Sound != 39 || f.Behind != 63 || f.SoundAt.IsZero() ||
+			f.Journal != (Standing{all - 18*77, 0, 18 * 77, 0}) || *f.State != (Standing{all - 50*77, 0, 50 * 77, 0}) {
+			t.Errorf("%+v, state %+v", f, *f.State)
+		}
+	}
+	if len(r.Findings) != 2 {
+		t.Errorf("%d findings", len(r.Findings))
 	}
 }
 

@@ -68,7 +68,21 @@ func (v *reported) get(name string) (any, bool) {
 	case "remaining":
 		return v.t.remaining(v.t.final.Remaining), true
 	}
+	if unit, ok := strings.CutPrefix(name, "usage."); ok {
+		return quantity(v.t.final.Usage, unit), true
+	}
 	return nil, false
+}
+
+// quantity is one count of a usage text, such as "input=12 output=30"; 0 if it
+// does not say.
+func quantity(usage, unit string) string {
+	for field := range strings.FieldsSeq(usage) {
+		if name, n, ok := strings.Cut(field, "="); ok && name == unit {
+			return n
+		}
+	}
+	return "0"
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -20,9 +21,11 @@ func TestSpansTellWhatWasHeldAndCharged(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
 	h := &Handler{app: a, MaxBody: defaultMaxBody, DenialFormat: "auto"}
-	asks := func(key string) {
+	asks := func(key, placeholders string) {
 		t.Helper()
 		ctx, span := provider.Tracer("test").Start(context.Background(), "request")
+		repl := caddy.NewReplacer()
+		ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, repl)
 		r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/chat/completions", strings.NewReader(`{"model":"demo-small","max_tokens":50,"messages":[]}`))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("X-Api-Key", key)
@@ -34,9 +37,13 @@ func TestSpansTellWhatWasHeldAndCharged(t *testing.T) {
 			t.Fatal(err)
 		}
 		span.End()
+		got := repl.ReplaceAll("{http.meter.account} {http.meter.operation} {http.meter.model} {http.meter.cost} {http.meter.outcome} {http.meter.usage} {http.meter.usage.output} {http.meter.usage.image}", "")
+		if got != placeholders {
+			t.Errorf("placeholders: %q, want %q", got, placeholders)
+		}
 	}
-	asks(key)
-	asks("unknown")
+	asks(key, "acme chat demo-small 0.5 answered input=100 output=50 50 0")
+	asks("unknown", "    unknown_key   ")
 	want := [][]string{
 		{"meter.hold charge held model operation", "meter.settle charge cost model outcome remaining usage"},
 		{"meter.denied reason"},

@@ -92,7 +92,7 @@ func TestPricesCommands(t *testing.T) {
 	if !gjson.Get(ok.stdout, "ok").Bool() || len(gjson.Get(ok.stdout, "digest").String()) != 64 {
 		t.Errorf("%s", ok.stdout)
 	}
-	g.exec("meter", "prices", "check", "pricing.yaml", "--table").want(t, "check as a table", 0, "pricing.yaml: ok", "7 operations")
+	g.exec("meter", "prices", "check", "pricing.yaml", "--table").want(t, "check as a table", 0, "pricing.yaml: ok", "8 operations")
 	g.write("wrong.yaml", strings.Replace(read(t, g.path("pricing.yaml")), "per_image: 24", "per_imag: 24", 1))
 	wrong := g.exec("meter", "prices", "check", "wrong.yaml")
 	wrong.want(t, "check a wrong file", 2, "per_imag")

@@ -13,10 +13,6 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/mockai"
 )
 
-func geminiPrices(prices string) string {
-	return strings.Replace(prices, "operations:\n", "operations:\n  gemini: {match: POST /v1beta/models/*, price: by_model}\n", 1)
-}
-
 const (
 	geminiPath   = "/v1beta/models/demo-small:generateContent"
 	geminiStream = "/v1beta/models/demo-small:streamGenerateContent"
@@ -24,7 +20,7 @@ const (
 )
 
 func TestGemini(t *testing.T) {
-	g := start(t, setup{prices: geminiPrices})
+	g := start(t, setup{})
 	key := g.account("acme", "50")
 	left, cost := 50_000, price("demo", helloTokens, usualTokens)
 	for _, tt := range []struct{ path, header string }{
@@ -47,7 +43,7 @@ func TestGemini(t *testing.T) {
 
 // Without alt=sse a stream is one JSON array.
 func TestGeminiArrayStream(t *testing.T) {
-	g := start(t, setup{prices: geminiPrices, upstream: by(geminiStream, func(w http.ResponseWriter, _ *http.Request) {
+	g := start(t, setup{upstream: by(geminiStream, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 		for _, part := range []string{
 			`[{"candidates":[{"content":{"parts":[{"text":"a]}[{"}]}}],"usageMetadata":{"promptTokenCount":6,"candidatesTokenCount":1,"totalTokenCount":7}}`,
@@ -65,7 +61,7 @@ func TestGeminiArrayStream(t *testing.T) {
 
 // Google's SDK fails on every line that does not begin with "data:".
 func TestGeminiUsesUpTheCredits(t *testing.T) {
-	g := start(t, setup{prices: func(p string) string { return smallHolds(geminiPrices(p)) }, mock: mockai.Options{Pace: time.Millisecond}})
+	g := start(t, setup{prices: func(p string) string { return smallHolds(p) }, mock: mockai.Options{Pace: time.Millisecond}})
 	a := g.send(http.MethodPost, strings.Replace(geminiStream, "demo-small", "demo-long-stream", 1)+"?alt=sse", geminiBody, "X-Goog-Api-Key", g.account("acme", "1"))
 	last := ""
 	for lines := bufio.NewScanner(strings.NewReader(a.body)); lines.Scan(); {

@@ -77,7 +77,7 @@ func TestResponsesStreamUsesUpTheCredits(t *testing.T) {
 // The limit that is written into a request is announced, whatever the request
 // called it, and a stream says so as well.
 func TestClampIsAnnounced(t *testing.T) {
-	g := start(t, setup{prices: geminiPrices})
+	g := start(t, setup{})
 	for i, tt := range []struct{ path, body, field string }{
 		{chatPath, chatBody("demo-small"), "max_completion_tokens"},
 		{chatPath, chatBody("demo-small", `"stream":true`, `"max_tokens":4000`), "max_tokens"},

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -86,7 +85,7 @@ func (p *demoPlay) exchange(batch bool) (x exchange) {
 	case kind < 66:
 		x.chat("gpt-5.4", input, output)
 	case kind < 86:
-		x.path, x.body = "/v1/messages", `{"model":"claude-sonnet-4-5","max_tokens":4000,"messages":[{"role":"user","content":"Rewrite this for the catalogue."}]}`
+		x.path, x.body = "/v1/messages", `{"model":"claude-sonnet-4-5","max_tokens":4000,"messages":[{"role":"user","content":"`+words(input)+`"}]}`
 		x.answer = fmt.Sprintf(`{"id":"msg_demo","type":"message","role":"assistant","model":"claude-sonnet-4-5","content":[{"type":"text","text":"Done."}],"stop_reason":"end_turn","usage":{"input_tokens":%d,"output_tokens":%d}}`, input, output)
 	case kind < 93:
 		n, quality := 1+p.random.IntN(2), []string{"standard", "standard", "hd"}[p.random.IntN(3)]
@@ -102,8 +101,8 @@ func (p *demoPlay) exchange(batch bool) (x exchange) {
 		x.path, x.body = "/v1/videos", fmt.Sprintf(`{"prompt":"the chair, turning","seconds":"%d"}`, 4+p.random.IntN(5))
 		x.answer = fmt.Sprintf(`{"id":%q,"status":"queued"}`, x.job)
 	default:
-		x.path, x.body = "/v1/embeddings", `{"model":"text-embedding-3-small","input":"red chair, oak"}`
-		x.answer = fmt.Sprintf(`{"object":"list","data":[],"model":"text-embedding-3-small","usage":{"prompt_tokens":%[1]d,"total_tokens":%[1]d}}`, 20*input)
+		x.path, x.body = "/v1/embeddings", `{"model":"text-embedding-3-small","input":"`+words(4*input)+`"}`
+		x.answer = fmt.Sprintf(`{"object":"list","data":[],"model":"text-embedding-3-small","usage":{"prompt_tokens":%[1]d,"total_tokens":%[1]d}}`, 4*input)
 	}
 	if p.random.IntN(40) == 0 {
 		x.status, x.answer, x.job = 502, `{"error":{"message":"bad gateway"}}`, ""
@@ -111,9 +110,14 @@ func (p *demoPlay) exchange(batch bool) (x exchange) {
 	return x
 }
 
+// words are about as many tokens.
+func words(tokens int) string {
+	const sentence = "Describe the red chair for the catalogue. "
+	return strings.Repeat(sentence, (tokens+7)/8)
+}
+
 func (x *exchange) chat(model string, input, output int) {
-	body, _ := json.Marshal(map[string]any{"model": model, "messages": []map[string]string{{"role": "user", "content": "Describe the red chair for the catalogue."}}})
-	x.path, x.body = "/v1/chat/completions", string(body)
+	x.path, x.body = "/v1/chat/completions", `{"model":"`+model+`","messages":[{"role":"user","content":"`+words(input)+`"}]}`
 	x.answer = fmt.Sprintf(`{"id":"chatcmpl-demo","object":"chat.completion","model":%q,"choices":[{"index":0,"message":{"role":"assistant","content":"A chair."},"finish_reason":"stop"}],`+
 		`"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d}}}`, model, input, output, input+output, input/3)
 }

@@ -74,8 +74,9 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 // decoder reads what encoder wrote. After the first problem every read gives
 // the zero value, and err says what was wrong.
 type decoder struct {
-	b   []byte
-	err error
+	b    []byte
+	text string // a copy of b from the first string on
+	err  error
 }
 
 func (d *decoder) fail() {
@@ -134,12 +135,28 @@ func (d *decoder) decimal() money.Decimal {
 }
 
 func (d *decoder) amount() money.Amount { return money.Amount(d.int()) }
-func (d *decoder) string() string       { return string(d.take(d.uint())) }
 func (d *decoder) bytes() []byte        { return append([]byte(nil), d.take(d.uint())...) } // nil if empty
 func (d *decoder) bool() bool {
 	b := d.take(1)
 	return len(b) == 1 && b[0] == 1
 }
+
+// string shares one copy with the record's other strings: most have many.
+func (d *decoder) string() string {
+	n := d.uint()
+	if n == 0 || n > uint64(len(d.b)) || len(d.b) > maxShared {
+		return string(d.take(n))
+	}
+	if d.text == "" {
+		d.text = string(d.b)
+	}
+	from := len(d.text) - len(d.b)
+	return d.text[from : from+len(d.take(n))]
+}
+
+// maxShared keeps a short string from holding a large record in memory.
+const maxShared = 4096
+
 func (d *decoder) hash() (h [32]byte) {
 	copy(h[:], d.take(32))
 	return h

@@ -29,7 +29,7 @@ func (s snapshot) Scan(from store.ID, only bool, fn func(store.ID, []byte) error
 	if only {
 		prefix = store.ID{Kind: from.Kind, Account: from.Account}.Bytes()
 	}
-	it := s.t.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 64})
+	it := s.t.NewIterator(badger.IteratorOptions{Prefix: prefix})
 	defer it.Close()
 	for it.Seek(from.Bytes()); it.ValidForPrefix(prefix); it.Next() {
 		if stop, err := visit(it.Item(), fn); stop || err != nil {
@@ -41,7 +41,7 @@ func (s snapshot) Scan(from store.ID, only bool, fn func(store.ID, []byte) error
 
 func (s snapshot) ScanBack(from store.ID, fn func(store.ID, []byte) error) error {
 	prefix := store.ID{Kind: from.Kind, Account: from.Account}.Bytes()
-	it := s.t.NewIterator(badger.IteratorOptions{Prefix: prefix, Reverse: true, PrefetchValues: true, PrefetchSize: 64})
+	it := s.t.NewIterator(badger.IteratorOptions{Prefix: prefix, Reverse: true})
 	defer it.Close()
 	start := from.Bytes()
 	if from.Name == "" {
@@ -60,10 +60,9 @@ func (s snapshot) ScanBack(from store.ID, fn func(store.ID, []byte) error) error
 
 // visit calls fn for one record of a scan.
 func visit(item *badger.Item, fn func(store.ID, []byte) error) (stop bool, err error) {
-	key := item.KeyCopy(nil)
-	id, ok := store.ParseID(key)
+	id, ok := store.ParseID(item.Key())
 	if !ok {
-		return true, fmt.Errorf("a key of unknown form in the data directory: %q", key)
+		return true, fmt.Errorf("a key of unknown form in the data directory: %q", item.Key())
 	}
 	err = item.Value(func(v []byte) error { return fn(id, v) })
 	if errors.Is(err, store.ErrStop) {

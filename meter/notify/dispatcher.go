@@ -58,6 +58,7 @@ type Dispatcher struct {
 
 	mu     sync.Mutex
 	paused map[string]time.Time // endpoints whose attempts could not be booked, until when
+	booked int                  // deliveries since old ones were forgotten
 }
 
 // unbooked is how long an endpoint gets nothing after an attempt that the store
@@ -73,14 +74,14 @@ func (d *Dispatcher) pause(endpoint string) {
 	d.paused[endpoint] = d.Now().Add(unbooked)
 }
 
-// dueAt is when a delivery is to be tried.
-func (d *Dispatcher) dueAt(x *Delivery) time.Time {
+// dueAt is when a delivery to an endpoint is to be tried.
+func (d *Dispatcher) dueAt(endpoint string, next time.Time) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p := d.paused[x.Endpoint]; p.After(x.NextAt) {
+	if p := d.paused[endpoint]; p.After(next) {
 		return p
 	}
-	return x.NextAt
+	return next
 }
 
 func (d *Dispatcher) init() {
@@ -108,22 +109,34 @@ func (d *Dispatcher) Run(ctx context.Context) {
 	var under sync.WaitGroup
 	defer under.Wait()
 	for {
+		began := time.Now()
 		next, err := d.round(ctx, &busy, &under)
+		rest := 9 * time.Since(began) // a long outbox must not keep a processor busy with looking at it
 		if err != nil && ctx.Err() == nil {
 			d.Problem(fmt.Errorf("looking at the outbox: %w", err))
 			next = time.Minute
 		}
-		select {
-		case <-time.After(next):
-		case <-d.wake:
-		case <-ctx.Done():
+		if !d.sleep(ctx, rest, nil) || !d.sleep(ctx, next-rest, d.wake) {
 			return
 		}
 	}
 }
 
-// atOnce bounds how much one endpoint is sent before the others have their turn.
-const atOnce = 20
+// sleep waits, or until it is woken; false: ctx has ended.
+func (d *Dispatcher) sleep(ctx context.Context, pause time.Duration, wake <-chan struct{}) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// atOnce bounds how much is in memory of what is due for one endpoint.
+const atOnce = 200
 
 // round starts a worker for each endpoint that something is due for, and says
 // when the next thing is.
@@ -135,15 +148,16 @@ func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.Wait
 	due := map[string][]*Delivery{}
 	err = d.Store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Outbox}, false, func(id store.ID, raw []byte) error {
-			x, err := read(id, raw)
-			if err != nil {
-				return err
-			}
-			switch at := d.dueAt(x); {
+			to, since := waiting(raw)
+			switch at := d.dueAt(to, since); {
 			case at.After(now):
 				next = min(next, at.Sub(now))
-			case len(due[x.Endpoint]) < atOnce:
-				due[x.Endpoint] = append(due[x.Endpoint], x)
+			case len(due[to]) < atOnce:
+				x, err := read(id, raw)
+				if err != nil {
+					return err
+				}
+				due[to] = append(due[to], x)
 			}
 			return nil
 		})
@@ -233,10 +247,26 @@ func (d *Dispatcher) book(tx store.Tx, x *Delivery) error {
 	if err := errors.Join(tx.Delete(store.ID{Kind: store.Outbox, Name: at}), put(tx, store.Delivery, at, x)); err != nil {
 		return err
 	}
+	if !d.forgets() {
+		return nil
+	}
 	return forget(tx, d.Now().Add(-keepDeliveries))
 }
 
-// forget removes old deliveries, a few at a time.
+const (
+	forgetEvery = 20 // deliveries
+	forgetMost  = 50 // old ones
+)
+
+// forgets: now and then what is old goes, faster than it can come.
+func (d *Dispatcher) forgets() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.booked++
+	return d.booked%forgetEvery == 1
+}
+
+// forget removes old deliveries, some at a time.
 func forget(tx store.Tx, before time.Time) error {
 	var old []store.ID
 	err := tx.Scan(store.ID{Kind: store.Delivery}, false, func(id store.ID, raw []byte) error {
@@ -244,7 +274,7 @@ func forget(tx store.Tx, before time.Time) error {
 		if err != nil {
 			return err
 		}
-		if len(old) == 10 || !x.CreatedAt.Before(before) {
+		if len(old) == forgetMost || !x.CreatedAt.Before(before) {
 			return store.ErrStop
 		}
 		old = append(old, id)

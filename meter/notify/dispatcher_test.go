@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 type outbox struct {
 	s    store.Store
 	full atomic.Bool
+	read atomic.Int64 // looks at it
 }
 
 func (o *outbox) Update(ctx context.Context, fn func(store.Tx) error) error {
@@ -26,6 +28,7 @@ func (o *outbox) Update(ctx context.Context, fn func(store.Tx) error) error {
 }
 
 func (o *outbox) View(ctx context.Context, fn func(store.Snapshot) error) error {
+	o.read.Add(1)
 	return o.s.View(ctx, fn)
 }
 
@@ -85,5 +88,56 @@ func TestADeliveryThatCannotBeBookedIsNotSentInALoop(t *testing.T) {
 	wait("the rest", func() bool { return left() == 0 })
 	if n := c.sent.Load(); n != 3 {
 		t.Errorf("sent %d times in all", n)
+	}
+}
+
+// A long outbox is not read again and again: neither while it is emptied, nor at
+// every event while an endpoint that is down keeps it long.
+func TestALongOutboxIsReadRarely(t *testing.T) {
+	const many = 4000
+	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+	o, c := &outbox{s: memory.New()}, &counter{}
+	endpoints := []Endpoint{{Name: "hook"}, {Name: "old", Only: []string{Test}}}
+	err := o.Update(t.Context(), func(tx store.Tx) error {
+		for i := range many {
+			id := fmt.Sprintf("evt_%d", i)
+			if err := put(tx, store.Delivery, name(now.Add(-8*24*time.Hour), id, "hook"), &Delivery{CreatedAt: now.Add(-8 * 24 * time.Hour)}); err != nil {
+				return err
+			}
+			if err := post(tx, []Event{{ID: id, Type: Granted, Timestamp: now.Add(time.Duration(i)), Data: map[string]any{}}}, endpoints, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Dispatcher{Store: o, Sender: c, Endpoints: func() []Endpoint { return endpoints }, Now: func() time.Time { return now }, Problem: func(err error) { t.Error(err) }}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); d.Run(ctx) }()
+	for deadline := time.Now().Add(30 * time.Second); c.sent.Load() < many && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		d.Wake() // as a busy gateway does
+	}
+	stop()
+	<-done
+	n, looks := c.sent.Load(), o.read.Load()
+	t.Logf("%d looks", looks)
+	if n != many || looks > many/10 {
+		t.Errorf("%d of %d sent, %d looks at the outbox", n, many, looks)
+	}
+	old := 0
+	_ = o.s.View(t.Context(), func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Delivery}, false, func(_ store.ID, raw []byte) error {
+			x, err := read(store.ID{}, raw)
+			if x.CreatedAt.Before(now) {
+				old++
+			}
+			return err
+		})
+	})
+	if old > 0 {
+		t.Errorf("%d old deliveries are still there", old)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
@@ -85,6 +87,16 @@ func read(id store.ID, raw []byte) (*Delivery, error) {
 	}
 	d.ID = fmt.Sprintf("dlv_%x", id.Name)
 	return d, nil
+}
+
+// waiting is where a delivery goes, and when it is due. It reads no more of the
+// record than that: an outbox can be long.
+func waiting(raw []byte) (endpoint string, due time.Time) {
+	at, err := time.Parse(time.RFC3339Nano, gjson.GetBytes(raw, "next_at").Str)
+	if err != nil {
+		at = time.Time{} // now
+	}
+	return gjson.GetBytes(raw, "endpoint").Str, at
 }
 
 // parseID is the record's name of a delivery's id.

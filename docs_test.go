@@ -73,7 +73,7 @@ func TestExplained(t *testing.T) {
 			case "yaml":
 				book, _ = pricing.Load("pricing.yaml", []byte(b[2]))
 			case "console":
-				for _, session := range strings.Split(strings.TrimPrefix(b[2], "$ "), "\n$ ") {
+				for session := range strings.SplitSeq(strings.TrimPrefix(b[2], "$ "), "\n$ ") {
 					command, want, _ := strings.Cut(session, "\n")
 					explained++
 					if got := explain(t, book, command); strings.TrimSpace(got) != strings.TrimSpace(want) {

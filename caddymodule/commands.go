@@ -19,11 +19,12 @@ import (
 )
 
 func accountURI(id string, rest ...string) string {
-	uri := "/meter/accounts/" + url.PathEscape(id)
+	var uri strings.Builder
+	uri.WriteString("/meter/accounts/" + url.PathEscape(id))
 	for _, r := range rest {
-		uri += "/" + url.PathEscape(r)
+		uri.WriteString("/" + url.PathEscape(r))
 	}
-	return uri
+	return uri.String()
 }
 
 // show prints JSON for programs, or what table writes.

@@ -55,7 +55,7 @@ var engines = caddy.NewUsagePool()
 // Destruct is called by the pool when nobody needs the engine any more.
 func (e *engine) Destruct() error {
 	e.alarm.stop()
-	e.Meter.Close() // everything that was settled is durable after this
+	e.Close() // everything that was settled is durable after this
 	return e.store.Close()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -89,10 +90,8 @@ func (h *Handler) Validate() error {
 }
 
 func oneOf(option, have string, allowed ...string) error {
-	for _, a := range allowed {
-		if a == have {
-			return nil
-		}
+	if slices.Contains(allowed, have) {
+		return nil
 	}
 	return fmt.Errorf("%s %q: write one of %q", option, have, allowed)
 }

@@ -83,6 +83,5 @@ func modelOf(r *http.Request) string {
 
 var (
 	_ caddyhttp.RequestMatcherWithError = MatchModel{}
-	_ caddyhttp.RequestMatcher          = MatchModel{}
 	_ caddyfile.Unmarshaler             = (*MatchModel)(nil)
 )

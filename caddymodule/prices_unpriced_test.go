@@ -82,11 +82,12 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, f := range families {
 		for _, x := range f.GetMetric() {
-			name := strings.TrimPrefix(f.GetName(), "caddy_meter_")
+			var name strings.Builder
+			name.WriteString(strings.TrimPrefix(f.GetName(), "caddy_meter_"))
 			for _, l := range x.GetLabel() {
-				name += " " + l.GetValue()
+				name.WriteString(" " + l.GetValue())
 			}
-			got[name] = x.GetCounter().GetValue() + x.GetHistogram().GetSampleSum()
+			got[name.String()] = x.GetCounter().GetValue() + x.GetHistogram().GetSampleSum()
 		}
 	}
 	for name, want := range map[string]float64{

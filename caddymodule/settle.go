@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -265,9 +266,7 @@ func (h *Handler) replay(w http.ResponseWriter, r *http.Request, e *engine, c *m
 		})
 	}
 	book, _ := e.Book()
-	for name, v := range s.Header {
-		w.Header()[name] = v
-	}
+	maps.Copy(w.Header(), s.Header)
 	w.Header().Set("Idempotency-Replayed", "true")
 	w.Header().Set("Credits-Charge", c.ID)
 	if c.Replay.Charge.SettledAt.IsZero() { // of a job that goes on

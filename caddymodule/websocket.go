@@ -103,7 +103,7 @@ func (t *tap) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	t.socket = &socket{Conn: conn, t: t, gone: make(chan struct{})}
 	if n := rw.Reader.Buffered(); n > 0 { // frames that came with the request
-		if early, err := rw.Reader.Peek(n); err == nil {
+		if early, err := rw.Peek(n); err == nil {
 			t.socket.fromClient(early)
 		}
 	}
@@ -150,7 +150,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	if err == nil {
 		return len(p), nil
 	}
-	_ = s.Conn.SetWriteDeadline(time.Now().Add(lingerFor))
+	_ = s.SetWriteDeadline(time.Now().Add(lingerFor))
 	if _, werr := s.Conn.Write(last); werr == nil {
 		select { // closing with unread bytes would take the words back that were just sent
 		case <-s.gone:

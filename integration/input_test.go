@@ -245,7 +245,10 @@ func TestKeys(t *testing.T) {
 	}
 	cost := price("demo", helloTokens, usualTokens)
 	for _, headers := range [][]string{
-		{"X-Api-Key", key}, {"Api-Key", key}, {"X-Goog-Api-Key", key}, {"Authorization", "bearer  " + key},
+		{"X-Api-Key", key},
+		{"Api-Key", key},
+		{"X-Goog-Api-Key", key},
+		{"Authorization", "bearer  " + key},
 		{"Authorization", "Bearer sk-of-the-client", "X-Api-Key", key}, // a provider's key beside it is not passed on either
 	} {
 		a := g.send(http.MethodPost, chatPath, body, headers...)

@@ -40,7 +40,7 @@ func TestMembers(t *testing.T) {
 			t.Errorf("%s: %s %s", what, a.Status, a.body)
 		}
 		for _, text := range texts {
-			if !strings.Contains(string(a.body), text) {
+			if !strings.Contains(a.body, text) {
 				t.Errorf("%s: no %q in %s", what, text, a.body)
 			}
 		}

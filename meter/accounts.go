@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/bank"
@@ -172,12 +173,7 @@ func (m *Meter) give(r GrantRequest) (ledger.Give, error) {
 }
 
 func known(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(list, s)
 }
 
 // fromPack fills a grant from a pack of the price file.

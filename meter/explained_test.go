@@ -58,7 +58,8 @@ func (s *share) enough(t *testing.T) {
 // charged, before what overage makes of it.
 func (p *teller) sameCost(c *ledger.Charge, total interface {
 	Ceil(int) (money.Amount, error)
-}) {
+},
+) {
 	p.Helper()
 	want := c.Absorbed
 	for _, x := range c.Captures {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"sync"
@@ -265,9 +266,7 @@ func (c *Charge) jobRecord(id, poll string) *jobRecord {
 	if job := c.price.Operation().Job; job != nil {
 		rec.Lost, rec.LostRefund = job.MaxAge.After(now, c.book.Policies.Timezone), job.LostRefund
 	}
-	for name, values := range c.req.Header {
-		rec.Header[name] = values
-	}
+	maps.Copy(rec.Header, c.req.Header)
 	for _, name := range secretHeaders {
 		delete(rec.Header, name)
 	}

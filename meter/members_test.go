@@ -9,8 +9,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // image asks for an image of 10 credits as a member and says how that ended.
 func (g *gate) image(c Caller) string {
 	g.Helper()
@@ -50,7 +48,7 @@ func TestRolesAndRemoval(t *testing.T) {
 	if got := g.image(Caller{Account: "acme", Member: "nobody added"}); got != "ok" {
 		t.Errorf("a member that nobody has added: %s", got)
 	}
-	g.set("mira", MemberChange{Role: ptr(RoleViewer), Email: ptr("mira@example.com")})
+	g.set("mira", MemberChange{Role: new(RoleViewer), Email: new("mira@example.com")})
 	secret, key, err := g.m.CreateKey(ctx, Key{Account: "acme", Member: "mira"})
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +63,7 @@ func TestRolesAndRemoval(t *testing.T) {
 	if got := g.asks(caller, "GET", "/v1/ping"); got != "ok" {
 		t.Errorf("a viewer's free request: %s", got)
 	}
-	g.set("mira", MemberChange{Role: ptr(RoleMember)})
+	g.set("mira", MemberChange{Role: new(RoleMember)})
 	if got := g.image(caller); got != "ok" {
 		t.Errorf("a member's image: %s", got)
 	}
@@ -103,16 +101,16 @@ func TestRolesAndRemoval(t *testing.T) {
 func TestTheLastAdminStays(t *testing.T) {
 	g := newGate(t, "basic")
 	ctx := t.Context()
-	g.set("ann", MemberChange{Role: ptr(RoleAdmin)})
-	if _, err := g.m.SetMember(ctx, "acme", "ann", MemberChange{Role: ptr(RoleMember)}); !errors.Is(err, ErrLastAdmin) {
+	g.set("ann", MemberChange{Role: new(RoleAdmin)})
+	if _, err := g.m.SetMember(ctx, "acme", "ann", MemberChange{Role: new(RoleMember)}); !errors.Is(err, ErrLastAdmin) {
 		t.Errorf("the last admin was demoted: %v", err)
 	}
 	if _, err := g.m.RemoveMember(ctx, "acme", "ann"); !errors.Is(err, ErrLastAdmin) {
 		t.Errorf("the last admin was removed: %v", err)
 	}
 	for round := range 100 { // two remove each other at the same time
-		g.set("bob", MemberChange{Role: ptr(RoleAdmin)})
-		g.set("ann", MemberChange{Role: ptr(RoleAdmin)})
+		g.set("bob", MemberChange{Role: new(RoleAdmin)})
+		g.set("ann", MemberChange{Role: new(RoleAdmin)})
 		var wg sync.WaitGroup
 		begin := make(chan struct{})
 		for _, id := range []string{"ann", "bob"} {
@@ -128,7 +126,7 @@ func TestTheLastAdminStays(t *testing.T) {
 		}
 	}
 	left := g.m.Members("acme")
-	g.set(left[0].ID, MemberChange{Name: ptr("the boss")}) // keeps the role
+	g.set(left[0].ID, MemberChange{Name: new("the boss")}) // keeps the role
 }
 
 func TestAMembersOwnCap(t *testing.T) {
@@ -164,7 +162,7 @@ func TestAMembersOwnCap(t *testing.T) {
 
 func TestMembersOutliveTheProcess(t *testing.T) {
 	g := newGate(t, "basic")
-	g.set("mira", MemberChange{Role: ptr(RoleViewer), Name: ptr("Mira"), SeesAll: ptr(true), Caps: &[]MemberCap{{"5", "day"}, {"60", "year"}}})
+	g.set("mira", MemberChange{Role: new(RoleViewer), Name: new("Mira"), SeesAll: new(true), Caps: &[]MemberCap{{"5", "day"}, {"60", "year"}}})
 	g.set("gone", MemberChange{})
 	if _, err := g.m.RemoveMember(t.Context(), "acme", "gone"); err != nil {
 		t.Fatal(err)
@@ -195,11 +193,11 @@ func TestMembersThatCannotBe(t *testing.T) {
 		id     string
 		change MemberChange
 	}{
-		"role":      {"mira", MemberChange{Role: ptr(Role("owner"))}},
+		"role":      {"mira", MemberChange{Role: new(Role("owner"))}},
 		"id":        {"mi ra", MemberChange{}},
 		"no id":     {"", MemberChange{}},
-		"email":     {"mira", MemberChange{Email: ptr("mira")}},
-		"two":       {"mira", MemberChange{Email: ptr("a@b, c@d")}},
+		"email":     {"mira", MemberChange{Email: new("mira")}},
+		"two":       {"mira", MemberChange{Email: new("a@b, c@d")}},
 		"amount":    {"mira", MemberChange{Caps: &[]MemberCap{{"lots", "day"}}}},
 		"negative":  {"mira", MemberChange{Caps: &[]MemberCap{{"-1", "day"}}}},
 		"every":     {"mira", MemberChange{Caps: &[]MemberCap{{"5", "minute"}}}},

@@ -144,11 +144,11 @@ func TestChargesPageByPage(t *testing.T) {
 	for i := range 9 {
 		who := []string{"acme/mira", "acme/jon", "acme"}[i%3]
 		var c *Charge
-		switch {
-		case i == 0 || i == 4 || i == 8: // the oldest, one in the middle and the newest still run
+		switch i {
+		case 0, 4, 8: // the oldest, one in the middle and the newest still run
 			c = p.begin(who, "/v1/images", `{"n":2,"project":"Spring"}`)
 			open[c.ID] = true
-		case i == 5:
+		case 5:
 			c = p.ask(who, "/v1/notes", `{}`, 502)
 		default:
 			c = p.ask(who, []string{"/v1/images", "/v1/notes"}[i%2], fmt.Sprintf(`{"project":"p%d"}`, i%2), 200)

@@ -136,7 +136,7 @@ func TestWhoWasRemoved(t *testing.T) {
 	ctx := t.Context()
 	for _, account := range []string{"acme", "beta"} {
 		for _, id := range []string{"mira", "jon"} {
-			if _, err := p.m.AddMember(ctx, account, id, MemberChange{Role: ptr(RoleAdmin)}); err != nil {
+			if _, err := p.m.AddMember(ctx, account, id, MemberChange{Role: new(RoleAdmin)}); err != nil {
 				t.Fatal(err)
 			}
 		}

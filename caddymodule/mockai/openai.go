@@ -1,6 +1,7 @@
 package mockai
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -118,9 +119,7 @@ func (c *call) responses() {
 	}
 	part := object{"item_id": "msg_mock", "output_index": 0, "content_index": 0}
 	event := func(kind string, members object) object {
-		for k, v := range part {
-			members[k] = v
-		}
+		maps.Copy(members, part)
 		members["type"] = kind
 		return numbered(members)
 	}

@@ -1,6 +1,7 @@
 package mockai
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -144,8 +145,6 @@ func (c *call) pollJob(id string) object {
 
 func copyOf(o object) object {
 	c := make(object, len(o))
-	for k, v := range o {
-		c[k] = v
-	}
+	maps.Copy(c, o)
 	return c
 }

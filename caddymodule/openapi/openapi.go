@@ -70,8 +70,10 @@ func (d *document) operation(o *Operation, path string) object {
 		params = append(params, object{"name": p.Name, "in": "query", "description": p.Description, "schema": object{"type": "string"}})
 	}
 	if o.Idempotency {
-		params = append(params, object{"name": "Idempotency-Key", "in": "header", "required": true, "schema": object{"type": "string", "maxLength": 255},
-			"description": "the same key and body give the first answer again (Idempotency-Replayed: true), another body gives 409"})
+		params = append(params, object{
+			"name": "Idempotency-Key", "in": "header", "required": true, "schema": object{"type": "string", "maxLength": 255},
+			"description": "the same key and body give the first answer again (Idempotency-Replayed: true), another body gives 409",
+		})
 	}
 	answer := object{"description": "the answer"}
 	switch {
@@ -107,10 +109,10 @@ var (
 
 // schema is the JSON Schema of what encoding/json makes of a type.
 func (d *document) schema(t reflect.Type) object {
-	switch {
-	case t == timeType:
+	switch t {
+	case timeType:
 		return object{"type": "string", "format": "date-time"}
-	case t == rawType:
+	case rawType:
 		return object{}
 	}
 	switch t.Kind() {
@@ -131,8 +133,9 @@ func (d *document) schema(t reflect.Type) object {
 		return object{"type": "object", "additionalProperties": d.schema(t.Elem())}
 	case reflect.Struct:
 		return d.structure(t)
+	default:
+		return object{} // anything
 	}
-	return object{} // anything
 }
 
 // structure is a reference to the schema of a named struct, or the schema of

@@ -23,8 +23,12 @@ func TestNobodyReachesAnotherAccount(t *testing.T) {
 	s.wants(http.StatusNotFound, "acme/mira", http.MethodGet, "v1/charges/"+theirs, "")
 	s.wants(http.StatusNotFound, "acme/mira", http.MethodDelete, "v1/keys/"+keys.Data[0].ID, "")
 	for _, x := range [][3]string{
-		{http.MethodDelete, "v1/keys/" + keys.Data[0].ID, ""}, {http.MethodPost, "v1/keys", `{"name":"x"}`}, {http.MethodPut, "v1/alerts", `{"below":[]}`},
-		{http.MethodPut, "v1/members/mira", `{"role":"admin"}`}, {http.MethodDelete, "v1/members/mira", ""}, {http.MethodPut, "v1/webhook", `{"url":"https://example.com"}`},
+		{http.MethodDelete, "v1/keys/" + keys.Data[0].ID, ""},
+		{http.MethodPost, "v1/keys", `{"name":"x"}`},
+		{http.MethodPut, "v1/alerts", `{"below":[]}`},
+		{http.MethodPut, "v1/members/mira", `{"role":"admin"}`},
+		{http.MethodDelete, "v1/members/mira", ""},
+		{http.MethodPut, "v1/webhook", `{"url":"https://example.com"}`},
 		{http.MethodPost, "v1/estimate", `{"mix":[{"operation":"image","per_day":"1"}]}`},
 	} {
 		s.wants(http.StatusForbidden, "acme/mira", x[0], x[1]+"?account=other", x[2])
@@ -168,7 +172,11 @@ func TestCrossSiteRequests(t *testing.T) {
 	cookie := "cookie " + s.signsIn("acme/mira").Value
 	const body = `{"below":["300"]}`
 	for _, h := range [][]string{
-		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "http://portal.example:8080"}, {"Origin", "null"},
+		{"Sec-Fetch-Site", "cross-site"},
+		{"Sec-Fetch-Site", "same-site"},
+		{"Origin", "https://evil.example"},
+		{"Origin", "http://portal.example:8080"},
+		{"Origin", "null"},
 		{"Sec-Fetch-Site", "same-origin", "Origin", "https://evil.example"},
 	} {
 		s.wants(http.StatusForbidden, cookie, http.MethodPut, "v1/alerts", body, h...)

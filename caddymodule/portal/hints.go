@@ -2,6 +2,7 @@ package portal
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -49,9 +50,7 @@ func (c *call) hints() (any, error) {
 		}
 		of := asked
 		of.By, of.Where = "model", map[string]string{}
-		for name, value := range asked.Where {
-			of.Where[name] = value
-		}
+		maps.Copy(of.Where, asked.Where)
 		of.Where["operation"] = op.ID
 		r, err := c.m.Usage(c.Context(), c.who.account, of)
 		if err != nil {

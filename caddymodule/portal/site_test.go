@@ -38,7 +38,6 @@ type site struct {
 	p    *Portal
 	now  time.Time
 	keys map[string]string // account/member → secret
-	seq  int
 }
 
 // newSite has two accounts: acme with mira (admin), jon (member) and vera

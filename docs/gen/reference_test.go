@@ -117,7 +117,7 @@ func placed(def string, k member) string {
 	f := frames[def]
 	in := f.in
 	for _, double := range []string{"match: POST /v1/more, price: 1", "name: credit", "from: body.n"} { // what the key replaces
-		for _, one := range strings.Split(double, ", ") {
+		for one := range strings.SplitSeq(double, ", ") {
 			if def != "webhook" && strings.HasPrefix(one, k.name+":") && strings.Contains(in, one+", KEY") || def == "operation" && strings.HasPrefix(one, k.name+":") {
 				in = strings.Replace(in, one+", ", "", 1)
 			}
@@ -130,7 +130,7 @@ func placed(def string, k member) string {
 func topLevel(name, line string) string {
 	var kept []string
 	skip := false
-	for _, l := range strings.Split(strings.TrimSuffix(file, "\n"), "\n") {
+	for l := range strings.SplitSeq(strings.TrimSuffix(file, "\n"), "\n") {
 		if !strings.HasPrefix(l, " ") {
 			skip = strings.HasPrefix(l, name+":")
 		}

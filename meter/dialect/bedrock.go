@@ -24,9 +24,12 @@ var bedrockConverse = profile{
 	limits: []string{"inferenceConfig.maxTokens"}, limitField: "inferenceConfig.maxTokens",
 	usage: []place{{path: "usage", mark: `"usage"`}},
 	fields: []field{
-		{"inputTokens", cInput}, {"outputTokens", cOutput},
-		{"cacheReadInputTokens", cCacheRead}, {"cacheWriteInputTokens", cCacheWrite},
-		{`cacheDetails.#(ttl=="5m").inputTokens`, cCacheWrite5m}, {`cacheDetails.#(ttl=="1h").inputTokens`, cCacheWrite1h},
+		{"inputTokens", cInput},
+		{"outputTokens", cOutput},
+		{"cacheReadInputTokens", cCacheRead},
+		{"cacheWriteInputTokens", cCacheWrite},
+		{`cacheDetails.#(ttl=="5m").inputTokens`, cCacheWrite5m},
+		{`cacheDetails.#(ttl=="1h").inputTokens`, cCacheWrite1h},
 	},
 	exclusive: true, output: outputAsIs,
 	text: textSpec{
@@ -40,8 +43,10 @@ var bedrockInvoke = profile{
 	match:  bedrockPath("invoke", "invoke-with-response-stream"),
 	limits: []string{"max_tokens", "max_gen_len", "textGenerationConfig.maxTokenCount", "inferenceConfig.maxTokens", "max_new_tokens"},
 	headers: []headerField{
-		{"X-Amzn-Bedrock-Input-Token-Count", cInput}, {"X-Amzn-Bedrock-Output-Token-Count", cOutput},
-		{"X-Amzn-Bedrock-Cache-Read-Input-Token-Count", cCacheRead}, {"X-Amzn-Bedrock-Cache-Write-Input-Token-Count", cCacheWrite},
+		{"X-Amzn-Bedrock-Input-Token-Count", cInput},
+		{"X-Amzn-Bedrock-Output-Token-Count", cOutput},
+		{"X-Amzn-Bedrock-Cache-Read-Input-Token-Count", cCacheRead},
+		{"X-Amzn-Bedrock-Cache-Write-Input-Token-Count", cCacheWrite},
 	},
 	usage: []place{
 		{path: "message.usage", base: "message.", mark: `"message_start"`, except: []count{cOutput}},
@@ -50,11 +55,16 @@ var bedrockInvoke = profile{
 		{mark: `"prompt_token_count"`}, // Llama
 	},
 	fields: append([]field{
-		{"inputTokenCount", cInput}, {"outputTokenCount", cOutput},
-		{"cacheReadInputTokenCount", cCacheRead}, {"cacheWriteInputTokenCount", cCacheWrite},
-		{"inputTokens", cInput}, {"outputTokens", cOutput}, // Nova
-		{"prompt_token_count", cInput}, {"generation_token_count", cOutput},
-		{"prompt_tokens", cInput}, {"completion_tokens", cOutput},
+		{"inputTokenCount", cInput},
+		{"outputTokenCount", cOutput},
+		{"cacheReadInputTokenCount", cCacheRead},
+		{"cacheWriteInputTokenCount", cCacheWrite},
+		{"inputTokens", cInput},
+		{"outputTokens", cOutput}, // Nova
+		{"prompt_token_count", cInput},
+		{"generation_token_count", cOutput},
+		{"prompt_tokens", cInput},
+		{"completion_tokens", cOutput},
 	}, anthropicFields...),
 	merge: true, exclusive: true, output: outputAsIs,
 	text: textSpec{

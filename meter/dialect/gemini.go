@@ -90,8 +90,11 @@ var interactionsUsage = []place{
 }
 
 var interactionsFields = []field{
-	{"total_input_tokens", cInput}, {"total_output_tokens", cOutput}, {"total_thought_tokens", cReasoning},
-	{"total_cached_tokens", cCacheRead}, {"total_tool_use_tokens", cToolUse},
+	{"total_input_tokens", cInput},
+	{"total_output_tokens", cOutput},
+	{"total_thought_tokens", cReasoning},
+	{"total_cached_tokens", cCacheRead},
+	{"total_tool_use_tokens", cToolUse},
 }
 
 var geminiInteractions = profile{

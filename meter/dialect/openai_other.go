@@ -55,9 +55,14 @@ var openaiAudio = profile{
 	usage: []place{{mark: `"duration"`}, topUsage[0]},
 	fields: []field{
 		{"duration", cMillis}, // of verbose_json, which has no usage
-		{"input_tokens", cInput}, {"output_tokens", cOutput}, {"total_tokens", cTotal},
-		{"prompt_tokens", cInput}, {"completion_tokens", cOutput}, {"prompt_audio_seconds", cMillis},
-		{"input_token_details.text_tokens", cTextIn}, {"input_token_details.audio_tokens", cAudioIn},
+		{"input_tokens", cInput},
+		{"output_tokens", cOutput},
+		{"total_tokens", cTotal},
+		{"prompt_tokens", cInput},
+		{"completion_tokens", cOutput},
+		{"prompt_audio_seconds", cMillis},
+		{"input_token_details.text_tokens", cTextIn},
+		{"input_token_details.audio_tokens", cAudioIn},
 		{"output_token_details.audio_tokens", cAudioOut},
 		{"seconds", cMillis},
 	},

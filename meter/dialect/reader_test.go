@@ -8,8 +8,10 @@ import (
 	"testing"
 )
 
-var sseHeader = map[string][]string{"Content-Type": {"text/event-stream; charset=utf-8"}}
-var jsonHeader = map[string][]string{"Content-Type": {"application/json"}}
+var (
+	sseHeader  = map[string][]string{"Content-Type": {"text/event-stream; charset=utf-8"}}
+	jsonHeader = map[string][]string{"Content-Type": {"application/json"}}
+)
 
 // read runs an answer through a reader in pieces of at most size bytes.
 func read(path string, status int, header map[string][]string, opt ReaderOptions, answer string, size int) (Result, string) {

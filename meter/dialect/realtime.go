@@ -22,9 +22,13 @@ var openaiRealtime = profile{
 		{path: "usage", mark: `"usage"`, kind: transcribed, apart: true},
 	},
 	fields: []field{
-		{"input_tokens", cInput}, {"output_tokens", cOutput}, {"total_tokens", cTotal},
+		{"input_tokens", cInput},
+		{"output_tokens", cOutput},
+		{"total_tokens", cTotal},
 		{"input_token_details.cached_tokens", cCacheRead},
-		{"input_token_details.text_tokens", cTextIn}, {"input_token_details.audio_tokens", cAudioIn}, {"input_token_details.image_tokens", cImageIn},
+		{"input_token_details.text_tokens", cTextIn},
+		{"input_token_details.audio_tokens", cAudioIn},
+		{"input_token_details.image_tokens", cImageIn},
 		{"input_token_details.cached_tokens_details.audio_tokens", cCachedAudioIn},
 		{"output_token_details.audio_tokens", cAudioOut},
 		{"seconds", cMillis}, // a transcription that is billed by the minute

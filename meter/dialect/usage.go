@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -63,10 +64,20 @@ func (u Usage) Disjoint() []Token {
 	in := u.InputTotal.N - cached - u.CachedAudioIn.N - write5m - write1h - audioIn - u.ImageIn.N - u.VideoIn.N
 	out := u.OutputTotal.N - u.Reasoning.N - u.AudioOut.N - u.ImageOut.N - u.VideoOut.N
 	all := [...]Token{
-		{"input", in}, {"cached_input", cached}, {"cache_write", write5m}, {"cache_write_1h", write1h},
-		{"audio_input", audioIn}, {"image_input", u.ImageIn.N}, {"video_input", u.VideoIn.N}, {"cached_audio_input", u.CachedAudioIn.N},
-		{"output", out}, {"reasoning", u.Reasoning.N}, {"audio_output", u.AudioOut.N}, {"image_output", u.ImageOut.N},
-		{"video_output", u.VideoOut.N}, {"citation", u.Citation.N},
+		{"input", in},
+		{"cached_input", cached},
+		{"cache_write", write5m},
+		{"cache_write_1h", write1h},
+		{"audio_input", audioIn},
+		{"image_input", u.ImageIn.N},
+		{"video_input", u.VideoIn.N},
+		{"cached_audio_input", u.CachedAudioIn.N},
+		{"output", out},
+		{"reasoning", u.Reasoning.N},
+		{"audio_output", u.AudioOut.N},
+		{"image_output", u.ImageOut.N},
+		{"video_output", u.VideoOut.N},
+		{"citation", u.Citation.N},
 	}
 	parts := make([]Token, 0, 4)
 	for _, t := range all {
@@ -187,12 +198,7 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 }
 
 func excluded(list []count, c count) bool {
-	for _, e := range list {
-		if e == c {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(list, c)
 }
 
 // usage applies the API's conventions to the reported counts.

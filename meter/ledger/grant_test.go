@@ -125,7 +125,8 @@ func TestExpiryCanBeWhatFallsBelowAThreshold(t *testing.T) {
 func TestAbsurdAmountsNeverPanic(t *testing.T) {
 	b := newBook(t, "nolim", "2026-11-12T00:00:00Z")
 	b.plan("huge", &Plan{Overage: true, OverageLimit: NoLimit, OverageTimes: decimal("1000000"), Credits: []Schedule{
-		{Type: "subscription", Amount: money.Max, Every: calendar.Hour, Rollover: NoLimit}, {Type: "free", Unlimited: true},
+		{Type: "subscription", Amount: money.Max, Every: calendar.Hour, Rollover: NoLimit},
+		{Type: "free", Unlimited: true},
 		{Type: "free", Amount: money.Max, Every: calendar.Day, Rollover: MaxAmount},
 	}})
 	plans := []string{"huge", "nolim", "over"}

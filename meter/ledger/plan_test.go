@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -14,9 +15,7 @@ import (
 // plan replaces the terms of a test by a copy with this plan in it.
 func (b *book) plan(id string, p *Plan) {
 	t := testTerms()
-	for have, q := range b.terms.Plans {
-		t.Plans[have] = q
-	}
+	maps.Copy(t.Plans, b.terms.Plans)
 	p.ID = id
 	if p.Billing == 0 {
 		p.Billing = calendar.Month
@@ -249,8 +248,11 @@ func TestACapOfAnEarlierAnchorStillCounts(t *testing.T) {
 func TestAPlanCanBeginWithTheBillingDateOfThePaymentSystem(t *testing.T) {
 	b := newBook(t, "free", "2026-11-12T00:00:00Z")
 	for _, wrong := range []SetPlan{
-		{Plan: "basic", RenewsAt: at("2026-11-12T00:00:00Z")}, {Plan: "basic", RenewsAt: at("2026-11-01T00:00:00Z")}, {Plan: "basic", RenewsAt: at("2026-12-31T00:00:00Z")},
-		{Plan: "free", RenewsAt: at("2026-11-30T00:00:00Z")}, {Plan: "basic", RenewsAt: at("2026-11-30T00:00:00Z"), AtRenewal: true},
+		{Plan: "basic", RenewsAt: at("2026-11-12T00:00:00Z")},
+		{Plan: "basic", RenewsAt: at("2026-11-01T00:00:00Z")},
+		{Plan: "basic", RenewsAt: at("2026-12-31T00:00:00Z")},
+		{Plan: "free", RenewsAt: at("2026-11-30T00:00:00Z")},
+		{Plan: "basic", RenewsAt: at("2026-11-30T00:00:00Z"), AtRenewal: true},
 	} {
 		if _, err := b.do(wrong); !errors.Is(err, ErrRenewsAt) {
 			t.Errorf("%+v: %v", wrong, err)

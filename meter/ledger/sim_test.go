@@ -191,10 +191,15 @@ func (s *sim) compare() string {
 		what      string
 		got, want any
 	}{
-		{"plan", s.a.Sub.Plan, n.Plan}, {"period end", s.a.Sub.End.Unix(), n.End.Unix()},
-		{"available", fmt.Sprint(have), fmt.Sprint(types)}, {"unlimited", isUnlimited, unlimited},
-		{"held", int64(s.a.HeldTotal()), n.Held()}, {"spent", int64(s.a.SpentNet()), n.Spent()},
-		{"overage", int64(s.a.OveragePeriod), n.Overage}, {"debt", int64(s.a.Debt), n.Debt}, {"absorbed", int64(s.a.Absorbed), n.Absorbed},
+		{"plan", s.a.Sub.Plan, n.Plan},
+		{"period end", s.a.Sub.End.Unix(), n.End.Unix()},
+		{"available", fmt.Sprint(have), fmt.Sprint(types)},
+		{"unlimited", isUnlimited, unlimited},
+		{"held", int64(s.a.HeldTotal()), n.Held()},
+		{"spent", int64(s.a.SpentNet()), n.Spent()},
+		{"overage", int64(s.a.OveragePeriod), n.Overage},
+		{"debt", int64(s.a.Debt), n.Debt},
+		{"absorbed", int64(s.a.Absorbed), n.Absorbed},
 	} {
 		if x.got != x.want {
 			return fmt.Sprintf("%s is %v, the naive model says %v", x.what, x.got, x.want)

@@ -1,6 +1,7 @@
 package money
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/big"
@@ -107,10 +108,7 @@ func trim(n *big.Int, scale int) Decimal {
 	var buf [16]byte
 	n.FillBytes(buf[:])
 	d := Decimal{scale: scale}
-	for i := range 8 {
-		d.hi = d.hi<<8 | uint64(buf[i])
-		d.lo = d.lo<<8 | uint64(buf[8+i])
-	}
+	d.hi, d.lo = binary.BigEndian.Uint64(buf[:8]), binary.BigEndian.Uint64(buf[8:])
 	return d
 }
 

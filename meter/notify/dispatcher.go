@@ -223,7 +223,7 @@ func (d *Dispatcher) finish(x *Delivery, a Answer, final bool) (booked bool) {
 	default:
 		x.Error = a.Err.Error()
 		pause := waits[x.Attempts-1]
-		x.NextAt = now.Add(pause*8/10 + rand.N(pause*4/10)) // ±20 %, so that many do not come back at once
+		x.NextAt = now.Add(pause*8/10 + rand.N(pause*4/10)) //nolint:gosec // no secret: ±20 %, so that many do not come back at once
 	}
 	err := d.Store.Update(context.Background(), func(tx store.Tx) error { return d.book(tx, x) })
 	if err != nil {

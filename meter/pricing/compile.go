@@ -292,7 +292,7 @@ func dearest(list []*Model) []*Model {
 	for i, m := range list {
 		beaten := false
 		for j, o := range list {
-			if i != j && m.beatenBy(o) && !(o.beatenBy(m) && i < j) {
+			if i != j && m.beatenBy(o) && (!o.beatenBy(m) || i >= j) {
 				beaten = true
 				break
 			}

@@ -207,6 +207,7 @@ func (k *condition) within(v *value) verdict {
 		if n, ok := plainNumber(v.text); ok && k.field != nil && !k.field.json() {
 			return k.number(n, true)
 		}
+	default:
 	}
 	return wrong
 }

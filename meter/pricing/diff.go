@@ -41,7 +41,7 @@ func (c Change) Percent() string {
 	if c.From == nil || c.To == nil || c.From.IsZero() {
 		return ""
 	}
-	sign, by := "+", money.Decimal{}
+	sign := "+"
 	by, more := c.To.Sub(*c.From)
 	if !more {
 		sign = "−"

@@ -25,9 +25,15 @@ var sourcePrefixes = []struct {
 	prefix string
 	from   source
 }{
-	{"response.body.", fromResponseBody}, {"response.header.", fromResponseHeader},
-	{"body.", fromBody}, {"form.", fromForm}, {"header.", fromHeader}, {"query.", fromQuery},
-	{"path.", fromPath}, {"key.", fromKey}, {"member.", fromMember},
+	{"response.body.", fromResponseBody},
+	{"response.header.", fromResponseHeader},
+	{"body.", fromBody},
+	{"form.", fromForm},
+	{"header.", fromHeader},
+	{"query.", fromQuery},
+	{"path.", fromPath},
+	{"key.", fromKey},
+	{"member.", fromMember},
 }
 
 // field is one place that a price file reads. Fields are numbered through the

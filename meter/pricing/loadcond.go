@@ -199,7 +199,7 @@ func minuteOfDay(s string) (int, bool) {
 	if errHour != nil || errMinute != nil || h > 24 || m > 59 || h == 24 && m > 0 {
 		return 0, false
 	}
-	return int(h*60 + m), true
+	return int(h*60 + m), true //nolint:gosec // of one day
 }
 
 // conditionText shows a condition's right side in explanations.

@@ -2,6 +2,7 @@ package pricing
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -116,12 +117,7 @@ func (p *Pack) SellsTo(plan string) bool {
 	if len(p.OnlyPlans) == 0 {
 		return true
 	}
-	for _, id := range p.OnlyPlans {
-		if id == plan {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(p.OnlyPlans, plan)
 }
 
 // Permits reports whether the plan's allow and deny let a request pass.

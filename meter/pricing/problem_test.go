@@ -211,11 +211,12 @@ func TestAliases(t *testing.T) {
 	if q := quote(t, book, "GET", "/d", ""); q != "2" {
 		t.Errorf("merged price = %s", q)
 	}
-	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	var bomb strings.Builder
+	bomb.WriteString("a: &a [x,x,x,x,x,x,x,x,x,x]\n")
 	for c := 'b'; c <= 'k'; c++ {
-		bomb += string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+string(c-1)+",", 9) + "*" + string(c-1) + "]\n"
+		bomb.WriteString(string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+string(c-1)+",", 9) + "*" + string(c-1) + "]\n")
 	}
-	if book, problems := pricing.Load("pricing.yaml", []byte(bomb)); book != nil || !strings.Contains(problems.String(), "too large") {
+	if book, problems := pricing.Load("pricing.yaml", []byte(bomb.String())); book != nil || !strings.Contains(problems.String(), "too large") {
 		t.Errorf("bomb: %s", problems.Summary())
 	}
 }

@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -131,7 +132,7 @@ func (r *Request) estimateBy(m *Model, est *Usage, bound int64, plan *Plan, free
 	k := newCalculation(r, m, plan, free, t)
 	defer k.done()
 	k.strict = true
-	for i := Input; i < Output; i++ {
+	for i := range Output {
 		k.tokens[i] = max(est.Tokens[i], 0)
 	}
 	k.tokens[Output] = product(bound, r.answers)
@@ -232,6 +233,6 @@ func (r *Request) outputEdges(most int64) []int64 {
 	if m := r.Model(); m != nil {
 		look(m.adjusts)
 	}
-	sort.Slice(edges, func(i, j int) bool { return edges[i] < edges[j] })
+	slices.Sort(edges)
 	return edges
 }

@@ -72,8 +72,9 @@ func (n *node) what() string {
 		return "a list"
 	case scalarNode:
 		return fmt.Sprintf("%q", n.text)
+	default:
+		return "nothing"
 	}
-	return "nothing"
 }
 
 // reader turns the syntax tree of the YAML library into nodes.
@@ -339,9 +340,10 @@ func (r *yamlReader) merge(a ast.Node, path string, depth int) []pair {
 			all = append(all, item.pairs...)
 		}
 		return all
+	default:
+		r.report(v.line, v.col, v.width, path, `"<<" needs a mapping`)
+		return nil
 	}
-	r.report(v.line, v.col, v.width, path, `"<<" needs a mapping`)
-	return nil
 }
 
 func join(path, key string) string {

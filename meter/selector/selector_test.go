@@ -7,9 +7,20 @@ func TestGlob(t *testing.T) {
 		pattern, s string
 		want       bool
 	}{
-		{"a", "a", true}, {"a", "A", false}, {"a*", "a", true}, {"*", "", true}, {"*-max", "pen-max", true},
-		{"*-max", "pen-max-2", false}, {"a*b*c", "abc", true}, {"a*b*c", "aXbYc", true}, {"a*b*c", "acb", false},
-		{"a*a", "a", false}, {"a**b", "ab", true}, {"", "", true}, {"", "x", false}, {"ab*ab", "ab", false},
+		{"a", "a", true},
+		{"a", "A", false},
+		{"a*", "a", true},
+		{"*", "", true},
+		{"*-max", "pen-max", true},
+		{"*-max", "pen-max-2", false},
+		{"a*b*c", "abc", true},
+		{"a*b*c", "aXbYc", true},
+		{"a*b*c", "acb", false},
+		{"a*a", "a", false},
+		{"a**b", "ab", true},
+		{"", "", true},
+		{"", "x", false},
+		{"ab*ab", "ab", false},
 	} {
 		if got := Glob(c.pattern, c.s); got != c.want {
 			t.Errorf("Glob(%q, %q) = %t", c.pattern, c.s, got)

@@ -78,7 +78,7 @@ func Decode(b []byte) (s Sum, err error) {
 		var count string
 		for _, text := range []*string{&u.Name, &count} {
 			size, l := binary.Uvarint(b)
-			if l <= 0 || size > uint64(len(b)-l) {
+			if l <= 0 || size > uint64(len(b)-l) { //nolint:gosec // not negative: l bytes were there
 				return s, ErrFormat
 			}
 			*text, b = string(b[l:l+int(size)]), b[l+int(size):] //nolint:gosec // bounded by the line above

@@ -149,8 +149,9 @@ func local(t time.Time, unit calendar.Unit) string {
 		return t.AddDate(0, 0, -(int(t.Weekday())+6)%7).Format("2006-01-02 ")
 	case calendar.Month:
 		return t.Format("2006-01 ")
+	default:
+		return t.Format("2006-01-02 ")
 	}
-	return t.Format("2006-01-02 ")
 }
 
 func TestFiltersAndLabels(t *testing.T) {
@@ -161,8 +162,12 @@ func TestFiltersAndLabels(t *testing.T) {
 		where map[string]string
 		want  money.Amount
 	}{
-		{nil, 12}, {map[string]string{"worker": "w2"}, 7}, {map[string]string{"member": "mira"}, 5},
-		{map[string]string{"member": "mira", "worker": "w2"}, 0}, {map[string]string{"team": "a"}, 5}, {map[string]string{"team": ""}, 7},
+		{nil, 12},
+		{map[string]string{"worker": "w2"}, 7},
+		{map[string]string{"member": "mira"}, 5},
+		{map[string]string{"member": "mira", "worker": "w2"}, 0},
+		{map[string]string{"team": "a"}, 5},
+		{map[string]string{"team": ""}, 7},
 	} {
 		rep := NewReport(Query{From: at, To: at.Add(time.Hour), By: "worker", Where: q.where})
 		for _, c := range []*ledger.Charge{a, b} {

@@ -10,7 +10,7 @@ import (
 // sources are the lots that may pay, in the order in which they do.
 func (a *Account) sources(pro bool) (list []*lot) {
 	for _, l := range a.lots {
-		if l.live(a.Now) && !(l.notPro && pro) {
+		if l.live(a.Now) && (!l.notPro || !pro) {
 			list = append(list, l)
 		}
 	}

@@ -212,7 +212,7 @@ func rest(amount int64, from, start, end time.Time) int64 {
 func (a *Account) keep(id line, x *Line, like lot) {
 	kept := int64(0)
 	for _, l := range a.lots {
-		if l.line == id && !l.parked && !l.voided && !(l.over(a.Now) && !l.end.Equal(a.Now)) {
+		if l.line == id && !l.parked && !l.voided && (!l.over(a.Now) || l.end.Equal(a.Now)) {
 			kept += l.left
 			l.left = 0
 		}

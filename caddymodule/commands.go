@@ -19,12 +19,11 @@ import (
 )
 
 func accountURI(id string, rest ...string) string {
-	var uri strings.Builder
-	uri.WriteString("/meter/accounts/" + url.PathEscape(id))
+	parts := []string{"/meter/accounts", url.PathEscape(id)}
 	for _, r := range rest {
-		uri.WriteString("/" + url.PathEscape(r))
+		parts = append(parts, url.PathEscape(r))
 	}
-	return uri.String()
+	return strings.Join(parts, "/")
 }
 
 // show prints JSON for programs, or what table writes.

@@ -53,10 +53,10 @@ func (m *Meter) CreateAccount(ctx context.Context, id, name, plan string) (*ledg
 	return m.Account(ctx, id)
 }
 
-// CloseAccount ends an account: its requests are refused, its plan ends
-// now and its keys are revoked. Open requests run to their end; credits and
-// journal stay, so that what was paid can still be given back. Cut
-// short, it can be asked for again; resumed, the account needs new keys.
+// CloseAccount ends an account: its requests are refused, its plan ends now and
+// its keys are revoked. Open requests run to their end; credits and journal
+// stay, so that what was paid can still be given back. Cut short, it can be
+// asked for again; resumed, the account needs new keys.
 func (m *Meter) CloseAccount(ctx context.Context, id, reason string) (*ledger.Account, error) {
 	suspended := true
 	if _, err := m.bank.Do(ctx, ledger.AccountID(id), ledger.SetAttributes{Suspended: &suspended, Reason: reason}); err != nil {
@@ -160,7 +160,7 @@ func (m *Meter) give(r GrantRequest) (ledger.Give, error) {
 	if g.Type = r.Type; g.Type == "" {
 		g.Type = "top_up"
 	}
-	if len(b.DrawOrder) > 0 && !known(b.DrawOrder, g.Type) && g.Type != "courtesy" {
+	if len(b.DrawOrder) > 0 && !slices.Contains(b.DrawOrder, g.Type) && g.Type != "courtesy" {
 		return g, input("type %q is not in the price file's draw_order %v; use one of them, or add it there", g.Type, b.DrawOrder)
 	}
 	if r.Expires != "" {
@@ -170,10 +170,6 @@ func (m *Meter) give(r GrantRequest) (ledger.Give, error) {
 	}
 	g.Amount, g.ExpiresAt, g.OnlyFor, g.NotFor, g.Source = amount, r.ExpiresAt, r.OnlyFor, r.NotFor, "operator"
 	return g, nil
-}
-
-func known(list []string, s string) bool {
-	return slices.Contains(list, s)
 }
 
 // fromPack fills a grant from a pack of the price file.

@@ -118,7 +118,7 @@ func (c *call) createJob(kind string) object {
 		}
 	}
 	c.jobs[id] = j
-	return copyOf(j.answer)
+	return maps.Clone(j.answer)
 }
 
 // pollJob moves a job on: in progress for Options.JobPolls polls, then done. nil if there is no such job.
@@ -140,11 +140,5 @@ func (c *call) pollJob(id string) object {
 		j.answer["status"], j.answer["progress"] = "completed", 100
 		j.answer["url"] = "https://mock.invalid/" + id
 	}
-	return copyOf(j.answer)
-}
-
-func copyOf(o object) object {
-	c := make(object, len(o))
-	maps.Copy(c, o)
-	return c
+	return maps.Clone(j.answer)
 }

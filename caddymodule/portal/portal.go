@@ -174,15 +174,11 @@ func (c *call) query(allowed ...string) (url.Values, error) {
 		if len(values) > 1 {
 			return nil, invalid("the parameter %s is there %d times; send it once", name, len(values))
 		}
-		if name != "account" && !contains(allowed, name) {
+		if name != "account" && !slices.Contains(allowed, name) {
 			return nil, invalid("there is no parameter %q here; there are %s", name, strings.Join(append(allowed, "account"), ", "))
 		}
 	}
 	return q, nil
-}
-
-func contains(list []string, s string) bool {
-	return slices.Contains(list, s)
 }
 
 // limit reads ?limit=, up to most.

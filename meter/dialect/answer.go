@@ -92,11 +92,11 @@ func (r *Reader) signal(kind, name string, data []byte) bool {
 		return false
 	}
 	p := r.api.profile
-	if contains(p.failed, kind) {
+	if slices.Contains(p.failed, kind) {
 		r.fail(data)
 		return false
 	}
-	if contains(p.done, kind) {
+	if slices.Contains(p.done, kind) {
 		r.finish = true
 		return true
 	}
@@ -278,8 +278,4 @@ func (r *Reader) errorCodeOf(v []byte) {
 	case bytes.Contains(message, []byte("credit balance is too low")):
 		r.quota = true // Anthropic answers 400 invalid_request_error with this sentence
 	}
-}
-
-func contains(list []string, s string) bool {
-	return slices.Contains(list, s)
 }

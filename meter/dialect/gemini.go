@@ -1,6 +1,9 @@
 package dialect
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Gemini, on the Developer API and on Vertex. Usage is cumulative on every chunk. Sources disagree on whether candidates include
 // thoughts; total − prompt − tool use is right either way. Source: go-genai types.go.
@@ -39,7 +42,7 @@ func geminiPath(verbs ...string) func(method, path string) (matched, bool) {
 			rest, ok = after(path, "/tunedModels/")
 		}
 		model, verb, _ := strings.Cut(rest, ":")
-		return matched{model: model, stream: strings.HasPrefix(verb, "stream")}, ok && method == "POST" && contains(verbs, verb)
+		return matched{model: model, stream: strings.HasPrefix(verb, "stream")}, ok && method == "POST" && slices.Contains(verbs, verb)
 	}
 }
 

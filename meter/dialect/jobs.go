@@ -1,6 +1,9 @@
 package dialect
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // jobSpec says how an API reports the state of asynchronous work.
 type jobSpec struct {
@@ -54,7 +57,7 @@ var overWords = []string{
 func JobOver(body []byte) bool {
 	for _, name := range []string{"status", "state", "job_status", "task_status", "data.status", "data.task_status", "output.task_status"} {
 		if v := inString(lookup(body, name)); len(v) > 0 {
-			return contains(overWords, strings.ToLower(string(v)))
+			return slices.Contains(overWords, strings.ToLower(string(v)))
 		}
 	}
 	return string(lookup(body, "done")) == "true"
@@ -81,14 +84,14 @@ func (r *Reader) readJob(j *jobSpec, data []byte) {
 	status := string(inString(lookup(data, j.status)))
 	switch {
 	case status == "":
-	case contains(j.pending, status):
+	case slices.Contains(j.pending, status):
 		r.pending = true
-	case contains(j.failed, status):
+	case slices.Contains(j.failed, status):
 		r.failed, r.over = true, true
-	case contains(j.finished, status):
+	case slices.Contains(j.finished, status):
 		r.finish, r.over = true, true
 	default: // a word that is new
-		r.over = contains(overWords, strings.ToLower(status))
+		r.over = slices.Contains(overWords, strings.ToLower(status))
 	}
 }
 

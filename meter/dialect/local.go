@@ -1,6 +1,9 @@
 package dialect
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The native APIs of llama.cpp's server and of Text Generation Inference. Their paths are plain words, so they are recognised
 // only at the root, or by a hint. Sources: llama.cpp tools/server/README.md, TGI router/src/lib.rs.
@@ -8,7 +11,7 @@ import "strings"
 // exactly matches POST requests for whole paths.
 func exactly(paths ...string) func(method, path string) (matched, bool) {
 	return func(method, path string) (matched, bool) {
-		return matched{}, method == "POST" && contains(paths, path)
+		return matched{}, method == "POST" && slices.Contains(paths, path)
 	}
 }
 

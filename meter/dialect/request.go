@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -183,7 +184,7 @@ func (p *profile) ambiguous(doc gjson.Result) string {
 			}
 			nested[name] = append(nested[name], rest)
 		}
-		if !contains(top, name) {
+		if !slices.Contains(top, name) {
 			top = append(top[:len(top):len(top)], name)
 		}
 	}
@@ -211,7 +212,7 @@ func repeated(obj gjson.Result, names []string) (field string) {
 	obj.ForEach(func(key, _ gjson.Result) bool {
 		for i, name := range names {
 			if key.Str != name {
-				if strings.EqualFold(key.Str, name) && !contains(names, key.Str) {
+				if strings.EqualFold(key.Str, name) && !slices.Contains(names, key.Str) {
 					field = name
 					return false
 				}

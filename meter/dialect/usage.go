@@ -179,7 +179,7 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 		} else {
 			raw = lookup(usage, f.path)
 		}
-		if isNull(raw) || excluded(except, f.to) {
+		if isNull(raw) || slices.Contains(except, f.to) {
 			continue
 		}
 		scale := int64(1)
@@ -195,10 +195,6 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 		any = true
 	}
 	return any
-}
-
-func excluded(list []count, c count) bool {
-	return slices.Contains(list, c)
 }
 
 // usage applies the API's conventions to the reported counts.

@@ -58,7 +58,7 @@ type Dispatcher struct {
 
 	mu     sync.Mutex
 	paused map[string]time.Time // endpoints whose attempts could not be booked, until when
-	booked int                  // deliveries since old ones were forgotten
+	booked int                  // deliveries that ended since the start
 }
 
 // unbooked is how long an endpoint gets nothing after an attempt that the store

@@ -2,6 +2,7 @@ package pricing
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -62,7 +63,7 @@ func (l *loader) drawnTypes(n *node) {
 		return
 	}
 	missing := func(t, by string) {
-		if t != "" && !contains(l.book.DrawOrder, t) {
+		if t != "" && !slices.Contains(l.book.DrawOrder, t) {
 			l.fail(n, "draw_order", "type %q is used by %s but missing here", t, by)
 		}
 	}

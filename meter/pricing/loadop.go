@@ -3,6 +3,7 @@ package pricing
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,13 +138,13 @@ func (l *loader) route(n *node, path string) (pattern, bool) {
 func routeProblem(s string) string {
 	method, rest, two := strings.Cut(s, " ")
 	switch {
-	case two && contains(methods, method) && !strings.HasPrefix(rest, "/"):
+	case two && slices.Contains(methods, method) && !strings.HasPrefix(rest, "/"):
 		return fmt.Sprintf(`the path must start with "/"; did you mean "%s /%s"?`, method, strings.TrimSpace(rest))
-	case two && strings.HasPrefix(rest, "/") && contains(methods, strings.ToUpper(method)):
+	case two && strings.HasPrefix(rest, "/") && slices.Contains(methods, strings.ToUpper(method)):
 		return fmt.Sprintf(`methods are written in capitals; did you mean "%s %s"?`, strings.ToUpper(method), rest)
 	case two && strings.HasPrefix(rest, "/"):
 		return fmt.Sprintf("%q is not a method%s", method, suggest(strings.ToUpper(method), methods))
-	case !two && !strings.HasPrefix(s, "/") && s != "" && !contains(methods, s):
+	case !two && !strings.HasPrefix(s, "/") && s != "" && !slices.Contains(methods, s):
 		return fmt.Sprintf(`the path must start with "/"; did you mean "/%s"?`, s)
 	}
 	return fmt.Sprintf(`%q is not a method and a path; write "POST /v1/images"`, s)

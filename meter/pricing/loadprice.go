@@ -2,6 +2,7 @@ package pricing
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -52,7 +53,7 @@ func (l *loader) rates(n *node, path string, more []string) table {
 		case "per_1m_tokens":
 			l.tokenRates(&t, p, at, -6)
 		default:
-			if contains(more, p.key) {
+			if slices.Contains(more, p.key) {
 				continue
 			}
 			unit, ok := strings.CutPrefix(p.key, "per_")

@@ -49,7 +49,7 @@ func (l *loader) keys(n *node, path string, valid []string) bool {
 	ok := true
 	for i := range n.pairs {
 		p := &n.pairs[i]
-		if contains(valid, p.key) {
+		if slices.Contains(valid, p.key) {
 			continue
 		}
 		ok = false
@@ -59,16 +59,12 @@ func (l *loader) keys(n *node, path string, valid []string) bool {
 }
 
 func (l *loader) unknownKey(p *pair, path string, valid []string) {
-	if key, _, found := strings.Cut(p.key, ":"); found && contains(valid, key) {
+	if key, _, found := strings.Cut(p.key, ":"); found && slices.Contains(valid, key) {
 		line := []rune(l.lines[p.line-1])
 		l.add(p.line, p.col, len([]rune(key))+1, path, needsSpace(key, strings.TrimSuffix(string(line[p.col-1:]), "\r")), false)
 		return
 	}
 	l.add(p.line, p.col, p.width, path, fmt.Sprintf("unknown key %q%s", p.key, suggest(p.key, valid)), false)
-}
-
-func contains(list []string, s string) bool {
-	return slices.Contains(list, s)
 }
 
 func (l *loader) required(n *node, path, key, hint string) {
@@ -190,7 +186,7 @@ func (l *loader) every(n *node, path string) (calendar.Unit, bool) {
 }
 
 func (l *loader) enum(n *node, path string, valid ...string) (string, bool) {
-	if n.kind == scalarNode && contains(valid, n.text) {
+	if n.kind == scalarNode && slices.Contains(valid, n.text) {
 		return n.text, true
 	}
 	l.fail(n, path, "%s is not one of %s%s", n.what(), strings.Join(valid, ", "), suggest(n.text, valid))
@@ -265,7 +261,7 @@ func (l *loader) field(n *node, path string) (*field, bool) {
 		prefixes := []string{"body", "form", "header", "query", "path", "key", "member", "response"}
 		head, _, _ := strings.Cut(n.text, ".")
 		hint := suggest(head, prefixes)
-		if hint == "" || contains(prefixes, head) {
+		if hint == "" || slices.Contains(prefixes, head) {
 			hint = "; write body.…, form.…, header.…, query.…, path.<n>, key.…, member.…, response.body.…, response.header.… or response.status"
 		}
 		l.fail(n, path, "%q %s%s", n.text, problem, hint)

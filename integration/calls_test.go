@@ -166,6 +166,9 @@ func (g *gateway) trySend(method, path, body string, headers ...string) (answer,
 	}
 	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Content-Type" {
+			req.Header.Del(headers[i])
+		}
 		req.Header.Add(headers[i], headers[i+1])
 	}
 	res, err := plain.Do(req)

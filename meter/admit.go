@@ -127,8 +127,11 @@ func (a *admission) read() error {
 	if a.price.Free() {
 		return nil
 	}
-	if a.api.Speaks() {
-		a.info = a.api.ReadRequest(a.req.Body)
+	if a.price.NeedsAsks() {
+		a.price.Asks(asked(a.api, a.req.Body))
+		if a.info = a.api.ReadRequest(a.req.Body); a.info.Reject != "" {
+			return rejection(a.info)
+		}
 	}
 	if !a.price.TokenPriced() { // a condition may still ask how long the input is
 		a.estimateInput(!a.api.Plain() && bytes.HasPrefix(bytes.TrimLeft(a.req.Body, " \t\r\n"), []byte("{")))
@@ -139,7 +142,7 @@ func (a *admission) read() error {
 	}
 	a.info = a.api.ReadRequest(a.req.Body)
 	if a.info.Reject != "" {
-		return &Denial{Reason: a.info.Reject, Field: "body." + a.info.Field, Message: rejected(a.info)}
+		return rejection(a.info)
 	}
 	a.estimateInput(true)
 	return nil
@@ -164,6 +167,25 @@ func (a *admission) ahead() pricing.Usage {
 	u := a.est
 	u.Tokens[pricing.Input] = max(u.Tokens[pricing.Input], a.scan.Bound())
 	return u
+}
+
+// asked are the units that a request asks for, as the price file counts them.
+func asked(api *dialect.API, body []byte) []pricing.Asked {
+	asks := api.Asks(body)
+	list := make([]pricing.Asked, 0, len(asks))
+	for _, a := range asks {
+		shift := 0
+		if a.Milli {
+			shift = -3
+		}
+		n := func(n int64) money.Decimal { return money.FromInt(uint64(max(n, 0))).Shift(shift) } //nolint:gosec // not negative
+		list = append(list, pricing.Asked{Unit: a.Unit, Most: n(a.Most), Else: n(a.Else), Guess: a.Guess})
+	}
+	return list
+}
+
+func rejection(i dialect.RequestInfo) *Denial {
+	return &Denial{Reason: i.Reject, Field: "body." + i.Field, Message: rejected(i)}
 }
 
 func rejected(i dialect.RequestInfo) string {

@@ -22,8 +22,11 @@ func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanati
 		return nil, refusal
 	}
 	var est pricing.Usage
+	api := dialect.Recognise(f.Method, r.Path(), hintOf(r.API()))
+	if r.NeedsAsks() {
+		r.Asks(asked(api, f.Body))
+	}
 	if r.TokenPriced() {
-		api := dialect.Recognise(f.Method, r.Path(), hintOf(r.API()))
 		est.Tokens[pricing.Input] = api.EstimateInput(f.Body).Total()
 	}
 	return r.ExplainHold(est, p, pricing.FreeLeft{})

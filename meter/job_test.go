@@ -14,6 +14,12 @@ import (
 func (g *gate) answered(r *Request, status int, header http.Header, body string) (*Charge, Final) {
 	g.Helper()
 	c := g.admit(r)
+	return c, g.ends(c, status, header, body)
+}
+
+// ends gives a charge its whole answer.
+func (g *gate) ends(c *Charge, status int, header http.Header, body string) Final {
+	g.Helper()
 	c.Begin(status, header)
 	if _, err := c.Observe(g.Context(), []byte(body)); err != nil {
 		g.Fatal(err)
@@ -23,7 +29,7 @@ func (g *gate) answered(r *Request, status int, header http.Header, body string)
 	if done := c.Booked(); done != nil {
 		<-done
 	}
-	return c, f
+	return f
 }
 
 func (g *gate) job(id string) *Charge {

@@ -230,9 +230,6 @@ func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated
 		return &pricing.Usage{}, false, false
 	}
 	u = usageOf(r.Usage)
-	if n := c.info.Characters; n.OK && c.status < 300 && !r.Usage.Units.Characters.OK {
-		u.Units = append(u.Units, pricing.UnitCount{Unit: "character", Count: money.FromInt(uint64(n.N))}) //nolint:gosec // a length
-	}
 	known = r.Usage.InputTotal.OK || r.Usage.OutputTotal.OK || len(u.Units) > 0
 	if !c.price.TokenPriced() {
 		return u, false, known

@@ -139,9 +139,6 @@ func (a *API) HasOutputLimit() bool { return a.profile.limitField != "" }
 // Free says whether the API never charges: counting tokens, moderation, lists, polls of lists.
 func (a *API) Free() bool { return a.profile.free }
 
-// Speaks says whether the API turns the text of a request into speech, which answers with sound alone.
-func (a *API) Speaks() bool { return a.profile == &openaiSpeech }
-
 // Plain says whether nothing is known about the protocol.
 func (a *API) Plain() bool { return a.profile == &plain }
 

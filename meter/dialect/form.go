@@ -52,3 +52,26 @@ func quote(s string) []byte {
 	}
 	return b
 }
+
+// formFiles are the contents of the files in a multipart body, without copying them.
+func formFiles(body []byte) (files [][]byte) {
+	line, _, _ := bytes.Cut(body, []byte("\n"))
+	delimiter := append([]byte("\n"), bytes.TrimRight(line, "\r")...)
+	for rest := body[len(line):]; ; {
+		head, tail, ok := bytes.Cut(rest, []byte("\r\n\r\n"))
+		if !ok {
+			return files
+		}
+		end := bytes.Index(tail, delimiter)
+		if end < 0 {
+			end = len(tail)
+		}
+		if bytes.Contains(bytes.ToLower(head), []byte("filename")) {
+			files = append(files, bytes.TrimSuffix(tail[:end], []byte("\r")))
+		}
+		if end == len(tail) || len(files) == 100 {
+			return files
+		}
+		rest = tail[end+len(delimiter):]
+	}
+}

@@ -3,7 +3,6 @@ package dialect
 import (
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 )
@@ -17,8 +16,6 @@ type RequestInfo struct {
 	N             int64
 	AskedForUsage bool // stream_options.include_usage is true
 	ServiceTier   string
-	// Characters is the length of the text that is to be spoken.
-	Characters Count
 	// Limits are the output bounds of the requests in a batch, nil elsewhere; 0 is none.
 	Limits []int64
 	// Reject is "" or the reason why the request must be refused with 400: "ambiguous_request" (a metered key twice, or in
@@ -61,11 +58,6 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 			info.Limits = append(info.Limits, n)
 			return true
 		})
-	}
-	if a.Speaks() {
-		if v := gjson.GetBytes(body, "input"); v.Type == gjson.String {
-			info.Characters = Count{int64(utf8.RuneCountInString(v.Str)), true}
-		}
 	}
 	shallow := p.shallow(body)
 	if !gjson.ValidBytes(shallow) {

@@ -37,6 +37,7 @@ type Book struct {
 	jobs           []*Operation
 	modelReads     []*field // that the adjusts of any model read
 	selectsModels  bool     // some selector looks at models or their tags
+	unitsByModel   bool     // some model has a rate for a unit
 	responseFields responseFields
 }
 
@@ -176,6 +177,7 @@ type Model struct {
 	Line, Column    int
 
 	table    table
+	reserve  reserve
 	adjusts  []adjust
 	reads    []*field // of its adjusts, in the request
 	usesTier bool
@@ -222,6 +224,7 @@ type Policies struct {
 	RequestUsage        bool
 	Abandoned           Abandoned
 
+	reserve    reserve
 	refundWhen *conditions
 	unlisted   *Model
 }

@@ -13,6 +13,7 @@ type calculation struct {
 	entry   *Model // by which the model's part is priced, or nil
 	tokens  Tokens
 	usage   *Usage // nil before the answer
+	unsaid  bool   // what the answer does not say counts as asked for
 	plan    *Plan
 	free    FreeLeft
 	covered money.Decimal // by the free tier, of a unit that only the answer reports
@@ -140,10 +141,7 @@ func (k *calculation) coverFree(q *Quote) bool {
 		u.value, q.FreeUsed = rest, k.free.Left
 		return false
 	}
-	n, ok := k.usage.Unit(tier.Unit)
-	if !ok {
-		return false
-	}
+	n := k.reported(tier.Unit)
 	rest, partly := n.Sub(k.free.Left)
 	if !partly || rest.IsZero() {
 		q.FreeUsed = n
@@ -281,9 +279,24 @@ func (k *calculation) count(unit string) money.Decimal {
 	if q, ok := k.c.quantity(unit); ok {
 		return q
 	}
-	n, _ := k.usage.Unit(unit)
+	n := k.reported(unit)
 	if tier := k.r.op.FreeTier; tier != nil && tier.Unit == unit {
 		n, _ = n.Sub(k.covered)
 	}
+	return n
+}
+
+// reported is how much of a unit that no field measures is charged: what the
+// answer reports; before it, what is held.
+func (k *calculation) reported(unit string) money.Decimal {
+	if k.usage == nil {
+		return k.r.ahead(k.entry, unit)
+	}
+	n, ok := k.usage.Unit(unit)
+	if ok && !(unit == "second" && n.IsZero()) || !k.unsaid { // a recording that has been heard has a length
+		return n
+	}
+	n = k.r.unsaid(k.entry, unit)
+	k.record.counted(unit, n)
 	return n
 }

@@ -102,6 +102,10 @@ func (l *loader) compile() {
 		m.usesTier = reads.adjusts(m.adjusts).tier
 		m.reads = reads.request()
 		anyTier = anyTier || m.usesTier
+		b.unitsByModel = b.unitsByModel || len(m.table.units) > 0
+		for i := range m.adjusts {
+			b.unitsByModel = b.unitsByModel || m.adjusts[i].rates != nil && len(m.adjusts[i].rates.units) > 0
+		}
 		for _, f := range m.reads {
 			union.add(f)
 		}
@@ -306,7 +310,7 @@ func dearest(list []*Model) []*Model {
 }
 
 func (m *Model) beatenBy(o *Model) bool {
-	if len(m.adjusts)+len(o.adjusts) > 0 || !m.from.Equal(o.from) || o.table.maximum.set ||
+	if len(m.adjusts)+len(o.adjusts)+len(m.reserve)+len(o.reserve) > 0 || !m.from.Equal(o.from) || o.table.maximum.set ||
 		m.MaxOutputTokens != o.MaxOutputTokens && o.MaxOutputTokens != 0 && (m.MaxOutputTokens == 0 || m.MaxOutputTokens > o.MaxOutputTokens) ||
 		m.MaxOutputTokens != 0 && o.MaxOutputTokens == 0 {
 		return false

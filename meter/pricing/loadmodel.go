@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-var modelKeys = []string{"name", "tags", "max_output_tokens", "adjust", "like", "effective_from"}
+var modelKeys = []string{"name", "tags", "max_output_tokens", "adjust", "like", "effective_from", "reserve"}
 
 // modelLoad is a model's entry on its way: like needs the other one first.
 type modelLoad struct {
@@ -63,7 +63,7 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
 	own := l.rates(n, path, modelKeys)
 	own.line, own.col = p.line, p.col
 	if base := l.base(load, n.get("like"), path+".like", all); base != nil {
-		m.Tags, m.MaxOutputTokens, m.adjusts, m.table = base.Tags, base.MaxOutputTokens, base.adjusts, base.table
+		m.Tags, m.MaxOutputTokens, m.adjusts, m.table, m.reserve = base.Tags, base.MaxOutputTokens, base.adjusts, base.table, base.reserve
 	} else if !hasRates(n) && n.get("like") == nil {
 		l.fail(p.node(), path, "has no rates; write per_1m_tokens, per_image and so on, or per_request: 0 for free")
 	}
@@ -80,6 +80,9 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
 		if m.MaxOutputTokens == 0 {
 			l.fail(v, path+".max_output_tokens", "must be at least 1")
 		}
+	}
+	if v := n.get("reserve"); v != nil {
+		m.reserve = l.unitReserve(v, path+".reserve")
 	}
 	if v := n.get("adjust"); v != nil {
 		m.adjusts = l.adjusts(v, path+".adjust", nil)

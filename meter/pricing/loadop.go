@@ -185,6 +185,9 @@ func (l *loader) measured(n *node, path, unit string) *measured {
 		if m.field, ok = l.field(n, path); !ok {
 			return nil
 		}
+		if m.field.answer() {
+			l.fail(n, path, `only the answer says it, so nothing would be held before; write {from: %s, reserve: 60}, with the most that one request uses`, m.field.text)
+		}
 		return m
 	}
 	if !l.object(n, path, measuredKeys) {
@@ -212,8 +215,8 @@ func (l *loader) measured(n *node, path, unit string) *measured {
 	if v := n.get("reserve"); v != nil && !m.field.answer() {
 		l.warn(v, path+".reserve", "has no effect: %s is known before the answer", m.field.text)
 	}
-	if m.field.answer() && !m.reserve.set && !m.fallback.set && !m.max.set {
-		l.warn(n, path, `nothing is held before the answer; write "reserve"`)
+	if m.field.answer() && m.reserved().IsZero() {
+		l.fail(n, path, `only the answer says it, so nothing would be held before; write "reserve": the most that one request uses`)
 	}
 	return m
 }

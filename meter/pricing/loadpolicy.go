@@ -4,7 +4,7 @@ import "fmt"
 
 var policyKeys = []string{
 	"unpriced", "unlisted_model", "refund_on", "refund_when", "reserve_output_tokens", "overdraft", "timezone",
-	"hold", "estimate", "when_exhausted", "clamp_output", "request_usage", "abandoned",
+	"hold", "estimate", "when_exhausted", "clamp_output", "request_usage", "abandoned", "reserve",
 }
 
 func (l *loader) policies(n *node) {
@@ -36,6 +36,8 @@ func (l *loader) policy(p *Policies, key string, v *node, path string) {
 		p.RefundOn = l.refundOn(v, path)
 	case "reserve_output_tokens":
 		p.ReserveOutputTokens, _ = l.whole(v, path)
+	case "reserve":
+		p.reserve = l.unitReserve(v, path)
 	case "overdraft":
 		p.Overdraft, _ = l.amount(v, path)
 	case "timezone":

@@ -64,13 +64,14 @@ func (in *intake) quantity(m *measured) (money.Decimal, *Refusal) {
 	return n, nil
 }
 
-// reserved is what is held of a quantity that only the answer knows.
+// reserved is what is held of a quantity that only the answer knows: at least
+// what it counts for if the answer does not say.
 func (m *measured) reserved() money.Decimal {
 	switch {
+	case m.reserve.set && m.fallback.set && m.fallback.value.Cmp(m.reserve.value) > 0, m.fallback.set && !m.reserve.set:
+		return m.fallback.value
 	case m.reserve.set:
 		return m.reserve.value
-	case m.fallback.set:
-		return m.fallback.value
 	}
 	return m.max.value
 }

@@ -38,6 +38,7 @@ type Request struct {
 	limit      int64         // the request's own output limit
 	limited    bool
 	answers    int64 // body.n
+	asked      []Asked
 
 	held    Quote // of the last hold
 	holding bool

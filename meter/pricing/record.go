@@ -49,6 +49,15 @@ func (m *Marks) measured(k *calculation, times money.Decimal) {
 	}
 }
 
+// counted notes a unit that the answer did not report and that was charged as
+// it was asked for.
+func (m *Marks) counted(unit string, n money.Decimal) {
+	if m == nil || n.IsZero() || slices.ContainsFunc(m.units, func(u UnitCount) bool { return u.Unit == unit }) {
+		return
+	}
+	m.units = append(m.units, UnitCount{unit, n})
+}
+
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 
 // Record is the text to keep of an answer's price: the usage, the quantities

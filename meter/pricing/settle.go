@@ -109,6 +109,7 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace, record *M
 		k.usage = &noUsage
 	}
 	k.tokens = k.usage.Tokens
+	k.unsaid = a.Status < 300
 	k.c = circumstances{request: r.values, answer: values, model: model, tier: r.tier, at: r.at}
 	if tier := r.book.answerTier(a, values); tier != "" {
 		k.c.tier = tier

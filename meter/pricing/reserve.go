@@ -1,0 +1,134 @@
+package pricing
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// Some units are counted by the answer alone: the pages of a document that the
+// request only links to, the searches of a model that searches as it likes. What
+// the request says of them is asked; what it does not say is held by a reserve.
+
+// Asked is how much of such a unit a request asks for.
+type Asked struct {
+	Unit  string
+	Most  money.Decimal // that the answer can have of it
+	Else  money.Decimal // what it counts for if the answer does not say
+	Guess bool          // nothing bounds it: a larger reserve of the file counts instead of Most
+}
+
+// Asks is told how much the request asks for of units that only the answer
+// counts. Hold and Cost go by it.
+func (r *Request) Asks(list []Asked) { r.asked = list }
+
+// NeedsAsks reports whether the price may depend on a unit that no field of the
+// request measures.
+func (r *Request) NeedsAsks() bool {
+	if r.op == nil || r.op.free {
+		return false
+	}
+	return r.unmeasured(r.op.price.table.units) || r.unmeasuredIn(r.op.adjusts) ||
+		r.op.FreeTier != nil && r.op.FreeTier.Unit != "request" && r.op.measured(r.op.FreeTier.Unit) == nil ||
+		(r.op.price.byModel || r.op.adjustToModel) && r.book.unitsByModel
+}
+
+func (r *Request) unmeasured(units []unitRate) bool {
+	return slices.ContainsFunc(units, func(u unitRate) bool { return r.op.measured(u.unit) == nil })
+}
+
+func (r *Request) unmeasuredIn(list []adjust) bool {
+	return slices.ContainsFunc(list, func(a adjust) bool { return a.rates != nil && r.unmeasured(a.rates.units) })
+}
+
+// reserve is how much of each unit is held where a request does not say.
+type reserve map[string]money.Decimal
+
+// usualReserve are the most that the known APIs answer with, or a sane guess
+// where they have no limit: OpenAI and Mistral transcribe up to three hours,
+// Mistral reads up to 1,000 pages (their documentation, November 2026).
+var usualReserve = reserve{
+	"image": money.FromInt(1), "video": money.FromInt(1), "second": money.FromInt(3 * 3600), "page": money.FromInt(1000),
+	"character": money.FromInt(100_000), "search_unit": money.FromInt(10), "web_search": money.FromInt(10), "web_fetch": money.FromInt(10),
+}
+
+// reserved is what is held of a unit that the request does not say, and whether
+// the price file says so itself.
+func (r *Request) reserved(m *Model, unit string) (n money.Decimal, written bool) {
+	if m != nil {
+		if n, written = m.reserve[unit]; written {
+			return n, true
+		}
+	}
+	if n, written = r.book.Policies.reserve[unit]; written {
+		return n, true
+	}
+	return usualReserve[unit], false
+}
+
+// ahead is how much of a unit is held before the answer counts it.
+func (r *Request) ahead(m *Model, unit string) money.Decimal {
+	if !reportsUnit(r.op.API, strings.ToLower(r.path), unit) {
+		return money.Decimal{} // no answer has any
+	}
+	if r.asked == nil && isFee(unit) {
+		return money.Decimal{} // nobody has looked at the tools of the request
+	}
+	n, written := r.reserved(m, unit)
+	if a := r.askedFor(unit); a != nil && (!a.Guess || !written || a.Most.Cmp(n) > 0) {
+		return a.Most
+	}
+	return n
+}
+
+// unsaid is how much of a unit counts if the answer does not say: absent is not
+// nothing, except of fees that are added to an answer.
+func (r *Request) unsaid(m *Model, unit string) money.Decimal {
+	if a := r.askedFor(unit); a != nil {
+		return a.Else
+	}
+	if isFee(unit) {
+		return money.Decimal{}
+	}
+	return r.ahead(m, unit)
+}
+
+// isFee: of what a model does beside its answer; most answers have none.
+func isFee(unit string) bool { return unit == "web_search" || unit == "web_fetch" }
+
+func (r *Request) askedFor(unit string) *Asked {
+	for i := range r.asked {
+		if r.asked[i].Unit == unit {
+			return &r.asked[i]
+		}
+	}
+	return nil
+}
+
+// unitReserve reads "reserve" of policies and of models.
+func (l *loader) unitReserve(n *node, path string) reserve {
+	if n == nil || !l.mapping(n, path) {
+		return nil
+	}
+	list := reserve{}
+	valid := make([]string, 0, len(usualReserve))
+	for unit := range usualReserve {
+		valid = append(valid, unit)
+	}
+	slices.Sort(valid)
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		if !slices.Contains(valid, p.key) {
+			l.unknownKey(p, path, valid)
+			continue
+		}
+		if d, ok := l.decimal(p.value, join(path, p.key)); ok {
+			if d.IsZero() {
+				l.fail(p.value, join(path, p.key), "nothing would be held; write the most that one request uses")
+			}
+			list[p.key] = d
+		}
+	}
+	return list
+}

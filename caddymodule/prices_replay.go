@@ -152,7 +152,7 @@ func (r *replay) again(h *ledger.Charge, e *ledger.Entry, plan string) (money.Am
 	if e.Outcome.Model != "" {
 		rec.Model = e.Outcome.Model
 	}
-	was, is := old.Plan(plan), r.other.Plan(plan)
+	was, is := old.Plan(marks.Plan), r.other.Plan(plan)
 	if same, ok := pricing.Scale(old, r.other, rec, was, is, e.Cost); ok && same == e.Cost {
 		return same, nil
 	}

@@ -86,11 +86,19 @@ func (c *Charge) extendTo(ctx context.Context, cost money.Amount) bool {
 // cost prices an answer, model by model if several worked on it. What is charged
 // once for a request is in the first part only.
 func (c *Charge) cost(a *pricing.Answer, r *dialect.Result) (pricing.Quote, error) {
+	if parts := c.parts(a, r); parts != nil {
+		return c.price.CostOfParts(parts, c.plan)
+	}
+	return c.price.Cost(a, c.plan, pricing.FreeLeft{})
+}
+
+// parts are what each of several models used; nil if there was one.
+func (c *Charge) parts(a *pricing.Answer, r *dialect.Result) []*pricing.Answer {
 	if len(r.ByModel) == 0 || !c.price.TokenPriced() {
-		return c.price.Cost(a, c.plan, pricing.FreeLeft{})
+		return nil
 	}
 	whole := usageOf(r.Usage)
-	var sum pricing.Quote
+	list := make([]*pricing.Answer, 0, len(r.ByModel))
 	for i, m := range r.ByModel {
 		part := *a
 		part.Body, part.Usage = nil, usageOf(m.Usage) // the body names one model only
@@ -102,20 +110,7 @@ func (c *Charge) cost(a *pricing.Answer, r *dialect.Result) (pricing.Quote, erro
 				part.Usage.Tokens[k] += max(0, a.Usage.Tokens[k]-whole.Tokens[k])
 			}
 		}
-		q, err := c.price.Cost(&part, c.plan, pricing.FreeLeft{})
-		if err != nil {
-			return q, err
-		}
-		if i == 0 {
-			sum = q
-			continue
-		}
-		part.Usage = &pricing.Usage{}
-		once, err := c.price.Cost(&part, c.plan, pricing.FreeLeft{})
-		if err != nil {
-			return q, err
-		}
-		sum.Amount += max(0, q.Amount-once.Amount)
+		list = append(list, &part)
 	}
-	return sum, nil
+	return list
 }

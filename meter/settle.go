@@ -162,12 +162,14 @@ func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 }
 
 // recordOf is what is kept of how the answer was priced, and the part of it that
-// is usage. Of an answer by several models only the usage is.
+// is usage.
 func (c *Charge) recordOf(a *pricing.Answer, r *dialect.Result) (text, used string) {
-	switch {
-	case c.free || len(r.ByModel) > 0 && c.price.TokenPriced():
+	if c.free {
 		used = a.Usage.Text()
 		return used, used
+	}
+	if parts := c.parts(a, r); parts != nil {
+		return c.price.RecordOfParts(a.Usage, parts, c.plan)
 	}
 	return c.price.Record(a, c.plan)
 }

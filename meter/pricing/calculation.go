@@ -16,7 +16,7 @@ type calculation struct {
 	unsaid  bool   // what the answer does not say counts as asked for
 	plan    *Plan
 	free    FreeLeft
-	covered money.Decimal // by the free tier, of a unit that only the answer reports
+	covered money.Decimal // by the free tier, of its unit
 	c       circumstances
 	strict  bool // a condition on no number refuses the request
 	trace   *trace
@@ -133,15 +133,21 @@ func (k *calculation) coverFree(q *Quote) bool {
 		if u.measure.unit != tier.Unit {
 			continue
 		}
+		if u.value.IsZero() { // takes nothing of the tier, so the tier pays for nothing else of it
+			return false
+		}
 		rest, partly := u.value.Sub(k.free.Left)
 		if !partly || rest.IsZero() {
 			q.FreeUsed = u.value
 			return true
 		}
-		u.value, q.FreeUsed = rest, k.free.Left
+		k.covered, q.FreeUsed = k.free.Left, k.free.Left // conditions still see the whole
 		return false
 	}
 	n := k.reported(tier.Unit)
+	if n.IsZero() {
+		return false
+	}
 	rest, partly := n.Sub(k.free.Left)
 	if !partly || rest.IsZero() {
 		q.FreeUsed = n
@@ -276,10 +282,10 @@ func (k *calculation) sum(trace *trace) money.Decimal {
 // count is how much of a unit is charged: what the operation measures, else
 // what the answer reports.
 func (k *calculation) count(unit string) money.Decimal {
-	if q, ok := k.c.quantity(unit); ok {
-		return q
+	n, measured := k.c.quantity(unit)
+	if !measured {
+		n = k.reported(unit)
 	}
-	n := k.reported(unit)
 	if tier := k.r.op.FreeTier; tier != nil && tier.Unit == unit {
 		n, _ = n.Sub(k.covered)
 	}

@@ -36,6 +36,13 @@ func (t *trace) add(line, col int, label, text string, total money.Decimal) {
 	}
 }
 
+func (t *trace) list() []Line {
+	if t == nil {
+		return nil
+	}
+	return t.lines
+}
+
 func (t *trace) adjusted(a *adjust) {
 	if t == nil {
 		return

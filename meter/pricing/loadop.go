@@ -166,6 +166,10 @@ func (l *loader) measure(op *Operation, n *node, path string) {
 	}
 	for i := range n.pairs {
 		p := &n.pairs[i]
+		if _, token := KindByName(p.key); token {
+			l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q is a kind of token; give the unit another name", p.key), false)
+			continue
+		}
 		if !unitForm.MatchString(p.key) || p.key == "request" || p.key == "token" || strings.HasSuffix(p.key, "_tokens") {
 			l.add(p.line, p.col, p.width, path, fmt.Sprintf(`%q can't be a unit; use small letters, digits and "_"`, p.key), false)
 			continue

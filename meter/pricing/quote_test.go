@@ -91,7 +91,7 @@ func TestFreeTier(t *testing.T) {
 		{"20", "10", "0.6", "10"},
 		{"4", "0", "0.3", "0"},
 		{"1", "0", "0.2", "0"},
-		{"0", "5", "0", "0"},
+		{"0", "5", "0.2", "0"}, // takes nothing of the tier, so that pays for nothing
 	} {
 		got, q := cost(t, read(t, b, "/v1/scans", `{"sheets":`+c.sheets+`}`), &pricing.Answer{Status: 200}, c.left)
 		if got != c.want || q.FreeUsed.Cmp(dec(t, c.used)) != 0 {

@@ -2,6 +2,7 @@ package pricing
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -26,6 +27,13 @@ type Marks struct {
 
 	times rate // what the operation's quantity came to
 	units []UnitCount
+	entry string   // by which it was priced, escaped, if the model's name does not say it; "!" is none
+	model string   // that counts for conditions, if the charge does not say it
+	held  rate     // of a part: what was held, if Held
+	parts []string // records of the parts of an answer by several models
+
+	pricedBy *Model // while the price is computed
+	named    string
 }
 
 // applied notes an adjustment.
@@ -38,6 +46,7 @@ func (m *Marks) measured(k *calculation, times money.Decimal) {
 	if k.r.op.quantity != nil {
 		m.times = rate{times, true}
 	}
+	m.pricedBy, m.named = k.entry, k.c.model
 	for _, q := range k.c.quantities {
 		m.units = append(m.units, UnitCount{q.measure.unit, q.value})
 	}
@@ -63,6 +72,15 @@ var plainWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 // Record is the text to keep of an answer's price: the usage, the quantities
 // that were asked for, and the marks. used is the part of it without marks.
 func (r *Request) Record(a *Answer, plan *Plan) (text, used string) {
+	name := r.model
+	if q, err := r.Cost(a, plan, FreeLeft{}); err == nil && q.Model != r.ModelKey() {
+		name = q.Model // as the ledger has it
+	}
+	return r.record(a, plan, name)
+}
+
+// record leaves out what the model's name in the charge says.
+func (r *Request) record(a *Answer, plan *Plan, name string) (text, used string) {
 	u := Usage{}
 	if a.Usage != nil {
 		u.Tokens, u.Units = a.Usage.Tokens, slices.Clone(a.Usage.Units)
@@ -70,6 +88,14 @@ func (r *Request) Record(a *Answer, plan *Plan) (text, used string) {
 	var m Marks
 	if _, err := r.cost(a, plan, FreeLeft{}, nil, &m); err != nil {
 		m = Marks{Held: true}
+	}
+	if !m.Held {
+		if known := r.book.recordedModel(&Recorded{Model: name, At: r.at}); known != m.pricedBy {
+			m.entry = entryMark(m.pricedBy)
+		}
+		if m.named != name {
+			m.model = m.named
+		}
 	}
 	for _, q := range m.units {
 		if i := slices.IndexFunc(u.Units, func(x UnitCount) bool { return x.Unit == q.Unit }); i >= 0 {
@@ -109,6 +135,8 @@ func (m *Marks) text() string {
 	mark("tier", m.Tier)
 	mark("adjust", strings.Join(m.Adjusts, ","))
 	mark("plan", m.Plan)
+	mark("entry", m.entry)
+	mark("model", url.QueryEscape(m.model))
 	if m.Held {
 		mark("cost", "held")
 	}
@@ -148,7 +176,7 @@ func ParseRecord(text string) (u Usage, m Marks, err error) {
 	return u, m, nil
 }
 
-func (m *Marks) parse(part string) error {
+func (m *Marks) parse(part string) (err error) {
 	name, value, ok := strings.Cut(part, ":")
 	if !ok || value == "" {
 		return fmt.Errorf("%q is neither a quantity such as input=12 nor a mark such as tier:flex", part)
@@ -166,6 +194,21 @@ func (m *Marks) parse(part string) error {
 		m.Adjusts = strings.Split(value, ",")
 	case "plan":
 		m.Plan = value
+	case "entry":
+		m.entry = value
+	case "model":
+		m.model, err = url.QueryUnescape(value)
+		return err
+	case "held":
+		d, err := money.ParseDecimal(value)
+		m.held = rate{d, true}
+		return err
+	case "part":
+		part, err := url.QueryUnescape(value)
+		if err != nil {
+			return fmt.Errorf("%q is not the record of a part: %w", part, err)
+		}
+		m.parts = append(m.parts, part)
 	case "cost":
 		m.Held = value == "held"
 	}
@@ -192,10 +235,10 @@ func (rec *Recorded) verdicts() map[string]verdict {
 			}
 		}
 	}
-	note(rec.Made.operations[rec.Operation].adjusts, "o")
 	if m := rec.Made.recordedModel(rec); m != nil {
 		note(m.adjusts, "m")
 	}
+	note(rec.Made.operations[rec.Operation].adjusts, "o") // was looked at in any case; the model's perhaps not
 	return known
 }
 

@@ -2,6 +2,7 @@ package pricing
 
 import (
 	"errors"
+	"net/url"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -51,8 +52,16 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	if r.Free() {
 		return 0, nil
 	}
-	if rec.Marks.Held {
+	switch {
+	case rec.Marks.Held && rec.Marks.held.set:
+		return rec.Marks.held.value.Ceil(b.Credit.Decimals)
+	case rec.Marks.Held:
 		return 0, ErrNotRecorded
+	case len(rec.Marks.parts) > 0:
+		return b.repriceParts(rec, plan, t)
+	}
+	if rec.Marks.model != "" {
+		r.model = rec.Marks.model
 	}
 	k := newCalculation(r, b.recordedModel(rec), plan, FreeLeft{Left: rec.Free}, t)
 	defer k.done()
@@ -61,7 +70,7 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	}
 	k.known = rec.verdicts()
 	k.usage, k.tokens = &rec.Usage, rec.Usage.Tokens
-	k.c = circumstances{request: r.values, model: rec.Model, tier: rec.Marks.Tier, at: rec.At, quantities: k.quantityRoom[:0]}
+	k.c = circumstances{request: r.values, model: r.model, tier: rec.Marks.Tier, at: rec.At, quantities: k.quantityRoom[:0]}
 	for _, m := range op.measures {
 		n, ok := rec.Usage.Unit(m.unit)
 		if !ok && !m.fallback.set {
@@ -86,6 +95,17 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 }
 
 func (b *Book) recordedModel(rec *Recorded) *Model {
+	if rec.Marks.entry == "!" {
+		return nil
+	}
+	if key, err := url.QueryUnescape(rec.Marks.entry); err == nil && rec.Marks.entry != "" {
+		if m := b.exact[key]; m != nil {
+			return m
+		}
+		if m := b.lookup(key, rec.At); m != nil {
+			return m
+		}
+	}
 	if rec.Model == "" {
 		return nil
 	}

@@ -16,6 +16,8 @@ type Answer struct {
 	ServiceTier string // if a stream said so; else it is read from Body
 	Model       string // likewise
 	By          string // one of several models that worked on the answer, whichever was asked for
+
+	later bool // a part of an answer that is not its first
 }
 
 // Outcome is how a request ended.
@@ -109,7 +111,7 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace, record *M
 		k.usage = &noUsage
 	}
 	k.tokens = k.usage.Tokens
-	k.unsaid = a.Status < 300
+	k.unsaid = a.Status < 300 && !a.later
 	k.c = circumstances{request: r.values, answer: values, model: model, tier: r.tier, at: r.at}
 	if tier := r.book.answerTier(a, values); tier != "" {
 		k.c.tier = tier

@@ -43,6 +43,7 @@ type Charge struct {
 	broken bool // the stream was ended for lack of credits
 	final  *Final
 	answer *pricing.Answer
+	fields *pricing.AnswerFields // of a stream; nil: the price file reads none
 	noted  time.Time
 	booked chan struct{}
 	cut    int64 // output tokens up to which the stream is paid for; 0: no need to look
@@ -96,7 +97,11 @@ func (c *Charge) Begin(status int, header map[string][]string) {
 	if c.done || c.unmetered && c.job == nil {
 		return
 	}
-	c.reader = c.reads.NewReader(status, header, dialect.ReaderOptions{StripInjectedUsage: c.strip && status < 300})
+	opt := dialect.ReaderOptions{StripInjectedUsage: c.strip && status < 300}
+	if c.fields = c.book.NewAnswerFields(); c.fields != nil {
+		opt.Document = c.fields.Add
+	}
+	c.reader = c.reads.NewReader(status, header, opt)
 	covered := c.hold == 0 && c.price.FreeTier() != nil // the whole answer is free, however long
 	if c.info.Stream && !c.free && !covered && c.price.TokenPriced() && !c.book.Policies.ExhaustedOverdraft {
 		c.cut = c.bound * c.price.Answers()

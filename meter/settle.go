@@ -120,7 +120,7 @@ func (c *Charge) Booked() <-chan struct{} { return c.booked }
 
 // finish decides between charge and refund.
 func (c *Charge) finish(o Outcome, r dialect.Result) Final {
-	a := &pricing.Answer{Status: c.status, Header: c.header, Body: r.Body, ServiceTier: r.ServiceTier, Model: r.Model}
+	a := &pricing.Answer{Status: c.status, Header: c.header, Body: r.Body, Fields: c.fields, ServiceTier: r.ServiceTier, Model: r.Model}
 	c.answer = a
 	id := ledger.ChargeID(c.ID)
 	out := ledger.Outcome{Text: c.text(o, r), Status: c.status}
@@ -206,6 +206,10 @@ func (c *Charge) failed(o Outcome, a *pricing.Answer, r dialect.Result) bool {
 	}
 	on := c.book.Policies.RefundOn.Status5xx
 	switch {
+	case c.status >= 300 && c.status < 400: // the work is done elsewhere, or has been done before
+		return true
+	case o == Answered && c.nothingCame(&r):
+		return on
 	case o == UpstreamBroke:
 		return on && r.DeliveredTokens == 0 && !r.Usage.OutputTotal.OK
 	case o == ClientLeft && c.status == 0: // the upstream worked, and bills, whether someone waits or not
@@ -216,6 +220,18 @@ func (c *Charge) failed(o Outcome, a *pricing.Answer, r dialect.Result) bool {
 		return c.price.TokenPriced() // not billed by the provider
 	}
 	return on && r.Status == dialect.StatusError
+}
+
+// nothingCame: a success without the answer that was asked for is a failure of the upstream. A fixed price of an unknown API asks
+// for no answer: there a 204 is one.
+func (c *Charge) nothingCame(r *dialect.Result) bool {
+	if c.status < 200 || c.status >= 300 || c.job != nil || c.reader == nil || c.reported != nil {
+		return false
+	}
+	if c.status == 204 || c.status == 205 {
+		return !c.api.Plain() || c.price.TokenPriced()
+	}
+	return r.NotAnswer && !c.api.Plain()
 }
 
 // reported is what an answer is said to have used, in the price file's own
@@ -247,25 +263,39 @@ func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated
 	}
 	whole := r.Status == dialect.StatusComplete && (o == Answered || r.Usage.OutputTotal.OK && r.Finished)
 	if whole || c.status >= 400 || c.socket && r.Status == dialect.StatusComplete { // between turns nothing is open
-		return u, false, known
+		return u, c.status < 400 && c.inputMissing(u, &r), known
 	}
 	if r.Status == dialect.StatusPending { // its usage comes with a later answer
 		u.Tokens = c.est.Tokens
 		u.Tokens[pricing.Output] = c.bound * c.price.Answers()
 		return u, true, false
 	}
-	if !r.Usage.InputTotal.OK {
-		for k := range pricing.NumKinds {
-			if !k.IsOutput() {
-				u.Tokens[k] = c.est.Tokens[k]
-			}
-		}
+	if !c.inputMissing(u, &r) && !r.Usage.InputTotal.OK {
+		c.countInput(u)
 	}
 	u.Tokens[pricing.Input] += r.PendingInput
 	if more := r.DeliveredTokens - u.Tokens.OutputSide(); more > 0 {
 		u.Tokens[pricing.Output] += more
 	}
 	return u, true, known
+}
+
+// inputMissing: an answer was written without anything having been read, which can't be. The input is counted from the request.
+func (c *Charge) inputMissing(u *pricing.Usage, r *dialect.Result) bool {
+	if r.Usage.InputTotal.N > 0 || u.Tokens.OutputSide() == 0 || u.Tokens.InputSide() > 0 {
+		return false
+	}
+	c.countInput(u)
+	return true
+}
+
+// countInput takes the input from the request.
+func (c *Charge) countInput(u *pricing.Usage) {
+	for k := range pricing.NumKinds {
+		if !k.IsOutput() {
+			u.Tokens[k] = c.est.Tokens[k]
+		}
+	}
 }
 
 // usageOf translates the dialect's inclusive counts into the price file's

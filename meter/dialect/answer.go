@@ -52,6 +52,7 @@ func (r *Reader) answer(data []byte, name string) {
 			if string(key) != root {
 				continue
 			}
+			r.known = true
 			if len(value) > 0 && value[0] == '"' {
 				direct = value
 			} else if len(value) > 0 && (value[0] == '{' || value[0] == '[') {
@@ -73,6 +74,7 @@ func (r *Reader) answer(data []byte, name string) {
 		}
 	}
 	r.items(data, ended)
+	r.show(data)
 	if p.job != nil {
 		r.readJob(p.job, data)
 	}
@@ -116,7 +118,9 @@ func (r *Reader) stopReason(v []byte) {
 func (r *Reader) place(at *place, data []byte) {
 	p := r.api.profile
 	usage := data
-	if at.path != "" {
+	if strings.Contains(at.path, ".0.") {
+		usage = []byte(gjson.GetBytes(data, at.path).Raw)
+	} else if at.path != "" {
 		usage = lookup(data, at.path)
 	}
 	if len(usage) == 0 || usage[0] != '{' {
@@ -126,26 +130,24 @@ func (r *Reader) place(at *place, data []byte) {
 		r.addTurn(at, data, usage)
 		return
 	}
-	fresh := counts{}
-	if p.merge {
-		fresh = r.counts
-	} else {
-		fresh.cost, fresh.bad = r.counts.cost, r.counts.bad
-		for _, h := range p.headers {
-			fresh.c[h.to] = r.counts.c[h.to]
-		}
-	}
-	if !fresh.read(usage, p.fields, at.except) {
-		r.counts.bad = fresh.bad
+	var fresh counts
+	if at.tool {
+		fresh.readTool(usage)
+		r.tools.merge(&fresh)
 		return
 	}
+	if !fresh.read(usage, p.fields, at.except) {
+		r.counts.bad = r.counts.bad || fresh.bad
+		return
+	}
+	r.known = true
+	fresh.readCost(usage)
+	r.counts.merge(&fresh)
 	if p.sums != "" {
-		if models := fresh.members(lookup(usage, p.sums), p.fields); models != nil {
+		if models := r.counts.members(lookup(usage, p.sums), p.fields); models != nil {
 			r.models = models
 		}
 	}
-	fresh.readCost(usage)
-	r.counts = fresh
 	base := strings.TrimSuffix(at.base, ".")
 	if tier := inString(lookup(usage, "service_tier")); tier != nil {
 		r.tier = string(tier)
@@ -155,10 +157,26 @@ func (r *Reader) place(at *place, data []byte) {
 	if model := inString(lookup(data, joinPath(base, "model"))); model != nil {
 		r.model = string(model)
 	}
-	// OpenAI's own usage chunk comes last, with no choices; nothing follows but [DONE].
-	if choices := lookup(data, "choices"); emptyArray(choices) {
+	// The usage chunk comes last, with no choices; nothing follows but [DONE]. Servers leave the choices empty, null or out.
+	if choices := lookup(data, "choices"); emptyArray(choices) || p.inject && isNull(choices) && r.framing != framingJSON && isNull(lookup(data, "error")) {
 		r.finish, r.drop = true, true
 	}
+}
+
+// show hands an event of a stream to who reads fields of the answer, in the form that they have in a JSON answer: what an event
+// wraps (message_start's message, the response of a Responses event) counts as the answer.
+func (r *Reader) show(data []byte) {
+	if r.opt.Document == nil || r.framing == framingJSON && !r.overflow {
+		return
+	}
+	for _, at := range r.api.profile.usage {
+		if at.base != "" && at.kind == "" {
+			if inner := lookup(data, strings.TrimSuffix(at.base, ".")); len(inner) > 0 && inner[0] == '{' {
+				r.opt.Document(inner)
+			}
+		}
+	}
+	r.opt.Document(data)
 }
 
 func joinPath(base, name string) string {
@@ -185,9 +203,13 @@ func (r *Reader) items(data []byte, ended bool) {
 			continue
 		}
 		v := gjson.GetBytes(data, f.path)
+		r.known = r.known || v.Exists()
 		if n, ok := looseNumber([]byte(v.Raw), scaleOf(f.to)); ok && n > 0 {
 			r.parts[f.to] = Count{n, true}
 		}
+	}
+	if p.searches != nil {
+		p.searches(r, data)
 	}
 }
 

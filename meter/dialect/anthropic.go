@@ -34,7 +34,7 @@ var anthropicMessages = profile{
 	name: "anthropic-messages", family: FamilyAnthropic, provider: "anthropic",
 	match:  post("/v1/messages"),
 	limits: []string{"max_tokens"}, limitField: "max_tokens",
-	usage: anthropicUsage, fields: anthropicFields, sums: "iterations", merge: true, exclusive: true, output: outputAsIs,
+	usage: anthropicUsage, fields: anthropicFields, sums: "iterations", exclusive: true, output: outputAsIs,
 	text:   anthropicText,
 	done:   []string{"message_stop"},
 	failed: []string{"error"},
@@ -54,7 +54,7 @@ var anthropicVertex = profile{
 		return matched{model: model, stream: verb == "streamRawPredict"}, ok && method == "POST" && strings.HasSuffix(verb, "awPredict")
 	},
 	limits: []string{"max_tokens"}, limitField: "max_tokens",
-	usage: anthropicUsage, fields: anthropicFields, sums: "iterations", merge: true, exclusive: true, output: outputAsIs,
+	usage: anthropicUsage, fields: anthropicFields, sums: "iterations", exclusive: true, output: outputAsIs,
 	text:   anthropicText,
 	done:   []string{"message_stop"},
 	failed: []string{"error"},

@@ -49,9 +49,9 @@ type profile struct {
 	perDone   []count // counted once for each event in done
 	perBody   []count // counted once for a whole JSON answer
 	headers   []headerField
-	sums      string // a list in the usage whose members' sums count if larger (Anthropic's iterations)
-	merge     bool   // field-wise: present and not null overwrites, absent keeps (Anthropic)
-	exclusive bool   // input excludes cache reads and writes
+	searches  func(r *Reader, answer []byte) // counts searches that have no number in the usage
+	sums      string                         // a list in the usage whose members' sums count if larger (Anthropic's iterations)
+	exclusive bool                           // input excludes cache reads and writes
 	output    outputRule
 	text      textSpec
 	done      []string // event types that end the answer well

@@ -46,7 +46,7 @@ var openaiBatchResults = profile{
 		return matched{}, ok && method == "GET" && strings.HasSuffix(rest, "/content") && strings.Count(rest, "/") == 1
 	},
 	usage:  []place{{path: "response.body.usage", base: "response.body.", mark: `"usage"`}},
-	fields: append(append([]field{}, chatFields...), responsesFields...),
+	fields: openaiFields,
 }
 
 var anthropicBatchJob = jobSpec{

@@ -66,7 +66,7 @@ var bedrockInvoke = profile{
 		{"prompt_tokens", cInput},
 		{"completion_tokens", cOutput},
 	}, anthropicFields...),
-	merge: true, exclusive: true, output: outputAsIs,
+	exclusive: true, output: outputAsIs,
 	text: textSpec{
 		roots: []string{"delta", "content", "generation", "outputs", "outputText", "results", "completion"},
 		keys: map[string]textKind{

@@ -19,7 +19,14 @@ var geminiFields = []field{
 	{`promptTokensDetails.#(modality=="AUDIO").tokenCount`, cAudioIn},
 	{`promptTokensDetails.#(modality=="IMAGE").tokenCount`, cImageIn},
 	{`promptTokensDetails.#(modality=="VIDEO").tokenCount`, cVideoIn},
+	{`promptTokenDetails.#(modality=="TEXT").tokenCount`, cTextIn},
+	{`promptTokenDetails.#(modality=="AUDIO").tokenCount`, cAudioIn},
+	{`promptTokenDetails.#(modality=="IMAGE").tokenCount`, cImageIn},
+	{`promptTokenDetails.#(modality=="VIDEO").tokenCount`, cVideoIn},
+	{`cacheTokensDetails.#(modality=="TEXT").tokenCount`, cCachedTextIn},
 	{`cacheTokensDetails.#(modality=="AUDIO").tokenCount`, cCachedAudioIn},
+	{`cacheTokensDetails.#(modality=="IMAGE").tokenCount`, cCachedImageIn},
+	{`cacheTokensDetails.#(modality=="VIDEO").tokenCount`, cCachedVideoIn},
 	{`candidatesTokensDetails.#(modality=="AUDIO").tokenCount`, cAudioOut},
 	{`candidatesTokensDetails.#(modality=="IMAGE").tokenCount`, cImageOut},
 	{`candidatesTokensDetails.#(modality=="VIDEO").tokenCount`, cVideoOut},
@@ -54,7 +61,7 @@ var geminiGenerate = profile{
 	limits:     []string{"generationConfig.maxOutputTokens", "generationConfig.max_output_tokens", "generation_config.max_output_tokens", "generation_config.maxOutputTokens"},
 	limitField: "generationConfig.maxOutputTokens",
 	multiples:  []string{"generationConfig.candidateCount", "generationConfig.candidate_count", "generation_config.candidate_count", "generation_config.candidateCount"},
-	usage:      geminiUsage, fields: geminiFields, output: outputRest, text: geminiText,
+	usage:      geminiUsage, fields: geminiFields, output: outputRest, text: geminiText, searches: geminiSearches,
 	arrays: true,
 }
 

@@ -34,7 +34,7 @@ var tgiGenerate = profile{
 	headers:   []headerField{{"X-Prompt-Tokens", cInput}, {"X-Generated-Tokens", cOutput}},
 	usage:     []place{{path: "details", mark: `"generated_tokens"`}},
 	fields:    []field{{"prefill.#", cInput}, {"input_length", cInput}, {"generated_tokens", cOutput}},
-	merge:     true, output: outputAsIs,
+	output:    outputAsIs,
 	text: textSpec{
 		roots: []string{"token", "details"},
 		keys:  map[string]textKind{"text": textString, "finish_reason": textFinish},

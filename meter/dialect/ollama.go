@@ -1,10 +1,11 @@
 package dialect
 
-// Ollama's own API: NDJSON, streaming unless told otherwise, counts only in the last object and left out when 0.
+// Ollama's own API: NDJSON, streaming unless told otherwise, counts only in the last object; the prompt's is left out when all of it was cached.
 // num_predict ≤ 0 means no bound. Source: ollama api/types.go, runner.go.
 
 var ollamaFields = []field{
 	{"prompt_eval_count", cInput},
+	{"prompt_eval_cached_count", cCacheRead},
 	{"eval_count", cOutput},
 }
 

@@ -5,33 +5,12 @@ import "strings"
 // The chat shape is spoken by OpenAI and most others; differences between hosts are in optional fields only.
 // Source: openai-openapi, and the pages of the hosts named below.
 
-var chatFields = []field{
-	{"prompt_tokens", cInput},
-	{"completion_tokens", cOutput},
-	{"total_tokens", cTotal},
-	{"prompt_cache_hit_tokens", cCacheRead}, // DeepSeek
-	{"prompt_tokens_details.cached_tokens", cCacheRead},
-	{"prompt_tokens_details.cache_write_tokens", cCacheWrite},
-	{"prompt_tokens_details.text_tokens", cTextIn},
-	{"prompt_tokens_details.audio_tokens", cAudioIn},
-	{"prompt_tokens_details.image_tokens", cImageIn},
-	{"prompt_tokens_details.video_tokens", cVideoIn},
-	{"prompt_tokens_details.cached_tokens_details.audio_tokens", cCachedAudioIn},
-	{"reasoning_tokens", cReasoning}, // Perplexity
-	{"completion_tokens_details.reasoning_tokens", cReasoning},
-	{"completion_tokens_details.audio_tokens", cAudioOut},
-	{"completion_tokens_details.image_tokens", cImageOut},
-	{"citation_tokens", cCitation},                                  // Perplexity
-	{"num_search_queries", cSearch},                                 // Perplexity
-	{"num_sources_used", cSources},                                  // xAI
-	{"server_side_tool_usage_details.web_search_calls", cWebSearch}, // xAI
-	{"prompt_audio_seconds", cMillis},                               // Mistral
-	{"server_tool_use.web_search_requests", cWebSearch},
-}
+var chatFields = openaiFields
 
-// Groq puts the usage of a stream into x_groq; elsewhere it is at the top.
+// Groq puts the usage of a stream into x_groq, Moonshot into the choice; elsewhere it is at the top.
 var chatUsage = []place{
 	{path: "x_groq.usage", mark: `"x_groq"`},
+	{path: "choices.0.usage", mark: `"usage"`},
 	{path: "usage", mark: `"usage"`},
 }
 

@@ -8,6 +8,7 @@ var embeddingFields = []field{
 	{"total_tokens", cTotal}, // all that Voyage reports
 	{"prompt_tokens_details.image_tokens", cImageIn},
 	{"image_tokens", cImageIn},
+	{"text_tokens", cTextIn},
 }
 
 var topUsage = []place{{path: "usage", mark: `"usage"`}}
@@ -53,19 +54,11 @@ var openaiAudio = profile{
 	name: "openai-audio", family: FamilyOpenAI, provider: "openai",
 	match: post("/audio/transcriptions", "/audio/translations"),
 	usage: []place{{mark: `"duration"`}, topUsage[0]},
-	fields: []field{
+	fields: append([]field{
 		{"duration", cMillis}, // of verbose_json, which has no usage
-		{"input_tokens", cInput},
-		{"output_tokens", cOutput},
-		{"total_tokens", cTotal},
-		{"prompt_tokens", cInput},
-		{"completion_tokens", cOutput},
-		{"prompt_audio_seconds", cMillis},
-		{"input_token_details.text_tokens", cTextIn},
-		{"input_token_details.audio_tokens", cAudioIn},
-		{"output_token_details.audio_tokens", cAudioOut},
 		{"seconds", cMillis},
-	},
+		{"audio_tokens", cAudioIn}, // Mistral
+	}, openaiFields...),
 	text:   textSpec{roots: []string{"delta", "text"}},
 	done:   []string{"transcript.text.done", "speech.audio.done"},
 	failed: []string{"error"},

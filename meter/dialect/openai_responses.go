@@ -2,24 +2,13 @@ package dialect
 
 // OpenAI Responses. Usage is always in the terminal event. Source: openai-go responses/response.go.
 
-var responsesFields = []field{
-	{"input_tokens", cInput},
-	{"output_tokens", cOutput},
-	{"total_tokens", cTotal},
-	{"input_tokens_details.cached_tokens", cCacheRead},
-	{"input_tokens_details.cache_write_tokens", cCacheWrite},
-	{"input_tokens_details.text_tokens", cTextIn},
-	{"input_tokens_details.audio_tokens", cAudioIn},
-	{"input_tokens_details.image_tokens", cImageIn},
-	{"output_tokens_details.reasoning_tokens", cReasoning},
-	{"output_tokens_details.audio_tokens", cAudioOut},
-	{"output_tokens_details.image_tokens", cImageOut},
-	{"num_sources_used", cSources},
-}
+var responsesFields = openaiFields
 
 var responsesUsage = []place{
 	{path: "response.usage", base: "response.", mark: `"usage"`},
 	{path: "usage", mark: `"usage"`},
+	{path: "response.tool_usage.image_gen", mark: `"tool_usage"`, tool: true},
+	{path: "tool_usage.image_gen", mark: `"tool_usage"`, tool: true},
 }
 
 var responsesText = textSpec{
@@ -36,17 +25,11 @@ var responsesJob = jobSpec{
 	failed:   []string{"failed", "cancelled"},
 }
 
-var webSearches = []fixedCount{
-	{`"web_search_call"`, `output.#(type=="web_search_call")#|#`, cWebSearch},
-	{`"response.completed"`, `response.output.#(type=="web_search_call")#|#`, cWebSearch},
-	{`"response.incomplete"`, `response.output.#(type=="web_search_call")#|#`, cWebSearch},
-}
-
 var openaiResponses = profile{
 	name: "openai-responses", family: FamilyOpenAI, provider: "openai",
 	match:  post("/v1/responses", "/openai/responses", "/responses/compact"),
 	limits: []string{"max_output_tokens"}, limitField: "max_output_tokens",
-	usage: responsesUsage, fields: responsesFields, fixed: webSearches, text: responsesText,
+	usage: responsesUsage, fields: responsesFields, searches: openaiSearches, text: responsesText,
 	done:   []string{"response.completed", "response.incomplete"},
 	failed: []string{"response.failed", "response.cancelled", "error"},
 	job:    &responsesJob,
@@ -62,7 +45,7 @@ var openaiResponsesPoll = profile{
 		}
 		return m, ok
 	},
-	usage: responsesUsage, fields: responsesFields, fixed: webSearches, text: responsesText,
+	usage: responsesUsage, fields: responsesFields, searches: openaiSearches, text: responsesText,
 	done: openaiResponses.done, failed: openaiResponses.failed,
 	job: &responsesJob,
 }

@@ -15,6 +15,8 @@ type ReaderOptions struct {
 	KeepText bool
 	// MaxBody bounds Result.Body and the memory for a JSON answer; 0 means 4 MB. Usage is found beyond it as well.
 	MaxBody int
+	// Document gets the JSON objects of a stream, one by one; see Reader.show. A JSON answer is in Result.Body instead.
+	Document func([]byte)
 }
 
 const (
@@ -45,6 +47,10 @@ type Reader struct {
 	out     []byte
 
 	counts           counts
+	tools            counts           // of hosted tools, in addition
+	searched         map[string]bool  // searches that are done, by id
+	some, html       bool             // the answer has bytes; it is a page
+	known            bool             // something was there that only an answer of this API has
 	parts            [numCounts]Count // counted by the reader itself: images, searches
 	scan             textScan
 	contents         int64
@@ -72,6 +78,7 @@ func (a *API) NewReader(status int, header map[string][]string, opt ReaderOption
 	if a.profile.lines && status < 400 {
 		r.framing = framingLines
 	}
+	r.html = strings.HasPrefix(strings.ToLower(headerValue(header, "Content-Type")), "text/html")
 	for _, h := range a.profile.headers {
 		if n, ok := parseNumber([]byte(headerValue(header, h.name)), 1); ok && n >= 0 {
 			r.counts.c[h.to] = Count{n, true}
@@ -95,6 +102,7 @@ func headerValue(header map[string][]string, name string) string {
 // Write takes the next bytes of the answer and returns those to forward to the client: p itself, except in strip mode,
 // where at most one event is held back. The returned slice is valid until the next call.
 func (r *Reader) Write(p []byte) []byte {
+	r.some = r.some || len(p) > 0
 	if r.framing != framingSniff {
 		return r.write(p)
 	}

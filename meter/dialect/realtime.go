@@ -21,20 +21,9 @@ var openaiRealtime = profile{
 		{path: "response.usage", base: "response.", mark: `"usage"`, kind: "response.done"},
 		{path: "usage", mark: `"usage"`, kind: transcribed, apart: true},
 	},
-	fields: []field{
-		{"input_tokens", cInput},
-		{"output_tokens", cOutput},
-		{"total_tokens", cTotal},
-		{"input_token_details.cached_tokens", cCacheRead},
-		{"input_token_details.text_tokens", cTextIn},
-		{"input_token_details.audio_tokens", cAudioIn},
-		{"input_token_details.image_tokens", cImageIn},
-		{"input_token_details.cached_tokens_details.audio_tokens", cCachedAudioIn},
-		{"output_token_details.audio_tokens", cAudioOut},
-		{"seconds", cMillis}, // a transcription that is billed by the minute
-	},
-	text: textSpec{roots: []string{"delta"}},
-	done: []string{"response.done"},
+	fields: append([]field{{"seconds", cMillis}}, openaiFields...), // seconds: of a transcription that is billed by the minute
+	text:   textSpec{roots: []string{"delta"}},
+	done:   []string{"response.done"},
 }
 
 // Speech without its own count: OpenAI counts a token for 50 ms that it speaks and for 100 ms that it hears. These are characters

@@ -42,6 +42,8 @@ type Result struct {
 	ErrorCode string
 	// UpstreamQuota is true if the upstream refused because the operator's own account has no quota or money left.
 	UpstreamQuota bool
+	// NotAnswer is true for a success that carries no answer of this API: nothing at all, a page, an object of another kind.
+	NotAnswer bool
 	// BilledInput is true for an error whose input the provider documents as billed (Azure's content filter).
 	BilledInput bool
 }
@@ -69,11 +71,14 @@ func (r *Reader) Result() Result {
 	p := r.api.profile
 	reported := r.counts
 	for i, c := range r.parts {
-		if c.OK {
+		if c.OK && (count(i) != cWebSearch || c.N > reported.c[i].N) {
 			reported.c[i] = c
 		}
 	}
 	u := p.usageOf(&reported)
+	if r.tools != (counts{}) {
+		u = u.plus(p.usageOf(&r.tools))
+	}
 	res := Result{
 		Usage: u, Status: r.statusOf(u), ByModel: r.byModel(), PendingInput: r.turn.underWay(), Model: r.model, ServiceTier: r.tier, Finished: r.finish,
 		DeliveredTokens: r.Delivered(), DeliveredText: string(r.text),
@@ -82,8 +87,28 @@ func (r *Reader) Result() Result {
 	if r.framing == framingJSON && !r.overflow && r.closed {
 		res.Body = r.body
 	}
+	res.NotAnswer = r.notAnswer()
 	res.BilledInput = p == &azureChat && r.status == 400 && r.errorCode == "content_filter"
 	return res
+}
+
+// notAnswer: an upstream that answers 200 with a page, with nothing or with something else has failed. Sound and text are answers
+// where the API has such; of an unknown API everything is one.
+func (r *Reader) notAnswer() bool {
+	p := r.api.profile
+	switch {
+	case !r.closed || r.status >= 300 || p.free || p.job != nil || p.lines || p == &plain || p == &openaiSpeech && r.some, r.contents > 0, r.known:
+		return false
+	case r.framing == framingSniff, !r.some: // only blanks came, or nothing
+		return true
+	case p == &openaiAudio:
+		return r.html
+	case r.framing == framingOpaque:
+		return r.html || len(p.headers) == 0
+	case len(p.text.roots) == 0:
+		return r.torn
+	}
+	return r.torn || r.framing == framingJSON
 }
 
 func (r *Reader) statusOf(u Usage) Status {

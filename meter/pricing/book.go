@@ -29,6 +29,7 @@ type Book struct {
 	lines          []string
 	fields         *fields
 	answerTree     *jsonPath
+	readsAnswer    bool // a price, measure or condition reads a field of the answer
 	exact          map[string]*Model
 	patterns       []*Model // longest first
 	plans          map[string]*Plan

@@ -121,6 +121,7 @@ func (l *loader) compile() {
 	for _, f := range b.fields.answer {
 		if f.from == fromResponseBody {
 			b.answerTree.add(strings.Split(f.name, "."), f.slot)
+			b.readsAnswer = b.readsAnswer || f != b.responseFields.model && f != b.responseFields.tier && f != b.responseFields.usageTier
 		}
 	}
 	for _, p := range b.Plans {

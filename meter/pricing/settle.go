@@ -11,11 +11,12 @@ import (
 type Answer struct {
 	Status      int
 	Header      map[string][]string
-	Body        []byte // JSON, or nil
-	Usage       *Usage // nil: it reported nothing
-	ServiceTier string // if a stream said so; else it is read from Body
-	Model       string // likewise
-	By          string // one of several models that worked on the answer, whichever was asked for
+	Body        []byte        // JSON, or nil
+	Fields      *AnswerFields // of a stream, which has no Body; may be nil
+	Usage       *Usage        // nil: it reported nothing
+	ServiceTier string        // if a stream said so; else it is read from Body
+	Model       string        // likewise
+	By          string        // one of several models that worked on the answer, whichever was asked for
 
 	later bool // a part of an answer that is not its first
 }
@@ -39,8 +40,13 @@ func (b *Book) answerValues(a *Answer, room []value) []value {
 	} else {
 		values = make([]value, n)
 	}
-	if len(a.Body) > 0 && !scanJSON(a.Body, b.answerTree, values) {
-		clear(values)
+	switch {
+	case len(a.Body) > 0:
+		if !scanJSON(a.Body, b.answerTree, values) {
+			clear(values)
+		}
+	case a.Fields != nil && a.Fields.book == b:
+		copy(values, a.Fields.values)
 	}
 	for _, f := range b.fields.answer {
 		switch f.from {
@@ -52,6 +58,40 @@ func (b *Book) answerValues(a *Answer, room []value) []value {
 		}
 	}
 	return values
+}
+
+// AnswerFields collects, from the events of a stream, the fields of the answer that a price book reads.
+type AnswerFields struct {
+	book          *Book
+	values, fresh []value
+}
+
+// NewAnswerFields is empty; nil if the book reads no field of answers.
+func (b *Book) NewAnswerFields() *AnswerFields {
+	if !b.readsAnswer {
+		return nil
+	}
+	return &AnswerFields{book: b, values: make([]value, len(b.fields.answer)), fresh: make([]value, len(b.fields.answer))}
+}
+
+// Add reads one JSON object of the stream. What it says replaces what was said before, but a zero replaces no number.
+func (f *AnswerFields) Add(doc []byte) {
+	clear(f.fresh)
+	if !scanJSON(doc, f.book.answerTree, f.fresh) {
+		return
+	}
+	for i := range f.fresh {
+		was, is := &f.values[i], &f.fresh[i]
+		if is.kind == absent || is.kind == numberValue && was.kind == numberValue && isZero(is) {
+			continue
+		}
+		*was = *is
+	}
+}
+
+func isZero(v *value) bool {
+	n, bad := number(v, true, false)
+	return bad == "" && n.IsZero()
 }
 
 func (b *Book) answerModel(a *Answer, values []value) string {

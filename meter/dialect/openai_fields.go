@@ -1,0 +1,70 @@
+package dialect
+
+// openaiFields are the names under which servers of the OpenAI shapes report their counts: chat, Responses, images, audio,
+// realtime. Many servers speak one shape with the names of another, so there is one list. docs/wire.md has the sources.
+var openaiFields = fieldsOf(
+	named(cInput, "prompt_tokens", "input_tokens"),
+	named(cOutput, "completion_tokens", "output_tokens"),
+	named(cTotal, "total_tokens"),
+	named(cCacheRead, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"), // DeepSeek, Moonshot, LiteLLM
+	named(cCacheWrite, "prompt_cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens", "cache_write_tokens"),
+	named(cReasoning, "reasoning_tokens"), // Perplexity
+	named(cCitation, "citation_tokens"),   // Perplexity
+	named(cSearch, "num_search_queries"),  // Perplexity
+	named(cSources, "num_sources_used"),   // xAI
+	named(cWebSearch, "server_side_tool_usage_details.web_search_calls", "server_tool_use.web_search_requests"),
+	named(cMillis, "prompt_audio_seconds"), // Mistral
+	inDetails("prompt_tokens_details"),
+	inDetails("input_tokens_details"),
+	inDetails("input_token_details"), // realtime, transcriptions
+	outDetails("completion_tokens_details"),
+	outDetails("output_tokens_details"),
+	outDetails("output_token_details"),
+)
+
+func fieldsOf(lists ...[]field) (all []field) {
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+func named(to count, names ...string) (list []field) {
+	for _, name := range names {
+		list = append(list, field{name, to})
+	}
+	return list
+}
+
+// inDetails are the parts of the input, below one of the names that they are found under.
+func inDetails(at string) []field {
+	under := func(to count, names ...string) (list []field) {
+		for _, name := range names {
+			list = append(list, field{at + "." + name, to})
+		}
+		return list
+	}
+	return fieldsOf(
+		under(cCacheRead, "cached_tokens", "cache_read_input_tokens"),
+		under(cCacheWrite, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens", "cached_creation_tokens"),
+		under(cCacheWrite5m, "cache_creation.ephemeral_5m_input_tokens"), // DashScope, LiteLLM
+		under(cCacheWrite1h, "cache_creation.ephemeral_1h_input_tokens"),
+		under(cTextIn, "text_tokens"), under(cAudioIn, "audio_tokens"), under(cImageIn, "image_tokens"), under(cVideoIn, "video_tokens"),
+		under(cCachedTextIn, "cached_tokens_details.text_tokens"), under(cCachedAudioIn, "cached_tokens_details.audio_tokens"),
+		under(cCachedImageIn, "cached_tokens_details.image_tokens"), under(cCachedVideoIn, "cached_tokens_details.video_tokens"),
+	)
+}
+
+func outDetails(at string) []field {
+	return []field{
+		{at + ".reasoning_tokens", cReasoning}, {at + ".audio_tokens", cAudioOut}, {at + ".image_tokens", cImageOut}, {at + ".video_tokens", cVideoOut},
+	}
+}
+
+// readTool takes the usage of a hosted tool, which makes pictures: its output is pictures where it does not say what is.
+func (c *counts) readTool(usage []byte) {
+	c.read(usage, openaiFields, nil)
+	if !c.c[cImageOut].OK {
+		c.c[cImageOut] = c.c[cOutput]
+	}
+}

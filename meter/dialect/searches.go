@@ -1,0 +1,88 @@
+package dialect
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// What each API bills as a web search:
+//
+//	OpenAI Responses   a web_search_call that completed and whose action is a search; opening a page or
+//	                   finding text in one is not (platform.openai.com/docs/pricing, tools)
+//	Gemini 2 and older a prompt whose answer is grounded in a search, however many queries it took
+//	Gemini 3 and later each query that is not empty (ai.google.dev/gemini-api/docs/pricing, grounding)
+//	Anthropic          usage.server_tool_use.web_search_requests
+//	xAI                usage.server_side_tool_usage_details.web_search_calls, in chat and in Responses
+//	Perplexity         usage.num_search_queries
+//	others             usage.server_tool_use.web_search_requests (OpenRouter, LiteLLM)
+//
+// The last four are fields of the usage; the first three have to be counted in the answer.
+
+// openaiSearches counts the searches among the items of a response, or, in a stream, among the items that are done.
+func openaiSearches(r *Reader, data []byte) {
+	if !bytes.Contains(data, []byte(`"web_search_call"`)) {
+		return
+	}
+	n := int64(0)
+	for _, path := range []string{"output", "response.output"} {
+		gjson.GetBytes(data, path).ForEach(func(_, item gjson.Result) bool {
+			if isSearch(item) {
+				n++
+			}
+			return true
+		})
+	}
+	if item := gjson.GetBytes(data, "item"); isSearch(item) && item.Get("status").Str == "completed" {
+		if r.searched == nil {
+			r.searched = map[string]bool{}
+		}
+		if len(r.searched) < maxSearches {
+			r.searched[item.Get("id").Str] = true
+		}
+	}
+	n = max(n, int64(len(r.searched)))
+	if n > r.parts[cWebSearch].N {
+		r.parts[cWebSearch] = Count{n, true}
+	}
+}
+
+// maxSearches bounds the ids that are kept of one answer.
+const maxSearches = 1000
+
+func isSearch(item gjson.Result) bool {
+	action := item.Get("action.type").Str
+	switch item.Get("status").Str {
+	case "failed", "incomplete", "cancelled":
+		return false
+	}
+	return item.Get("type").Str == "web_search_call" && (action == "" || action == "search")
+}
+
+// geminiSearches counts what grounding in Google Search is billed by.
+func geminiSearches(r *Reader, data []byte) {
+	if !bytes.Contains(data, []byte(`"webSearchQueries"`)) {
+		return
+	}
+	n := int64(0)
+	gjson.GetBytes(data, "candidates").ForEach(func(_, candidate gjson.Result) bool {
+		candidate.Get("groundingMetadata.webSearchQueries").ForEach(func(_, query gjson.Result) bool {
+			if strings.TrimSpace(query.Str) != "" {
+				n++
+			}
+			return true
+		})
+		return true
+	})
+	model := r.model
+	if model == "" {
+		model = r.api.PathModel
+	}
+	if strings.HasPrefix(model, "gemini-1") || strings.HasPrefix(model, "gemini-2") {
+		n = min(n, 1)
+	}
+	if n > r.parts[cWebSearch].N {
+		r.parts[cWebSearch] = Count{n, true}
+	}
+}

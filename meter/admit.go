@@ -144,7 +144,11 @@ func (a *admission) read() error {
 	if a.info.Reject != "" {
 		return rejection(a.info)
 	}
+	if !a.api.Plain() {
+		a.price.Limits(a.info.MaxOutput.N, a.info.MaxOutput.OK, a.info.N)
+	}
 	a.estimateInput(true)
+	a.kinds()
 	return nil
 }
 
@@ -161,11 +165,13 @@ func (a *admission) estimateInput(worthIt bool) {
 // ahead is the input to hold for: the estimate, or, where the price file trusts
 // none, its bound. What is charged without a report goes by the estimate alone.
 func (a *admission) ahead() pricing.Usage {
-	if a.scan.Bytes == 0 || !a.book.BoundsInput(a.plan) {
-		return a.est
-	}
 	u := a.est
-	u.Tokens[pricing.Input] = max(u.Tokens[pricing.Input], a.scan.Bound())
+	if a.scan.Bytes > 0 && a.book.BoundsInput(a.plan) {
+		u.Tokens[pricing.Input] = max(u.Tokens[pricing.Input], a.scan.Bound())
+	}
+	if a.scan.Hidden {
+		u.Tokens[pricing.Input] = max(u.Tokens[pricing.Input]+a.book.Policies.ReserveInputTokens, a.price.Model().InputBound())
+	}
 	return u
 }
 
@@ -258,6 +264,7 @@ func (a *admission) held(c *Charge, res *ledger.Result) (*Charge, error) {
 		}
 		return c, nil
 	}
+	a.limit(res)
 	usage := a.m.wantsUsage(a)
 	if a.clamp == 0 && !usage {
 		return c, nil
@@ -330,7 +337,7 @@ func (a *admission) freeTier(answer *pricing.Answer) *ledger.FreeTier {
 			free := pricing.FreeLeft{Left: left.Decimal(ledger.FreeDecimals)}
 			var q pricing.Quote
 			if answer == nil {
-				q, err = a.price.Hold(a.ahead(), a.plan, free)
+				q, err = a.holdWith(free)
 			} else {
 				q, err = a.price.Cost(answer, a.plan, free)
 			}
@@ -352,6 +359,12 @@ func (a *admission) refused(ctx context.Context, err error) error {
 	acc, accErr := a.m.bank.Account(ctx, ledger.AccountID(a.req.Caller.Account))
 	if accErr != nil {
 		acc = nil
+	}
+	if r.Reason == ledger.InsufficientCredits && r.LimitSource == ledger.LimitBalance && a.limits() {
+		if _, later := a.largest(r.Available + r.Held); later && r.Held > 0 { // a limit would fit when the others have ended
+			other := *r
+			other.Reason, r = ledger.InFlightHolds, &other
+		}
 	}
 	return a.short(r, acc)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -32,7 +31,7 @@ func (m *Meter) Affordable(ctx context.Context, req *Request) (Affordable, error
 		return Affordable{}, denialOf(r)
 	}
 	a.plan = plan
-	quote, err := a.price.Hold(a.ahead(), plan, pricing.FreeLeft{})
+	quote, err := a.quote()
 	if err != nil {
 		return Affordable{}, denialOf(err)
 	}
@@ -57,46 +56,4 @@ func (m *Meter) SetAlerts(ctx context.Context, account string, below []string) e
 	}
 	_, err := m.bank.Do(ctx, ledger.AccountID(account), c)
 	return err
-}
-
-// quote is what is held: of a batch, for all its requests.
-func (a *admission) quote() (pricing.Quote, error) {
-	if len(a.info.Limits) == 0 {
-		return a.price.Hold(a.ahead(), a.plan, pricing.FreeLeft{})
-	}
-	bound, most := int64(0), a.book.Policies.ReserveOutputTokens
-	for _, limit := range a.info.Limits {
-		if limit == 0 || limit > most && !a.book.Policies.HoldCeiling {
-			limit = most
-		}
-		bound += limit
-	}
-	return a.price.HoldFor(a.ahead(), bound, a.plan, pricing.FreeLeft{})
-}
-
-// fit clamps the output of a request whose whole hold is not available.
-func (a *admission) fit() func(money.Amount) money.Amount {
-	if !a.book.Policies.ClampOutput || !a.price.TokenPriced() || !a.api.HasOutputLimit() {
-		return nil
-	}
-	return func(available money.Amount) money.Amount {
-		bound, ok := a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
-		if !ok {
-			return 0
-		}
-		quote, err := a.price.HoldFor(a.ahead(), bound, a.plan, pricing.FreeLeft{})
-		if err != nil || quote.Amount > available {
-			return 0
-		}
-		a.bound, a.clamp = bound, bound
-		return quote.Amount
-	}
-}
-
-// largest is what a 402 may propose as max_tokens.
-func (a *admission) largest(available money.Amount) (int64, bool) {
-	if !a.price.TokenPriced() || !a.api.HasOutputLimit() {
-		return 0, false
-	}
-	return a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 // calibration learns how many tokens each model makes of a text, from what
@@ -13,6 +14,7 @@ import (
 type calibration struct {
 	mu     sync.Mutex
 	models map[string]*drift
+	unseen map[string]bool // models whose answers held tokens that were not text
 }
 
 // drift is how far estimates of a model are off: reported ÷ estimated, in
@@ -32,6 +34,26 @@ const (
 	// The names of models come from clients, and price files have patterns.
 	calibratedModels = 1000
 )
+
+// sees takes in what an answer was made of.
+func (c *calibration) sees(model string, t *pricing.Tokens) {
+	if t[pricing.Reasoning]+t[pricing.AudioOutput]+t[pricing.ImageOutput]+t[pricing.VideoOutput] == 0 || len(model) > 200 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unseen == nil || len(c.unseen) >= calibratedModels {
+		c.unseen = map[string]bool{}
+	}
+	c.unseen[model] = true
+}
+
+// hides reports whether answers of a model have held tokens that were not text.
+func (c *calibration) hides(model string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unseen[model]
+}
 
 // learn takes in what an answer reports. Input that the request only refers to,
 // and media, say nothing about its text.

@@ -19,7 +19,7 @@ models:
   light: {per_token: {input: 1, output: 0}, max_output_tokens: 100}
   heavy: {per_token: {input: 1, output: 0}, max_output_tokens: 100}
 plans:
-  team: {credits: [{type: subscription, amount: 10_000_000, every: month}]}
+  team: {credits: [{type: subscription, amount: 10_000_000, every: month}], estimate: scan}
   guest: {credits: [{type: free, amount: 1_000_000, every: month}], estimate: bytes}
 default_plan: team
 `

@@ -119,18 +119,38 @@ func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
 	}
 	out := c.reader.Write(p)
 	c.note()
-	if c.cut == 0 || c.hardBound() {
+	if c.cut == 0 {
 		return out, nil
 	}
-	delivered := c.reader.Delivered()
+	if c.hardBound() {
+		if c.reader.DeliveredLeast() <= c.cut {
+			return out, nil
+		}
+		return c.breakOff(out) // the upstream does not care for the limit
+	}
+	delivered := c.delivered()
 	if delivered*8 < c.cut*7 { // not near the end of what is held
 		return out, nil
 	}
-	if c.extend(ctx, delivered) || delivered < c.cut {
+	if c.extend(ctx) || delivered < c.cut {
 		return out, nil
 	}
+	return c.breakOff(out)
+}
+
+// breakOff ends a stream for lack of credits.
+func (c *Charge) breakOff(out []byte) ([]byte, error) {
 	c.broken = true
 	return append(append(out[:len(out):len(out)], c.reader.Close()...), c.api.StreamError(c.exhausted())...), ErrExhausted
+}
+
+// delivered is how much of the hold the stream may have used up: where the price
+// file trusts no estimate, a bound of it.
+func (c *Charge) delivered() int64 {
+	if c.book.BoundsInput(c.plan) {
+		return c.reader.DeliveredBound()
+	}
+	return c.reader.Delivered()
 }
 
 // exhausted is the error that ends an answer for lack of credits.
@@ -171,10 +191,13 @@ func (c *Charge) hardBound() bool {
 }
 
 // extend holds more for a running answer: as much again, or what there is.
-func (c *Charge) extend(ctx context.Context, delivered int64) bool {
+func (c *Charge) extend(ctx context.Context) bool {
 	bound := c.bound + max(c.bound, c.book.Policies.ReserveOutputTokens)
 	if limit, given := c.price.OutputLimit(); given {
 		bound = min(bound, limit)
+	}
+	if c.clamp > 0 {
+		bound = min(bound, c.clamp)
 	}
 	account := ledger.AccountID(c.req.Caller.Account)
 	for range 2 {
@@ -182,7 +205,7 @@ func (c *Charge) extend(ctx context.Context, delivered int64) bool {
 		if err != nil || bound <= c.bound {
 			return false
 		}
-		observed := c.quoteDelivered(delivered)
+		observed := c.quoteDelivered(c.reader.Delivered())
 		res, err := c.m.bank.Do(ctx, account, ledger.Extend{Charge: ledger.ChargeID(c.ID), Amount: quote.Amount, Observed: observed, Caps: c.m.memberCaps(c.req.Caller)})
 		if err == nil {
 			c.bound, c.hold, c.Held, c.Remaining = bound, quote.Amount, res.Charge.HeldTotal(), res.Available
@@ -194,7 +217,7 @@ func (c *Charge) extend(ctx context.Context, delivered int64) bool {
 			return false
 		}
 		var ok bool
-		if bound, ok = c.price.LargestOutput(c.ahead(), c.plan, pricing.FreeLeft{}, c.hold+r.Available); !ok {
+		if bound, ok = c.price.LargestOutputUpTo(bound, c.ahead(), c.plan, pricing.FreeLeft{}, c.hold+r.Available); !ok {
 			return false
 		}
 	}

@@ -138,7 +138,7 @@ func TestABatchOfMessages(t *testing.T) {
 	g := newJobsGate(t)
 	body := `{"requests":[{"custom_id":"a","params":{"model":"words","max_tokens":50,"messages":[]}},{"custom_id":"b","params":{"model":"words","max_tokens":5000,"messages":[]}}]}`
 	c, f := g.answered(post("/v1/messages/batches", body), 200, jsonType, `{"id":"mb1","type":"message_batch","processing_status":"in_progress"}`)
-	if !f.Pending || c.Held < 150 || c.Held > 400 {
+	if !f.Pending || c.Held < 5050 || c.Held > 5400 {
 		t.Fatalf("held %d, %+v", c.Held, f)
 	}
 	g.now.set(g.now.is().Add(time.Minute))

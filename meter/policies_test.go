@@ -60,8 +60,11 @@ func TestPolicies(t *testing.T) {
 		}
 	})
 	t.Run("hold: progressive", func(t *testing.T) {
-		if c := policed(t, "hold: progressive").admit(post(chat, `{"model":"words","max_tokens":120}`)); c.Held != 100 {
-			t.Errorf("%d are held", c.Held)
+		if c := policed(t, "hold: progressive").admit(post(chat, `{"model":"words","max_tokens":120,"stream":true}`)); c.Held != 100 {
+			t.Errorf("a stream: %d are held", c.Held)
+		}
+		if c := policed(t, "hold: progressive").admit(post(chat, `{"model":"words","max_tokens":120}`)); c.Held != 120 {
+			t.Errorf("a request that is not streamed: %d are held", c.Held)
 		}
 	})
 	t.Run("clamp_output", func(t *testing.T) {

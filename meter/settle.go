@@ -146,6 +146,7 @@ func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 		q.Amount = min(q.Amount, c.hold)
 	} else if r.Usage.InputTotal.OK {
 		c.m.calibration.learn(c.price.ModelAsked(), c.scan, usage.Tokens.InputSide())
+		c.m.calibration.sees(c.price.ModelAsked(), &usage.Tokens)
 	}
 	if q.Model != c.price.ModelKey() {
 		out.Model = q.Model

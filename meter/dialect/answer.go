@@ -230,6 +230,7 @@ func (r *Reader) addText(s []byte) {
 	r.scan.write(s)
 	if len(s) >= keepString-6 {
 		r.scan.cost += r.droppedCost(s, r.scan.cost-before)
+		r.scan.size += r.droppedCost(s, int64(len(s)))
 	}
 	if r.opt.KeepText && len(r.text) < maxText {
 		r.text = append(r.text, gjson.Parse(`"`+string(s)+`"`).Str...)

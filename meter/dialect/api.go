@@ -139,6 +139,9 @@ func (a *API) HasOutputLimit() bool { return a.profile.limitField != "" }
 // Free says whether the API never charges: counting tokens, moderation, lists, polls of lists.
 func (a *API) Free() bool { return a.profile.free }
 
+// Elsewhere says whether the requests that are paid for are not in the body: a batch in an uploaded file.
+func (a *API) Elsewhere() bool { return a.profile == &openaiBatch }
+
 // Plain says whether nothing is known about the protocol.
 func (a *API) Plain() bool { return a.profile == &plain }
 

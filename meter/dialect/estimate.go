@@ -17,6 +17,9 @@ type InputEstimate struct {
 	Inline   int64 // bytes of Bytes that are inline media, not text
 	// Hidden is true if the request refers to input it does not contain (a stored conversation, a cached prompt, server tools).
 	Hidden bool
+	// CacheWrites is true if the provider may write a part of the input to a cache, at another price. Some APIs do it only when
+	// the request says so.
+	CacheWrites bool
 }
 
 // Total is the number of tokens to hold for the input.
@@ -57,6 +60,7 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 		e.Overhead = toolOverhead
 	}
 	e.Hidden = top.hidden || runsTools(top.tools)
+	e.CacheWrites = s.marked || a.Family != FamilyAnthropic && a.profile != &bedrockConverse && a.profile != &bedrockInvoke
 	return e
 }
 
@@ -175,6 +179,7 @@ type bodyScan struct {
 	inline int64
 	family string
 	model  string
+	marked bool // some part is marked for a cache
 }
 
 const minMedia = 512 // shorter strings are text, whatever they look like
@@ -193,6 +198,7 @@ func (s *bodyScan) scan(b []byte) {
 			i = end
 			if end < len(b) && b[end] == ':' || end+1 < len(b) && b[end] == ' ' && b[end+1] == ':' {
 				key = value
+				s.marked = s.marked || cacheKey(key)
 				s.text.write(value)
 				continue
 			}
@@ -239,6 +245,11 @@ func (s *bodyScan) addMedia(data []byte) {
 	s.media += mediaTokens(data, s.family, s.model)
 	s.inline += int64(len(data))
 	s.medias++
+}
+
+// cacheKey names the members that mark a part for a cache.
+func cacheKey(key []byte) bool {
+	return string(key) == "cache_control" || string(key) == "cachePoint"
 }
 
 // textKey names the members that models read as text: base64 in there is text, and dear.

@@ -16,6 +16,8 @@ type RequestInfo struct {
 	N             int64
 	AskedForUsage bool // stream_options.include_usage is true
 	ServiceTier   string
+	// Hides is true if a part of the answer may not be seen in its stream as text: reasoning, sound, pictures.
+	Hides bool
 	// Limits are the output bounds of the requests in a batch, nil elsewhere; 0 is none.
 	Limits []int64
 	// Reject is "" or the reason why the request must be refused with 400: "ambiguous_request" (a metered key twice, or in
@@ -82,6 +84,7 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 			info.ServiceTier = v.Str
 		}
 	}
+	info.Hides = hides(doc)
 	for _, path := range p.limits {
 		if n, ok := info.number(doc, path, maxLimit, p.limitFloor); ok {
 			info.MaxOutput = Count{max(n, info.MaxOutput.N), true}
@@ -96,6 +99,27 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 		info.N = min(info.N*promptsIn(doc.Get(p.prompts)), maxCount)
 	}
 	return info
+}
+
+// hiding are the members by which requests ask for what their stream does not show as text.
+var hiding = []string{
+	"reasoning_effort", "reasoning", "thinking", "enable_thinking", "think", "audio", "generationConfig.thinkingConfig", "generation_config.thinking_config",
+	"generationConfig.responseModalities", "generation_config.response_modalities", "generationConfig.speechConfig", "additionalModelRequestFields",
+	"generation_config.thinking_level", "response_modalities",
+}
+
+func hides(doc gjson.Result) bool {
+	for _, name := range hiding {
+		if v := doc.Get(name); v.Exists() && v.Type != gjson.Null && v.Type != gjson.False && v.Str != "none" {
+			return true
+		}
+	}
+	for _, m := range doc.Get("modalities").Array() {
+		if m.Str != "text" {
+			return true
+		}
+	}
+	return false
 }
 
 // shallow copies the members of a request without the values that make it large; their keys stay. All further reading is

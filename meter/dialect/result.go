@@ -58,6 +58,12 @@ func (r *Reader) Delivered() int64 {
 	return max(r.scan.tokens(), r.contents) + r.turn.spoken/spokenPerToken + r.spent()
 }
 
+// DeliveredBound is a count of tokens that what was delivered so far cannot exceed.
+func (r *Reader) DeliveredBound() int64 { return max(r.Delivered(), r.scan.size) }
+
+// DeliveredLeast is a count of tokens that what was delivered so far does not fall short of: each event with content is one.
+func (r *Reader) DeliveredLeast() int64 { return r.contents }
+
 // spent is the output of a socket's turns that are over.
 func (r *Reader) spent() int64 {
 	if r.framing != framingEvents {

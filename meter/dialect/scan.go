@@ -9,6 +9,7 @@ type textScan struct {
 	cost int64
 	kind scanKind
 	run  int64 // length of the current run of one kind
+	size int64 // bytes: no text has more tokens
 }
 
 type scanKind uint8
@@ -60,6 +61,7 @@ func (t *textScan) tokens() int64 { return (t.cost + 63) / 64 }
 // write scans a piece of JSON string content. An escape or a rune must not be split between pieces for an exact result;
 // if it is, it costs a little more.
 func (t *textScan) write(s []byte) {
+	t.size += int64(len(s))
 	for i := 0; i < len(s); {
 		kind := scanKinds[s[i]]
 		if kind == scanNone {

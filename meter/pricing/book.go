@@ -175,6 +175,7 @@ type Model struct {
 	Key, Name       string // Name is the Key if the file gives none
 	Tags            []string
 	MaxOutputTokens int64 // 0: not given
+	MaxInputTokens  int64 // 0: not given
 	Line, Column    int
 
 	table    table
@@ -217,6 +218,7 @@ type Policies struct {
 	Timezone            *time.Location
 	TimezoneName        string
 	ReserveOutputTokens int64
+	ReserveInputTokens  int64 // for input that a request only refers to
 	Overdraft           money.Amount
 	HoldCeiling         bool // hold: ceiling; else progressive
 	EstimateBytes       bool // estimate: bytes; else scan

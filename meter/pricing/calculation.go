@@ -268,7 +268,7 @@ func (k *calculation) sum(trace *trace) money.Decimal {
 		if k.tokens[kind] <= 0 {
 			continue
 		}
-		price, _ := t.token(kind)
+		price := k.tokenPrice(kind)
 		if price.IsZero() {
 			continue
 		}
@@ -277,6 +277,24 @@ func (k *calculation) sum(trace *trace) money.Decimal {
 		trace.token(t, kind, n, price, total, k.usage == nil)
 	}
 	return total
+}
+
+// tokenPrice is the price of a kind; in a hold, the dearest of the kinds that
+// this side of the request may turn out to be.
+func (k *calculation) tokenPrice(kind Kind) money.Decimal {
+	price, _ := k.table.token(kind)
+	if k.usage != nil || k.r.may == 0 || kind != Input && kind != Output {
+		return price
+	}
+	for other := range NumKinds {
+		if k.r.may&(1<<other) == 0 || other.IsOutput() != kind.IsOutput() {
+			continue
+		}
+		if p, _ := k.table.token(other); p.Cmp(price) > 0 {
+			price = p
+		}
+	}
+	return price
 }
 
 // count is how much of a unit is charged: what the operation measures, else

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-var modelKeys = []string{"name", "tags", "max_output_tokens", "adjust", "like", "effective_from", "reserve"}
+var modelKeys = []string{"name", "tags", "max_output_tokens", "max_input_tokens", "adjust", "like", "effective_from", "reserve"}
 
 // modelLoad is a model's entry on its way: like needs the other one first.
 type modelLoad struct {
@@ -63,7 +63,8 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
 	own := l.rates(n, path, modelKeys)
 	own.line, own.col = p.line, p.col
 	if base := l.base(load, n.get("like"), path+".like", all); base != nil {
-		m.Tags, m.MaxOutputTokens, m.adjusts, m.table, m.reserve = base.Tags, base.MaxOutputTokens, base.adjusts, base.table, base.reserve
+		m.Tags, m.MaxOutputTokens, m.MaxInputTokens = base.Tags, base.MaxOutputTokens, base.MaxInputTokens
+		m.adjusts, m.table, m.reserve = base.adjusts, base.table, base.reserve
 	} else if !hasRates(n) && n.get("like") == nil {
 		l.fail(p.node(), path, "has no rates; write per_1m_tokens, per_image and so on, or per_request: 0 for free")
 	}
@@ -79,6 +80,11 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
 		m.MaxOutputTokens, _ = l.whole(v, path+".max_output_tokens")
 		if m.MaxOutputTokens == 0 {
 			l.fail(v, path+".max_output_tokens", "must be at least 1")
+		}
+	}
+	if v := n.get("max_input_tokens"); v != nil {
+		if m.MaxInputTokens, _ = l.whole(v, path+".max_input_tokens"); m.MaxInputTokens == 0 {
+			l.fail(v, path+".max_input_tokens", "must be at least 1")
 		}
 	}
 	if v := n.get("reserve"); v != nil {

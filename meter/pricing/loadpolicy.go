@@ -5,13 +5,14 @@ import "fmt"
 var policyKeys = []string{
 	"unpriced", "unlisted_model", "refund_on", "refund_when", "reserve_output_tokens", "overdraft", "timezone",
 	"hold", "estimate", "when_exhausted", "clamp_output", "request_usage", "abandoned", "reserve",
+	"reserve_input_tokens",
 }
 
 func (l *loader) policies(n *node) {
 	p := &l.book.Policies
 	*p = Policies{
 		RefundOn: RefundOn{Status5xx: true, Timeout: true, Connect: true}, TimezoneName: "UTC",
-		ReserveOutputTokens: 4096, ClampOutput: true, RequestUsage: true,
+		ReserveOutputTokens: 4096, ReserveInputTokens: 16_384, EstimateBytes: true, ClampOutput: true, RequestUsage: true,
 	}
 	p.Timezone = l.utc()
 	if n == nil || !l.object(n, "policies", policyKeys) {
@@ -36,6 +37,8 @@ func (l *loader) policy(p *Policies, key string, v *node, path string) {
 		p.RefundOn = l.refundOn(v, path)
 	case "reserve_output_tokens":
 		p.ReserveOutputTokens, _ = l.whole(v, path)
+	case "reserve_input_tokens":
+		p.ReserveInputTokens, _ = l.whole(v, path)
 	case "reserve":
 		p.reserve = l.unitReserve(v, path)
 	case "overdraft":

@@ -34,6 +34,11 @@ func (r *Request) HoldFor(est Usage, outputBound int64, plan *Plan, free FreeLef
 	return r.hold(est, max(outputBound, 0), plan, free)
 }
 
+// Estimate is HoldFor that does not count as the hold of the request.
+func (r *Request) Estimate(est Usage, outputBound int64, plan *Plan) (Quote, error) {
+	return r.estimate(&est, max(outputBound, 0), plan, FreeLeft{})
+}
+
 // HoldAs is what the same request would hold if it asked for another model,
 // for offers of cheaper ones. It does not count as the hold of the request.
 func (r *Request) HoldAs(m *Model, est Usage, plan *Plan) (Quote, error) {
@@ -146,10 +151,17 @@ func (r *Request) estimateBy(m *Model, est *Usage, bound int64, plan *Plan, free
 // LargestOutput is the largest bound ≥ 1 for the output tokens of one answer
 // whose hold fits into what is available; false if not even 1 fits.
 func (r *Request) LargestOutput(est Usage, plan *Plan, free FreeLeft, available money.Amount) (bound int64, ok bool) {
+	if r.Free() {
+		return 0, false
+	}
+	return r.LargestOutputUpTo(r.largestBound(), est, plan, free, available)
+}
+
+// LargestOutputUpTo is LargestOutput with another most.
+func (r *Request) LargestOutputUpTo(most int64, est Usage, plan *Plan, free FreeLeft, available money.Amount) (bound int64, ok bool) {
 	if r.Free() || !r.TokenPriced() {
 		return 0, false
 	}
-	most := r.largestBound()
 	fits := func(b int64) bool {
 		q, err := r.estimate(&est, b, plan, free)
 		return err == nil && q.Amount <= available

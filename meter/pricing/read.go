@@ -39,6 +39,7 @@ type Request struct {
 	limited    bool
 	answers    int64 // body.n
 	asked      []Asked
+	may        uint32 // kinds of tokens, as bits
 
 	held    Quote // of the last hold
 	holding bool

@@ -131,6 +131,52 @@ func (r *Request) OutputLimit() (limit int64, given bool) { return r.limit, r.li
 // Answers is how many answers are asked for: body.n where the API has it.
 func (r *Request) Answers() int64 { return r.answers }
 
+// PricesUnseen reports whether the entry has a rate for tokens that a stream
+// does not show as text. A nil entry has none.
+func (m *Model) PricesUnseen() bool {
+	if m == nil {
+		return false
+	}
+	for _, k := range []Kind{Reasoning, AudioOutput, ImageOutput, VideoOutput} {
+		if m.table.tokens[k].set {
+			return true
+		}
+	}
+	return false
+}
+
+// InputBound is the most input tokens that one request to the model can have, 0
+// if the file does not say.
+func (m *Model) InputBound() int64 {
+	if m == nil {
+		return 0
+	}
+	return m.MaxInputTokens
+}
+
+// Limits is told what the API of the request reads: its own limit for the
+// tokens of one answer, if it has one, and how many answers it makes of it.
+// Fields that only other APIs know count for nothing then.
+func (r *Request) Limits(limit int64, limited bool, answers int64) {
+	r.limit, r.limited, r.answers = limit, limited, max(answers, 1)
+}
+
+// May is told which kinds of tokens the input and the output of the request may
+// turn out to be. Holds count each side at the dearest of them.
+func (r *Request) May(kinds ...Kind) {
+	for _, k := range kinds {
+		r.may |= 1 << k
+	}
+}
+
+// WorstBound is the most output tokens that one answer can have: what the
+// request asks for, else the model's own maximum. Known is false if the file
+// says neither; then it is what is reserved.
+func (r *Request) WorstBound() (bound int64, known bool) {
+	m := r.Model()
+	return r.largestBound(), r.limited || m != nil && m.MaxOutputTokens > 0
+}
+
 // OutputBound is how many output tokens of one answer are held.
 func (r *Request) OutputBound() int64 { return r.outputBound(r.Model()) }
 

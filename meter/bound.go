@@ -1,0 +1,140 @@
+package meter
+
+import (
+	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// By default nothing is used that was not held: what an answer may cost is held,
+// or the request gets a limit that the hold covers, before it leaves. Only a
+// stream that shows all it makes begins with less, because it can be stopped.
+
+// whole reports whether the worst case of the answer has to be held ahead.
+func (a *admission) whole() bool {
+	return !a.info.Stream || a.book.Policies.HoldCeiling || a.unseen()
+}
+
+// unseen reports whether a stream may hold tokens that nobody sees in it:
+// reasoning, sound, pictures. The request may ask for them, the price file have a
+// rate for them, or the model have made some before.
+func (a *admission) unseen() bool {
+	return a.info.Hides || a.price.Model().PricesUnseen() || a.m.calibration.hides(a.price.ModelAsked())
+}
+
+// quote is what is held: of a batch, for all its requests.
+func (a *admission) quote() (pricing.Quote, error) {
+	if len(a.info.Limits) > 0 {
+		worst, _ := a.price.WorstBound()
+		bound := int64(0)
+		for _, limit := range a.info.Limits {
+			if limit == 0 {
+				limit = worst
+			}
+			bound += limit
+		}
+		return a.price.HoldFor(a.ahead(), bound, a.plan, pricing.FreeLeft{})
+	}
+	return a.holdWith(pricing.FreeLeft{})
+}
+
+// holdWith is quote of one request, with what is left of a free tier.
+func (a *admission) holdWith(free pricing.FreeLeft) (pricing.Quote, error) {
+	if !a.whole() {
+		return a.price.Hold(a.ahead(), a.plan, free)
+	}
+	worst, _ := a.price.WorstBound()
+	if a.api.Elsewhere() { // of how many requests is not known: what the file reserves
+		worst = a.book.Policies.ReserveOutputTokens
+	}
+	return a.price.HoldFor(a.ahead(), worst, a.plan, free)
+}
+
+// limits reports whether the output of the request can be limited for it.
+func (a *admission) limits() bool {
+	return a.book.Policies.ClampOutput && a.price.TokenPriced() && a.api.HasOutputLimit()
+}
+
+// fit limits the output of a request whose whole hold is not available: to what
+// is reserved, or to the most that is affordable if that is less, or if the
+// request has a limit that is more.
+func (a *admission) fit() func(money.Amount) money.Amount {
+	if !a.limits() {
+		return nil
+	}
+	return func(available money.Amount) money.Amount {
+		bound, ok := a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
+		if !ok {
+			return 0
+		}
+		if _, limited := a.price.OutputLimit(); !limited && !a.book.Policies.HoldCeiling {
+			bound = min(bound, a.book.Policies.ReserveOutputTokens)
+		}
+		quote, err := a.price.HoldFor(a.ahead(), bound, a.plan, pricing.FreeLeft{})
+		if err != nil || quote.Amount > available {
+			return 0
+		}
+		a.bound, a.clamp = bound, bound
+		return quote.Amount
+	}
+}
+
+// mostOutput is far more than any model writes.
+const mostOutput = 1 << 20
+
+// limit finds the limit to write into a request whose hold was enough as it was:
+// where nothing else ends the answer, what is held; into a stream that begins
+// with less than its worst case, all that the account could pay for now.
+func (a *admission) limit(res *ledger.Result) {
+	if a.clamp > 0 || !a.limits() || len(a.info.Limits) > 0 {
+		return
+	}
+	worst, known := a.price.WorstBound()
+	if a.whole() {
+		if !known {
+			a.clamp = a.bound
+		}
+		return
+	}
+	if res.Unlimited || a.plan != nil && a.plan.Overage != nil || a.book.Policies.ExhaustedOverdraft || res.Charge.Hold == 0 {
+		return
+	}
+	if !known {
+		worst = mostOutput
+	}
+	if worst <= a.bound {
+		return
+	}
+	all := res.Charge.Hold + res.Available
+	if q, err := a.price.Estimate(a.ahead(), worst, a.plan); err != nil || q.Amount <= all {
+		return
+	}
+	if bound, ok := a.price.LargestOutputUpTo(worst, a.ahead(), a.plan, pricing.FreeLeft{}, all); ok && bound >= a.bound {
+		a.clamp = bound
+	}
+}
+
+// largest is what a 402 may propose as max_tokens.
+func (a *admission) largest(available money.Amount) (int64, bool) {
+	if !a.price.TokenPriced() || !a.api.HasOutputLimit() {
+		return 0, false
+	}
+	return a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
+}
+
+// inputKinds are the kinds of tokens that the input may turn out to be, beside
+// plain text: what is only known from the answer is held at the dearest.
+func (a *admission) kinds() {
+	kinds := []pricing.Kind{pricing.Reasoning}
+	if a.scan.CacheWrites {
+		kinds = append(kinds, pricing.CacheWrite, pricing.CacheWrite1h)
+	}
+	if a.scan.Medias > 0 || a.scan.Hidden {
+		kinds = append(kinds, pricing.AudioInput, pricing.ImageInput, pricing.VideoInput, pricing.CachedAudioInput)
+	}
+	if a.info.Hides || a.reads.Family == dialect.FamilyGemini || !a.reads.HasOutputLimit() {
+		kinds = append(kinds, pricing.AudioOutput, pricing.ImageOutput, pricing.VideoOutput)
+	}
+	a.price.May(kinds...)
+}

@@ -77,7 +77,9 @@ func TestResponsesStreamUsesUpTheCredits(t *testing.T) {
 // The limit that is written into a request is announced, whatever the request
 // called it, and a stream says so as well.
 func TestClampIsAnnounced(t *testing.T) {
-	g := start(t, setup{})
+	g := start(t, setup{prices: func(prices string) string {
+		return strings.Replace(prices, "policies:\n", "policies:\n  estimate: scan\n", 1) // a tenth of a credit is less than the bytes of the bodies
+	}})
 	for i, tt := range []struct{ path, body, field string }{
 		{chatPath, chatBody("demo-small"), "max_completion_tokens"},
 		{chatPath, chatBody("demo-small", `"stream":true`, `"max_tokens":4000`), "max_tokens"},

@@ -244,7 +244,7 @@ func TestStreamUsesUpTheCredits(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 			a := g.settled("acme")
-			if left := thousandths(t, a.Available); left > 100 || strings.HasPrefix(a.Available, "-") || a.Debt != "0" || a.Overage != "0" {
+			if left := thousandths(t, a.Available); left > 200 || strings.HasPrefix(a.Available, "-") || a.Debt != "0" || a.Overage != "0" {
 				t.Errorf("left %s, debt %s, overage %s", a.Available, a.Debt, a.Overage)
 			}
 			if n := g.kinds("acme"); n["extend"] == 0 || n["settle"] != 1 {

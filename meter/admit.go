@@ -264,7 +264,7 @@ func (a *admission) held(c *Charge, res *ledger.Result) (*Charge, error) {
 		}
 		return c, nil
 	}
-	a.limit(res)
+	a.limit()
 	usage := a.m.wantsUsage(a)
 	if a.clamp == 0 && !usage {
 		return c, nil

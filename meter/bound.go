@@ -2,7 +2,6 @@ package meter
 
 import (
 	"github.com/farebox-dev/farebox/meter/dialect"
-	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -80,38 +79,14 @@ func (a *admission) fit() func(money.Amount) money.Amount {
 	}
 }
 
-// mostOutput is far more than any model writes.
-const mostOutput = 1 << 20
-
 // limit finds the limit to write into a request whose hold was enough as it was:
-// where nothing else ends the answer, what is held; into a stream that begins
-// with less than its worst case, all that the account could pay for now.
-func (a *admission) limit(res *ledger.Result) {
-	if a.clamp > 0 || !a.limits() || len(a.info.Limits) > 0 {
+// where nothing else ends the answer, what is held.
+func (a *admission) limit() {
+	if a.clamp > 0 || !a.limits() || len(a.info.Limits) > 0 || !a.whole() {
 		return
 	}
-	worst, known := a.price.WorstBound()
-	if a.whole() {
-		if !known {
-			a.clamp = a.bound
-		}
-		return
-	}
-	if res.Unlimited || a.plan != nil && a.plan.Overage != nil || a.book.Policies.ExhaustedOverdraft || res.Charge.Hold == 0 {
-		return
-	}
-	if !known {
-		worst = mostOutput
-	}
-	if worst <= a.bound {
-		return
-	}
-	all := res.Charge.Hold + res.Available
-	if q, err := a.price.Estimate(a.ahead(), worst, a.plan); err != nil || q.Amount <= all {
-		return
-	}
-	if bound, ok := a.price.LargestOutputUpTo(worst, a.ahead(), a.plan, pricing.FreeLeft{}, all); ok && bound >= a.bound {
-		a.clamp = bound
+	if _, known := a.price.WorstBound(); !known {
+		a.clamp = a.bound
 	}
 }
 
@@ -123,8 +98,8 @@ func (a *admission) largest(available money.Amount) (int64, bool) {
 	return a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
 }
 
-// inputKinds are the kinds of tokens that the input may turn out to be, beside
-// plain text: what is only known from the answer is held at the dearest.
+// kinds tells the price which kinds of tokens input and output may turn out to
+// be: what is only known from the answer is held at the dearest.
 func (a *admission) kinds() {
 	kinds := []pricing.Kind{pricing.Reasoning}
 	if a.scan.CacheWrites {

@@ -46,6 +46,7 @@ type Charge struct {
 	fields *pricing.AnswerFields // of a stream; nil: the price file reads none
 	noted  time.Time
 	booked chan struct{}
+	scarce bool  // there was nothing to extend the hold with, the last time
 	cut    int64 // output tokens up to which the stream is paid for; 0: no need to look
 
 	socket bool
@@ -128,7 +129,13 @@ func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
 		}
 		return c.breakOff(out) // the upstream does not care for the limit
 	}
-	delivered := c.delivered()
+	delivered := c.reader.Delivered()
+	if ahead := c.reader.DeliveredBound(); !c.scarce && ahead*8 >= c.cut*7 { // it may be near the end of what is held
+		if c.extend(ctx) {
+			return out, nil
+		}
+		c.scarce = true
+	}
 	if delivered*8 < c.cut*7 { // not near the end of what is held
 		return out, nil
 	}
@@ -142,15 +149,6 @@ func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
 func (c *Charge) breakOff(out []byte) ([]byte, error) {
 	c.broken = true
 	return append(append(out[:len(out):len(out)], c.reader.Close()...), c.api.StreamError(c.exhausted())...), ErrExhausted
-}
-
-// delivered is how much of the hold the stream may have used up: where the price
-// file trusts no estimate, a bound of it.
-func (c *Charge) delivered() int64 {
-	if c.book.BoundsInput(c.plan) {
-		return c.reader.DeliveredBound()
-	}
-	return c.reader.Delivered()
 }
 
 // exhausted is the error that ends an answer for lack of credits.

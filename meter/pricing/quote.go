@@ -34,11 +34,6 @@ func (r *Request) HoldFor(est Usage, outputBound int64, plan *Plan, free FreeLef
 	return r.hold(est, max(outputBound, 0), plan, free)
 }
 
-// Estimate is HoldFor that does not count as the hold of the request.
-func (r *Request) Estimate(est Usage, outputBound int64, plan *Plan) (Quote, error) {
-	return r.estimate(&est, max(outputBound, 0), plan, FreeLeft{})
-}
-
 // HoldAs is what the same request would hold if it asked for another model,
 // for offers of cheaper ones. It does not count as the hold of the request.
 func (r *Request) HoldAs(m *Model, est Usage, plan *Plan) (Quote, error) {

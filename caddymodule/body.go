@@ -6,6 +6,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -150,6 +151,9 @@ func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http
 	if h.Account == "" {
 		stripKeys(out)
 	}
+	for _, name := range overrides {
+		out.Header.Del(name)
+	}
 	if read {
 		out.Header.Set("Accept-Encoding", "identity")
 	}
@@ -163,6 +167,9 @@ func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http
 	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	out.ContentLength = int64(len(body))
 	out.TransferEncoding = nil
+	if t, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.EqualFold(strings.TrimSpace(t), "application/x-www-form-urlencoded") && json.Valid(body) {
+		out.Header.Set("Content-Type", "application/json") // it was read as JSON; an upstream must not read it as a form
+	}
 	out.Header.Set("Content-Length", itoa(out.ContentLength))
 	for _, name := range []string{"Content-Encoding", "Content-Md5", "Digest", "Content-Digest", "Expect"} {
 		out.Header.Del(name)

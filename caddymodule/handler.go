@@ -176,7 +176,9 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if req.Body != nil {
 		body = c.Body()
 	}
-	err = next.ServeHTTP(t, h.upstreamRequest(r.WithContext(t.traced(ctx)), body, true))
+	out := h.upstreamRequest(r.WithContext(t.traced(ctx)), body, true)
+	scopedIdempotency(out.Header, caller.Account)
+	err = next.ServeHTTP(t, out)
 	finished = true
 	return err
 }

@@ -1,7 +1,10 @@
 package caddymodule
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -11,6 +14,9 @@ import (
 
 // keyHeaders are where the providers' SDKs put their API keys.
 var keyHeaders = []string{"Authorization", "X-Api-Key", "X-Goog-Api-Key", "Api-Key"}
+
+// keyParameter is where Gemini's clients put the key in a query.
+const keyParameter = "key"
 
 // secretOf is the Farebox key of a request, or what stands in its place.
 func secretOf(h http.Header) string {
@@ -44,16 +50,35 @@ func stripKeys(r *http.Request) {
 	for _, name := range keyHeaders {
 		r.Header.Del(name)
 	}
-	if q := r.URL.RawQuery; strings.Contains(q, "key="+meter.KeyPrefix) {
-		u := *r.URL
-		var keep []string
-		for part := range strings.SplitSeq(q, "&") {
-			if !strings.HasPrefix(part, "key=") {
-				keep = append(keep, part)
-			}
+	var keep []string
+	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if !isKeyParameter(part) {
+			keep = append(keep, part)
 		}
-		u.RawQuery = strings.Join(keep, "&")
+	}
+	if left := strings.Join(keep, "&"); left != r.URL.RawQuery {
+		u := *r.URL
+		u.RawQuery = left
 		r.URL = &u
+	}
+}
+
+// isKeyParameter: the query parameter is the one that identify reads the key from, however its name is written.
+func isKeyParameter(part string) bool {
+	name, _, _ := strings.Cut(part, "=")
+	decoded, err := url.QueryUnescape(name)
+	return decoded == keyParameter || err != nil && strings.Contains(part, meter.KeyPrefix)
+}
+
+// overrides are headers by which some servers take another path or method than the one that was priced.
+var overrides = []string{"X-Original-Url", "X-Rewrite-Url", "X-Original-Uri", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// scopedIdempotency makes a client's Idempotency-Key one of its account: two accounts that use the same key must not get each
+// other's answers from the upstream, which sees one caller.
+func scopedIdempotency(h http.Header, account string) {
+	if key := h.Get("Idempotency-Key"); key != "" {
+		sum := sha256.Sum256([]byte(account + "\x00" + key))
+		h.Set("Idempotency-Key", "fb-"+hex.EncodeToString(sum[:16]))
 	}
 }
 
@@ -65,7 +90,7 @@ func (h *Handler) identify(e *engine, r *http.Request) (meter.Caller, error) {
 	if h.Account == "" {
 		secret := secretOf(r.Header)
 		if secret == "" {
-			secret = r.URL.Query().Get("key")
+			secret = r.URL.Query().Get(keyParameter)
 		}
 		var err error
 		if c, err = e.Identify(secret); err != nil {

@@ -115,8 +115,10 @@ func (a *admission) read() error {
 		a.began = a.m.opt.Now()
 	}
 	var err error
+	path, _ := pricing.CleanPath(a.req.URI)
 	a.price, err = a.book.Read(&pricing.Facts{
-		Method: a.req.Method, URI: a.req.URI, Header: a.req.Header, Body: a.req.Body, ContentType: a.req.ContentType,
+		PathModel: dialect.Recognise(a.req.Method, path, "").PathModel,
+		Method:    a.req.Method, URI: a.req.URI, Header: a.req.Header, Body: a.req.Body, ContentType: a.req.ContentType,
 		Key: attributes(a.req.Caller.Key, a.req.Caller.KeyAttributes), Member: attributes(a.req.Caller.Member, a.req.Caller.MemberAttributes), At: a.began,
 	})
 	if err != nil {
@@ -127,11 +129,16 @@ func (a *admission) read() error {
 	if a.price.Free() {
 		return nil
 	}
-	if a.price.NeedsAsks() {
-		a.price.Asks(asked(a.api, a.req.Body))
+	if field := a.api.DropsUsage(a.req.URI, a.req.Header); field != "" {
+		return &Denial{Reason: pricing.AmbiguousRequest, Field: field, Message: `The answer would leave out what it used, and could not be charged; leave out "` + field + `".`}
+	}
+	if !a.api.Plain() {
 		if a.info = a.api.ReadRequest(a.req.Body); a.info.Reject != "" {
 			return rejection(a.info)
 		}
+	}
+	if a.price.NeedsAsks() {
+		a.price.Asks(asked(a.api, a.req.Body))
 	}
 	if !a.price.TokenPriced() { // a condition may still ask how long the input is
 		a.estimateInput(!a.api.Plain() && bytes.HasPrefix(bytes.TrimLeft(a.req.Body, " \t\r\n"), []byte("{")))
@@ -140,9 +147,10 @@ func (a *admission) read() error {
 	if a.api.Plain() { // priced by tokens behind a path of its own: most speak like chat completions
 		a.reads = dialect.Recognise("POST", "/v1/chat/completions", "")
 	}
-	a.info = a.api.ReadRequest(a.req.Body)
-	if a.info.Reject != "" {
-		return rejection(a.info)
+	if a.api.Plain() {
+		if a.info = a.api.ReadRequest(a.req.Body); a.info.Reject != "" {
+			return rejection(a.info)
+		}
 	}
 	if !a.api.Plain() {
 		a.price.Limits(a.info.MaxOutput.N, a.info.MaxOutput.OK, a.info.N)
@@ -197,6 +205,9 @@ func rejection(i dialect.RequestInfo) *Denial {
 func rejected(i dialect.RequestInfo) string {
 	if i.Reject == pricing.AmbiguousRequest {
 		return `The field "` + i.Field + `" is in the body twice, or also in another case; send it once.`
+	}
+	if i.Field == "stream" {
+		return `The field "stream" must be true or false.`
 	}
 	return `The field "` + i.Field + `" must be a whole number, not negative and not beyond reason.`
 }

@@ -28,7 +28,11 @@ var llamaCompletion = profile{
 
 var tgiGenerate = profile{
 	name: "tgi-generate", family: FamilyPlain, provider: "tgi",
-	match:  exactly("/generate", "/generate_stream"),
+	match: func(method, path string) (matched, bool) {
+		m, ok := exactly("/generate", "/generate_stream")(method, path)
+		m.stream = path == "/generate_stream"
+		return m, ok
+	},
 	limits: []string{"parameters.max_new_tokens"}, limitField: "parameters.max_new_tokens",
 	multiples: []string{"parameters.best_of"},
 	headers:   []headerField{{"X-Prompt-Tokens", cInput}, {"X-Generated-Tokens", cOutput}},

@@ -75,9 +75,16 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 			break
 		}
 	}
-	if v := doc.Get("stream"); !a.pathStream && (v.Type == gjson.True || v.Type == gjson.False) {
-		info.Stream = v.Bool()
+	switch v := doc.Get("stream"); v.Type {
+	case gjson.True, gjson.False:
+		info.Stream = a.pathStream || v.Bool()
+	case gjson.Null:
+	case gjson.Number, gjson.String, gjson.JSON: // 1, "true": a stream to some servers
+		if info.Reject == "" && !a.Plain() {
+			info.Reject, info.Field = RejectInvalid, "stream"
+		}
 	}
+	info.Stream = info.Stream || doc.Get("stream_format").Str == "sse"
 	info.AskedForUsage = doc.Get("stream_options.include_usage").Type == gjson.True
 	for _, path := range []string{"service_tier", "serviceTier", "generationConfig.serviceTier"} {
 		if v := doc.Get(path); v.Type == gjson.String {

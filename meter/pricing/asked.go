@@ -37,12 +37,14 @@ func (in *intake) modelField() string {
 func (in *intake) modelName(lower string, needed bool) (string, *Refusal) {
 	f := in.op.modelFrom
 	if f == nil {
-		if in.op.API == "gemini" || in.op.API == "auto" {
-			if name, ok := modelInPath(in.r.path); ok {
-				return name, nil
-			}
+		if name := in.pathModel(); name != "" {
+			return name, in.otherModel(name)
 		}
 		f = in.r.book.modelField(in.form)
+	} else if f.from == fromPath && in.f.PathModel != "" {
+		if refusal := in.otherModel(in.f.PathModel); refusal != nil {
+			return "", refusal
+		}
 	}
 	if f.from == fromBody && in.bodyBad {
 		if !needed || in.form && in.op.modelFrom == nil {
@@ -58,6 +60,41 @@ func (in *intake) modelName(lower string, needed bool) (string, *Refusal) {
 		return "", nil
 	}
 	return v.text, nil
+}
+
+// pathModel is the model that the path names: it is the one that runs, whatever the body says.
+func (in *intake) pathModel() string {
+	if in.f.PathModel != "" {
+		return in.f.PathModel
+	}
+	if in.op.API == "gemini" || in.op.API == "auto" {
+		name, _ := modelInPath(in.r.path)
+		return name
+	}
+	return ""
+}
+
+// otherModel refuses a body that names another model than the path.
+func (in *intake) otherModel(name string) *Refusal {
+	f := in.r.book.fields.index["body.model"]
+	v := &in.r.values[f.slot]
+	switch {
+	case v.ambiguous:
+		return ambiguousField(f)
+	case v.kind == absent || in.bodyBad || v.kind == textValue && bareModel(v.text) == bareModel(name):
+		return nil
+	}
+	return refuse(400, AmbiguousRequest, f.text, "the path names the model %q and the body another one; send the same name in both, or leave it out of the body", shorten(name))
+}
+
+// bareModel is a model's name without the collection that some APIs put in front of it: models/gemini-x.
+func bareModel(name string) string {
+	for _, collection := range []string{"models/", "tunedModels/", "publishers/google/models/"} {
+		if rest, ok := strings.CutPrefix(name, collection); ok {
+			return rest
+		}
+	}
+	return name
 }
 
 func (b *Book) modelField(form bool) *field {

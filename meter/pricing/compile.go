@@ -220,6 +220,9 @@ func (l *loader) compileOperation(op *Operation, modelTier bool) {
 	if !op.noModel && (byModel || op.usesModel || b.selectsModels) {
 		if op.modelFrom != nil {
 			all.add(op.modelFrom)
+			if op.modelFrom.from == fromPath {
+				all.add(b.fields.index["body.model"])
+			}
 		} else {
 			all.add(b.fields.index["body.model"])
 			all.add(b.fields.index["form.model"])

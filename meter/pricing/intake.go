@@ -66,7 +66,7 @@ func (in *intake) unambiguous(fields []*field) *Refusal {
 func (in *intake) plainValue(f *field) value {
 	switch f.from {
 	case fromHeader:
-		return headerValue(in.f.Header, f.name)
+		return requestHeader(in.f.Header, f.name)
 	case fromQuery:
 		return queryValue(in.f.URI, f.name)
 	case fromPath:
@@ -87,6 +87,25 @@ func attribute(m map[string]string, name string) value {
 		return value{kind: textValue, text: s}
 	}
 	return value{}
+}
+
+// requestHeader is a header as the upstream sees it. One that does not arrive, because Connection names it, or that servers
+// confuse with another, because they take _ for -, can't decide a price.
+func requestHeader(h map[string][]string, name string) value {
+	v := headerValue(h, name)
+	for key, list := range h {
+		if strings.EqualFold(key, "Connection") {
+			for _, line := range list {
+				for token := range strings.SplitSeq(line, ",") {
+					v.ambiguous = v.ambiguous || strings.EqualFold(strings.TrimSpace(token), name)
+				}
+			}
+		}
+		if strings.Contains(key, "_") && strings.EqualFold(strings.ReplaceAll(key, "_", "-"), strings.ReplaceAll(name, "_", "-")) && !strings.EqualFold(key, name) {
+			v.ambiguous = true
+		}
+	}
+	return v
 }
 
 // headerValue finds a header by its name in canonical form, else in any case.
@@ -110,14 +129,20 @@ func headerValue(h map[string][]string, name string) value {
 
 func queryValue(uri, name string) value {
 	_, query, _ := strings.Cut(uri, "?")
-	query, _, _ = strings.Cut(query, "#")
 	var v value
 	for query != "" {
 		var pair string
 		pair, query, _ = strings.Cut(query, "&")
 		key, text, _ := strings.Cut(pair, "=")
 		if unquery(key) != name {
+			if mistakable(pair, name) {
+				v.ambiguous = true
+				return v
+			}
 			continue
+		}
+		if strings.ContainsAny(text, ";#") { // a server may end the value here
+			return value{kind: textValue, ambiguous: true}
 		}
 		if v.kind != absent {
 			v.ambiguous = true
@@ -126,6 +151,19 @@ func queryValue(uri, name string) value {
 		v = value{kind: textValue, text: unquery(text)}
 	}
 	return v
+}
+
+// mistakable reports whether a server could read a parameter under another name: in another case, as a list (n[], n[0], n.0),
+// behind a semicolon or a #, or with an escape that it decodes in its own way.
+func mistakable(pair, name string) bool {
+	for part := range strings.FieldsFuncSeq(pair, func(r rune) bool { return r == ';' || r == '#' }) {
+		key, _, _ := strings.Cut(part, "=")
+		key = strings.TrimSpace(strings.Trim(unquery(key), "\x00"))
+		if key, _, _ = strings.Cut(key, "["); strings.EqualFold(key, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func unquery(s string) string {

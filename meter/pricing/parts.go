@@ -61,7 +61,7 @@ func (r *Request) RecordOfParts(whole *Usage, parts []*Answer, plan *Plan) (text
 func (b *Book) repriceParts(rec *Recorded, plan *Plan, t *trace) (sum money.Amount, err error) {
 	for i, text := range rec.Marks.parts {
 		part := *rec
-		part.Model = ""
+		part.Model, part.Free = "", money.Decimal{} // parts are priced without the free tier
 		if part.Usage, part.Marks, err = ParseRecord(text); err != nil {
 			return 0, err
 		}

@@ -2,6 +2,7 @@ package pricing
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/farebox-dev/farebox/meter/selector"
 )
@@ -15,6 +16,9 @@ func cleanPath(uri string) (path string, ok bool) {
 	if i := strings.IndexByte(path, '?'); i >= 0 {
 		path = path[:i]
 	}
+	if strings.Contains(uri, "#") { // no client sends a fragment, and servers end the target there or do not
+		return "", false
+	}
 	if !strings.HasPrefix(path, "/") {
 		if i := strings.Index(path, "://"); i > 0 { // absolute form, RFC 9112 3.2.2
 			path = path[i+3:]
@@ -22,6 +26,8 @@ func cleanPath(uri string) (path string, ok bool) {
 				return "/", true
 			}
 			path = path[i:]
+		} else if path != "" {
+			return "", false
 		}
 	}
 	if alreadyClean(path) {
@@ -42,13 +48,20 @@ func cleanPath(uri string) (path string, ok bool) {
 			}
 			i += 2
 		}
-		if c == '\\' || c == 0 {
+		if c == '\\' || c == ';' || c < ' ' || c == 0x7f { // ;x is a parameter of the segment to some servers, and gone
 			return "", false
 		}
 		decoded = append(decoded, c)
 	}
+	if !utf8.Valid(decoded) {
+		return "", false
+	}
 	return resolve(string(decoded)), true
 }
+
+// CleanPath is the path of a request URI by which prices are found: decoded once, with empty and dot segments resolved. Not ok:
+// servers read it in different ways.
+func CleanPath(uri string) (path string, ok bool) { return cleanPath(uri) }
 
 func hexDigit(c byte) (byte, bool) {
 	switch {
@@ -69,7 +82,7 @@ func alreadyClean(path string) bool {
 	}
 	for i := range len(path) {
 		switch path[i] {
-		case '%', '\\', 0:
+		case '%', '\\', ';', 0, 0x7f:
 			return false
 		case '/':
 			if i+1 < len(path) && (path[i+1] == '/' || path[i+1] == '.') {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -54,6 +55,8 @@ func (in *intake) quantity(m *measured) (money.Decimal, *Refusal) {
 		return n, refuse(400, QuantityTooLarge, name, "%s is too large", name)
 	case bad != "":
 		return n, refuse(400, QuantityInvalid, name, "%s must be a number that is not negative", name)
+	case n.IsZero() && m.countsFromOne():
+		return n, refuse(400, QuantityInvalid, name, "%s must be at least 1; servers read 0 as if it were not there", name)
 	case m.whole && !n.IsInt():
 		return n, refuse(400, QuantityInvalid, name, "%s must be a whole number", name)
 	case m.max.set && n.Cmp(m.max.value) > 0:
@@ -63,6 +66,16 @@ func (in *intake) quantity(m *measured) (money.Decimal, *Refusal) {
 	}
 	return n, nil
 }
+
+// countsFromOne: a 0 would be free, and servers of AI APIs that take it for "not given" would do the work. A price file that means
+// 0 says so, by its min or default.
+func (m *measured) countsFromOne() bool {
+	name := m.field.name[strings.LastIndexByte(m.field.name, '.')+1:]
+	return slices.Contains(multipliers, strings.ToLower(strings.ReplaceAll(name, "_", ""))) && !m.min.set && (!m.fallback.set || !m.fallback.value.IsZero())
+}
+
+// multipliers are the fields by which AI APIs are asked for several answers, in small letters and without underscores.
+var multipliers = []string{"n", "bestof", "candidatecount", "samplecount", "numimages", "numberofimages", "numoutputs", "numsamples", "samples", "batchsize", "ncompletions", "ncmpl"}
 
 // reserved is what is held of a quantity that only the answer knows: at least
 // what it counts for if the answer does not say.
@@ -136,6 +149,9 @@ func (in *intake) outputLimits(lower string) *Refusal {
 		return nil
 	}
 	n, given, refusal := in.count(answersField)
+	if given && n == 0 {
+		return refuse(400, QuantityInvalid, answersField, "n must be at least 1")
+	}
 	if given {
 		r.answers = n
 	}

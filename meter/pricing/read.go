@@ -15,6 +15,8 @@ type Facts struct {
 	Header      map[string][]string
 	Body        []byte // decoded from its content encoding
 	ContentType string // multipart forms are read from Body
+	// PathModel is the model that the path names by the rules of its API, "" if it names none.
+	PathModel   string
 	Key, Member map[string]string
 	At          time.Time // when the request arrived
 }

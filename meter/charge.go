@@ -197,29 +197,42 @@ func (c *Charge) extend(ctx context.Context) bool {
 	if c.clamp > 0 {
 		bound = min(bound, c.clamp)
 	}
-	account := ledger.AccountID(c.req.Caller.Account)
 	for range 2 {
 		quote, err := c.price.HoldFor(c.ahead(), bound, c.plan, pricing.FreeLeft{})
 		if err != nil || bound <= c.bound {
 			return false
 		}
-		observed := c.quoteDelivered(c.reader.Delivered())
-		res, err := c.m.bank.Do(ctx, account, ledger.Extend{Charge: ledger.ChargeID(c.ID), Amount: quote.Amount, Observed: observed, Caps: c.m.memberCaps(c.req.Caller)})
-		if err == nil {
-			c.bound, c.hold, c.Held, c.Remaining = bound, quote.Amount, res.Charge.HeldTotal(), res.Available
-			c.cut = bound * c.price.Answers()
+		more, done := c.extendHold(ctx, quote.Amount, c.quoteDelivered(c.reader.Delivered()))
+		if done {
+			c.bound, c.cut = bound, bound*c.price.Answers()
 			return true
 		}
-		var r *ledger.Refusal
-		if !errors.As(err, &r) || r.LimitSource != ledger.LimitBalance {
+		if more <= 0 {
 			return false
 		}
 		var ok bool
-		if bound, ok = c.price.LargestOutputUpTo(bound, c.ahead(), c.plan, pricing.FreeLeft{}, c.hold+r.Available); !ok {
+		if bound, ok = c.price.LargestOutputUpTo(bound, c.ahead(), c.plan, pricing.FreeLeft{}, c.hold+more); !ok {
 			return false
 		}
 	}
 	return false
+}
+
+// extendHold is the one way to hold more for an answer that runs, whatever carries it: the hold becomes amount in all, within all
+// caps. If it can't, more is what could be added.
+func (c *Charge) extendHold(ctx context.Context, amount, observed money.Amount) (more money.Amount, done bool) {
+	res, err := c.m.bank.Do(ctx, ledger.AccountID(c.req.Caller.Account), ledger.Extend{
+		Charge: ledger.ChargeID(c.ID), Amount: amount, Observed: observed, Caps: c.m.memberCaps(c.req.Caller),
+	})
+	if err == nil {
+		c.hold, c.Held, c.Remaining = amount, res.Charge.HeldTotal(), res.Available
+		return 0, true
+	}
+	var r *ledger.Refusal
+	if errors.As(err, &r) && r.LimitSource == ledger.LimitBalance {
+		more = r.Available
+	}
+	return more, false
 }
 
 // quoteDelivered is the cost of what has been delivered so far.

@@ -25,6 +25,7 @@ operations:
   ask: {match: POST /ask/v1/chat/completions, price: by_model, free_tier: {request: 1, every: month}}
   chat: {match: POST /v1/chat/completions, price: by_model}
   ping: {match: GET /v1/ping, price: free}
+  talk: {match: GET /v1/realtime, model: query.model, price: by_model}
   image: {match: POST /v1/images, price: 10}
   video:
     match: POST /v1/videos

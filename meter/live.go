@@ -2,10 +2,8 @@ package meter
 
 import (
 	"context"
-	"errors"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
-	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -44,7 +42,7 @@ func (c *Charge) ServerMessage(ctx context.Context, p []byte) error {
 	}
 	cost := c.spent()
 	c.noteCost(cost)
-	if cost < c.hold-c.hold/8 || c.extendTo(ctx, cost) || cost < c.hold {
+	if cost < c.hold-c.hold/8 || c.nextTurn(ctx, cost) || cost < c.hold {
 		return nil
 	}
 	c.broken = true
@@ -65,22 +63,13 @@ func (c *Charge) spent() money.Amount {
 	return q.Amount
 }
 
-// extendTo holds enough for one more turn, or what there is.
-func (c *Charge) extendTo(ctx context.Context, cost money.Amount) bool {
-	want := cost + c.step
-	for range 2 {
-		res, err := c.m.bank.Do(ctx, ledger.AccountID(c.req.Caller.Account), ledger.Extend{Charge: ledger.ChargeID(c.ID), Amount: want, Observed: cost})
-		if err == nil {
-			c.hold, c.Held, c.Remaining = want, res.Charge.HeldTotal(), res.Available
-			return true
-		}
-		var r *ledger.Refusal
-		if !errors.As(err, &r) || r.LimitSource != ledger.LimitBalance || r.Available <= 0 {
-			return false
-		}
-		want = c.hold + r.Available
+// nextTurn holds enough for one more turn, or what there is.
+func (c *Charge) nextTurn(ctx context.Context, cost money.Amount) bool {
+	more, done := c.extendHold(ctx, cost+c.step, cost)
+	if !done && more > 0 {
+		_, done = c.extendHold(ctx, c.hold+more, cost)
 	}
-	return false
+	return done
 }
 
 // cost prices an answer, model by model if several worked on it. What is charged

@@ -230,3 +230,23 @@ func TestAMembersOwnCapEndsAStream(t *testing.T) {
 		t.Errorf("%d were charged under a cap of 150", cost)
 	}
 }
+
+// A socket ends at a cap as a stream does.
+func TestAMembersOwnCapEndsASocket(t *testing.T) {
+	g := newGate(t, "basic")
+	g.set("mira", MemberChange{Caps: &[]MemberCap{{"150", "month"}}})
+	r := get("/v1/realtime?model=words")
+	r.Caller.Member = "mira"
+	c := g.admit(r)
+	c.BeginSocket(nil)
+	turns := 0
+	for ; turns < 34; turns++ {
+		if err := c.ServerMessage(t.Context(), []byte(`{"type":"response.done","response":{"usage":{"input_tokens":1,"output_tokens":30,"total_tokens":31}}}`)); err != nil {
+			break
+		}
+	}
+	c.Settle(Stopped, nil)
+	if cost := g.record(c).Cost; cost > 150 || turns == 34 {
+		t.Errorf("%d were charged under a cap of 150, after %d turns", cost, turns)
+	}
+}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,29 +66,47 @@ type call struct {
 
 // ServeHTTP implements http.Handler.
 func (o *operator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	operatorMux().ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), operatorKey{}, o)))
+}
+
+// operatorKey is the context key under which a request carries its operator:
+// the mux is the same for all of them.
+type operatorKey struct{}
+
+// operatorMux is built once: building it costs more than most requests.
+var operatorMux = sync.OnceValue(func() *http.ServeMux {
 	mux := http.NewServeMux()
-	for pattern, fn := range operatorRoutes {
+	handle := func(pattern string, fn func(*operator, http.ResponseWriter, *http.Request)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			v, err := fn(&call{o, r})
-			w.Header().Set("Content-Type", "application/json")
-			if err != nil {
-				if id := r.PathValue("id"); errors.Is(err, ledger.ErrNoAccount) && !strings.Contains(err.Error(), id) {
-					err = fmt.Errorf("%w: %s", err, id)
-				}
-				apierr.Write(w, err)
-				return
-			}
-			if h, ok := v.(interface{ header(http.Header) }); ok {
-				h.header(w.Header())
-			}
-			enc := json.NewEncoder(w)
-			enc.SetEscapeHTML(false)
-			_ = enc.Encode(v)
+			o := r.Context().Value(operatorKey{}).(*operator) //nolint:forcetypeassert // ServeHTTP puts it there
+			fn(o, w, r)
 		})
 	}
-	mux.HandleFunc("GET /meter/backup", o.backup)
-	mux.HandleFunc("/meter/portal/", func(w http.ResponseWriter, r *http.Request) { operatorsPortal().ServeTrusted(o.m, w, r) })
-	mux.ServeHTTP(w, r)
+	for pattern, fn := range operatorRoutes {
+		handle(pattern, func(o *operator, w http.ResponseWriter, r *http.Request) { o.answer(fn, w, r) })
+	}
+	handle("GET /meter/backup", (*operator).backup)
+	handle("/meter/portal/", func(o *operator, w http.ResponseWriter, r *http.Request) { operatorsPortal().ServeTrusted(o.m, w, r) })
+	return mux
+})
+
+// answer writes what a handler returns as JSON.
+func (o *operator) answer(fn func(*call) (any, error), w http.ResponseWriter, r *http.Request) {
+	v, err := fn(&call{o, r})
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		if id := r.PathValue("id"); errors.Is(err, ledger.ErrNoAccount) && !strings.Contains(err.Error(), id) {
+			err = fmt.Errorf("%w: %s", err, id)
+		}
+		apierr.Write(w, err)
+		return
+	}
+	if h, ok := v.(interface{ header(http.Header) }); ok {
+		h.header(w.Header())
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
 }
 
 // operatorsPortal is the portal API on behalf of any account, for the command line.

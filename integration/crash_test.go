@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule"
-	"github.com/farebox-dev/farebox/caddymodule/mockai"
+	"github.com/farebox-dev/farebox/internal/mockai"
 )
 
 const killRounds = 50 // FAREBOX_KILL_ROUNDS asks for more

@@ -11,7 +11,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/farebox-dev/farebox/caddymodule/mockai"
+	"github.com/farebox-dev/farebox/internal/mockai"
 	"github.com/farebox-dev/farebox/meter/notify"
 )
 

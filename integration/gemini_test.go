@@ -10,7 +10,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/farebox-dev/farebox/caddymodule/mockai"
+	"github.com/farebox-dev/farebox/internal/mockai"
 )
 
 const (

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/mockai"
+	"github.com/farebox-dev/farebox/internal/mockai"
 )
 
 // binary is the program under test, built once.

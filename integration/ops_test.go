@@ -9,7 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/farebox-dev/farebox/caddymodule/mockai"
+	"github.com/farebox-dev/farebox/internal/mockai"
 )
 
 func TestIdempotencyKeyReplays(t *testing.T) {

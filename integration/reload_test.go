@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/mockai"
+	"github.com/farebox-dev/farebox/internal/mockai"
 )
 
 func (g *gateway) reload(more ...string) output {

@@ -14,7 +14,7 @@ test:
 	go test $(TAGS) $(RACE) -short ./meter/... # sweeps and simulation in full below, without the race detector
 	go test $(TAGS) -v -run 'Simulation|SmallScope|Order|Sweep|Big' ./meter/ledger ./meter/calendar ./meter/money
 	.ci/fuzz 6s # eleven fuzzers: a minute
-	go test $(TAGS) -timeout 20m . ./docs/... ./caddymodule/... ./integration/...
+	go test $(TAGS) -timeout 20m . ./docs/... ./internal/... ./caddymodule/... ./integration/...
 
 # The long form of the proofs: hours, not minutes.
 prove:

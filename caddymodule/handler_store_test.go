@@ -137,10 +137,11 @@ func TestAStoreThatFailsWhileRunning(t *testing.T) {
 		}
 		disk.down.Store(false)
 	}
-	// One that was admitted gets its answer, and is charged when the disk is back: once.
+	// One that was admitted gets its answer, and is charged when the disk is back: once. What it cost is not told before it is
+	// booked.
 	breaks = true
 	s := serve(t, &Handler{app: a}, next)
-	if res, _, err := ask(t, s, key, hello); err != nil || res.StatusCode != http.StatusOK || res.Header.Get("Credits-Cost") != replyCost {
+	if res, _, err := ask(t, s, key, hello); err != nil || res.StatusCode != http.StatusOK || res.Header.Get("Credits-Cost") != "" {
 		t.Errorf("%v %v", err, res)
 	}
 	time.Sleep(50 * time.Millisecond)

@@ -106,9 +106,11 @@ func (t *tap) settle(o meter.Outcome, err error) {
 	}
 	t.final = t.c.Settle(o, t.kept(o))
 	t.keep = nil
-	if (f.Cost > 0 || f.Pending) && !t.gone && o != meter.ClientLeft {
+	if !t.c.Free() {
 		t.awaitBooked()
 	}
+	f = t.c.Told(f)
+	t.final = f
 	if whole {
 		t.sendBuffered(&f, body)
 	}
@@ -120,8 +122,7 @@ func (t *tap) settle(o meter.Outcome, err error) {
 	}
 	if err != nil && !t.wrote { // Caddy writes the error; the customer sees that it cost nothing
 		t.set("Credits-Charge", t.c.ID)
-		t.set("Credits-Cost", t.credits(f.Cost))
-		t.set("Credits-Remaining", t.remaining(f.Remaining))
+		t.tell(&f)
 		t.set("Credits-Unit", t.unit)
 	}
 	if t.wrote && t.buffered == nil {
@@ -187,15 +188,31 @@ func (t *tap) complete(f *meter.Final) []byte {
 	return body
 }
 
+// tell sets what the request cost and what is left, as far as the ledger has said it: nothing is better than something wrong.
+func (t *tap) tell(f *meter.Final) {
+	for _, name := range []string{"Credits-Cost", "Credits-Remaining"} {
+		t.Header().Del(name)
+	}
+	switch {
+	case f.Booked:
+		t.set("Credits-Cost", t.credits(f.Cost))
+		t.set("Credits-Remaining", t.remaining(f.Remaining))
+	case t.c.Free():
+		t.set("Credits-Cost", "0")
+	case f.Pending:
+		t.set("Credits-Cost", t.credits(f.Cost))
+		t.set("Credits-Remaining", t.remaining(t.c.Remaining))
+	}
+}
+
 func (t *tap) sendBuffered(f *meter.Final, body []byte) {
-	t.set("Credits-Cost", t.credits(f.Cost))
+	t.tell(f)
 	if f.Pending { // a job: what it comes to is known when it has ended
 		t.set("Credits-Held", t.credits(t.c.Held))
 		if t.c.Estimates() {
 			t.Header().Del("Credits-Cost")
 		}
 	}
-	t.set("Credits-Remaining", t.remaining(f.Remaining))
 	if t.r.Method != http.MethodHead {
 		t.set("Content-Length", itoa(int64(len(body))))
 	}
@@ -221,11 +238,10 @@ func (h *Handler) upstreamBilling(header http.Header, r *http.Request) []byte {
 }
 
 func (t *tap) trailers(f *meter.Final) {
-	if t.h.StreamComment && strings.HasPrefix(t.Header().Get("Content-Type"), "text/event-stream") && !t.gone {
+	if t.h.StreamComment && f.Booked && strings.HasPrefix(t.Header().Get("Content-Type"), "text/event-stream") && !t.gone {
 		_, _ = t.ResponseWriter.Write([]byte(": credits cost=" + t.credits(f.Cost) + " remaining=" + t.remaining(f.Remaining) + "\n\n"))
 	}
-	t.set("Credits-Cost", t.credits(f.Cost))
-	t.set("Credits-Remaining", t.remaining(f.Remaining))
+	t.tell(f)
 }
 
 // stored is an answer as an idempotency key keeps it.

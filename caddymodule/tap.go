@@ -137,7 +137,9 @@ func (t *tap) observeBeside(p []byte) { _, _ = t.c.Observe(context.Background(),
 // sendHeader begins an answer whose cost comes in trailers.
 func (t *tap) sendHeader() {
 	t.set("Credits-Held", t.credits(t.c.Held))
-	t.set("Credits-Remaining", t.remaining(t.c.Remaining))
+	if !t.c.Free() {
+		t.set("Credits-Remaining", t.remaining(t.c.Remaining))
+	}
 	if t.Header().Get("Content-Length") == "" || t.status == http.StatusOK && t.c.Stream() {
 		t.Header().Del("Content-Length")
 		t.Header().Add("Trailer", "Credits-Cost, Credits-Remaining")

@@ -46,8 +46,9 @@ type Charge struct {
 	fields *pricing.AnswerFields // of a stream; nil: the price file reads none
 	noted  time.Time
 	booked chan struct{}
-	scarce bool  // there was nothing to extend the hold with, the last time
-	cut    int64 // output tokens up to which the stream is paid for; 0: no need to look
+	result *ledger.Result // of the settle; nil if the ledger refused it
+	scarce bool           // there was nothing to extend the hold with, the last time
+	cut    int64          // output tokens up to which the stream is paid for; 0: no need to look
 
 	socket bool
 	step   money.Amount // of a socket: what is held ahead of its next turn

@@ -29,7 +29,9 @@ const (
 // Final is what a request cost in the end.
 type Final struct {
 	Cost      money.Amount
-	Remaining money.Amount // available after it, as far as this request knows
+	Remaining money.Amount // available after it
+	Absorbed  money.Amount // used, but paid by no one
+	Booked    bool         // Cost, Remaining and Absorbed are the ledger's; else they are what is expected
 	Refunded  bool         // it failed, everything went back
 	Estimated bool         // counted from what was delivered
 	Outcome   string
@@ -96,11 +98,14 @@ func (c *Charge) post(settle ledger.Command) {
 	c.booked = booked
 	began := time.Now() // how long the writer takes is no matter of the accounts' clock
 	c.m.bank.GoSoon(account, settle, func(res ledger.Result, err error) {
-		close(booked)
-		c.m.tellBooked(&res, err, began)
 		if refused != nil {
 			err = refused
 		}
+		if err == nil {
+			c.result = &res // read once booked is closed
+		}
+		close(booked)
+		c.m.tellBooked(&res, err, began)
 		if err != nil && !errors.Is(err, ledger.ErrSuspended) { // suspended while a free request ran: there is nothing to book
 			c.m.opt.Problem(fmt.Errorf("settling charge %s: %w", c.ID, err))
 		}
@@ -117,6 +122,25 @@ func (m *Meter) tellBooked(res *ledger.Result, err error, began time.Time) {
 // charge back. Who tells a client what it cost waits for that first. It is nil
 // before Settle.
 func (c *Charge) Booked() <-chan struct{} { return c.booked }
+
+// Told is f as the ledger has booked it: what clients, logs and metrics are told. Before the ledger has answered, or if it refused,
+// it is f itself, and not Booked.
+func (c *Charge) Told(f Final) Final {
+	select {
+	case <-c.booked:
+	default:
+		return f
+	}
+	if c.result == nil || c.result.Charge == nil || f.Pending {
+		return f
+	}
+	f.Booked, f.Remaining, c.Unlimited = true, c.result.Available, c.result.Unlimited
+	f.Cost, f.Absorbed = c.result.Charge.Cost, c.result.Charge.Absorbed
+	return f
+}
+
+// Free reports whether the request costs nothing by its price; then its end waits for no disk.
+func (c *Charge) Free() bool { return c.free }
 
 // finish decides between charge and refund.
 func (c *Charge) finish(o Outcome, r dialect.Result) Final {

@@ -17,6 +17,7 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/caddymodule/portal"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
@@ -173,7 +174,7 @@ func (c *call) body(v any) error {
 	d := json.NewDecoder(io.LimitReader(c.Body, 64<<20))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: the body is not the JSON that is expected here: %w", meter.ErrInput, err)
+		return fmt.Errorf("%w: the body is not the JSON that is expected here: %w", input.ErrInvalid, err)
 	}
 	return nil
 }
@@ -192,7 +193,7 @@ func (c *call) owner(of string) (string, error) {
 func (c *call) idempotency() (string, error) {
 	key := c.Header.Get("Idempotency-Key")
 	if key == "" || len(key) > 255 {
-		return "", fmt.Errorf("%w: send the header Idempotency-Key (up to 255 characters), such as the id of the payment, so that a retry can't move credits twice", meter.ErrInput)
+		return "", fmt.Errorf("%w: send the header Idempotency-Key (up to 255 characters), such as the id of the payment, so that a retry can't move credits twice", input.ErrInvalid)
 	}
 	return key, nil
 }
@@ -204,7 +205,7 @@ func (c *call) number(name string, most uint64) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 63)
 	if err != nil || n > most {
-		return 0, fmt.Errorf("%w: %s=%s is not a number up to %d", meter.ErrInput, name, text, most)
+		return 0, fmt.Errorf("%w: %s=%s is not a number up to %d", input.ErrInvalid, name, text, most)
 	}
 	return n, nil
 }

@@ -134,7 +134,7 @@ func (a *App) Start() error {
 	}
 	a.before = old
 	e.inForce.Store(a)
-	if err := e.SetBook(context.Background(), a.book, a.bookText); err != nil {
+	if err := e.Books.Set(context.Background(), a.book, a.bookText); err != nil {
 		return fmt.Errorf("price file %s: %w", a.file, err)
 	}
 	if err := a.startNotify(e); err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule/portal"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/usage"
@@ -49,7 +49,7 @@ func (c *call) margin() (any, error) {
 	if name := q.Get("tz"); name != "" {
 		loaded, err := time.LoadLocation(name)
 		if err != nil {
-			return nil, fmt.Errorf("%w: tz=%s is no time zone; write one such as Europe/Berlin", meter.ErrInput, name)
+			return nil, fmt.Errorf("%w: tz=%s is no time zone; write one such as Europe/Berlin", input.ErrInvalid, name)
 		}
 		zone = loaded
 	}
@@ -62,7 +62,7 @@ func (c *call) margin() (any, error) {
 		by = "operation"
 	}
 	if by != "account" && !slices.Contains([]string{"operation", "model", "feature"}, by) {
-		return nil, fmt.Errorf("%w: group_by=%s; write operation, model, feature or account", meter.ErrInput, by)
+		return nil, fmt.Errorf("%w: group_by=%s; write operation, model, feature or account", input.ErrInvalid, by)
 	}
 	asked := usage.Query{From: from, To: to, Zone: zone}
 	if by != "account" {

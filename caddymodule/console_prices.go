@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -102,7 +102,7 @@ type FileView struct {
 // priceFile checks the price file on disk.
 func (c *call) priceFile() (any, error) {
 	if c.file == "" {
-		return nil, fmt.Errorf("%w: no server is running, so there is no file that it would read", meter.ErrInput)
+		return nil, fmt.Errorf("%w: no server is running, so there is no file that it would read", input.ErrInvalid)
 	}
 	text, err := os.ReadFile(c.file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -126,7 +126,7 @@ func (c *call) diffPrices() (any, error) {
 	b, _ := c.m.Book()
 	other, problems := pricing.Load("new.yaml", []byte(in.Text))
 	if other == nil {
-		return nil, fmt.Errorf("%w: the price file has errors:\n%s", meter.ErrInput, problems)
+		return nil, fmt.Errorf("%w: the price file has errors:\n%s", input.ErrInvalid, problems)
 	}
 	v := DiffView{Changes: viewsOf(pricing.Diff(b, other))}
 	if in.Days > 0 {

@@ -37,7 +37,7 @@ func (a *App) giveWay() {
 	if !ok || running == a || running.engine != a.engine || !a.engine.inForce.CompareAndSwap(a, running) {
 		return
 	}
-	if err := a.engine.SetBook(context.Background(), a.before, nil); err != nil { // its text is in the store
+	if err := a.engine.Books.Set(context.Background(), a.before, nil); err != nil { // its text is in the store
 		a.log.Error("going back to the prices of the configuration that runs on", zap.Error(err))
 	}
 	if err := running.startNotify(a.engine); err != nil {

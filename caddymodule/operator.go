@@ -9,6 +9,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 )
@@ -187,7 +188,7 @@ func (c *call) setPlan() (any, error) {
 
 func when(w string) error {
 	if w != "" && w != "now" && w != "renewal" {
-		return fmt.Errorf("%w: when is %q; write now or renewal", meter.ErrInput, w)
+		return fmt.Errorf("%w: when is %q; write now or renewal", input.ErrInvalid, w)
 	}
 	return nil
 }
@@ -267,7 +268,7 @@ func (c *call) confirmClock() (any, error) {
 
 func (c *call) reloadPrices() (any, error) {
 	if c.reload == nil {
-		return nil, fmt.Errorf("%w: no server is running, so there are no prices to reload", meter.ErrInput)
+		return nil, fmt.Errorf("%w: no server is running, so there are no prices to reload", input.ErrInvalid)
 	}
 	var in struct{ Force bool }
 	if err := c.body(&in); err != nil {

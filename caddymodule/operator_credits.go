@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 )
@@ -55,7 +56,7 @@ func (c *call) void() (any, error) {
 		return nil, err
 	}
 	if in.Reason == "" {
-		return nil, fmt.Errorf("%w: say why; a reason is kept in the ledger", meter.ErrInput)
+		return nil, fmt.Errorf("%w: say why; a reason is kept in the ledger", input.ErrInvalid)
 	}
 	grant := c.PathValue("grant")
 	account, err := c.owner(grant)
@@ -89,7 +90,7 @@ func (c *call) refund() (any, error) {
 		return nil, err
 	}
 	if in.Reason == "" {
-		return nil, fmt.Errorf("%w: say why; a reason is kept in the ledger", meter.ErrInput)
+		return nil, fmt.Errorf("%w: say why; a reason is kept in the ledger", input.ErrInvalid)
 	}
 	key, err := c.idempotency()
 	if err != nil {
@@ -100,7 +101,7 @@ func (c *call) refund() (any, error) {
 		b, _ := c.m.Book()
 		a, err := money.ParseAmount(in.Amount, b.Credit.Decimals)
 		if err != nil || a == 0 {
-			return nil, fmt.Errorf("%w: amount %q: write how much comes back, or leave it out for all of it", meter.ErrInput, in.Amount)
+			return nil, fmt.Errorf("%w: amount %q: write how much comes back, or leave it out for all of it", input.ErrInvalid, in.Amount)
 		}
 		cmd.Amount = a
 	}

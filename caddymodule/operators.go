@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
@@ -62,7 +63,7 @@ func (c *call) createPortalSession() (any, error) {
 	}
 	if in.ReturnURL != "" {
 		if u, err := url.Parse(in.ReturnURL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-			return nil, fmt.Errorf("%w: return_url is %q; write the whole address, https://…", meter.ErrInput, in.ReturnURL)
+			return nil, fmt.Errorf("%w: return_url is %q; write the whole address, https://…", input.ErrInvalid, in.ReturnURL)
 		}
 	}
 	if in.Role == "" {
@@ -125,7 +126,7 @@ func (c *call) rotateKey() (any, error) {
 	if in.Overlap != "" {
 		var err error
 		if overlap, err = time.ParseDuration(in.Overlap); err != nil || overlap < 0 {
-			return nil, fmt.Errorf("%w: overlap is %q; write how long the old key lives on, such as 24h", meter.ErrInput, in.Overlap)
+			return nil, fmt.Errorf("%w: overlap is %q; write how long the old key lives on, such as 24h", input.ErrInvalid, in.Overlap)
 		}
 	}
 	secret, k, err := c.m.RotateKey(c.Context(), c.id(), c.PathValue("key"), overlap)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -86,11 +86,11 @@ func (c *call) replayed(in *ReplayRequest) (*ReplayView, error) {
 	other, problems := pricing.Load("new.yaml", []byte(in.Text))
 	switch {
 	case other == nil:
-		return nil, fmt.Errorf("%w: the price file has errors:\n%s", meter.ErrInput, problems)
+		return nil, fmt.Errorf("%w: the price file has errors:\n%s", input.ErrInvalid, problems)
 	case in.Days < 1:
-		return nil, fmt.Errorf("%w: days is %d; write 1 or more", meter.ErrInput, in.Days)
+		return nil, fmt.Errorf("%w: days is %d; write 1 or more", input.ErrInvalid, in.Days)
 	case other.Credit.Decimals != b.Credit.Decimals:
-		return nil, fmt.Errorf("%w: credit.decimals is %d here and %d there, so costs can't be compared", meter.ErrInput, b.Credit.Decimals, other.Credit.Decimals)
+		return nil, fmt.Errorf("%w: credit.decimals is %d here and %d there, so costs can't be compared", input.ErrInvalid, b.Credit.Decimals, other.Credit.Decimals)
 	}
 	r := &replay{
 		call: c, other: other, decimals: b.Credit.Decimals, since: c.m.Now().AddDate(0, 0, -in.Days), books: map[string]*pricing.Book{},
@@ -123,7 +123,7 @@ type replay struct {
 func (r *replay) book(digest string) *pricing.Book {
 	b, known := r.books[digest]
 	if !known {
-		b, _ = r.m.KeptBook(r.Context(), digest)
+		b, _ = r.m.Books.Find(r.Context(), digest)
 		r.books[digest] = b
 	}
 	return b

@@ -77,7 +77,7 @@ func (a *App) reloadPrices(ctx context.Context, force bool) error {
 		err = a.guard(old, book, a.engine.Now())
 	}
 	if err == nil {
-		err = a.engine.SetBook(ctx, book, text)
+		err = a.engine.Books.Set(ctx, book, text)
 	}
 	a.metrics.prices(err == nil)
 	if err != nil {

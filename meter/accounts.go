@@ -11,29 +11,25 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/selector"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/ulid"
 )
-
-// ErrInput wraps what is wrong with an operator's request; it says what to do.
-var ErrInput = errors.New("invalid request")
-
-func input(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{ErrInput}, args...)...)
-}
 
 // ValidAccountID accepts 1 to 128 printable characters without spaces, quotes
 // and slashes, so that an id fits into a URL, a header and a file name.
 func ValidAccountID(id string) error {
 	if id == "" || len(id) > 128 {
-		return input("an account id has 1 to 128 characters")
+		return input.Errorf("an account id has 1 to 128 characters")
 	}
 	for _, r := range id {
 		if r <= ' ' || r == 0x7f || r == '/' || r == '\\' || r == '"' || r == '\'' || r == '?' || r == '#' || r == '%' {
-			return input("the account id %q contains %q; use letters, digits and . _ - : @ + ~", id, r)
+			return input.Errorf("the account id %q contains %q; use letters, digits and . _ - : @ + ~", id, r)
 		}
 	}
 	return nil
@@ -44,7 +40,7 @@ func (m *Meter) CreateAccount(ctx context.Context, id, name, plan string) (*ledg
 	if err := ValidAccountID(id); err != nil {
 		return nil, err
 	}
-	if plan != "" && m.book.Load().Plan(plan) == nil {
+	if plan != "" && m.Books.InForce().Plan(plan) == nil {
 		return nil, fmt.Errorf("%w: %q; the price file has %s", ledger.ErrNoPlan, plan, m.planNames())
 	}
 	if _, err := m.bank.Do(ctx, ledger.AccountID(id), ledger.Open{ID: ledger.AccountID(id), Name: name, Plan: plan}); err != nil {
@@ -75,7 +71,7 @@ func (m *Meter) CloseAccount(ctx context.Context, id, reason string) (*ledger.Ac
 
 func (m *Meter) planNames() string {
 	names := ""
-	for i, p := range m.book.Load().Plans {
+	for i, p := range m.Books.InForce().Plans {
 		if i > 0 {
 			names += ", "
 		}
@@ -144,28 +140,28 @@ func (m *Meter) Grant(ctx context.Context, account string, r GrantRequest) (ledg
 }
 
 func (m *Meter) give(r GrantRequest) (ledger.Give, error) {
-	b := m.book.Load()
-	g := ledger.Give{Grant: ledger.GrantID(newID("gr_", m.opt.Now())), Reason: r.Reason}
+	b := m.Books.InForce()
+	g := ledger.Give{Grant: ledger.GrantID(ulid.New("gr_", m.opt.Now())), Reason: r.Reason}
 	if r.Pack != "" {
 		err := fromPack(&g, b.Book, r)
 		return g, err
 	}
 	if r.Amount == "" {
-		return g, input(`say how much: an amount such as "500", or a pack`)
+		return g, input.Errorf(`say how much: an amount such as "500", or a pack`)
 	}
 	amount, err := money.ParseAmount(r.Amount, b.Credit.Decimals)
 	if err != nil {
-		return g, input("the amount %q: %v", r.Amount, err)
+		return g, input.Errorf("the amount %q: %v", r.Amount, err)
 	}
 	if g.Type = r.Type; g.Type == "" {
 		g.Type = "top_up"
 	}
 	if len(b.DrawOrder) > 0 && !slices.Contains(b.DrawOrder, g.Type) && g.Type != "courtesy" {
-		return g, input("type %q is not in the price file's draw_order %v; use one of them, or add it there", g.Type, b.DrawOrder)
+		return g, input.Errorf("type %q is not in the price file's draw_order %v; use one of them, or add it there", g.Type, b.DrawOrder)
 	}
 	if r.Expires != "" {
 		if g.Expires, err = calendar.ParseDuration(r.Expires); err != nil {
-			return g, input("expires: %v", err)
+			return g, input.Errorf("expires: %v", err)
 		}
 	}
 	g.Amount, g.ExpiresAt, g.OnlyFor, g.NotFor, g.Source = amount, r.ExpiresAt, r.OnlyFor, r.NotFor, "operator"
@@ -176,25 +172,25 @@ func (m *Meter) give(r GrantRequest) (ledger.Give, error) {
 func fromPack(g *ledger.Give, b *pricing.Book, r GrantRequest) error {
 	p := b.Pack(r.Pack)
 	if p == nil {
-		return input("there is no pack %q in the price file", r.Pack)
+		return input.Errorf("there is no pack %q in the price file", r.Pack)
 	}
 	if r.Amount != "" || r.Type != "" || r.Expires != "" || !r.ExpiresAt.IsZero() {
-		return input("a pack has its own amount, type and expiry; leave them out, or leave out the pack")
+		return input.Errorf("a pack has its own amount, type and expiry; leave them out, or leave out the pack")
 	}
 	var price *pricing.Money
 	if r.Price != "" {
 		m, err := pricing.ParseMoney(r.Price)
 		if err != nil {
-			return input("price: %v", err)
+			return input.Errorf("price: %v", err)
 		}
 		price = &m
 	}
 	amount, err := p.Amount(price)
 	if err != nil {
-		return input("pack %s: %v", p.ID, err)
+		return input.Errorf("pack %s: %v", p.ID, err)
 	}
 	g.Type, g.Name, g.Amount, g.Source, g.Paid = p.Type, p.Name, amount, "pack "+p.ID, true
-	g.OnlyPlans, g.OnlyFor, g.NotFor = p.OnlyPlans, orNone(p.OnlyFor), orNone(p.NotFor)
+	g.OnlyPlans, g.OnlyFor, g.NotFor = p.OnlyPlans, pricebook.OrNone(p.OnlyFor), pricebook.OrNone(p.NotFor)
 	if p.Expires != nil {
 		g.Expires = *p.Expires
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/ulid"
 )
 
 // Caller is who asks. Account is required.
@@ -59,7 +60,7 @@ type admission struct {
 
 // Route is a first look at a request, before its body is read.
 func (m *Meter) Route(method, uri string) pricing.Route {
-	route := m.book.Load().Route(method, uri)
+	route := m.Books.InForce().Route(method, uri)
 	if r := route.Refusal; r != nil && r.Reason == pricing.OperationNotPriced { // Admit will not see it
 		m.noteUnpriced(r.Reason, &Request{Method: method, URI: uri}, "")
 	}
@@ -69,7 +70,7 @@ func (m *Meter) Route(method, uri string) pricing.Route {
 // Admit prices a request and holds its credits; the hold is durable when it
 // returns. The error is a *Denial.
 func (m *Meter) Admit(ctx context.Context, req *Request) (*Charge, error) {
-	a := &admission{m: m, req: req, book: m.book.Load()}
+	a := &admission{m: m, req: req, book: m.Books.InForce()}
 	if err := a.read(); err != nil {
 		a.refusedUnpriced(err)
 		return nil, denialOf(err)
@@ -234,7 +235,7 @@ func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) 
 	if r := a.price.PlanAllows(a.plan); r != nil {
 		return nil, r
 	}
-	c := &Charge{admission: a, ID: newID("ch_", a.m.opt.Now()), Plan: plan, body: a.req.Body}
+	c := &Charge{admission: a, ID: ulid.New("ch_", a.m.opt.Now()), Plan: plan, body: a.req.Body}
 	if alone, err := a.jobStatus(ctx, c); err != nil {
 		return nil, err
 	} else if alone || a.price.Operation() == nil {

@@ -3,7 +3,9 @@ package meter
 import (
 	"context"
 
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -18,7 +20,7 @@ type Affordable struct {
 // not counted. The error is a *Denial if the request would be refused whatever
 // the balance.
 func (m *Meter) Affordable(ctx context.Context, req *Request) (Affordable, error) {
-	a := &admission{m: m, req: req, book: m.book.Load()}
+	a := &admission{m: m, req: req, book: m.Books.InForce()}
 	if err := a.read(); err != nil {
 		return Affordable{}, denialOf(err)
 	}
@@ -48,11 +50,11 @@ func (m *Meter) Affordable(ctx context.Context, req *Request) (Affordable, error
 func (m *Meter) SetAlerts(ctx context.Context, account string, below []string) error {
 	c := ledger.SetAlerts{Own: below != nil}
 	for _, text := range below {
-		t, err := pricing.ParseThreshold(text, m.book.Load().Credit.Decimals)
+		t, err := pricing.ParseThreshold(text, m.Books.InForce().Credit.Decimals)
 		if err != nil {
-			return input("the threshold %q is neither a share such as 20%% nor an amount: %v", text, err)
+			return input.Errorf("the threshold %q is neither a share such as 20%% nor an amount: %v", text, err)
 		}
-		c.Thresholds = append(c.Thresholds, threshold(t))
+		c.Thresholds = append(c.Thresholds, pricebook.Threshold(t))
 	}
 	_, err := m.bank.Do(ctx, ledger.AccountID(account), c)
 	return err

@@ -21,10 +21,12 @@ func TestArchitecture(t *testing.T) {
 		"dialect":  {"media"},
 		"ledger":   {"money", "selector", "calendar"},
 		"store":    {}, "badger": {"store"}, "memory": {"store"},
-		"usage":    {"ledger", "money", "calendar"},
-		"notify":   {"ledger", "money", "store"},
-		"bank":     {"ledger", "store", "money", "usage"},
-		"casefile": {"pricing", "money"}, // for tests
+		"usage":  {"ledger", "money", "calendar"},
+		"notify": {"ledger", "money", "store"},
+		"bank":   {"ledger", "store", "money", "usage"},
+		"input":  {}, "ulid": {},
+		"pricebook": {"bank", "ledger", "store", "pricing", "money", "selector"},
+		"casefile":  {"pricing", "money"}, // for tests
 	}
 	pure := map[string]bool{"money": true, "selector": true, "calendar": true, "pricing": true, "importer": true, "media": true, "dialect": true, "ledger": true, "usage": true}
 	files := 0

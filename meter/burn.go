@@ -9,6 +9,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/selector"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/ulid"
 	"github.com/farebox-dev/farebox/meter/usage"
 )
 
@@ -26,7 +27,7 @@ type Burn struct {
 // fewer than 3 of them it says nothing (ok is false).
 func (m *Meter) Burn(ctx context.Context, account string) (b Burn, ok bool, err error) {
 	const window, least = 14, 3
-	book := m.book.Load()
+	book := m.Books.InForce()
 	now, zone := m.bank.Now(), book.Policies.Timezone
 	today := calendar.At(now, calendar.Day, now, zone).Start
 	from := calendar.At(now, calendar.Day, today.AddDate(0, 0, -window).Add(12*time.Hour), zone).Start
@@ -110,7 +111,7 @@ func (m *Meter) runsOut(a *ledger.Account, book *loaded, perDay money.Amount, su
 		if n > 0 {
 			day = calendar.At(now, calendar.Day, day, zone).End
 		}
-		env := ledger.Env{Now: day, Terms: book.terms}
+		env := ledger.Env{Now: day, Terms: book.Terms}
 		if _, err := ledger.Apply(played, ledger.Touch{}, env); err != nil {
 			return time.Time{}, coming
 		}
@@ -123,7 +124,7 @@ func (m *Meter) runsOut(a *ledger.Account, book *loaded, perDay money.Amount, su
 		} else if available < perDay {
 			return day, coming
 		}
-		id := ledger.ChargeID(newID("ch_", day))
+		id := ledger.ChargeID(ulid.New("ch_", day))
 		reserve := ledger.Reserve{Charge: &ledger.Charge{ID: id, Subject: subject}, Amount: perDay, Plan: ledger.AnyPlan}
 		if _, err := ledger.Apply(played, reserve, env); err != nil {
 			return day, coming // a cap or a suspension; no more can be spent

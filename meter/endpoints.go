@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -81,7 +82,7 @@ func (m *Meter) TestEndpoint(ctx context.Context, name string) (event string, er
 		e.Only = nil
 		return x.ID, m.postTo(ctx, []notify.Endpoint{e}, &x)
 	}
-	return "", input("there is no endpoint %q that gets events; see farebox meter webhook list", name)
+	return "", input.Errorf("there is no endpoint %q that gets events; see farebox meter webhook list", name)
 }
 
 func (n *notices) join() {
@@ -106,7 +107,7 @@ func (m *Meter) turnOff(ctx context.Context, name string) { _ = m.switchEndpoint
 // SwitchOn lets an endpoint that said 410 have events again.
 func (m *Meter) SwitchOn(ctx context.Context, name string) error {
 	if !slices.ContainsFunc(m.AllEndpoints(), func(e EndpointState) bool { return e.Name == name }) {
-		return input("there is no endpoint %q; see farebox meter webhook list", name)
+		return input.Errorf("there is no endpoint %q; see farebox meter webhook list", name)
 	}
 	return m.switchEndpoint(ctx, name, false)
 }

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -11,7 +12,7 @@ func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanati
 	var p *pricing.Plan
 	if plan != "" {
 		if p = b.Plan(plan); p == nil {
-			return nil, input("there is no plan %q in the price file", plan)
+			return nil, input.Errorf("there is no plan %q in the price file", plan)
 		}
 	}
 	r, err := b.Read(f)

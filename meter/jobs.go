@@ -294,7 +294,7 @@ func withoutKey(uri string) string {
 
 // revive is the charge of a job, as it was when the job was started.
 func (m *Meter) revive(ctx context.Context, rec *jobRecord) (*Charge, error) {
-	book := m.book.Load()
+	book := m.Books.InForce()
 	if book.Digest() != rec.Book {
 		old, err := m.bookOf(ctx, rec.Book)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -109,14 +110,14 @@ func capsOf(caps []MemberCap, decimals int) (list []ledger.Cap, err error) {
 		c := &caps[i]
 		amount, err := money.ParseAmount(c.Amount, decimals)
 		if err != nil {
-			return nil, input("a cap of %q: %v", c.Amount, err)
+			return nil, input.Errorf("a cap of %q: %v", c.Amount, err)
 		}
 		every, ok := calendar.ParseUnit(c.Every)
 		if !ok || every == calendar.Minute {
-			return nil, input("a cap every %q; write hour, day, week, month, quarter or year", c.Every)
+			return nil, input.Errorf("a cap every %q; write hour, day, week, month, quarter or year", c.Every)
 		}
 		if slices.ContainsFunc(list, func(x ledger.Cap) bool { return x.Every == every }) {
-			return nil, input("two caps every %s; write the smaller one", c.Every)
+			return nil, input.Errorf("two caps every %s; write the smaller one", c.Every)
 		}
 		c.Amount = amount.Text(decimals)
 		list = append(list, ledger.Cap{Per: "member", Amount: amount, Every: every})
@@ -184,7 +185,7 @@ func (m *Meter) setMember(ctx context.Context, account, id string, c MemberChang
 	if c.Caps != nil {
 		x.Caps = slices.Clone(*c.Caps)
 	}
-	caps, err := capsOf(x.Caps, m.book.Load().Credit.Decimals)
+	caps, err := capsOf(x.Caps, m.Books.InForce().Credit.Decimals)
 	if err != nil {
 		return Member{}, err
 	}
@@ -199,16 +200,16 @@ func set[T any](to, from *T) {
 
 func validMember(id string, c MemberChange) error {
 	if err := ValidAccountID(id); err != nil {
-		return input("the member id %q: use 1 to 128 letters, digits and . _ - : @ + ~", id)
+		return input.Errorf("the member id %q: use 1 to 128 letters, digits and . _ - : @ + ~", id)
 	}
 	if r := c.Role; r != nil && *r != RoleAdmin && *r != RoleMember && *r != RoleViewer {
-		return input("role is %q; write admin, member or viewer", *r)
+		return input.Errorf("role is %q; write admin, member or viewer", *r)
 	}
 	if c.Name != nil && len(*c.Name) > 256 {
-		return input("a member's name has up to 256 characters")
+		return input.Errorf("a member's name has up to 256 characters")
 	}
 	if e := c.Email; e != nil && *e != "" && (len(*e) > 254 || strings.Count(*e, "@") != 1 || strings.ContainsAny(*e, " \t\r\n<>,;\"")) {
-		return input("%q is not one e-mail address, such as mira@example.com", *e)
+		return input.Errorf("%q is not one e-mail address, such as mira@example.com", *e)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
@@ -203,7 +204,7 @@ func TestMembersThatCannotBe(t *testing.T) {
 		"every":     {"mira", MemberChange{Caps: &[]MemberCap{{"5", "minute"}}}},
 		"two a day": {"mira", MemberChange{Caps: &[]MemberCap{{"5", "day"}, {"6", "day"}}}},
 	} {
-		if _, err := g.m.SetMember(t.Context(), "acme", c.id, c.change); !errors.Is(err, ErrInput) {
+		if _, err := g.m.SetMember(t.Context(), "acme", c.id, c.change); !errors.Is(err, input.ErrInvalid) {
 			t.Errorf("%s: %v, want an error that says what to write", name, err)
 		}
 	}

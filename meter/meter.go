@@ -13,22 +13,16 @@ package meter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store"
 )
-
-// ErrDecimals: a price file cannot change the smallest step of the credits that
-// accounts already have.
-var ErrDecimals = errors.New("credit.decimals cannot change while there are accounts")
 
 // Options of a Meter. Store and Book are required.
 type Options struct {
@@ -54,16 +48,16 @@ type Options struct {
 
 // Meter meters. Its methods are safe for concurrent use.
 type Meter struct {
+	Books *pricebook.Books // the price book in force, and those before it
+
 	opt             Options
 	bank            *bank.Bank
-	book            atomic.Pointer[loaded]
 	keys, operators keyring
 	roster          roster
 	jobs            jobs
 	calibration     calibration
 	unpriced        unpriced
 
-	reload   sync.Mutex // one SetBook at a time
 	watchers watchers
 	notices  notices
 
@@ -71,11 +65,7 @@ type Meter struct {
 }
 
 // loaded is a price book with what was derived from it.
-type loaded struct {
-	*pricing.Book
-	terms *ledger.Terms
-	since time.Time
-}
+type loaded = pricebook.InForce
 
 // Open starts a meter on a store. Holds that a dead process left behind are
 // resolved before it returns. Close it before the store.
@@ -86,20 +76,18 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	if o.Problem == nil {
 		o.Problem = func(error) {}
 	}
-	m := &Meter{opt: o, keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}}
-	terms := termsOf(o.Book)
-	m.book.Store(&loaded{Book: o.Book, terms: terms, since: o.Now()})
+	m := &Meter{opt: o, Books: pricebook.New(o.Book, o.Now), keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}}
 	if err := errors.Join(m.restoreJobs(ctx, o.Store), m.firstEndpoints(ctx)); err != nil {
 		return nil, err
 	}
 	b, err := bank.Open(ctx, o.Store, bank.Options{
-		Now: o.Now, Terms: terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, Also: m.tell, Changed: m.watchers.tell, Committed: o.Committed,
+		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, Also: m.tell, Changed: m.watchers.tell, Committed: o.Committed,
 	})
 	if err != nil {
 		return nil, err
 	}
 	m.bank = b
-	if err := errors.Join(m.keepBook(ctx, o.Book, o.Text), m.keys.load(ctx, b), m.operators.load(ctx, b), m.roster.load(ctx, b, o.Book.Credit.Decimals), m.forgetEnded(ctx)); err != nil {
+	if err := errors.Join(m.Books.Open(ctx, b, o.Text), m.keys.load(ctx, b), m.operators.load(ctx, b), m.roster.load(ctx, b, o.Book.Credit.Decimals), m.forgetEnded(ctx)); err != nil {
 		b.Close()
 		return nil, err
 	}
@@ -127,43 +115,8 @@ func (m *Meter) Close() {
 
 // Book is the price book in force, and since when.
 func (m *Meter) Book() (*pricing.Book, time.Time) {
-	b := m.book.Load()
-	return b.Book, b.since
-}
-
-// SetBook puts another price book in force, for requests that come after it.
-// Running ones keep the book that they were admitted with.
-func (m *Meter) SetBook(ctx context.Context, b *pricing.Book, text []byte) error {
-	m.reload.Lock()
-	defer m.reload.Unlock()
-	have := m.book.Load()
-	if have.Digest() == b.Digest() {
-		return nil
-	}
-	if have.Credit.Decimals != b.Credit.Decimals {
-		return fmt.Errorf("%w: it is %d, the file says %d", ErrDecimals, have.Credit.Decimals, b.Credit.Decimals)
-	}
-	if err := m.keepBook(ctx, b, text); err != nil {
-		return err
-	}
-	terms := termsOf(b)
-	m.bank.SetTerms(terms)
-	m.book.Store(&loaded{Book: b, terms: terms, since: m.opt.Now()})
-	return nil
-}
-
-// keepBook stores the text of a book under its digest.
-func (m *Meter) keepBook(ctx context.Context, b *pricing.Book, text []byte) error {
-	if len(text) == 0 {
-		return nil
-	}
-	id := store.ID{Kind: store.Book, Name: b.Digest()}
-	return m.bank.Update(ctx, func(tx store.Tx) error {
-		if _, err := tx.Get(id); !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		return tx.Put(id, text)
-	})
+	b := m.Books.InForce()
+	return b.Book, b.Since
 }
 
 // Now is the meter's clock.

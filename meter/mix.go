@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -20,7 +21,7 @@ type Estimated struct {
 // Estimate prices a request as if it were sent now, by the same code as when it
 // is. It holds nothing. The error is a *Denial.
 func (m *Meter) Estimate(ctx context.Context, req *Request) (*Estimated, error) {
-	a := &admission{m: m, req: req, book: m.book.Load()}
+	a := &admission{m: m, req: req, book: m.Books.InForce()}
 	if err := a.read(); err != nil {
 		return nil, denialOf(err)
 	}
@@ -70,9 +71,9 @@ type MixCost struct {
 
 // EstimateMix adds up a mix; account may be "".
 func (m *Meter) EstimateMix(ctx context.Context, account string, mix Mix) (*MixEstimate, error) {
-	b := m.book.Load()
+	b := m.Books.InForce()
 	if mix.Days < 1 || mix.Days > 3660 {
-		return nil, input("days is %d; write 1 to 3660", mix.Days)
+		return nil, input.Errorf("days is %d; write 1 to 3660", mix.Days)
 	}
 	more, err := bufferOf(mix.Buffer)
 	if err != nil {
@@ -93,10 +94,10 @@ func (m *Meter) EstimateMix(ctx context.Context, account string, mix Mix) (*MixE
 		out.Lines = append(out.Lines, c)
 	}
 	if out.Sum, err = sum.Ceil(b.Credit.Decimals); err != nil {
-		return nil, input("that is more credits than can be counted")
+		return nil, input.Errorf("that is more credits than can be counted")
 	}
 	if out.WithBuffer, err = sum.Mul(more).Ceil(b.Credit.Decimals); err != nil {
-		return nil, input("that is more credits than can be counted")
+		return nil, input.Errorf("that is more credits than can be counted")
 	}
 	out.fit(b.Book, mix)
 	return out, nil
@@ -110,7 +111,7 @@ func bufferOf(text string) (money.Decimal, error) {
 	number, ok := strings.CutSuffix(strings.TrimSpace(text), "%")
 	d, err := money.ParseDecimal(strings.TrimSpace(number))
 	if !ok || err != nil || d.Cmp(money.FromInt(1000)) > 0 {
-		return one, input("buffer is %q; write a share such as 25%%", text)
+		return one, input.Errorf("buffer is %q; write a share such as 25%%", text)
 	}
 	return one.Add(d.Shift(-2)), nil
 }
@@ -118,12 +119,12 @@ func bufferOf(text string) (money.Decimal, error) {
 func mixCost(b *pricing.Book, l MixLine, days int, typical map[string]money.Amount) (c MixCost, err error) {
 	op := b.Operation(l.Operation)
 	if op == nil {
-		return c, input("there is no operation %q in the price file", l.Operation)
+		return c, input.Errorf("there is no operation %q in the price file", l.Operation)
 	}
 	c = MixCost{Operation: op.ID, Name: op.Name, Model: l.Model}
 	perDay, err := money.ParseDecimal(l.PerDay)
 	if err != nil {
-		return c, input("%s: per_day is %q; write how many a day", op.ID, l.PerDay)
+		return c, input.Errorf("%s: per_day is %q; write how many a day", op.ID, l.PerDay)
 	}
 	each, ok := listed(b, op.ID, l.Model)
 	if cost, known := typical[op.ID]; !ok && known {
@@ -131,16 +132,16 @@ func mixCost(b *pricing.Book, l MixLine, days int, typical map[string]money.Amou
 	}
 	if l.Credits != "" {
 		if each, err = money.ParseDecimal(l.Credits); err != nil {
-			return c, input("%s: credits is %q; write what one costs", op.ID, l.Credits)
+			return c, input.Errorf("%s: credits is %q; write what one costs", op.ID, l.Credits)
 		}
 		ok, c.Typical = true, false
 	}
 	if !ok {
-		return c, input("%s has no single price; say what one costs (credits), or name the model", op.ID)
+		return c, input.Errorf("%s has no single price; say what one costs (credits), or name the model", op.ID)
 	}
 	c.Each, c.Times = each, perDay.Mul(money.FromInt(uint64(days))) //nolint:gosec // not negative
 	if c.Credits, err = c.Each.Mul(c.Times).Ceil(b.Credit.Decimals); err != nil {
-		return c, input("%s: that is more credits than can be counted", op.ID)
+		return c, input.Errorf("%s: that is more credits than can be counted", op.ID)
 	}
 	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -100,7 +101,7 @@ func TestAMixThatMakesNoSense(t *testing.T) {
 		"name the model":     {Days: 1, Lines: []MixLine{{Operation: "image", Model: "imagine-9", PerDay: "1"}}},
 		"counted":            {Days: 3660, Lines: []MixLine{{Operation: "image", PerDay: "999999999999999999"}}},
 	} {
-		if _, err := p.m.EstimateMix(t.Context(), "", mix); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), want) {
+		if _, err := p.m.EstimateMix(t.Context(), "", mix); !errors.Is(err, input.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", mix, err, want)
 		}
 	}

@@ -101,7 +101,7 @@ func (m *Meter) tell(tx store.Tx, a *ledger.Account, r *ledger.Result, err error
 
 // words put amounts into events, by the price file in force.
 func (m *Meter) words(plan string) *notify.Words {
-	b := m.book.Load()
+	b := m.Books.InForce()
 	p := b.Plan(plan)
 	return &notify.Words{
 		Decimals: b.Credit.Decimals, Unit: b.Credit.Plural, Overage: p != nil && p.Overage != nil,
@@ -238,7 +238,7 @@ func (m *Meter) soon(ctx context.Context, id string) error {
 
 // runsOutRule measures an account against "runs_out_within" of the price file.
 func (m *Meter) runsOutRule(ctx context.Context, a *ledger.Account, now time.Time) (b Burn, until time.Time, warn bool) {
-	book := m.book.Load()
+	book := m.Books.InForce()
 	var within calendar.Duration
 	for _, x := range book.Alerts {
 		if x.RunsOutWithin != nil {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/farebox-dev/farebox/meter/input"
 )
 
 // OperatorPrefix begins every operator's key.
@@ -27,7 +29,7 @@ var scopes = []string{ScopeRead, ScopeGrant, ScopeAdmin}
 func (m *Meter) CreateOperatorKey(ctx context.Context, name, scope string, expires time.Time) (secret string, k Key, err error) {
 	n := slices.Index(scopes, scope)
 	if n < 0 {
-		return "", k, input("the scope %q is none of read, grant, admin", scope)
+		return "", k, input.Errorf("the scope %q is none of read, grant, admin", scope)
 	}
 	secret = newSecret(OperatorPrefix)
 	hash := sha256.Sum256([]byte(secret))

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/farebox-dev/farebox/meter/input"
 )
 
 func TestOperatorsKeys(t *testing.T) {
@@ -31,7 +33,7 @@ func TestOperatorsKeys(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	for _, scope := range []string{"", "write", "READ"} {
-		if _, _, err := p.m.CreateOperatorKey(ctx, "x", scope, time.Time{}); !errors.Is(err, ErrInput) {
+		if _, _, err := p.m.CreateOperatorKey(ctx, "x", scope, time.Time{}); !errors.Is(err, input.ErrInvalid) {
 			t.Errorf("scope %q: %v", scope, err)
 		}
 	}

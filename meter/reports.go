@@ -2,12 +2,14 @@ package meter
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/ulid"
 	"github.com/farebox-dev/farebox/meter/usage"
 )
 
@@ -65,7 +67,7 @@ func (m *Meter) Charges(ctx context.Context, account string, f ChargeFilter, fn 
 		return err
 	}
 	if f.Before == "" && !f.To.IsZero() {
-		f.Before = idsFrom("ch_", f.To.Add(admitting))
+		f.Before = ulid.Least("ch_", f.To.Add(admitting))
 	}
 	open := newestHolds(a, f.Before)
 	more := func(c *ledger.Charge) bool { return !f.selects(c) || fn(c) }
@@ -101,7 +103,7 @@ func (m *Meter) Charges(ctx context.Context, account string, f ChargeFilter, fn 
 const admitting = 5 * time.Minute
 
 func newestHolds(a *ledger.Account, before string) (list []*ledger.Charge) {
-	for _, id := range sortedIDs(a.Holds) {
+	for _, id := range slices.Sorted(maps.Keys(a.Holds)) {
 		if before == "" || string(id) < before {
 			list = append([]*ledger.Charge{a.Holds[id]}, list...)
 		}

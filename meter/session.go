@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 )
@@ -41,11 +42,11 @@ type Session struct {
 // CreateLink makes a token that opens the session once, within LinkLasts.
 func (m *Meter) CreateLink(ctx context.Context, s Session) (token string, err error) {
 	if len(s.Seats) == 0 {
-		return "", input("say which account the session is for")
+		return "", input.Errorf("say which account the session is for")
 	}
 	for _, seat := range s.Seats {
 		if !validRole(seat.Role) {
-			return "", input("role is %q; write admin, member or viewer", seat.Role)
+			return "", input.Errorf("role is %q; write admin, member or viewer", seat.Role)
 		}
 		if _, err := m.bank.Do(ctx, ledger.AccountID(seat.Account), ledger.Touch{}); err != nil {
 			return "", err

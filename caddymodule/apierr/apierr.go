@@ -9,6 +9,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -42,7 +43,7 @@ func Of(err error) (status int, reason string) {
 		status int
 		reason string
 	}{
-		{meter.ErrInput, http.StatusBadRequest, "invalid_request"},
+		{input.ErrInvalid, http.StatusBadRequest, "invalid_request"},
 		{ledger.ErrInvalidAmount, http.StatusBadRequest, "invalid_request"},
 		{ledger.ErrNoPlan, http.StatusBadRequest, "no_such_plan"},
 		{ledger.ErrNoAccount, http.StatusNotFound, "no_such_account"},

@@ -19,6 +19,7 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/caddymodule/openapi"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -160,7 +161,7 @@ func (c *call) body(v any) error {
 }
 
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{meter.ErrInput}, args...)...)
+	return fmt.Errorf("%w: "+format, append([]any{input.ErrInvalid}, args...)...)
 }
 
 // query allows only the parameters that an endpoint has: a misspelt filter

@@ -1,17 +1,16 @@
-package meter
+// Package ulid makes ids that sort by time.
+package ulid
 
 import (
 	"crypto/rand"
-	"maps"
-	"slices"
 	"time"
 )
 
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// newID is prefix and a ULID: 48 bits of milliseconds, 80 random bits, so that
-// ids sort by time.
-func newID(prefix string, now time.Time) string {
+// New is prefix and a ULID: 48 bits of milliseconds, 80 random bits.
+// Source: github.com/ulid/spec.
+func New(prefix string, now time.Time) string {
 	var b [16]byte
 	_, _ = rand.Read(b[6:])       // never fails
 	ms := uint64(now.UnixMilli()) //nolint:gosec // after 1970
@@ -36,8 +35,8 @@ func newID(prefix string, now time.Time) string {
 	return string(out)
 }
 
-// idsFrom is a bound of ids by time: all made at t or later are not less.
-func idsFrom(prefix string, t time.Time) string {
+// Least is the lower bound of the ids that New makes at t or later.
+func Least(prefix string, t time.Time) string {
 	ms := uint64(max(0, t.UnixMilli())) //nolint:gosec // not negative
 	var b [10]byte
 	for i := range b {
@@ -46,5 +45,3 @@ func idsFrom(prefix string, t time.Time) string {
 	}
 	return prefix + string(b[:])
 }
-
-func sortedIDs[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

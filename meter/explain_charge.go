@@ -2,43 +2,16 @@ package meter
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
-	"github.com/farebox-dev/farebox/meter/store"
 )
-
-// ErrNoBook: no price book with this digest was ever in force here.
-var ErrNoBook = errors.New("no such price book")
-
-// KeptBook is the price book with this digest: the one in force, or one that
-// was in force and that old charges were made with.
-func (m *Meter) KeptBook(ctx context.Context, digest string) (*pricing.Book, error) {
-	if b := m.book.Load(); b.Digest() == digest {
-		return b.Book, nil
-	}
-	var text []byte
-	err := m.bank.View(ctx, func(s store.Snapshot) (err error) {
-		text, err = s.Get(store.ID{Kind: store.Book, Name: digest})
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("%w: %s", ErrNoBook, digest)
-	}
-	if err != nil {
-		return nil, err
-	}
-	b, problems := pricing.Load("pricing.yaml", text)
-	return b, problems.Err()
-}
 
 // ExplainCharge is why a charge cost what it cost, line by line, from the price
 // book that it was made with and what was recorded of it. It is empty if that
 // does not come to exactly what was charged.
 func (m *Meter) ExplainCharge(ctx context.Context, c *ledger.Charge) []pricing.Line {
-	b, err := m.KeptBook(ctx, c.Book)
+	b, err := m.Books.Find(ctx, c.Book)
 	if err != nil || c.State != ledger.Settled {
 		return nil
 	}

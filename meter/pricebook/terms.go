@@ -1,4 +1,4 @@
-package meter
+package pricebook
 
 import (
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -7,9 +7,9 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// termsOf is what the ledger has to know of a price book: plans and the order
-// in which credits are drawn, not prices.
-func termsOf(b *pricing.Book) *ledger.Terms {
+// Terms is what the ledger has to know of a price book: plans and the order in
+// which credits are drawn, not prices.
+func Terms(b *pricing.Book) *ledger.Terms {
 	t := &ledger.Terms{
 		Decimals: b.Credit.Decimals, Zone: b.Policies.Timezone, DrawOrder: b.DrawOrder, Overdraft: b.Policies.Overdraft,
 		Plans: make(map[string]*ledger.Plan, len(b.Plans)),
@@ -20,7 +20,7 @@ func termsOf(b *pricing.Book) *ledger.Terms {
 	for _, a := range b.Alerts {
 		switch {
 		case a.Below != nil:
-			t.Alerts = append(t.Alerts, threshold(*a.Below))
+			t.Alerts = append(t.Alerts, Threshold(*a.Below))
 		case a.OverageAbove != nil:
 			text := "overage_above " + a.OverageAbove.Text(b.Credit.Decimals)
 			t.Alerts = append(t.Alerts, ledger.Threshold{Text: text, Amount: *a.OverageAbove, Overage: true})
@@ -32,7 +32,8 @@ func termsOf(b *pricing.Book) *ledger.Terms {
 	return t
 }
 
-func threshold(t pricing.Threshold) ledger.Threshold {
+// Threshold is a level of the price file as the ledger checks it.
+func Threshold(t pricing.Threshold) ledger.Threshold {
 	return ledger.Threshold{Text: t.Text, Percent: t.Percent, Share: t.Share, Amount: t.Amount}
 }
 
@@ -60,7 +61,7 @@ func planTerms(p *pricing.Plan) *ledger.Plan {
 }
 
 func schedule(g *pricing.Grant) ledger.Schedule {
-	s := ledger.Schedule{Type: g.Type, Amount: g.Amount, Unlimited: g.Unlimited, OnlyFor: orNone(g.OnlyFor), NotFor: orNone(g.NotFor)}
+	s := ledger.Schedule{Type: g.Type, Amount: g.Amount, Unlimited: g.Unlimited, OnlyFor: OrNone(g.OnlyFor), NotFor: OrNone(g.NotFor)}
 	if g.Renewed {
 		s.Every = g.Every
 		switch g.Rollover {
@@ -82,7 +83,8 @@ func schedule(g *pricing.Grant) ledger.Schedule {
 	return s
 }
 
-func orNone(s *selector.Selector) selector.Selector {
+// OrNone is a selector, or the one that selects nothing for nil.
+func OrNone(s *selector.Selector) selector.Selector {
 	if s == nil {
 		return selector.Selector{}
 	}

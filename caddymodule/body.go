@@ -87,10 +87,13 @@ func (h *Handler) tooLarge() error {
 	return &meter.Denial{Reason: bodyTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes. Nothing was charged.", h.MaxBody)}
 }
 
+// firstRead is how much room a body gets before its bytes are there.
+const firstRead = 1 << 20
+
 func readAll(r io.Reader, size int64) ([]byte, error) {
 	var b bytes.Buffer
 	if size > 0 {
-		b.Grow(int(size) + bytes.MinRead)
+		b.Grow(int(min(size, firstRead)) + bytes.MinRead) // the rest as it comes: a declared length costs the client nothing
 	}
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err

@@ -25,6 +25,8 @@ const (
 	bodyUnreadable    = "body_unreadable"
 	upgradeNotMetered = "upgrade_not_metered"
 	upstreamBilling   = "upstream_billing"
+	upstreamFailed    = "upstream_failed"
+	upstreamTimeout   = "upstream_timeout"
 )
 
 // statuses is the one table from reasons to HTTP.
@@ -60,6 +62,8 @@ var statuses = map[string]int{
 	encodingUnknown:           http.StatusUnsupportedMediaType,
 	meter.Unavailable:         http.StatusServiceUnavailable,
 	upstreamBilling:           http.StatusBadGateway,
+	upstreamFailed:            http.StatusBadGateway,
+	upstreamTimeout:           http.StatusGatewayTimeout,
 }
 
 // deny answers a request that does not run. An error that is no denial is ours,
@@ -146,6 +150,7 @@ func (h *Handler) denialHeader(header http.Header, r *http.Request, d *meter.Den
 			header.Set("Link", "<"+o.URL+`>; rel="payment"`)
 		}
 	}
+	h.readable(header, r)
 	expose(header, r)
 	return body
 }
@@ -192,4 +197,16 @@ func expose(header http.Header, r *http.Request) {
 	if r.Header.Get("Origin") != "" {
 		header.Add("Access-Control-Expose-Headers", strings.Join(creditHeaders, ", "))
 	}
+}
+
+// readable lets scripts of other origins read a refusal, as they can read the
+// answers of AI APIs. A request with a Farebox key needs no cookie, so any
+// origin may; where something in front names the account by a cookie or an
+// address, only the operator can say which origins may.
+func (h *Handler) readable(header http.Header, r *http.Request) {
+	const allow = "Access-Control-Allow-Origin"
+	if r.Header.Get("Origin") == "" || h.Account != "" || len(header[allow]) > 0 {
+		return
+	}
+	header.Set(allow, "*")
 }

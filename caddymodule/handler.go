@@ -26,11 +26,11 @@ type Handler struct {
 	Account string `json:"account,omitempty"`
 	// Member is a placeholder for the member of the account. Default: the key's.
 	Member string `json:"member,omitempty"`
-	// MaxBody is the largest request body that is read, in bytes. Default: 20 MB.
+	// MaxBody is the largest request body that is read, in bytes. Default: 64 MB.
 	MaxBody int64 `json:"max_body,omitempty"`
-	// OnDisconnect is what happens when the client leaves: cancel (the default)
-	// ends the upstream request and charges what was delivered, drain reads the
-	// answer to its end and charges that.
+	// OnDisconnect is what happens when the client leaves: drain (the default)
+	// reads the answer on, for DrainMax at most, and charges what it reports;
+	// cancel ends the upstream request and charges what was delivered.
 	OnDisconnect string `json:"on_disconnect,omitempty"`
 	// DrainMax is how long drain reads on. Default: two minutes.
 	DrainMax caddy.Duration `json:"drain_max,omitempty"`
@@ -47,7 +47,8 @@ type Handler struct {
 	// StreamComment ends event streams with a comment that says what they cost.
 	StreamComment bool `json:"stream_comment,omitempty"`
 
-	app *App
+	app     *App
+	refused *refusals
 }
 
 // CaddyModule implements caddy.Module.
@@ -56,7 +57,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 const (
-	defaultMaxBody  = 20_000_000
+	defaultMaxBody  = 64_000_000
 	defaultDrainMax = 2 * time.Minute
 )
 
@@ -66,6 +67,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading the app meter: %w", err)
 	}
+	h.refused = new(refusals)
 	h.app = app.(*App) //nolint:forcetypeassert // the id is ours
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
@@ -107,7 +109,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, h.upstreamRequest(r.WithContext(context.WithValue(r.Context(), contextKey{}, q)), nil, true))
 	}
 	if preflight(r) { // browsers ask without a key; nothing runs
-		return next.ServeHTTP(w, h.upstreamRequest(r, nil, false))
+		return next.ServeHTTP(w, h.upstreamRequest(r, []byte{}, false))
 	}
 	e, err := h.app.acquire()
 	if err != nil {
@@ -166,28 +168,50 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	defer func() {
 		outcome := t.outcome(finished, err)
 		t.settle(outcome, err)
-		if t.stopped { // the answer was ended here, on purpose and with a word why
+		switch {
+		case t.stopped: // the answer was ended here, on purpose and with a word why
 			_ = recover()
+			err = nil
+		case t.answered:
+			if what := recover(); what != nil && what != http.ErrAbortHandler { //nolint:errorlint // as reverse_proxy panics
+				panic(what)
+			}
 			err = nil
 		}
 		report(r, caller, c, t)
 	}()
-	var body []byte
-	if req.Body != nil {
-		body = c.Body()
+	if c.AsksForUsage() && h.refused.has(refusalKey(r, c)) {
+		c.WithoutUsage()
 	}
-	out := h.upstreamRequest(r.WithContext(t.traced(ctx)), body, true)
-	scopedIdempotency(out.Header, caller.Account)
-	err = next.ServeHTTP(t, out)
+	if c.AsksForUsage() {
+		t.first = newAttempt(r)
+	}
+	send := func() error {
+		var body []byte
+		if req.Body != nil {
+			body = c.Body()
+		}
+		out := h.upstreamRequest(r.WithContext(t.traced(ctx)), body, true)
+		scopedIdempotency(out.Header, caller.Account)
+		return next.ServeHTTP(t, out)
+	}
+	err = send()
+	if err == nil && t.refusedAddition() {
+		h.refused.add(refusalKey(r, c))
+		err = send()
+	}
 	finished = true
 	return err
 }
+
+// drains reports whether answers are read on after the client has left.
+func (h *Handler) drains() bool { return h.OnDisconnect != "cancel" }
 
 // upstreamContext ends the upstream request when the client leaves, or, with
 // drain, some time after.
 func (h *Handler) upstreamContext(r *http.Request) (context.Context, context.CancelFunc) {
 	parent := context.WithValue(r.Context(), contextKey{}, true)
-	if h.OnDisconnect != "drain" {
+	if !h.drains() {
 		return context.WithCancel(parent)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))

@@ -120,6 +120,14 @@ func (t *tap) settle(o meter.Outcome, err error) {
 	if f.Quota {
 		t.h.app.log.Error("the upstream says that its own account, not the customer's, is out of quota", zap.String("charge", t.c.ID))
 	}
+	if err != nil && !t.wrote && t.h.DenialFormat != "none" && proxyFailed(err) > 0 && !t.gone && o != meter.ClientLeft {
+		t.failed(&f, proxyFailed(err))
+		return
+	}
+	if o == meter.UpstreamBroke && t.buffered != nil && !t.gone {
+		t.failed(&f, http.StatusBadGateway)
+		return
+	}
 	if err != nil && !t.wrote { // Caddy writes the error; the customer sees that it cost nothing
 		t.set("Credits-Charge", t.c.ID)
 		t.tell(&f)
@@ -138,14 +146,9 @@ func (t *tap) finishReading(o meter.Outcome) {
 		}
 	}
 	if t.buffered != nil && o != meter.UpstreamBroke { // of a torn answer nothing was delivered
-		plain := t.buffered.Bytes()
-		if e := strings.ToLower(t.Header().Get("Content-Encoding")); e != "" && e != "identity" {
-			d, err := decode(e, bytes.NewReader(plain))
-			if err == nil {
-				plain, _ = io.ReadAll(io.LimitReader(d, 16*maxBuffered))
-			} else if errors.Is(err, errEncoding) {
-				t.c.Unreadable()
-			}
+		plain := plainBody(t.Header(), t.buffered.Bytes())
+		if plain == nil {
+			t.c.Unreadable()
 		}
 		_, _ = t.c.Observe(t.r.Context(), plain)
 	}
@@ -156,6 +159,23 @@ func (t *tap) finishReading(o meter.Outcome) {
 	if o == meter.Answered {
 		t.c.End()
 	}
+}
+
+// plainBody is a body without its content encoding; nil: the encoding is unknown.
+func plainBody(header http.Header, body []byte) []byte {
+	e := strings.ToLower(header.Get("Content-Encoding"))
+	if e == "" || e == "identity" {
+		return body
+	}
+	d, err := decode(e, bytes.NewReader(body))
+	if errors.Is(err, errEncoding) {
+		return nil
+	}
+	if err != nil {
+		return body
+	}
+	plain, _ := io.ReadAll(io.LimitReader(d, 16*maxBuffered))
+	return plain
 }
 
 // bookedWithin is how long an answer waits for its charge to be durable. It is
@@ -213,11 +233,44 @@ func (t *tap) sendBuffered(f *meter.Final, body []byte) {
 			t.Header().Del("Credits-Cost")
 		}
 	}
-	if t.r.Method != http.MethodHead {
+	late := t.takeTrailers()
+	switch {
+	case t.bodyless(), len(late) > 0 && t.r.ProtoAtLeast(1, 1):
+		if t.r.Method != http.MethodHead {
+			t.Header().Del("Content-Length")
+		}
+	default:
 		t.set("Content-Length", itoa(int64(len(body))))
 	}
 	t.ResponseWriter.WriteHeader(t.status)
 	_ = t.forward(body)
+	maps.Copy(t.Header(), late)
+}
+
+// takeTrailers takes the upstream's trailers out of the header, where
+// reverse_proxy has put them behind the body, and announces them again.
+func (t *tap) takeTrailers() http.Header {
+	late := http.Header{}
+	if t.bodyless() {
+		return late
+	}
+	for _, line := range t.announced {
+		for name := range strings.SplitSeq(line, ",") {
+			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+			if v, ok := t.Header()[name]; ok && name != "" {
+				late[name] = v
+				delete(t.Header(), name)
+				t.Header().Add("Trailer", name)
+			}
+		}
+	}
+	for name, v := range t.Header() {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			late[name] = v
+			delete(t.Header(), name)
+		}
+	}
+	return late
 }
 
 // billingFailure: the operator's own account with the provider is empty. That is

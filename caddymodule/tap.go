@@ -7,12 +7,14 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -35,24 +37,28 @@ type tap struct {
 	decimals int
 	unit     string
 
-	status   int
-	wrote    bool // the header has been decided
-	buffered *bytes.Buffer
-	keep     *bytes.Buffer // for a replay
-	encoded  *decoding     // the answer came compressed all the same
-	sent     atomic.Bool   // an upstream has seen the request
-	socket   *socket       // the connection, once it has left HTTP
-	stopped  bool
-	gone     bool // the client does not read any more
-	settled  bool
-	final    meter.Final
+	status    int
+	wrote     bool // the header has been decided
+	buffered  *bytes.Buffer
+	announced []string      // the upstream's trailers, of an answer that is held back
+	first     *attempt      // can be sent again without what the gateway wrote into it
+	keep      *bytes.Buffer // for a replay
+	encoded   *decoding     // the answer came compressed all the same
+	sent      atomic.Bool   // an upstream has seen the request
+	socket    *socket       // the connection, once it has left HTTP
+	stopped   bool
+	answered  bool        // by the gateway, in place of an upstream that failed
+	before    http.Header // of the answer, before the rest of the chain
+	gone      bool        // the client does not read any more
+	settled   bool
+	final     meter.Final
 }
 
 func newTap(w http.ResponseWriter, r *http.Request, h *Handler, e *engine, c *meter.Charge, cancel context.CancelFunc) *tap {
 	book, _ := e.Book()
 	t := &tap{
 		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r, h: h, c: c, cancel: cancel,
-		decimals: book.Credit.Decimals, unit: book.Credit.Name,
+		decimals: book.Credit.Decimals, unit: book.Credit.Name, before: w.Header().Clone(),
 	}
 	if c.Metered() && r.Header.Get("Idempotency-Key") != "" {
 		t.keep = new(bytes.Buffer)
@@ -99,17 +105,43 @@ func (t *tap) WriteHeader(status int) {
 		t.set("Credits-Clamped", "max_tokens="+itoa(n))
 	}
 	expose(header, t.r)
-	encoding := strings.ToLower(header.Get("Content-Encoding"))
-	kind := header.Get("Content-Type")
-	switch {
-	case strings.Contains(kind, "json") && !strings.Contains(kind, "ndjson") && !strings.Contains(kind, "stream"):
+	if t.holdsBack() {
+		t.announced = header["Trailer"]
+		delete(header, "Trailer")
 		t.buffered = new(bytes.Buffer)
-	default:
-		if encoding != "" && encoding != "identity" {
-			t.encoded = newDecoding(encoding, t.observeBeside)
-		}
-		t.sendHeader()
+		return
 	}
+	if encoding := strings.ToLower(header.Get("Content-Encoding")); encoding != "" && encoding != "identity" {
+		t.encoded = newDecoding(encoding, t.observeBeside)
+	}
+	t.sendHeader()
+}
+
+// holdsBack decides by the request and by the header of the answer whether the
+// answer waits until its cost is known: one without a body, a redirect, and one
+// JSON document. What a client asked for as a stream waits for nothing, whatever
+// the upstream labels it; if its length is known, it is a document all the same.
+func (t *tap) holdsBack() bool {
+	header := t.Header()
+	switch {
+	case t.bodyless(), t.status >= 300 && t.status < 400, t.retries(), t.shortText():
+		return true
+	case !dialect.IsDocument(header.Get("Content-Type")):
+		return false
+	}
+	return t.status >= 300 || !t.c.Stream() || header.Get("Content-Length") != ""
+}
+
+// shortText is a text whose length is known, such as a transcription: no trailer can follow it, so its cost has to be in front.
+func (t *tap) shortText() bool {
+	n, err := strconv.Atoi(t.Header().Get("Content-Length"))
+	kind := t.Header().Get("Content-Type")
+	return err == nil && n <= maxBuffered && strings.HasPrefix(kind, "text/") && !strings.HasPrefix(kind, "text/event-stream")
+}
+
+// bodyless answers have no body and so no trailer (RFC 9110, 6.4.1).
+func (t *tap) bodyless() bool {
+	return t.r.Method == http.MethodHead || t.status == http.StatusNoContent || t.status == http.StatusNotModified
 }
 
 // dropForged removes what only the gateway may say. Upstreams say it in headers,
@@ -142,7 +174,9 @@ func (t *tap) sendHeader() {
 	}
 	if t.Header().Get("Content-Length") == "" || t.status == http.StatusOK && t.c.Stream() {
 		t.Header().Del("Content-Length")
-		t.Header().Add("Trailer", "Credits-Cost, Credits-Remaining")
+		if t.r.ProtoAtLeast(1, 1) && !t.bodyless() {
+			t.Header().Add("Trailer", "Credits-Cost, Credits-Remaining")
+		}
 	}
 	t.ResponseWriter.WriteHeader(t.status)
 }
@@ -166,7 +200,11 @@ func (t *tap) Write(p []byte) (int, error) {
 	}
 	if t.buffered != nil {
 		if t.buffered.Len()+len(p) <= maxBuffered {
-			return t.buffered.Write(p)
+			n, _ := t.buffered.Write(p)
+			if t.status < 300 && !t.bodyless() && dialect.LooksStreamed(t.buffered.Bytes()) {
+				return n, t.spill()
+			}
+			return n, nil
 		}
 		if err := t.spill(); err != nil {
 			return 0, err
@@ -182,6 +220,9 @@ func (t *tap) Write(p []byte) (int, error) {
 func (t *tap) spill() error {
 	held := t.buffered.Bytes()
 	t.buffered = nil
+	if len(t.announced) > 0 {
+		t.Header()["Trailer"], t.announced = t.announced, nil
+	}
 	if encoding := strings.ToLower(t.Header().Get("Content-Encoding")); encoding != "" && encoding != "identity" {
 		t.encoded = newDecoding(encoding, t.observeBeside)
 	}
@@ -217,7 +258,7 @@ func (t *tap) forward(p []byte) error {
 		}
 	}
 	_, err := t.ResponseWriter.Write(p)
-	if err != nil && t.h.OnDisconnect == "drain" {
+	if err != nil && t.h.drains() {
 		t.gone = true // read on without him
 		return nil
 	}
@@ -239,7 +280,7 @@ func (t *tap) FlushError() error {
 		return nil
 	}
 	err := http.NewResponseController(t.ResponseWriter).Flush()
-	if err != nil && t.h.OnDisconnect == "drain" {
+	if err != nil && t.h.drains() {
 		t.gone = true
 		return nil
 	}

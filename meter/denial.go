@@ -45,6 +45,7 @@ func (d *Denial) Unwrap() error { return d.Err }
 type Facts struct {
 	Reason      string        `json:"reason"`
 	LimitSource string        `json:"limit_source,omitempty"`
+	Charged     string        `json:"charged,omitempty"` // of a request that ran and failed
 	Needed      string        `json:"needed,omitempty"`
 	Available   string        `json:"available,omitempty"`
 	Held        string        `json:"held,omitempty"`

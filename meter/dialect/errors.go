@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -226,4 +227,23 @@ func title(reason string) string {
 		b[0] -= 'a' - 'A'
 	}
 	return string(b)
+}
+
+// unknownField are words of errors about a field that the server does not know: of OpenAI, of pydantic (vLLM, Mistral), of Go's
+// and of Rust's JSON decoders.
+var unknownField = []string{
+	"unknown_parameter", "unsupported_parameter", "unknown parameter", "unrecognized request argument", "unrecognized parameter",
+	"extra_forbidden", "extra inputs are not permitted", "extra fields not permitted", "additional properties", "additional_properties",
+	"unknown field", "unexpected field", "unexpected keyword argument",
+}
+
+// UnknownField says whether an error is about a field that the server does not know.
+func UnknownField(answer []byte) bool {
+	text := strings.ToLower(string(answer[:min(len(answer), maxErrorBody)]))
+	for _, words := range unknownField {
+		if strings.Contains(text, words) {
+			return true
+		}
+	}
+	return false
 }

@@ -92,3 +92,19 @@ func (r *Reader) asLines(doc []byte) bool {
 	}
 	return true
 }
+
+// IsDocument says whether a content type is that of one JSON document.
+func IsDocument(contentType string) bool { return framingOf(contentType) == framingJSON }
+
+// LooksStreamed says whether the first bytes of an answer, labelled as one JSON document, are those of a stream: server-sent
+// events, or a whole document on the first line and another one behind it.
+func LooksStreamed(b []byte) bool {
+	b = bytes.TrimLeft(b, "\xEF\xBB\xBF \t\r\n")
+	for _, field := range []string{":", "data:", "event:", "id:", "retry:"} {
+		if bytes.HasPrefix(b, []byte(field)) {
+			return true
+		}
+	}
+	line, rest, ok := bytes.Cut(b[:min(len(b), maxHeld)], []byte("\n"))
+	return ok && bytes.HasPrefix(bytes.TrimSpace(rest), []byte("{")) && len(line) > 1 && gjson.ValidBytes(line)
+}

@@ -1,0 +1,89 @@
+package caddymodule
+
+import (
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/farebox-dev/farebox/meter"
+)
+
+// attempt is a request that is sent with something in it that the client did
+// not write. An upstream that refuses that gets it once more, as it was.
+type attempt struct {
+	groups map[string]struct{} // of routes that had matched, before the rest of the chain ran
+}
+
+// routeGroups is where Caddy keeps which groups of routes have been taken; the
+// handle blocks of a Caddyfile are one.
+const routeGroups = caddy.CtxKey("route_group")
+
+func newAttempt(r *http.Request) *attempt {
+	groups, _ := r.Context().Value(routeGroups).(map[string]struct{})
+	return &attempt{groups: maps.Clone(groups)}
+}
+
+// retries reports whether the answer may be one to what the gateway has added.
+func (t *tap) retries() bool {
+	return t.first != nil && (t.status == http.StatusBadRequest || t.status == http.StatusUnprocessableEntity)
+}
+
+// refusedAddition reports whether the upstream has refused what the gateway has
+// added. Then all of its answer is forgotten and the next one may begin.
+func (t *tap) refusedAddition() bool {
+	if !t.wrote || t.buffered == nil || !t.retries() || t.r.Context().Err() != nil {
+		return false
+	}
+	if !t.c.RefusesUsage(plainBody(t.Header(), t.buffered.Bytes())) {
+		return false
+	}
+	t.c.WithoutUsage()
+	header := t.Header()
+	clear(header)
+	maps.Copy(header, t.before.Clone())
+	if groups, ok := t.r.Context().Value(routeGroups).(map[string]struct{}); ok {
+		clear(groups)
+		maps.Copy(groups, t.first.groups)
+	}
+	t.first, t.buffered, t.announced = nil, nil, nil
+	t.wrote, t.status = false, 0
+	return true
+}
+
+// refusals remembers for which paths and models the upstream of a directive
+// does not know stream_options. It is small and forgets, since upstreams learn.
+type refusals struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+const (
+	refusalsKept = 1000
+	refusalFor   = time.Hour
+)
+
+func refusalKey(r *http.Request, c *meter.Charge) string { return r.URL.Path + "\x00" + c.Model() }
+
+func (m *refusals) has(key string) bool {
+	if m == nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().Before(m.until[key])
+}
+
+func (m *refusals) add(key string) {
+	if m == nil || len(key) > 500 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.until == nil || len(m.until) >= refusalsKept {
+		m.until = map[string]time.Time{}
+	}
+	m.until[key] = time.Now().Add(refusalFor)
+}

@@ -147,7 +147,7 @@ func (t *tap) finishReading(o meter.Outcome) {
 	}
 	if t.buffered != nil && o != meter.UpstreamBroke { // of a torn answer nothing was delivered
 		plain := plainBody(t.Header(), t.buffered.Bytes())
-		if plain == nil {
+		if plain == nil && t.buffered.Len() > 0 {
 			t.c.Unreadable()
 		}
 		_, _ = t.c.Observe(t.r.Context(), plain)

@@ -101,11 +101,11 @@ func TestPricesCommands(t *testing.T) {
 	}
 	g.exec("meter", "prices", "check", "nothing.yaml").want(t, "check nothing", 2, "nothing.yaml")
 
-	body := chatBody("gpt-5.4", `"max_tokens":1000`)
+	body := chatBody("gpt-5.4", `"max_tokens":1000`, `"stream":true`)
 	explained := g.exec("meter", "prices", "explain", "POST", chatPath, "-d", body)
 	explained.want(t, "explain", 0)
 	hold := gjson.Get(explained.stdout, "hold").String()
-	if a := g.post(g.account("acme", "50"), chatPath, chatBody("gpt-5.4", `"max_tokens":1000`, `"stream":true`)); a.Header.Get("Credits-Held") != hold {
+	if a := g.post(g.account("acme", "50"), chatPath, body); a.Header.Get("Credits-Held") != hold {
 		t.Errorf("explained %q, held %q", hold, a.Header.Get("Credits-Held"))
 	}
 	g.exec("meter", "prices", "explain", "POST", "/v1/images", "-d", `{"n":2,"quality":"hd"}`).want(t, "explain an image", 0, `"hold": "96"`)

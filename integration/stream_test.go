@@ -59,6 +59,12 @@ func (g *gateway) chargeOf(account string, res *http.Response) caddymodule.Charg
 	return g.charge(account, res.Header.Get("Credits-Charge"))
 }
 
+// cancelling is the shipped Caddyfile with on_disconnect cancel: what a client does not wait for is not paid for.
+func cancelling(t *testing.T) string {
+	t.Helper()
+	return strings.Replace(read(t, "../Caddyfile"), "\tmeter\n", "\tmeter {\n\t\ton_disconnect cancel\n\t}\n", 1)
+}
+
 func TestClientLeavesMidStream(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ path, body string }{
@@ -67,7 +73,7 @@ func TestClientLeavesMidStream(t *testing.T) {
 		{"/v1/responses", `{"model":"demo-long-stream","stream":true,"input":"hello there"}`},
 	} {
 		t.Run(tt.path, func(t *testing.T) {
-			g := start(t, setup{mock: mockai.Options{Pace: 10 * time.Millisecond}})
+			g := start(t, setup{caddyfile: cancelling(t), mock: mockai.Options{Pace: 10 * time.Millisecond}})
 			res, events := g.openStream(g.account("acme", "50"), tt.path, tt.body)
 			next(t, events, 30)
 			_ = res.Body.Close()
@@ -98,7 +104,7 @@ func TestClientLeavesBeforeTheAnswer(t *testing.T) {
 		"refunded": {refunding, 50_000, 50_000, "refund"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := start(t, setup{prices: tt.prices, mock: mockai.Options{SlowFor: 20 * time.Second}})
+			g := start(t, setup{caddyfile: cancelling(t), prices: tt.prices, mock: mockai.Options{SlowFor: 20 * time.Second}})
 			key := g.account("acme", "50")
 			client := &http.Client{Timeout: 300 * time.Millisecond}
 			for path, body := range map[string]string{chatPath: chatBody("demo-slow"), "/v1/images": `{"model":"slow","prompt":"a pier"}`} {

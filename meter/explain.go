@@ -22,15 +22,17 @@ func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanati
 	if refusal := r.PlanAllows(p); refusal != nil {
 		return nil, refusal
 	}
-	var est pricing.Usage
 	api := dialect.Recognise(f.Method, r.Path(), hintOf(r.API()))
+	a := &admission{book: &loaded{Book: b}, plan: p, price: r, api: api, reads: api}
 	if r.NeedsAsks() {
 		r.Asks(asked(api, f.Body))
 	}
 	if r.TokenPriced() {
-		est.Tokens[pricing.Input] = api.EstimateInput(f.Body).Total()
+		a.info, a.scan = api.ReadRequest(f.Body), api.EstimateInput(f.Body)
+		a.est.Tokens[pricing.Input] = a.scan.Total()
+		a.kinds()
 	}
-	return r.ExplainHold(est, p, pricing.FreeLeft{})
+	return r.ExplainHold(a.ahead(), p, pricing.FreeLeft{})
 }
 
 // hintOf translates an operation's api: into what dialect.Recognise expects.

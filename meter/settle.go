@@ -250,7 +250,7 @@ func (c *Charge) failed(o Outcome, a *pricing.Answer, r dialect.Result) bool {
 // nothingCame: a success without the answer that was asked for is a failure of the upstream. A fixed price of an unknown API asks
 // for no answer: there a 204 is one.
 func (c *Charge) nothingCame(r *dialect.Result) bool {
-	if c.status < 200 || c.status >= 300 || c.job != nil || c.reader == nil || c.reported != nil {
+	if c.status < 200 || c.status >= 300 || c.job != nil || c.reader == nil || c.reported != nil || c.unreadable {
 		return false
 	}
 	if c.status == 204 || c.status == 205 {

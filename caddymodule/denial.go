@@ -54,6 +54,7 @@ var statuses = map[string]int{
 	pricing.QuantityTooLarge: http.StatusBadRequest,
 	pricing.MissingModel:     http.StatusBadRequest,
 	pricing.BodyNotJSON:      http.StatusBadRequest,
+	pricing.BodyNotForm:      http.StatusBadRequest,
 	bodyUnreadable:           http.StatusBadRequest,
 
 	meter.JobNotFound:         http.StatusNotFound,

@@ -2,13 +2,11 @@ package pricing
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"mime"
-	"mime/multipart"
 	"net/textproto"
 	"net/url"
 	"strings"
+
+	"github.com/farebox-dev/farebox/meter/form"
 )
 
 // intake takes the fields of one operation out of a request.
@@ -16,8 +14,9 @@ type intake struct {
 	r       *Request
 	f       *Facts
 	op      *Operation
-	form    bool // the body is a form
-	bodyBad bool // the body is not empty and not one JSON document
+	form    bool  // the body is a form
+	bodyBad bool  // the body is not empty and not one JSON document
+	formBad error // why the body is no form that can be read in one way
 }
 
 // collect fills the values of the request with all that the operation reads.
@@ -179,47 +178,62 @@ func unquery(s string) string {
 // maxFormValue bounds what is kept of a form field; no name or number is longer.
 const maxFormValue = 4096
 
-// formValues reads the parts of a form that the operation looks at.
+// formValues reads the fields of a form that the operation looks at.
 func (in *intake) formValues() {
-	kind, params, err := mime.ParseMediaType(in.f.ContentType)
-	if err != nil {
-		in.formBroken()
-		return
-	}
-	if kind != "multipart/form-data" {
+	if !form.Is(in.f.ContentType) {
 		for _, f := range in.op.forms {
 			in.r.values[f.slot] = queryValue("?"+strings.ReplaceAll(string(in.f.Body), "#", "%23"), f.name)
 		}
 		return
 	}
-	parts := multipart.NewReader(bytes.NewReader(in.f.Body), params["boundary"])
-	for {
-		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			in.formBroken()
-			return
-		}
-		name := part.FormName()
+	parts, err := form.Read(in.f.ContentType, in.f.Body)
+	if err != nil {
+		in.formBad = err
+		in.formBroken()
+		return
+	}
+	for i := range parts {
 		for _, f := range in.op.forms {
-			if f.name != name {
-				continue
-			}
-			v := &in.r.values[f.slot]
-			if v.kind != absent {
-				v.ambiguous = true
-				continue
-			}
-			text, err := io.ReadAll(io.LimitReader(part, maxFormValue+1))
-			if err != nil || len(text) > maxFormValue {
-				*v = value{kind: otherValue}
-				continue
-			}
-			*v = value{kind: textValue, text: string(text)}
+			in.r.values[f.slot].take(&parts[i], f.name)
 		}
 	}
+}
+
+// take is the value of a part, if it has the name, or one that a server could take for it: in another case, or as a list.
+func (v *value) take(part *form.Part, name string) {
+	base, _, _ := strings.Cut(part.Name, "[")
+	switch {
+	case !strings.EqualFold(base, name):
+	case v.kind != absent || part.Name != name || part.File:
+		v.kind, v.ambiguous = textValue, true
+	case len(part.Value) > maxFormValue:
+		v.kind = otherValue
+	default:
+		v.kind, v.text = textValue, string(part.Value)
+	}
+}
+
+// strictForm refuses a body that is not the form that the operation reads, or one that parsers read in different ways.
+func (in *intake) strictForm() *Refusal {
+	if form.Is(in.f.ContentType) && len(in.f.Body) > 0 && in.formBad == nil && len(in.op.forms) == 0 {
+		_, in.formBad = form.Read(in.f.ContentType, in.f.Body)
+	}
+	if in.formBad != nil {
+		return refuse(400, BodyNotForm, "", "the form can't be read in one way: %s", in.formBad)
+	}
+	if in.form || len(in.f.Body) == 0 {
+		return nil
+	}
+	fields := in.op.reads
+	if in.op.modelFrom != nil {
+		fields = append(fields[:len(fields):len(fields)], in.op.modelFrom)
+	}
+	for _, f := range fields {
+		if f.from == fromForm {
+			return refuse(400, BodyNotForm, f.text, "the price needs %s, and the body is no form; send it as multipart/form-data", f.text)
+		}
+	}
+	return nil
 }
 
 // formBroken makes every field of a form that can't be read ambiguous: nobody

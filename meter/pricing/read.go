@@ -238,6 +238,9 @@ func (in *intake) request(lower string) *Refusal {
 	if op.free {
 		return in.askedModel(lower, false)
 	}
+	if refusal := in.strictForm(); refusal != nil {
+		return refusal
+	}
 	if refusal := in.unambiguous(op.reads); refusal != nil {
 		return refusal
 	}

@@ -160,13 +160,14 @@ func TestForms(t *testing.T) {
 		{"multipart/form-data; boundary=x", part("pages", "3") + "--x--\r\n", "3"},
 		{"Multipart/Form-Data; boundary=x", part("a", "9") + part("pages", "3") + "--x--\r\n", "3"},
 		{"multipart/form-data; boundary=x", part("pages", "3") + part("pages", "4") + "--x--\r\n", "ambiguous_request"},
-		{"multipart/form-data; boundary=x", part("pages", "3"), "quantity_invalid"},
-		{"multipart/form-data; boundary=x", part("Pages", "3") + "--x--\r\n", "quantity_invalid"},
+		{"multipart/form-data; boundary=x", part("pages", "3"), "body_not_form"},
+		{"multipart/form-data; boundary=x", part("Pages", "3") + "--x--\r\n", "ambiguous_request"},
 		{"multipart/form-data; boundary=x", part("pages", strings.Repeat("1", 9000)) + "--x--\r\n", "quantity_invalid"},
-		{"multipart/form-data", part("pages", "3") + "--x--\r\n", "ambiguous_request"},
+		{"multipart/form-data", part("pages", "3") + "--x--\r\n", "body_not_form"},
 		{"application/x-www-form-urlencoded", "a=1&pages=7", "7"},
 		{"application/x-www-form-urlencoded", "pages=1&p%61ges=7", "ambiguous_request"},
-		{"application/json", `{"pages":3}`, "quantity_invalid"},
+		{"application/json", `{"pages":3}`, "body_not_form"},
+		{"application/x-www-form-urlencoded", `{"x":"&pages=1"}`, "body_not_form"},
 	} {
 		f := &pricing.Facts{Method: "PUT", URI: "/v1/files/1", Body: []byte(c.body), ContentType: c.kind, At: monday}
 		if got := quoteFacts(t, b, f, pricing.Usage{}); got != c.want {

@@ -16,6 +16,7 @@ var (
 const (
 	AmbiguousRequest   = "ambiguous_request"
 	BodyNotJSON        = "body_not_json"
+	BodyNotForm        = "body_not_form"
 	QuantityInvalid    = "quantity_invalid"
 	QuantityTooLarge   = "quantity_too_large"
 	MissingModel       = "missing_model"

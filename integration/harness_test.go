@@ -153,13 +153,19 @@ func (g *gateway) write(name, text string) {
 	}
 }
 
+// usedPorts are all that this run has given out.
+var usedPorts sync.Map
+
 func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // only its number is wanted
+	defer l.Close()                                                      //nolint:errcheck // only its number is wanted
+	if _, used := usedPorts.LoadOrStore(l.Addr().String(), true); used { // Caddy shares ports: two gateways would answer for each other
+		return freePort(t)
+	}
 	return l.Addr().String()
 }
 

@@ -138,6 +138,9 @@ func (a *admission) read() error {
 			return rejection(a.info)
 		}
 	}
+	if r := a.price.Others(a.info.Others); r != nil {
+		return r
+	}
 	if a.price.NeedsAsks() {
 		a.price.Asks(asked(a.api, a.req.Body))
 	}

@@ -119,8 +119,9 @@ func (m *Meter) Book() (*pricing.Book, time.Time) {
 	return b.Book, b.Since
 }
 
-// Now is the meter's clock.
-func (m *Meter) Now() time.Time { return m.opt.Now() }
+// Now is the ledger's clock, by which credits renew and expire. What is shown next to a balance goes by it: it does not follow the
+// system's clock where that jumps or goes back.
+func (m *Meter) Now() time.Time { return m.bank.Now() }
 
 // Verify recomputes the books from zero; see bank.Verify.
 func (m *Meter) Verify(ctx context.Context) (*bank.Report, error) {

@@ -58,7 +58,13 @@ func (r *Request) estimate(est *Usage, bound int64, plan *Plan, free FreeLeft) (
 		return Quote{}, nil
 	}
 	if !r.modelLater() {
-		return r.estimateTier(r.Model(), est, bound, plan, free)
+		q, err := r.estimateTier(r.Model(), est, bound, plan, free)
+		for _, o := range r.others {
+			if other, err := r.estimateTier(o.entry, est, bound, plan, free); err == nil && other.Amount > q.Amount {
+				q = other
+			}
+		}
+		return q, err
 	}
 	var dearest Quote
 	for _, m := range r.op.candidates {

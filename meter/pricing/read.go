@@ -41,6 +41,7 @@ type Request struct {
 	limited    bool
 	answers    int64 // body.n
 	asked      []Asked
+	others     []otherModel
 	may        uint32 // kinds of tokens, as bits
 
 	held    Quote // of the last hold

@@ -1,6 +1,10 @@
 package pricing
 
-import "github.com/farebox-dev/farebox/meter/selector"
+import (
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/selector"
+)
 
 // Operation is the operation of the request, nil if it has none and is free.
 func (r *Request) Operation() *Operation { return r.op }
@@ -68,7 +72,7 @@ func (r *Request) PlanAllows(p *Plan) *Refusal {
 		return nil
 	}
 	s := r.Subject()
-	if p.includes(&s) {
+	if p.includes(&s) && r.othersAllowed(p) {
 		return nil
 	}
 	var others []string
@@ -78,6 +82,47 @@ func (r *Request) PlanAllows(p *Plan) *Refusal {
 		}
 	}
 	return planRefusal(p, others)
+}
+
+func (r *Request) othersAllowed(p *Plan) bool {
+	for _, o := range r.others {
+		s := selector.Subject{Operation: r.op.ID, Feature: r.op.Feature, Models: []string{o.name, o.entry.Key}}
+		s.Tags = append(r.op.Tags[:len(r.op.Tags):len(r.op.Tags)], o.entry.Tags...)
+		if !p.includes(&s) {
+			return false
+		}
+	}
+	return true
+}
+
+// otherModel is a further model that the request may run.
+type otherModel struct {
+	name  string
+	entry *Model
+}
+
+// Others tells the request which further models it may run: fallbacks, the requests of a batch. Each must have a price, a plan must
+// allow them all, and the dearest is held.
+func (r *Request) Others(names []string) *Refusal {
+	if r.op == nil || r.op.free || !r.op.price.byModel {
+		return nil
+	}
+	for _, name := range names {
+		if name == r.model {
+			continue
+		}
+		entry := r.book.lookup(name, r.at)
+		if entry == nil {
+			entry = r.book.Policies.unlisted
+		}
+		if entry == nil || !entry.prices(r.op, strings.ToLower(r.path)) {
+			refusal := refuse(403, ModelNotPriced, "body.models", "the model %q has no price for %s", shorten(name), r.op.Name)
+			refusal.Model = shorten(name)
+			return refusal
+		}
+		r.others = append(r.others, otherModel{name, entry})
+	}
+	return nil
 }
 
 func (p *Plan) includes(s *selector.Subject) bool {

@@ -6,15 +6,18 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/farebox-dev/farebox/meter"
 )
@@ -54,6 +57,9 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	if r.ContentLength > h.MaxBody {
 		return nil, h.tooLarge()
 	}
+	if err := h.room(r); err != nil {
+		return nil, err
+	}
 	raw, err := readAll(http.MaxBytesReader(w, r.Body, h.MaxBody), r.ContentLength)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
@@ -83,6 +89,33 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	return plain, nil
 }
 
+// Large bodies share a budget of memory, so that many at once wait instead of filling the machine.
+const (
+	bodyBudget = 256 << 20
+	smallBody  = 1 << 20 // does not count
+	roomWithin = 30 * time.Second
+)
+
+var bodyRoom = semaphore.NewWeighted(bodyBudget)
+
+// room waits until there is memory for the body; it is given back when the request ends.
+func (h *Handler) room(r *http.Request) error {
+	size := r.ContentLength
+	if size < 0 || r.Header.Get("Content-Encoding") != "" {
+		size = h.MaxBody // how much will come is not known
+	}
+	if size = min(size, bodyBudget); size <= smallBody {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), roomWithin)
+	defer cancel()
+	if err := bodyRoom.Acquire(ctx, size); err != nil {
+		return &meter.Denial{Reason: gatewayBusy, Message: "Too many large requests are under way. Nothing was charged. Try again in a moment.", Facts: &meter.Facts{Reason: gatewayBusy, RetryAfter: 5 * time.Second}, Err: err}
+	}
+	context.AfterFunc(r.Context(), func() { bodyRoom.Release(size) }) // net/http ends the context with the request
+	return nil
+}
+
 func (h *Handler) tooLarge() error {
 	return &meter.Denial{Reason: bodyTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes. Nothing was charged.", h.MaxBody)}
 }
@@ -90,10 +123,18 @@ func (h *Handler) tooLarge() error {
 // firstRead is how much room a body gets before its bytes are there.
 const firstRead = 1 << 20
 
+// readAll reads a body. A declared length costs the client nothing, so it gets its memory when the first of it is there: then in one
+// piece, since growing step by step leaves three times as much behind.
 func readAll(r io.Reader, size int64) ([]byte, error) {
 	var b bytes.Buffer
 	if size > 0 {
-		b.Grow(int(min(size, firstRead)) + bytes.MinRead) // the rest as it comes: a declared length costs the client nothing
+		b.Grow(int(min(size, firstRead)) + bytes.MinRead)
+	}
+	if size > firstRead {
+		if _, err := io.CopyN(&b, r, firstRead); err != nil {
+			return b.Bytes(), err
+		}
+		b.Grow(int(size) - firstRead + bytes.MinRead)
 	}
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err

@@ -25,6 +25,7 @@ const (
 	bodyUnreadable    = "body_unreadable"
 	upgradeNotMetered = "upgrade_not_metered"
 	upstreamBilling   = "upstream_billing"
+	gatewayBusy       = "gateway_busy"
 	upstreamFailed    = "upstream_failed"
 	upstreamTimeout   = "upstream_timeout"
 )
@@ -63,6 +64,7 @@ var statuses = map[string]int{
 	encodingUnknown:           http.StatusUnsupportedMediaType,
 	meter.Unavailable:         http.StatusServiceUnavailable,
 	upstreamBilling:           http.StatusBadGateway,
+	gatewayBusy:               http.StatusServiceUnavailable,
 	upstreamFailed:            http.StatusBadGateway,
 	upstreamTimeout:           http.StatusGatewayTimeout,
 }

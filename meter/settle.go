@@ -226,6 +226,9 @@ func (c *Charge) text(o Outcome, r dialect.Result) string {
 // because an answer that began well carried nothing but an error.
 func (c *Charge) failed(o Outcome, a *pricing.Answer, r dialect.Result) bool {
 	how := map[Outcome]pricing.Outcome{TimedOut: pricing.TimedOut, NotReached: pricing.NotReached, ClientLeft: pricing.ClientAbort}[o]
+	if o == ClientLeft && r.DeliveredTokens > 0 { // a client that has had a part of the answer gets nothing back for leaving
+		how = pricing.Answered
+	}
 	if c.price.RefundDue(a, how) || r.UpstreamQuota { // the operator's empty account is not the customer's to pay for
 		return true
 	}

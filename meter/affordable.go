@@ -38,7 +38,7 @@ func (m *Meter) Affordable(ctx context.Context, req *Request) (Affordable, error
 		return Affordable{}, denialOf(err)
 	}
 	subject := a.price.Subject()
-	available, unlimited := acc.AvailableFor(&subject, m.opt.Now())
+	available, unlimited := acc.AvailableFor(&subject, m.Now())
 	if unlimited || quote.Amount == 0 {
 		return Affordable{Unlimited: true}, nil
 	}

@@ -252,8 +252,8 @@ func (c *Charge) extendHold(ctx context.Context, amount, observed money.Amount) 
 		return 0, true
 	}
 	var r *ledger.Refusal
-	if errors.As(err, &r) && r.LimitSource == ledger.LimitBalance {
-		more = r.Available
+	if errors.As(err, &r) {
+		more = r.Fits
 	}
 	return more, false
 }

@@ -54,6 +54,7 @@ type Facts struct {
 	Operation   string        `json:"operation,omitempty"`
 	Model       string        `json:"model,omitempty"`
 	Breakdown   string        `json:"breakdown,omitempty"`
+	Limit       *LimitFacts   `json:"limit,omitempty"`
 	Field       string        `json:"field,omitempty"`
 	Balances    []TypeBalance `json:"balances,omitempty"`
 	Options     []Option      `json:"options,omitempty"`
@@ -62,6 +63,17 @@ type Facts struct {
 	Docs        string        `json:"docs,omitempty"`
 
 	RetryAfter time.Duration `json:"-"` // where waiting helps within a day
+}
+
+// LimitFacts are the cap that refused a request. Amounts are decimal strings.
+type LimitFacts struct {
+	Per      string    `json:"per"` // member, key, account
+	Amount   string    `json:"amount"`
+	Every    string    `json:"every"`
+	Used     string    `json:"used"`
+	Held     string    `json:"held"`
+	Left     string    `json:"left"`
+	ResetsAt time.Time `json:"resets_at"`
 }
 
 // TypeBalance is what is left of one type of credits.

@@ -24,15 +24,24 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 	d := &Denial{Reason: r.Reason, Facts: f, Err: r}
 	switch {
 	case r.Reason == ledger.InFlightHolds:
-		d.Message = fmt.Sprintf("Credits are occupied by requests that are still running: this request needs up to %s %s, %s are free and %s are held. Nothing was charged. Try again in a moment.",
-			text(r.Needed), b.Credit.Plural, text(r.Available), text(r.Held))
+		d.Message = fmt.Sprintf("Credits are occupied by requests that are still running: this request needs up to %s, %s are free and %s are held. Nothing was charged. Try again in a moment.",
+			b.Of(r.Needed), text(r.Available), text(r.Held))
 		f.RetryAfter = time.Second
+	case r.Limit != nil:
+		l := r.Limit
+		f.Limit = &LimitFacts{
+			Per: l.Per, Amount: text(l.Amount), Every: l.Every.String(), Used: text(l.Used), Held: text(l.Held), Left: text(l.Left()), ResetsAt: l.ResetsAt.UTC(),
+		}
+		d.Message = fmt.Sprintf("The %s's limit of %s a %s leaves %s (%s used, %s held): this request needs up to %s. Nothing was charged. The limit resets at %s.",
+			l.Per, b.Of(l.Amount), l.Every, b.Of(l.Left()), text(l.Used), text(l.Held), b.Of(r.Needed), l.ResetsAt.UTC().Format(time.RFC3339))
 	case r.LimitSource != ledger.LimitBalance:
-		d.Message = fmt.Sprintf("A limit is reached (%s): this request needs up to %s %s. Nothing was charged.",
-			strings.ReplaceAll(r.LimitSource, "_", " "), text(r.Needed), b.Credit.Plural)
+		d.Message = fmt.Sprintf("The overage limit of this billing period is reached: this request needs up to %s. Nothing was charged.", b.Of(r.Needed))
+		if acc != nil && !acc.Sub.End.IsZero() {
+			d.Message += " The period ends at " + acc.Sub.End.UTC().Format(time.RFC3339) + "."
+		}
 	default:
-		d.Message = fmt.Sprintf("Not enough credits: this request needs up to %s %s, %s are available (%s missing). Nothing was charged.",
-			text(r.Needed), b.Credit.Plural, text(r.Available), text(missing))
+		d.Message = fmt.Sprintf("Not enough credits: this request needs up to %s, %s are available (%s missing). Nothing was charged.",
+			b.Of(r.Needed), text(r.Available), text(missing))
 	}
 	if e, err := a.price.ExplainHold(a.ahead(), a.plan, pricing.FreeLeft{}); err == nil {
 		f.Breakdown = e.Breakdown()
@@ -45,7 +54,7 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 }
 
 func (a *admission) balances(f *Facts, acc *ledger.Account) {
-	now := a.m.opt.Now()
+	now := a.m.Now()
 	if now.Before(acc.Clock) {
 		now = acc.Clock
 	}
@@ -87,7 +96,7 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 		if acc != nil {
 			plan = acc.Sub.Plan
 		}
-		o := Option{Do: "top_up", URL: FillLink(b.Links.TopUp, a.req.Caller.Account, ""), Packs: offers(b.Book, plan)}
+		o := Option{Do: "top_up", URL: FillLink(b.Links.TopUp, a.req.Caller.Account, firstPack(b.Book, plan)), Packs: offers(b.Book, plan)}
 		switch {
 		case !a.m.mayBuy(a.req.Caller):
 			ways = append(ways, "ask an admin of the account for more")
@@ -99,11 +108,21 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 		}
 		ways = append(ways, a.wait(f, acc)...)
 	}
-	if bound, ok := a.largest(r.Available); ok {
+	if l := r.Limit; l != nil {
+		at := l.ResetsAt.UTC()
+		f.Options = append(f.Options, Option{Do: "wait", Until: &at})
+		if in := at.Sub(a.m.Now()); in < 24*time.Hour {
+			f.RetryAfter = in
+		}
+		if l.Per != "account" {
+			ways = append(ways, "ask an admin of the account to raise the limit")
+		}
+	}
+	if bound, ok := a.largest(r.Fits); ok {
 		f.Options = append(f.Options, Option{Do: "reduce", Set: map[string]int64{"max_tokens": bound}})
 		ways = append(ways, fmt.Sprintf("set max_tokens to at most %d", bound))
 	}
-	ways = append(ways, a.cheaper(f, r.Available)...)
+	ways = append(ways, a.cheaper(f, r.Fits)...)
 	if b.Links.Upgrade != "" && a.m.mayBuy(a.req.Caller) {
 		f.Options = append(f.Options, Option{Do: "upgrade", URL: FillLink(b.Links.Upgrade, a.req.Caller.Account, "")})
 	}
@@ -117,16 +136,16 @@ func (a *admission) wait(f *Facts, acc *ledger.Account) []string {
 	if acc == nil {
 		return nil
 	}
-	at, amount, ok := NextGrant(acc, a.book.Plan(acc.Sub.Plan), a.m.opt.Now(), a.book.Policies.Timezone)
+	at, amount, ok := NextGrant(acc, a.book.Plan(acc.Sub.Plan), a.m.Now(), a.book.Policies.Timezone)
 	if !ok {
 		return nil
 	}
 	credits := amount.Text(a.book.Credit.Decimals)
 	f.Options = append(f.Options, Option{Do: "wait", Until: &at, Credits: credits})
-	if in := at.Sub(a.m.opt.Now()); in < 24*time.Hour {
+	if in := at.Sub(a.m.Now()); in < 24*time.Hour {
 		f.RetryAfter = in
 	}
-	return []string{fmt.Sprintf("wait for %s %s at %s", credits, a.book.Credit.Plural, at.Format(time.RFC3339))}
+	return []string{fmt.Sprintf("wait for %s at %s", a.book.Of(amount), at.Format(time.RFC3339))}
 }
 
 // maxOffered bounds the search for a cheaper model in a large price book.
@@ -171,6 +190,16 @@ func offers(b *pricing.Book, plan string) (list []PackOffer) {
 		list = append(list, o)
 	}
 	return list
+}
+
+// firstPack is the id of the first pack that the plan may buy, "" if there is none.
+func firstPack(b *pricing.Book, plan string) string {
+	for _, p := range b.Packs {
+		if p.SellsTo(plan) {
+			return p.ID
+		}
+	}
+	return ""
 }
 
 // FillLink puts account and pack into a link of the price file, where it says

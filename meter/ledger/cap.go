@@ -18,8 +18,18 @@ func (w *work) caps(own []Cap) []Cap {
 	return append(caps[:len(caps):len(caps)], own...)
 }
 
-// overCap names the first cap that amount more would exceed.
-func (w *work) overCap(h *Charge, amount money.Amount, own []Cap) string {
+// Limit is a cap as it is at one moment.
+type Limit struct {
+	Cap
+	Used, Held money.Amount // in the running period
+	ResetsAt   time.Time
+}
+
+// Left is what the cap leaves.
+func (l *Limit) Left() money.Amount { return max(0, l.Amount-l.Used-l.Held) }
+
+// tightest is the cap that leaves least for a request; nil if none applies to it.
+func (w *work) tightest(h *Charge, own []Cap) (least *Limit) {
 	for _, c := range w.caps(own) {
 		d, applies := w.capCounter(c, h)
 		if !applies {
@@ -29,11 +39,12 @@ func (w *work) overCap(h *Charge, amount money.Amount, own []Cap) string {
 		if now := w.a.Counters[d.Key]; now.Start.Equal(d.Start) {
 			seen = now
 		}
-		if seen.Held+seen.Spent+amount > c.Amount {
-			return c.Per + "_cap"
+		l := &Limit{Cap: c, Used: seen.Spent, Held: seen.Held, ResetsAt: w.counterPeriod(c.Every).End}
+		if least == nil || l.Left() < least.Left() {
+			least = l
 		}
 	}
-	return ""
+	return least
 }
 
 // capCounters lists what a hold adds to counters: to each once, even if two caps
@@ -62,12 +73,14 @@ func (w *work) capCounter(c Cap, h *Charge) (CounterDelta, bool) {
 // counterStart is where the running period of a cap or free tier began. Each
 // plan has counters of its own: a plan that was left and comes back within its
 // period finds them as they were.
-func (w *work) counterStart(every calendar.Unit) time.Time {
+func (w *work) counterStart(every calendar.Unit) time.Time { return utc(w.counterPeriod(every).Start) }
+
+func (w *work) counterPeriod(every calendar.Unit) calendar.Period {
 	anchor := w.a.Sub.Anchor
 	if anchor.IsZero() {
 		anchor = w.a.CreatedAt
 	}
-	return utc(calendar.At(anchor, every, w.Now, w.Terms.Zone).Start)
+	return calendar.At(anchor, every, w.Now, w.Terms.Zone)
 }
 
 // stale ends the counters of caps whose period is over, so that an account does

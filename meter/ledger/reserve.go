@@ -15,6 +15,8 @@ type Refusal struct {
 	Needed      money.Amount
 	Available   money.Amount // for this request
 	Held        money.Amount // on grants that may pay for this request
+	Limit       *Limit       // the cap that refused; nil: none did
+	Fits        money.Amount // the most that this request could have held: what is available, within the caps
 }
 
 // Reasons and limit sources of a Refusal.
@@ -99,8 +101,8 @@ func (c Reserve) apply(w *work) error {
 		return fmt.Errorf("holding %d: %w", amount, money.ErrOverflow)
 	}
 	d := w.draw(amount, &h.Subject, Allocation{})
-	if d.short > 0 && c.Fit != nil && !w.Terms.plan(a.Sub.Plan).Overage {
-		if fits := c.Fit(amount - d.short); fits > 0 && fits < amount {
+	if room := w.room(amount, d, h, c.Caps); room < amount && c.Fit != nil && !w.Terms.plan(a.Sub.Plan).Overage {
+		if fits := c.Fit(room); fits > 0 && fits < amount {
 			amount = fits
 			d = w.draw(amount, &h.Subject, Allocation{})
 		}
@@ -163,6 +165,15 @@ func (w *work) replay(key string, hash [32]byte) (bool, error) {
 	return true, nil
 }
 
+// room is what of amount can be held: within the grants and the caps.
+func (w *work) room(amount money.Amount, d draw, h *Charge, own []Cap) money.Amount {
+	fits := amount - d.short
+	if l := w.tightest(h, own); l != nil {
+		fits = min(fits, l.Left())
+	}
+	return fits
+}
+
 // refuse says why amount can't be held, if it can't.
 func (w *work) refuse(amount money.Amount, d draw, h *Charge, own []Cap) error {
 	r := &Refusal{Reason: InsufficientCredits, LimitSource: LimitBalance, Needed: amount}
@@ -173,9 +184,12 @@ func (w *work) refuse(amount money.Amount, d draw, h *Charge, own []Cap) error {
 			r.Held += g.Held
 		}
 	}
-	if source := w.overCap(h, total(d.parts)+d.short, own); source != "" {
-		r.LimitSource = source
-		return r
+	r.Fits = r.Available
+	if l := w.tightest(h, own); l != nil {
+		if r.Fits = min(r.Fits, l.Left()); total(d.parts)+d.short > l.Left() {
+			r.LimitSource, r.Limit = l.Per+"_cap", l
+			return r
+		}
 	}
 	switch {
 	case d.overageRefused:

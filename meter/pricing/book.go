@@ -69,6 +69,15 @@ func (b *Book) BoundsInput(p *Plan) bool {
 	return b.Policies.EstimateBytes
 }
 
+// Of is an amount with its unit, as a person writes it: "1 credit", "2.5 credits".
+func (b *Book) Of(a money.Amount) string {
+	text := a.Text(b.Credit.Decimals)
+	if text == "1" {
+		return text + " " + b.Credit.Name
+	}
+	return text + " " + b.Credit.Plural
+}
+
 // Credit says what one credit is.
 type Credit struct {
 	Name, Plural string

@@ -1,0 +1,66 @@
+package meter
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func refusal(t *testing.T, err error) *Denial {
+	t.Helper()
+	var d *Denial
+	if !errors.As(err, &d) || d.Facts == nil {
+		t.Fatalf("%v, want a refusal with facts", err)
+	}
+	return d
+}
+
+// A refusal gives the figures of the limit that refused, and its way out works.
+func TestARefusalByACapSaysWhichAndWhenItEnds(t *testing.T) {
+	g := newGate(t, "basic")
+	g.set("mira", MemberChange{Caps: &[]MemberCap{{"15", "day"}}})
+	r := post("/v1/images", `{}`)
+	r.Caller.Member = "mira"
+	first := g.admit(r)
+	first.Begin(200, nil)
+	first.End()
+	first.Settle(Answered, nil)
+	g.record(first)
+	_, err := g.m.Admit(t.Context(), r)
+	d := refusal(t, err)
+	l := d.Facts.Limit
+	if l == nil || d.Facts.LimitSource != "member_cap" || l.Per != "member" || l.Amount != "15" || l.Every != "day" || l.Used != "10" || l.Held != "0" || l.Left != "5" {
+		t.Fatalf("%+v, limit %+v", d.Facts, l)
+	}
+	if !strings.Contains(d.Message, "5 credits") || strings.Contains(d.Message, "top up") {
+		t.Errorf("message: %s", d.Message)
+	}
+	var until time.Time
+	for _, o := range d.Facts.Options {
+		if o.Do == "top_up" {
+			t.Error("credits are offered where a limit refused")
+		}
+		if o.Do == "wait" {
+			until = *o.Until
+		}
+	}
+	if !until.Equal(l.ResetsAt) {
+		t.Fatalf("wait until %s, the limit resets at %s", until, l.ResetsAt)
+	}
+	g.now.set(until)
+	g.admit(r).Settle(NotReached, nil)
+}
+
+// What is advised or written into a request fits into the cap as well as into the balance.
+func TestAdviceFitsIntoTheCap(t *testing.T) {
+	g := newGate(t, "basic")
+	g.set("mira", MemberChange{Caps: &[]MemberCap{{"150", "month"}}})
+	r := post(chat, `{"model":"words","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}`)
+	r.Caller.Member = "mira"
+	c := g.admit(r) // the balance has 1000, the cap leaves 150
+	if c.Clamped() == 0 || c.Clamped() > 150 || c.Held > 150 {
+		t.Errorf("limited to %d, held %d under a cap of 150", c.Clamped(), c.Held)
+	}
+	c.Settle(NotReached, nil)
+}

@@ -317,6 +317,35 @@ func (p *person) do(actions ...chromedp.Action) {
 	}
 }
 
+// evaluate evaluates an expression. left is true if the page was left meanwhile,
+// be it by what the expression did: nothing has come back then.
+func (p *person) evaluate(js string, into any) (left bool) {
+	p.t.Helper()
+	err := chromedp.Run(p.ctx, chromedp.Evaluate(js, into))
+	for _, gone := range []string{"Inspected target navigated or closed", "Execution context was destroyed", "Cannot find context"} {
+		if err != nil && strings.Contains(err.Error(), gone) {
+			return true
+		}
+	}
+	if err != nil {
+		p.shot("failed-" + strings.ReplaceAll(p.t.Name(), "/", "-"))
+		p.t.Fatal(err)
+	}
+	return false
+}
+
+// act runs statements in the page, which may leave it.
+func (p *person) act(js string) {
+	p.t.Helper()
+	p.evaluate(`(() => { `+js+` })()`, nil)
+}
+
+// selects chooses an option of the list that matches a selector and has it.
+func (p *person) selects(list, value string) {
+	p.t.Helper()
+	p.act(fmt.Sprintf(`const s = [...document.querySelectorAll(%q)].find(s => [...s.options].some(o => o.value === %q)); s.value = %[2]q; s.dispatchEvent(new Event('change', {bubbles: true}))`, list, value))
+}
+
 // await evaluates an expression that may be a promise.
 func (p *person) await(js string, into any) {
 	p.t.Helper()
@@ -343,10 +372,7 @@ func (p *person) until(what, js string) time.Duration {
 	began := time.Now()
 	for time.Since(began) < 20*time.Second {
 		var ok bool
-		if err := chromedp.Run(p.ctx, chromedp.Evaluate(`!!(`+js+`)`, &ok)); err != nil {
-			p.t.Fatal(err)
-		}
-		if ok {
+		if left := p.evaluate(`!!(`+js+`)`, &ok); ok && !left {
 			return time.Since(began)
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -372,7 +398,9 @@ func shows(text string) string {
 // press clicks the button or link with this text.
 func (p *person) press(text string) {
 	p.t.Helper()
-	p.until("a button "+text, fmt.Sprintf(`(() => { const inside = document.querySelector('dialog[open]') || document; const b = [...inside.querySelectorAll('button, a')].find(e => e.innerText.trim() === %q && !e.disabled); if (b) { b.focus(); b.click() } return b })()`, text))
+	button := fmt.Sprintf(`[...(document.querySelector('dialog[open]') || document).querySelectorAll('button, a')].find(e => e.innerText.trim() === %q && !e.disabled)`, text)
+	p.until("a button "+text, button)
+	p.act(`const b = ` + button + `; if (b) { b.focus(); b.click() }`)
 }
 
 // fill types into a field of a form by its name.

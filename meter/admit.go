@@ -55,6 +55,7 @@ type admission struct {
 	est   pricing.Usage         // the same as tokens, by what the model has made of such input before
 	bound int64                 // output tokens of one answer that are held
 	clamp int64                 // written into the request; 0: not
+	left  money.Amount          // units of the free tier that were left for it
 	began time.Time
 }
 
@@ -254,13 +255,7 @@ func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) 
 		c.reserve.Idempotency, c.reserve.Plan = "", ledger.AnyPlan // its price depends on none
 		return c, nil
 	}
-	quote, err := a.quote()
-	if err != nil {
-		return nil, err
-	}
-	a.bound = quote.OutputBound
-	reserve.Amount, reserve.Fit, reserve.Free = quote.Amount, a.fit(), a.freeTier(nil)
-	res, err := a.m.bank.Do(ctx, ledger.AccountID(a.req.Caller.Account), reserve)
+	res, err := a.hold(ctx, reserve)
 	if err != nil {
 		return nil, a.refused(ctx, err)
 	}
@@ -269,7 +264,7 @@ func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) 
 
 func (a *admission) held(c *Charge, res *ledger.Result) (*Charge, error) {
 	c.Held, c.Remaining, c.Unlimited = res.Charge.HeldTotal(), res.Available, res.Unlimited
-	c.hold = res.Charge.Hold
+	c.hold, c.claimed = res.Charge.Hold, res.Charge.FreeUsed
 	if res.Replayed {
 		c.ID, c.Replay, c.done = string(res.Charge.ID), &Replay{Charge: res.Charge, Answer: res.Remember.Answer}, true
 		if a.m.jobs.isOpen(res.Charge.ID) {
@@ -333,36 +328,6 @@ func (a *admission) fingerprint() (sum [32]byte) {
 	h.Write(a.req.Body)
 	h.Sum(sum[:0])
 	return sum
-}
-
-// freeTier lets the ledger price with what is left of the operation's free
-// tier. With an answer it prices the answer, without one the hold.
-func (a *admission) freeTier(answer *pricing.Answer) *ledger.FreeTier {
-	f := a.price.FreeTier()
-	if f == nil {
-		return nil
-	}
-	units, err := f.Count.Floor(ledger.FreeDecimals)
-	if err != nil {
-		units = ledger.MaxAmount // so many that they are as good as endless
-	}
-	return &ledger.FreeTier{
-		Counter: a.price.Operation().ID, Every: f.Every, Units: units,
-		Price: func(left money.Amount) (amount, used money.Amount, err error) {
-			free := pricing.FreeLeft{Left: left.Decimal(ledger.FreeDecimals)}
-			var q pricing.Quote
-			if answer == nil {
-				q, err = a.holdWith(free)
-			} else {
-				q, err = a.price.Cost(answer, a.plan, free)
-			}
-			if err != nil {
-				return 0, 0, err
-			}
-			used, err = q.FreeUsed.Ceil(ledger.FreeDecimals)
-			return q.Amount, used, err
-		},
-	}
 }
 
 // refused adds to a refusal what the caller needs to go on.

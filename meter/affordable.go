@@ -33,7 +33,7 @@ func (m *Meter) Affordable(ctx context.Context, req *Request) (Affordable, error
 		return Affordable{}, denialOf(r)
 	}
 	a.plan = plan
-	quote, err := a.quote()
+	quote, err := a.quote(pricing.FreeLeft{})
 	if err != nil {
 		return Affordable{}, denialOf(err)
 	}

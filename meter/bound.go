@@ -22,8 +22,9 @@ func (a *admission) unseen() bool {
 	return a.info.Hides || a.price.Model().PricesUnseen() || a.m.calibration.hides(a.price.ModelAsked())
 }
 
-// quote is what is held: of a batch, for all its requests.
-func (a *admission) quote() (pricing.Quote, error) {
+// quote is what is held, with what is left of a free tier; of a batch, for all
+// its requests.
+func (a *admission) quote(free pricing.FreeLeft) (pricing.Quote, error) {
 	if len(a.info.Limits) > 0 {
 		worst, _ := a.price.WorstBound()
 		bound := int64(0)
@@ -33,13 +34,8 @@ func (a *admission) quote() (pricing.Quote, error) {
 			}
 			bound += limit
 		}
-		return a.price.HoldFor(a.ahead(), bound, a.plan, pricing.FreeLeft{})
+		return a.price.HoldFor(a.ahead(), bound, a.plan, free)
 	}
-	return a.holdWith(pricing.FreeLeft{})
-}
-
-// holdWith is quote of one request, with what is left of a free tier.
-func (a *admission) holdWith(free pricing.FreeLeft) (pricing.Quote, error) {
 	if !a.whole() {
 		return a.price.Hold(a.ahead(), a.plan, free)
 	}
@@ -53,30 +49,6 @@ func (a *admission) holdWith(free pricing.FreeLeft) (pricing.Quote, error) {
 // limits reports whether the output of the request can be limited for it.
 func (a *admission) limits() bool {
 	return a.book.Policies.ClampOutput && a.price.TokenPriced() && a.api.HasOutputLimit()
-}
-
-// fit limits the output of a request whose whole hold is not available: to what
-// is reserved, or to the most that is affordable if that is less, or if the
-// request has a limit that is more.
-func (a *admission) fit() func(money.Amount) money.Amount {
-	if !a.limits() {
-		return nil
-	}
-	return func(available money.Amount) money.Amount {
-		bound, ok := a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
-		if !ok {
-			return 0
-		}
-		if _, limited := a.price.OutputLimit(); !limited && !a.book.Policies.HoldCeiling {
-			bound = min(bound, a.book.Policies.ReserveOutputTokens)
-		}
-		quote, err := a.price.HoldFor(a.ahead(), bound, a.plan, pricing.FreeLeft{})
-		if err != nil || quote.Amount > available {
-			return 0
-		}
-		a.bound, a.clamp = bound, bound
-		return quote.Amount
-	}
 }
 
 // limit finds the limit to write into a request whose hold was enough as it was:

@@ -30,6 +30,7 @@ type Charge struct {
 	Replay    *Replay // not nil: answer with this, nothing runs
 
 	hold      money.Amount // before overage.times
+	claimed   money.Amount // units of the free tier that the hold has taken
 	body      []byte
 	strip     bool // take the usage chunk out again that was asked for on the client's behalf
 	unmetered bool // no operation, or the status of a job

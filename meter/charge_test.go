@@ -51,8 +51,11 @@ type gate struct {
 	problems []error
 }
 
-func newGate(t *testing.T, plan string) *gate {
-	book, problems := pricing.Load("pricing.yaml", []byte(wordsBook))
+func newGate(t *testing.T, plan string) *gate { return newGateOf(t, wordsBook, plan) }
+
+func newGateOf(t *testing.T, prices, plan string) *gate {
+	t.Helper()
+	book, problems := pricing.Load("pricing.yaml", []byte(prices))
 	if book == nil {
 		t.Fatal(problems)
 	}

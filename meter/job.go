@@ -165,17 +165,17 @@ func (m *Meter) jobSeen(j *openJob, seen *JobReader, r *dialect.Result) {
 	switch how {
 	case running:
 	case failed:
-		m.endJob(j, rec, c.jobRefund(notify.JobFailed))
+		m.endJob(j, rec, c, c.jobRefund(notify.JobFailed))
 	case ended:
 		if c.price.TokenPriced() && !r.Usage.InputTotal.OK && !r.Usage.OutputTotal.OK && seen.path != rec.Results {
 			if rec.Results = seen.api.ResultsPath(seen.path, r.Body); rec.Results != "" {
 				m.awaitResults(j, rec)
 				return
 			}
-			m.endJob(j, rec, c.asHeld("answered without usage"))
+			m.endJob(j, rec, c, c.asHeld("answered without usage"))
 			return
 		}
-		m.endJob(j, rec, c.finish(Answered, *r))
+		m.endJob(j, rec, c, c.finish(Answered, *r))
 	}
 }
 
@@ -205,7 +205,7 @@ func (m *Meter) awaitResults(j *openJob, rec *jobRecord) {
 	}
 }
 
-func (m *Meter) endJob(j *openJob, rec *jobRecord, f Final) {
+func (m *Meter) endJob(j *openJob, rec *jobRecord, c *Charge, f Final) {
 	m.jobs.mu.Lock()
 	over := j.over
 	j.over = true
@@ -218,7 +218,7 @@ func (m *Meter) endJob(j *openJob, rec *jobRecord, f Final) {
 		f.command = s
 	}
 	began := time.Now()
-	m.bank.GoSoon(j.account, f.command, func(res ledger.Result, err error) {
+	c.bookEnd(j.account, f.command, func(res ledger.Result, err error) {
 		m.tellBooked(&res, err, began)
 		if err != nil && !errors.Is(err, ledger.ErrConflict) {
 			m.opt.Problem(fmt.Errorf("settling the job of charge %s: %w", j.charge, err))

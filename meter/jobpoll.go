@@ -81,12 +81,12 @@ func (m *Meter) loseJob(ctx context.Context, j *openJob) {
 	if err != nil {
 		return
 	}
-	c := &Charge{admission: &admission{}, ID: rec.Charge, hold: rec.Hold}
+	c := &Charge{admission: &admission{m: m}, ID: rec.Charge, hold: rec.Hold}
 	if rec.LostRefund {
-		m.endJob(j, rec, c.jobRefund(notify.JobUnseen))
+		m.endJob(j, rec, c, c.jobRefund(notify.JobUnseen))
 		return
 	}
-	m.endJob(j, rec, c.asHeld(notify.JobUnseen))
+	m.endJob(j, rec, c, c.asHeld(notify.JobUnseen))
 }
 
 // JobReader takes an answer about a job. It belongs to one goroutine.

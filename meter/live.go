@@ -56,7 +56,7 @@ func (c *Charge) LastMessage() []byte { return c.api.SocketError(c.exhausted()) 
 func (c *Charge) spent() money.Amount {
 	r := c.reader.Result()
 	usage, _, _ := c.usage(Answered, r)
-	q, err := c.cost(&pricing.Answer{Status: c.status, Header: c.header, Usage: usage, Model: r.Model}, &r)
+	q, _, err := c.costOf(c.claimed, &pricing.Answer{Status: c.status, Header: c.header, Usage: usage, Model: r.Model}, &r)
 	if err != nil {
 		return c.hold
 	}
@@ -70,15 +70,6 @@ func (c *Charge) nextTurn(ctx context.Context, cost money.Amount) bool {
 		_, done = c.extendHold(ctx, c.hold+more, cost)
 	}
 	return done
-}
-
-// cost prices an answer, model by model if several worked on it. What is charged
-// once for a request is in the first part only.
-func (c *Charge) cost(a *pricing.Answer, r *dialect.Result) (pricing.Quote, error) {
-	if parts := c.parts(a, r); parts != nil {
-		return c.price.CostOfParts(parts, c.plan)
-	}
-	return c.price.Cost(a, c.plan, pricing.FreeLeft{})
 }
 
 // parts are what each of several models used; nil if there was one.

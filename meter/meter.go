@@ -60,6 +60,7 @@ type Meter struct {
 
 	watchers watchers
 	notices  notices
+	settling settling
 
 	estimate func(*Request) pricing.Usage // of the input; nil: the dialect's
 }
@@ -110,6 +111,7 @@ func abandoned(b *pricing.Book) bank.Abandoned {
 func (m *Meter) Close() {
 	m.stopDispatch()
 	m.stopJobs()
+	m.settling.wait()
 	m.bank.Close()
 }
 

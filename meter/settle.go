@@ -97,7 +97,7 @@ func (c *Charge) post(settle ledger.Command) {
 	booked := make(chan struct{})
 	c.booked = booked
 	began := time.Now() // how long the writer takes is no matter of the accounts' clock
-	c.m.bank.GoSoon(account, settle, func(res ledger.Result, err error) {
+	c.bookEnd(account, settle, func(res ledger.Result, err error) {
 		if refused != nil {
 			err = refused
 		}
@@ -161,10 +161,10 @@ func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 	a.Usage = usage
 	text, used := c.recordOf(a, &r)
 	out.Usage, out.Estimated = text, estimated
-	q, err := c.cost(a, &r)
+	q, claim, err := c.costOf(c.left, a, &r)
 	if err != nil { // an absurd report must not cost more than was agreed to
 		c.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s: %w", c.ID, err))
-		q.Amount, out.Estimated = c.hold, true
+		q.Amount, out.Estimated, claim = c.hold, true, nil
 	}
 	if estimated {
 		q.Amount = min(q.Amount, c.hold)
@@ -175,15 +175,7 @@ func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 	if q.Model != c.price.ModelKey() {
 		out.Model = q.Model
 	}
-	settle := ledger.Settle{Charge: id, Cost: q.Amount, Outcome: out}
-	if !estimated && !c.free && len(r.ByModel) == 0 {
-		settle.Free = c.freeTier(a)
-	}
-	cost := q.Amount
-	if c.hold == 0 && settle.Free != nil {
-		cost = 0 // covered whole, as far as is known here
-	}
-	return Final{Cost: cost, Estimated: estimated, Outcome: out.Text, Usage: used, Model: q.Model, Quota: r.UpstreamQuota, command: settle}
+	return Final{Cost: q.Amount, Estimated: estimated, Outcome: out.Text, Usage: used, Model: q.Model, Quota: r.UpstreamQuota, command: ledger.Settle{Charge: id, Cost: q.Amount, Free: claim, Outcome: out}}
 }
 
 // recordOf is what is kept of how the answer was priced, and the part of it that

@@ -87,30 +87,57 @@ func TestAPlanChangeUnderAnOverageHoldKeepsItsFactor(t *testing.T) {
 	b.prove()
 }
 
-func sheets(left money.Amount, used money.Amount) *FreeTier {
-	return &FreeTier{Counter: "scan", Every: calendar.Month, Units: left, Price: func(left money.Amount) (money.Amount, money.Amount, error) {
-		free := min(left, used)
-		return used - free, free, nil
-	}}
+// sheets books a command whose price is a credit for each of used units that is
+// not one of the free ones.
+func (b *book) sheets(units, used money.Amount, command func(cost money.Amount, f *FreeClaim) Command) *Charge {
+	b.t.Helper()
+	left := units
+	for range 3 {
+		claim := min(left, used)
+		r, err := b.do(command(used-claim, &FreeClaim{Counter: "scan", Every: calendar.Month, Units: units, Left: left, Claim: claim}))
+		var other *OtherFree
+		if !errors.As(err, &other) {
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			return r.Charge
+		}
+		left = other.Left
+	}
+	b.t.Fatal("the rest of the free tier is not what the ledger said")
+	return nil
+}
+
+func (b *book) scans(id string, used money.Amount) *Charge {
+	b.t.Helper()
+	return b.sheets(30, used, func(cost money.Amount, f *FreeClaim) Command {
+		r := reserveOf(id, cost)
+		r.Free = f
+		return r
+	})
+}
+
+func (b *book) scanned(id string, used money.Amount) *Charge {
+	b.t.Helper()
+	return b.sheets(30, used, func(cost money.Amount, f *FreeClaim) Command {
+		return Settle{Charge: ChargeID(id), Cost: cost, Free: f}
+	})
 }
 
 func TestAFreeTierIsSettledByTheRealUsageAndRefundedWhole(t *testing.T) {
 	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
-	scan := func(id string, held, real money.Amount) *Charge {
-		r := reserveOf(id, held)
-		r.Free = sheets(30, held)
-		b.must(r)
-		return b.must(Settle{Charge: ChargeID(id), Cost: real, Free: sheets(30, real)}).Charge
-	}
-	if c := scan("c1", 5, 20); c.Cost != 0 || c.FreeUsed != 20 {
+	b.scans("c1", 5)
+	if c := b.scanned("c1", 20); c.Cost != 0 || c.FreeUsed != 20 {
 		t.Errorf("cost %d, %d free", c.Cost, c.FreeUsed)
 	}
 	b.must(Refund{Charge: "c1"})
 	b.must(Refund{Charge: "c1"}) // and not a second time
-	if c := scan("c2", 30, 30); c.Cost != 0 {
+	b.scans("c2", 30)
+	if c := b.scanned("c2", 30); c.Cost != 0 {
 		t.Errorf("a refunded free request has used up the tier: cost %d", c.Cost)
 	}
-	if c := scan("c3", 4, 4); c.Cost != 4 {
+	b.scans("c3", 4)
+	if c := b.scanned("c3", 4); c.Cost != 4 {
 		t.Errorf("cost %d after the tier is used up, want 4", c.Cost)
 	}
 	b.prove()
@@ -118,19 +145,47 @@ func TestAFreeTierIsSettledByTheRealUsageAndRefundedWhole(t *testing.T) {
 
 func TestAFreeTierThatRenewsUnderAHoldIsNotGivenTwice(t *testing.T) {
 	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
-	first := reserveOf("c1", 0)
-	first.Free = sheets(30, 30)
-	b.must(first)
-	b.must(Settle{Charge: "c1", Cost: 0, Free: sheets(30, 30)})
-	late := reserveOf("c2", 5)
-	late.Free = sheets(30, 5)
-	b.must(late)
+	b.scans("c1", 30)
+	b.scanned("c1", 30)
+	b.scans("c2", 5)
 	b.now = at("2026-12-13T00:00:00Z")
-	next := reserveOf("c3", 1)
-	next.Free = sheets(30, 1)
-	b.must(next)
-	if c := b.must(Settle{Charge: "c2", Cost: 5, Free: sheets(30, 5)}).Charge; c.Cost != 5 {
+	b.scans("c3", 1)
+	if c := b.scanned("c2", 5); c.Cost != 5 {
 		t.Errorf("last month's request costs %d, want 5", c.Cost)
+	}
+	b.prove()
+}
+
+// A price that assumed another rest of the free tier books nothing, unless the
+// rest makes no difference to it.
+func TestAPriceThatAssumedAnotherRestIsFoundAnew(t *testing.T) {
+	b := newBook(t, "basic", "2026-11-12T00:00:00Z")
+	claim := func(left, claim money.Amount, less bool) *FreeClaim {
+		return &FreeClaim{Counter: "scan", Every: calendar.Month, Units: 30, Left: left, Claim: claim, Less: less}
+	}
+	for i, x := range []struct {
+		claim *FreeClaim
+		other money.Amount // -1: accepted
+	}{
+		{claim(30, 31, true), 30}, {claim(30, -1, true), 30}, // no claim at all
+		{claim(30, 10, false), -1}, // 20 are left
+		{claim(30, 15, false), -1}, // 5 are left: others have taken some, but these 15 are all it wants
+		{claim(30, 15, false), 5},  // too many by now
+		{claim(3, 3, false), 5},    // it could have had more for nothing
+		{claim(3, 3, true), -1},
+		{claim(2, 2, false), -1},
+		{claim(0, 0, false), -1},
+	} {
+		r := reserveOf(fmt.Sprint("c", i), 1)
+		r.Free = x.claim
+		_, err := b.do(r)
+		var other *OtherFree
+		if errors.As(err, &other) != (x.other >= 0) || other != nil && other.Left != x.other {
+			t.Errorf("claim %d: %v, want %d left", i, err, x.other)
+		}
+	}
+	if c := b.a.Counters["free basic scan"]; c.Held != 30 {
+		t.Errorf("%d units are held, want 30", c.Held)
 	}
 	b.prove()
 }

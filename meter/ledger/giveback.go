@@ -202,8 +202,8 @@ func (c Refund) apply(w *work) error {
 	}
 	w.res.Charge, w.res.Amount = s, amount
 	whole := amount == left
-	if amount == 0 && (s.FreeUsed == 0 || !whole) {
-		return nil // refunded before
+	if amount == 0 && (s.FreeUsed == 0 || s.State == Released || !whole) {
+		return nil // refunded before, or given back when it was released
 	}
 	done := s.Clone()
 	e := Entry{Kind: KindRefund, Charge: s.ID, Reason: c.Reason, Cost: amount, Ago: int(min(w.a.Periods-s.Period, 2))} //nolint:gosec // at most 2

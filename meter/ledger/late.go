@@ -40,12 +40,13 @@ func (w *work) settleLate(s *Charge, c Settle) error {
 	}
 	counted := s.Clone()
 	if s.State == Released {
-		counted.FreeUsed = 0 // its share went back
+		counted.FreeUsed = 0 // its share went back; older records still say what it was
 	}
-	cost, free, err := w.freeCost(counted, c.Cost, c.Free)
+	free, err := w.freeUsed(counted, c.Free)
 	if err != nil {
 		return err
 	}
+	cost := c.Cost
 	if cost < 0 {
 		return fmt.Errorf("settling charge %s at %d: %w", s.ID, cost, money.ErrOverflow)
 	}
@@ -72,6 +73,7 @@ func (w *work) releaseLate(s *Charge, c Release) error {
 		return err
 	}
 	done := w.reclose(s, c.Outcome, Released)
+	done.FreeUsed = 0
 	e := Entry{Kind: KindRelease, Charge: s.ID, Reason: c.Outcome.Text, Outcome: &c.Outcome}
 	free := money.Amount(0)
 	if s.State == Settled {

@@ -109,14 +109,6 @@ func TestSwitchingPlansResetsNeitherCapsNorFreeTiers(t *testing.T) {
 	ann := func(id string, amount money.Amount) Reserve {
 		return Reserve{Charge: &Charge{ID: ChargeID(id), Member: "ann"}, Amount: amount, Plan: AnyPlan}
 	}
-	tier := func(free money.Amount) *FreeTier {
-		return &FreeTier{Counter: "otto", Every: calendar.Month, Units: 2, Price: func(left money.Amount) (money.Amount, money.Amount, error) {
-			if left >= 1 {
-				return 0, 1, nil
-			}
-			return 5, 0, nil
-		}}
-	}
 	b.must(ann("c1", 60))
 	b.must(Settle{Charge: "c1", Cost: 60})
 	for i := range 6 {
@@ -125,13 +117,15 @@ func TestSwitchingPlansResetsNeitherCapsNorFreeTiers(t *testing.T) {
 		b.now = b.now.Add(time.Minute)
 		b.must(SetPlan{Plan: "capped"})
 		b.refused(ann(fmt.Sprint("x", i), 1), "member_cap")
-		r := Reserve{Charge: &Charge{ID: ChargeID(fmt.Sprint("f", i))}, Amount: 5, Plan: AnyPlan, Free: tier(1)}
 		want := money.Amount(0)
 		if i >= 2 {
-			want = 5
+			want = 1
 		}
-		if got := b.must(r).Charge.Hold; got != want {
-			t.Errorf("question %d holds %d, want %d", i, got, want)
+		got := b.sheets(2, 1, func(cost money.Amount, f *FreeClaim) Command {
+			return Reserve{Charge: &Charge{ID: ChargeID(fmt.Sprint("f", i))}, Amount: cost, Plan: AnyPlan, Free: f}
+		})
+		if got.Hold != want {
+			t.Errorf("question %d holds %d, want %d", i, got.Hold, want)
 		}
 	}
 	b.prove()

@@ -39,14 +39,11 @@ func (r *Refusal) Error() string {
 type Reserve struct {
 	Charge *Charge // ID, Member, Key, Operation, Model, Book, Subject, Labels
 	Amount money.Amount
-	// Fit is asked when Amount is more than is available: it may answer with a
-	// smaller amount that fits (a shorter answer), or 0.
-	Fit func(available money.Amount) money.Amount
 	// Plan is the plan that Amount was priced for. If the account is on another
 	// one by now, the answer is *OtherPlan and nothing is held.
 	Plan string
-	// Free is the free tier of the operation, if it has one.
-	Free *FreeTier
+	// Free is what Amount takes from the operation's free tier, if it has one.
+	Free *FreeClaim
 	// Caps are the member's own, on top of those of the plan.
 	Caps []Cap
 	// Idempotency is the client's key, Hash what it was used for.
@@ -54,15 +51,33 @@ type Reserve struct {
 	Hash        [32]byte
 }
 
-// FreeTier prices a request of an operation whose first units of a period are
-// free. Units count in FreeDecimals.
-type FreeTier struct {
+// FreeClaim is what a price takes from the free tier of an operation. Units
+// count in FreeDecimals.
+type FreeClaim struct {
 	Counter string
 	Every   calendar.Unit
-	Units   money.Amount
-	// Price is asked with what is left of the free units and says what the
-	// request costs then and how many of them it uses.
-	Price func(left money.Amount) (amount, used money.Amount, err error)
+	Units   money.Amount // free in each period
+	Left    money.Amount // of them, as the price assumed
+	Claim   money.Amount // that the price takes; at most Left
+	// Less accepts a claim of less than the price could have taken.
+	Less bool
+}
+
+// OtherFree says that a price assumed another rest of a free tier than there is.
+// Nothing was booked.
+type OtherFree struct{ Left money.Amount }
+
+func (e *OtherFree) Error() string { return fmt.Sprintf("%d units of the free tier are left", e.Left) }
+
+// check reports whether a price that makes this claim is right if left units are
+// left: it is if they cover it, and if more would not have made it cheaper. They
+// would not if the claim left some of those that the price knew of.
+func (f *FreeClaim) check(left money.Amount) error {
+	covered := f.Claim >= 0 && f.Claim <= left
+	if covered && (f.Less || f.Claim < f.Left || f.Left == left) {
+		return nil
+	}
+	return &OtherFree{Left: left}
 }
 
 // AnyPlan as Reserve.Plan: the price depends on no plan.
@@ -93,20 +108,14 @@ func (c Reserve) apply(w *work) error {
 	h := c.Charge.Clone()
 	h.Account, h.At, h.State, h.Idempotency = a.ID, w.Now, Held, c.Idempotency
 	h.Asked, h.Hash = c.Amount, c.Hash
-	amount, err := w.freeTier(h, c.Amount, c.Free)
-	if err != nil {
+	if err := w.claim(h, c.Free); err != nil {
 		return err
 	}
+	amount := c.Amount
 	if amount < 0 || amount > MaxAmount || a.volume() > maxVolume {
 		return fmt.Errorf("holding %d: %w", amount, money.ErrOverflow)
 	}
 	d := w.draw(amount, &h.Subject, Allocation{})
-	if room := w.room(amount, d, h, c.Caps); room < amount && c.Fit != nil && !w.Terms.plan(a.Sub.Plan).Overage {
-		if fits := c.Fit(room); fits > 0 && fits < amount {
-			amount = fits
-			d = w.draw(amount, &h.Subject, Allocation{})
-		}
-	}
 	if amount > 0 {
 		if err := w.refuse(amount, d, h, c.Caps); err != nil {
 			return err
@@ -165,15 +174,6 @@ func (w *work) replay(key string, hash [32]byte) (bool, error) {
 	return true, nil
 }
 
-// room is what of amount can be held: within the grants and the caps.
-func (w *work) room(amount money.Amount, d draw, h *Charge, own []Cap) money.Amount {
-	fits := amount - d.short
-	if l := w.tightest(h, own); l != nil {
-		fits = min(fits, l.Left())
-	}
-	return fits
-}
-
 // refuse says why amount can't be held, if it can't.
 func (w *work) refuse(amount money.Amount, d draw, h *Charge, own []Cap) error {
 	r := &Refusal{Reason: InsufficientCredits, LimitSource: LimitBalance, Needed: amount}
@@ -204,23 +204,21 @@ func (w *work) refuse(amount money.Amount, d draw, h *Charge, own []Cap) error {
 	return nil
 }
 
-// freeTier prices h with what is left of its free tier and claims its share.
-func (w *work) freeTier(h *Charge, amount money.Amount, f *FreeTier) (money.Amount, error) {
+// claim takes h's share of its free tier.
+func (w *work) claim(h *Charge, f *FreeClaim) error {
 	if f == nil {
-		return amount, nil
+		return nil
 	}
-	d := CounterDelta{Key: "free " + w.a.Sub.Plan + " " + f.Counter, Start: w.counterStart(f.Every)}
+	d := CounterDelta{Key: "free " + w.a.Sub.Plan + " " + f.Counter, Start: w.counterStart(f.Every), Held: f.Claim}
 	seen := w.a.Counters[d.Key]
 	if !seen.Start.Equal(d.Start) {
 		seen = Counter{}
 	}
-	amount, used, err := f.Price(max(0, f.Units-seen.Held-seen.Spent))
-	if err != nil {
-		return 0, err
+	if err := f.check(max(0, f.Units-seen.Held-seen.Spent)); err != nil {
+		return err
 	}
-	d.Held = used
-	h.Free, h.FreeUsed, h.Counters = d.Key, used, []CounterDelta{d}
-	return amount, nil
+	h.Free, h.FreeUsed, h.Counters = d.Key, f.Claim, []CounterDelta{d}
+	return nil
 }
 
 // Extend asks for more while a request runs: the hold becomes Amount in all. A

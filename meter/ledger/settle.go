@@ -15,7 +15,7 @@ const CourtesyFor = 72 * time.Hour
 type Settle struct {
 	Charge    ChargeID
 	Cost      money.Amount // before overage.times
-	Free      *FreeTier    // as in Reserve, for the real usage
+	Free      *FreeClaim   // as in Reserve, for the real usage; its own claim counts as left
 	Outcome   Outcome
 	Answer    []byte // kept under the idempotency key, if there is one
 	Abandoned bool   // nobody asked: the lease has lapsed, and the real end may still come
@@ -25,14 +25,15 @@ func (c Settle) apply(w *work) error {
 	if s := w.abandoned(c.Charge); s != nil {
 		return w.settleLate(s, c)
 	}
-	h, err := w.open(c.Charge, c.Cost, c.Free == nil)
+	h, err := w.open(c.Charge, c.Cost)
 	if h == nil {
 		return err
 	}
-	cost, free, err := w.freeCost(h, c.Cost, c.Free)
+	free, err := w.freeUsed(h, c.Free)
 	if err != nil {
 		return err
 	}
+	cost := c.Cost
 	if cost < 0 {
 		return fmt.Errorf("settling charge %s at %d: %w", h.ID, cost, money.ErrOverflow)
 	}
@@ -57,7 +58,7 @@ func (c Settle) apply(w *work) error {
 
 // open finds the hold to resolve. If it is resolved already, the same cost
 // gives the first result again and another one is a conflict.
-func (w *work) open(id ChargeID, cost money.Amount, known bool) (*Charge, error) {
+func (w *work) open(id ChargeID, cost money.Amount) (*Charge, error) {
 	if h := w.a.Holds[id]; h != nil {
 		return h, nil
 	}
@@ -65,7 +66,7 @@ func (w *work) open(id ChargeID, cost money.Amount, known bool) (*Charge, error)
 		return nil, fmt.Errorf("%w: %s", ErrNoCharge, id)
 	}
 	w.res.Charge, w.res.Replayed = w.Charge, true
-	if known && w.Charge.base() != cost {
+	if w.Charge.base() != cost {
 		return nil, fmt.Errorf("%w: %s", ErrConflict, id)
 	}
 	return nil, nil
@@ -142,9 +143,11 @@ func (w *work) beyond(e *Entry, done *Charge, rest money.Amount) {
 	}
 }
 
-func (w *work) freeCost(h *Charge, cost money.Amount, f *FreeTier) (money.Amount, money.Amount, error) {
-	if f == nil || h.Free == "" {
-		return cost, h.FreeUsed, nil
+// freeUsed is what h uses of its free tier in the end: what was claimed ahead,
+// unless the settle claims anew.
+func (w *work) freeUsed(h *Charge, f *FreeClaim) (money.Amount, error) {
+	if f == nil {
+		return h.FreeUsed, nil
 	}
 	left := h.FreeUsed // its own claim is still its own, even if the period is over
 	for _, d := range h.Counters {
@@ -154,7 +157,7 @@ func (w *work) freeCost(h *Charge, cost money.Amount, f *FreeTier) (money.Amount
 			}
 		}
 	}
-	return f.Price(max(0, left))
+	return f.Claim, f.check(max(0, left))
 }
 
 // settled moves h's counters from held to spent.
@@ -182,7 +185,7 @@ func (c Release) apply(w *work) error {
 	if s := w.abandoned(c.Charge); s != nil {
 		return w.releaseLate(s, c)
 	}
-	h, err := w.open(c.Charge, 0, true)
+	h, err := w.open(c.Charge, 0)
 	if h == nil {
 		return err
 	}
@@ -191,7 +194,7 @@ func (c Release) apply(w *work) error {
 		e.Kind = KindRefund
 	}
 	done := w.close(h, c.Outcome, Released)
-	done.Abandoned = c.Abandoned
+	done.Abandoned, done.FreeUsed = c.Abandoned, 0
 	for i := len(h.Allocations) - 1; i >= 0; i-- {
 		w.giveBack(&e, h.Allocations[i], h.Allocations[i].Amount, returned{from: BookHeld, failed: true})
 	}

@@ -261,6 +261,7 @@ func (s *sim) abandon() {
 		s.note("abandon %s: release", id)
 		s.must(Release{Charge: id, Failed: true, Abandoned: true})
 		s.naive.Release(string(id))
+		s.naive.Use(string(id), 0)
 		return
 	}
 	cost := min(s.a.Holds[id].Hold, money.Amount(s.rng.IntN(200)))
@@ -287,8 +288,23 @@ func (s *sim) late() {
 		s.agree("late end of a refunded charge", errors.Is(err, ErrConflict), true)
 		return
 	}
-	s.note("late %s: %d", id, cost)
-	s.must(c)
+	if _, settles := c.(Settle); settles {
+		var claim money.Amount
+		var err error
+		cost, claim, err = s.priced(id, cost, func(cost money.Amount, f *FreeClaim) Command {
+			c = Settle{Charge: id, Cost: cost, Free: f}
+			return c
+		})
+		s.agree("late settle", err == nil, true)
+		s.note("late %s: %d (%d free)", id, cost, claim)
+		if claim >= 0 {
+			s.naive.Use(string(id), int64(claim))
+		}
+	} else {
+		s.note("late %s: released", id)
+		s.must(c)
+		s.naive.Use(string(id), 0)
+	}
 	s.naive.Correct(string(id), int64(cost))
 	if r := s.must(c); !r.Replayed {
 		panic("the late end was booked twice")
@@ -306,12 +322,47 @@ func (s *sim) reserve() {
 	}
 	amount := money.Amount(s.rng.IntN(250))
 	caps, same := s.ownCaps()
-	_, err := s.do(Reserve{Charge: c, Amount: amount, Plan: AnyPlan, Caps: caps})
-	s.note("reserve %s %d %q %q pro %t caps %v: %v", c.ID, amount, c.Member, c.Key, pro, caps, err)
+	amount, claim, err := s.priced("", amount, func(cost money.Amount, f *FreeClaim) Command {
+		return Reserve{Charge: c, Amount: cost, Plan: AnyPlan, Caps: caps, Free: f}
+	})
+	s.note("reserve %s %d (%d free) %q %q pro %t caps %v: %v", c.ID, amount, claim, c.Member, c.Key, pro, caps, err)
 	s.agree("reserve", err == nil, s.naive.Reserve(string(c.ID), c.Member, c.Key, pro, same, int64(amount)))
 	if err == nil {
 		s.open[c.ID] = true
+		if claim >= 0 {
+			s.naive.Claim(string(c.ID), int64(claim))
+		}
 	}
+}
+
+// priced does a command that costs a credit for each of units that is not free.
+// It assumes any rest of the free tier first. claim is -1 if there is none.
+func (s *sim) priced(id ChargeID, units money.Amount, command func(cost money.Amount, f *FreeClaim) Command) (cost, claim money.Amount, err error) {
+	const free = 400
+	tiered := s.rng.IntN(2) == 0
+	if c := s.a.Holds[id]; c != nil {
+		tiered = c.Free != ""
+	} else if id != "" {
+		tiered = s.charges[id].Free != ""
+	}
+	if !tiered {
+		_, err = s.do(command(units, nil))
+		return units, -1, err
+	}
+	left := money.Amount(s.rng.IntN(free + 1))
+	for range 2 {
+		claim = min(left, units)
+		_, err = s.do(command(units-claim, &FreeClaim{Counter: "scan", Every: calendar.Month, Units: free, Left: left, Claim: claim}))
+		var other *OtherFree
+		if !errors.As(err, &other) {
+			return units - claim, claim, err
+		}
+		left = other.Left
+		if n := s.naive.FreeLeft(string(id), free); n != int64(left) {
+			panic(fmt.Sprintf("%d units are left, the naive model says %d", left, n))
+		}
+	}
+	panic("the rest of the free tier is not what the ledger said")
 }
 
 // ownCaps are caps of a member's own, now and then.
@@ -339,15 +390,21 @@ func (s *sim) resolve(n int) {
 	switch {
 	case n <= 9:
 		delete(s.open, id)
-		cost := money.Amount(s.rng.IntN(300))
-		s.note("settle %s %d", id, cost)
-		s.must(Settle{Charge: id, Cost: cost})
+		cost, claim, err := s.priced(id, money.Amount(s.rng.IntN(300)), func(cost money.Amount, f *FreeClaim) Command {
+			return Settle{Charge: id, Cost: cost, Free: f}
+		})
+		s.note("settle %s %d (%d free): %v", id, cost, claim, err)
+		s.agree("settle", err == nil, true)
 		s.naive.Settle(string(id), int64(cost))
+		if claim >= 0 {
+			s.naive.Use(string(id), int64(claim))
+		}
 	case n == 10:
 		delete(s.open, id)
 		s.note("release %s", id)
 		s.must(Release{Charge: id, Failed: s.rng.IntN(2) == 0})
 		s.naive.Release(string(id))
+		s.naive.Use(string(id), 0)
 	case n == 11:
 		amount := s.a.Holds[id].Hold + money.Amount(s.rng.IntN(60))
 		caps, same := s.ownCaps()
@@ -361,6 +418,9 @@ func (s *sim) resolve(n int) {
 		s.must(Refund{Charge: id, Amount: amount})
 		if amount == 0 {
 			amount = left
+		}
+		if amount == left {
+			s.naive.Use(string(id), 0)
 		}
 		s.naive.Refund(string(id), int64(amount))
 	}

@@ -127,6 +127,9 @@ type charge struct {
 	period   int
 	cost     int64
 	absorbed int64
+
+	free      int64     // units of the free tier
+	freeStart time.Time // of the month in which they count; zero: of one that is over
 }
 
 func (l *lot) over(now time.Time) bool { return !l.end.IsZero() && !l.end.After(now) }

@@ -1,0 +1,89 @@
+package meter
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// However many requests race for a free tier, and whatever they turn out to use,
+// the answers of a period use each free unit once, and pay for all others.
+func TestAFreeTierIsSharedExactly(t *testing.T) {
+	const units, requests = 40, 48
+	prices := strings.Replace(wordsBook, "  ping:", fmt.Sprintf("  scan: {match: POST /v1/scan, measure: {page: {from: response.body.pages, reserve: 2}}, price: {per_page: 3}, free_tier: {page: %d, every: month}}\n  ping:", units), 1)
+	g := newGateOf(t, prices, "basic")
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var told, pages money.Amount
+	for i := range requests {
+		wg.Go(func() {
+			c, err := g.m.Admit(t.Context(), post("/v1/scan", `{}`))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			used := 1 + i%2 // a page less than held, or as many
+			c.Begin(200, jsonType)
+			if _, err := c.Observe(t.Context(), fmt.Appendf(nil, `{"pages":%d}`, used)); err != nil {
+				t.Error(err)
+			}
+			c.End()
+			f := c.Settle(Answered, nil)
+			<-c.Booked()
+			f = c.Told(f)
+			mu.Lock()
+			defer mu.Unlock()
+			told += f.Cost
+			pages += money.Amount(used)
+		})
+	}
+	wg.Wait()
+	a, err := g.m.Account(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, left := money.Amount(0), a.SpentNet()
+	for _, c := range a.Counters {
+		free += c.Spent
+	}
+	const unit = 1_000_000_000
+	if free > units*unit || left != told || told < 3*(pages-units) {
+		t.Errorf("%d pages used: %d of the free ones, cost %d, told %d", pages, free/unit, left, told)
+	}
+	if want := 3 * (pages*unit - free); told*unit != want {
+		t.Errorf("%d pages, %d free: cost %d, want %d", pages, free/unit, told, want/unit)
+	}
+	g.wants(1000-told, 0)
+}
+
+// What a request may hold for a shorter answer is found outside the ledger's
+// writer; together such requests still hold no more than there is.
+func TestShorterAnswersShareWhatThereIs(t *testing.T) {
+	g := newGate(t, "basic")
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var held money.Amount
+	admitted := 0
+	for range 32 {
+		wg.Go(func() {
+			c, err := g.m.Admit(t.Context(), post(chat, `{"model":"words","max_tokens":5000}`))
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if held += c.Held; c.Clamped() != int64(c.Held) {
+				t.Errorf("%d held, limited to %d", c.Held, c.Clamped())
+			}
+			admitted++
+		})
+	}
+	wg.Wait()
+	if held > 1000 || admitted == 0 {
+		t.Errorf("%d requests hold %d of 1000", admitted, held)
+	}
+	g.wants(1000-held, held)
+}

@@ -87,6 +87,7 @@ func (h *Handler) deny(w http.ResponseWriter, r *http.Request, err error) error 
 	setPlaceholder(r, "outcome", d.Reason)
 	spanEvent(r, "meter.denied", func(string) (any, bool) { return d.Reason, true }, "reason")
 	if h.DenialFormat == "none" {
+		h.readable(w.Header(), r, w.Header()[allowOrigin])
 		return caddyhttp.Error(status, d)
 	}
 	body := h.denialHeader(w.Header(), r, d, status)
@@ -153,8 +154,7 @@ func (h *Handler) denialHeader(header http.Header, r *http.Request, d *meter.Den
 			header.Set("Link", "<"+o.URL+`>; rel="payment"`)
 		}
 	}
-	h.readable(header, r)
-	expose(header, r)
+	h.readable(header, r, header[allowOrigin])
 	return body
 }
 
@@ -191,25 +191,4 @@ func page(d *meter.Denial, f *meter.Facts, status int) []byte {
 	return fmt.Appendf(nil, `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%d %s</title>
 <body style="font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:4em auto;padding:0 1em"><h1>%s</h1><p>%s</p>%s</body></html>
 `, status, http.StatusText(status), http.StatusText(status), html.EscapeString(d.Message), links.String())
-}
-
-var creditHeaders = []string{"Credits-Charge", "Credits-Cost", "Credits-Held", "Credits-Remaining", "Credits-Unit", "Credits-Clamped"}
-
-// expose lets scripts of other origins read the Credits headers.
-func expose(header http.Header, r *http.Request) {
-	if r.Header.Get("Origin") != "" {
-		header.Add("Access-Control-Expose-Headers", strings.Join(creditHeaders, ", "))
-	}
-}
-
-// readable lets scripts of other origins read a refusal, as they can read the
-// answers of AI APIs. A request with a Farebox key needs no cookie, so any
-// origin may; where something in front names the account by a cookie or an
-// address, only the operator can say which origins may.
-func (h *Handler) readable(header http.Header, r *http.Request) {
-	const allow = "Access-Control-Allow-Origin"
-	if r.Header.Get("Origin") == "" || h.Account != "" || len(header[allow]) > 0 {
-		return
-	}
-	header.Set(allow, "*")
 }

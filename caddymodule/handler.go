@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter"
@@ -109,7 +110,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, h.upstreamRequest(r.WithContext(context.WithValue(r.Context(), contextKey{}, q)), nil, true))
 	}
 	if preflight(r) { // browsers ask without a key; nothing runs
-		return next.ServeHTTP(w, h.upstreamRequest(r, []byte{}, false))
+		h.allow(w, r)
+		return nil
 	}
 	e, err := h.app.acquire()
 	if err != nil {
@@ -222,15 +224,12 @@ func (h *Handler) upstreamContext(r *http.Request) (context.Context, context.Can
 	return ctx, func() { stop(); cancel() }
 }
 
-// preflight reports whether a browser asks if it may ask.
-func preflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
-}
-
 // reached tells an upstream that failed from one that never saw the request.
+// reverse_proxy's own error of a failed dial does not unwrap to that of the net.
 func reached(err error) bool {
+	var dial reverseproxy.DialError
 	var op *net.OpError
-	return !errors.As(err, &op) || op.Op != "dial"
+	return !errors.As(err, &dial) && (!errors.As(err, &op) || op.Op != "dial")
 }
 
 func setPlaceholder(r *http.Request, name, value string) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -153,20 +154,8 @@ func request(ctx context.Context, q *meter.JobQuestion) (http.Handler, *http.Req
 		host, _, _ := strings.Cut(o.Host, ":")
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: host}
 	}
-	for name, values := range q.Header {
-		if !aboutBody[name] {
-			r.Header[name] = values
-		}
-	}
+	maps.Copy(r.Header, q.Header)
 	return server, r, nil
-}
-
-// aboutBody are headers of the request that started a job which mean nothing in
-// a question without a body.
-var aboutBody = map[string]bool{
-	"Content-Length": true, "Content-Type": true, "Content-Encoding": true, "Transfer-Encoding": true, "Expect": true, "Digest": true,
-	"Content-Digest": true, "Content-Md5": true, "Idempotency-Key": true, "Prefer": true, "Connection": true, "Upgrade": true, "Te": true, "Trailer": true,
-	"If-None-Match": true, "If-Modified-Since": true, "Range": true, "Accept-Encoding": true,
 }
 
 // answering reads the answer to a question.

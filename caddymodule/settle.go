@@ -129,6 +129,7 @@ func (t *tap) settle(o meter.Outcome, err error) {
 		return
 	}
 	if err != nil && !t.wrote { // Caddy writes the error; the customer sees that it cost nothing
+		t.h.readable(t.Header(), t.r, t.before[allowOrigin])
 		t.set("Credits-Charge", t.c.ID)
 		t.tell(&f)
 		t.set("Credits-Unit", t.unit)
@@ -348,7 +349,7 @@ func (h *Handler) replay(w http.ResponseWriter, r *http.Request, e *engine, c *m
 	if c.Unlimited {
 		w.Header().Set("Credits-Remaining", "unlimited")
 	}
-	expose(w.Header(), r)
+	h.readable(w.Header(), r, w.Header()[allowOrigin])
 	w.WriteHeader(s.Status)
 	_, err := w.Write(s.Body)
 	return err

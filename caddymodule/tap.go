@@ -91,6 +91,7 @@ func (t *tap) WriteHeader(status int) {
 		t.switched()
 		return
 	}
+	t.h.readable(header, t.r, t.before[allowOrigin])
 	t.c.Begin(status, header)
 	if !t.c.Metered() {
 		if encoding := strings.ToLower(header.Get("Content-Encoding")); encoding != "" && encoding != "identity" {
@@ -104,7 +105,6 @@ func (t *tap) WriteHeader(status int) {
 	if n := t.c.Clamped(); n > 0 {
 		t.set("Credits-Clamped", "max_tokens="+itoa(n))
 	}
-	expose(header, t.r)
 	if t.holdsBack() {
 		t.announced = header["Trailer"]
 		delete(header, "Trailer")

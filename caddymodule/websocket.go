@@ -27,40 +27,9 @@ func (h *Handler) metersUpgrade(r *http.Request) bool {
 		dialect.Recognise(r.Method, r.URL.Path, "").Socket()
 }
 
-// Browsers can't set headers on a WebSocket, so OpenAI's client sends its key as
-// a subprotocol.
-const keyProtocol = "openai-insecure-api-key."
-
-// protocolKey is the key among the subprotocols of a WebSocket request.
-func protocolKey(h http.Header) string {
-	for _, line := range h["Sec-Websocket-Protocol"] {
-		for p := range strings.SplitSeq(line, ",") {
-			if key, ok := strings.CutPrefix(strings.TrimSpace(p), keyProtocol); ok {
-				return key
-			}
-		}
-	}
-	return ""
-}
-
 // plainSocket makes a WebSocket request one whose frames can be read: without
-// compression, and without the client's key.
-func plainSocket(h http.Header) {
-	h.Del("Sec-WebSocket-Extensions")
-	var kept []string
-	for _, line := range h["Sec-Websocket-Protocol"] {
-		for p := range strings.SplitSeq(line, ",") {
-			if p = strings.TrimSpace(p); !strings.HasPrefix(p, keyProtocol) {
-				kept = append(kept, p)
-			}
-		}
-	}
-	if len(kept) == 0 {
-		h.Del("Sec-WebSocket-Protocol")
-		return
-	}
-	h.Set("Sec-WebSocket-Protocol", strings.Join(kept, ", "))
-}
+// compression.
+func plainSocket(h http.Header) { h.Del("Sec-WebSocket-Extensions") }
 
 // socket is the client's connection after the upgrade. It reads the frames that
 // pass and ends the connection when the credits do.

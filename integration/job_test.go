@@ -90,6 +90,43 @@ func TestTheGatewayAsksForJobs(t *testing.T) {
 	}
 }
 
+// What the gateway asks about a job has the headers that say which API and which
+// project it is about, and no other of the request that has started the job.
+func TestTheGatewaysQuestionHasAnAllowListOfHeaders(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{caddyfile: asking(t), mock: mockai.Options{JobPolls: 1}})
+	sent := map[string]string{"Accept": "application/json", "User-Agent": "acme/1", "Openai-Organization": "org-1", "Openai-Project": "proj-1", "Openai-Beta": "x=v2",
+		"Anthropic-Version": "2023-06-01", "Anthropic-Beta": "y", "X-Goog-User-Project": "p"}
+	headers := []string{"X-Secret-Token", "s", "Cookie", "session=1", "X-Amz-Security-Token", "s", "Idempotency-Key", "k", "Prefer", "wait", "X-Api-Token", "s",
+		"Range", "bytes=0-1", "If-None-Match", "x", "X-Http-Method-Override", "DELETE", "Proxy-Authorization", "Basic x", "X-Forwarded-For", "192.0.2.1"}
+	for name, v := range sent {
+		headers = append(headers, name, v)
+	}
+	a := g.post(g.account("acme", "100"), "/v1/videos?key=fb_live_x&k%65y=fb_live_x", `{"model":"job-failed","prompt":"a pier","seconds":"5"}`, headers...)
+	path := "/v1/videos/" + gjson.Get(a.body, "id").String()
+	g.eventually("the gateway asks", func() bool { return g.mock.Path(path) > 0 })
+	asked := g.mock.Last()
+	sent["Authorization"] = "Bearer sk-of-the-provider"
+	for name, v := range sent {
+		if asked.Header.Get(name) != v {
+			t.Errorf("%s: %q, want %q", name, asked.Header.Get(name), v)
+		}
+	}
+	for name := range asked.Header {
+		switch name {
+		case "Accept-Encoding", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto": // reverse_proxy's own
+			if strings.Contains(asked.Header.Get(name), "192.0.2.1") {
+				t.Errorf("%s: %s", name, asked.Header.Get(name))
+			}
+		default:
+			if sent[name] == "" {
+				t.Errorf("the question has %s: %s", name, asked.Header.Get(name))
+			}
+		}
+	}
+	g.has("acme", "100")
+}
+
 // While nobody asks, a job survives restarts as a hold.
 func TestAJobSurvivesRestarts(t *testing.T) {
 	g := start(t, setup{mock: mockai.Options{JobPolls: 1}, caddyfile: strings.Replace(asking(t), "poll_jobs 1s", "poll_jobs off", 1)})

@@ -199,14 +199,3 @@ func TestAccountsNamedByWhatStandsInFront(t *testing.T) {
 		t.Error("a suspended account's request went upstream")
 	}
 }
-
-// A browser asks before it asks, without a key; the answer is the upstream's.
-func TestPreflightPasses(t *testing.T) {
-	g := start(t, setup{})
-	if a := g.send(http.MethodOptions, chatPath, "", "Origin", "https://app.example", "Access-Control-Request-Method", "POST"); a.StatusCode != http.StatusOK || g.mock.Requests() != 1 {
-		t.Errorf("%d %s, upstream %d", a.StatusCode, a.body, g.mock.Requests())
-	}
-	if a := g.send(http.MethodOptions, chatPath, ""); a.StatusCode != http.StatusUnauthorized {
-		t.Errorf("OPTIONS that is no preflight: %d", a.StatusCode)
-	}
-}

@@ -13,10 +13,31 @@ import (
 // JobQuestion is a job that nobody has asked for in a while: whoever can reach
 // its upstream should GET Path and give the answer to Reader.
 type JobQuestion struct {
-	Path   string // decoded
-	Header map[string][]string
-	Origin []byte // of the request that started the job
+	Path   string              // decoded
+	Header map[string][]string // all that the question has, see questionHeaders
+	Origin []byte              // of the request that started the job
 	Reader *JobReader
+}
+
+// questionHeaders are what a question about a job takes over from the request
+// that has started it: nothing but what says which version of the API, and which
+// project of the provider, the job belongs to. The provider's key comes from the
+// routes; everything else was about that request alone.
+var questionHeaders = map[string]bool{
+	"Accept": true, "User-Agent": true,
+	"Openai-Organization": true, "Openai-Project": true, "Openai-Beta": true,
+	"Anthropic-Version": true, "Anthropic-Beta": true,
+	"X-Goog-User-Project": true, "X-Goog-Api-Client": true,
+}
+
+func questionHeader(kept map[string][]string) map[string][]string {
+	header := map[string][]string{}
+	for name, values := range kept {
+		if questionHeaders[name] {
+			header[name] = values
+		}
+	}
+	return header
 }
 
 // AskForJobs says how soon a job is asked for first; the pauses then grow to
@@ -70,7 +91,7 @@ func (m *Meter) DueJobs(ctx context.Context, n int) []JobQuestion {
 			path = results
 		}
 		api := dialect.Recognise("GET", path, rec.Hint)
-		questions = append(questions, JobQuestion{Path: path, Header: rec.Header, Origin: rec.Origin, Reader: &JobReader{m: m, job: j, path: path, api: api}})
+		questions = append(questions, JobQuestion{Path: path, Header: questionHeader(rec.Header), Origin: rec.Origin, Reader: &JobReader{m: m, job: j, path: path, api: api}})
 	}
 	return questions
 }

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -248,9 +246,6 @@ func (m *Meter) notTheirs(ctx context.Context, account, name string) bool {
 	return owner != account
 }
 
-// secretHeaders are not kept with a job.
-var secretHeaders = []string{"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "X-Goog-Api-Key", "Api-Key"}
-
 const maxJobBody = 256 << 10
 
 // record is what has to be kept of a request that has started a job.
@@ -266,30 +261,14 @@ func (c *Charge) jobRecord(id, poll string) *jobRecord {
 	if job := c.price.Operation().Job; job != nil {
 		rec.Lost, rec.LostRefund = job.MaxAge.After(now, c.book.Policies.Timezone), job.LostRefund
 	}
-	maps.Copy(rec.Header, c.req.Header)
-	for _, name := range secretHeaders {
-		delete(rec.Header, name)
-	}
-	rec.Body = dialect.Shorten(c.req.Body, maxJobBody)
-	return rec
-}
-
-// withoutKey takes an API key out of a query.
-func withoutKey(uri string) string {
-	path, query, ok := strings.Cut(uri, "?")
-	if !ok {
-		return uri
-	}
-	var kept []string
-	for part := range strings.SplitSeq(query, "&") {
-		if name, _, _ := strings.Cut(part, "="); name != "key" {
-			kept = append(kept, part)
+	for name, values := range c.req.Header {
+		if questionHeaders[name] || c.book.ReadsHeader(name) {
+			rec.Header[name] = values
 		}
 	}
-	if len(kept) == 0 {
-		return path
-	}
-	return path + "?" + strings.Join(kept, "&")
+	StripKeys(rec.Header, "")
+	rec.Body = dialect.Shorten(c.req.Body, maxJobBody)
+	return rec
 }
 
 // revive is the charge of a job, as it was when the job was started.

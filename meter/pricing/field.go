@@ -126,6 +126,17 @@ func (fs *fields) add(f *field) *field {
 	return f
 }
 
+// ReadsHeader reports whether a price, a condition or a label of the file reads
+// this header of requests.
+func (b *Book) ReadsHeader(name string) bool {
+	for _, f := range b.fields.request {
+		if f.from == fromHeader && strings.EqualFold(f.name, name) {
+			return true
+		}
+	}
+	return false
+}
+
 func (fs *fields) must(text string) *field {
 	f, problem := parseField(text)
 	if f == nil {

@@ -1,0 +1,167 @@
+package meter
+
+import (
+	"net/url"
+	"strings"
+)
+
+// keyPlace is one place of a request where the providers' SDKs put an API key.
+// What reads keys, what takes them out before a request goes upstream and what
+// keeps a request in the store all go through keyPlaces, so that no place is
+// known to one of them alone. Headers have canonical names.
+type keyPlace struct {
+	read func(header map[string][]string, query string) []string
+	// strip deletes the key from the header, or returns the query without it.
+	strip func(header map[string][]string, query string) string
+}
+
+var keyPlaces = []keyPlace{
+	headerPlace("Authorization", bearer),
+	headerPlace("X-Api-Key", whole),
+	headerPlace("X-Goog-Api-Key", whole),
+	headerPlace("Api-Key", whole),
+	{protocolKeys, stripProtocols},
+	{parameterKeys, stripParameters},
+}
+
+// SecretOf is the Farebox key of a request, or what stands in its place; "" if
+// there is nothing. query is the raw query.
+func SecretOf(header map[string][]string, query string) string {
+	other := ""
+	for _, p := range keyPlaces {
+		for _, v := range p.read(header, query) {
+			if strings.HasPrefix(v, KeyPrefix) {
+				return v
+			}
+			if v != "" {
+				other = v
+			}
+		}
+	}
+	return other
+}
+
+// StripKeys takes API keys out of header and returns the raw query without them.
+func StripKeys(header map[string][]string, query string) string {
+	for _, p := range keyPlaces {
+		query = p.strip(header, query)
+	}
+	return query
+}
+
+func headerPlace(name string, value func(string) string) keyPlace {
+	return keyPlace{
+		read: func(header map[string][]string, _ string) (keys []string) {
+			for _, v := range header[name] {
+				keys = append(keys, value(v))
+			}
+			return keys
+		},
+		strip: func(header map[string][]string, query string) string {
+			delete(header, name)
+			return query
+		},
+	}
+}
+
+func whole(v string) string { return v }
+
+func bearer(v string) string {
+	scheme, token, ok := strings.Cut(v, " ")
+	if !ok || !strings.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// Browsers can't set headers on a WebSocket, so OpenAI's client sends its key as
+// a subprotocol.
+const (
+	keyProtocol    = "openai-insecure-api-key."
+	protocolHeader = "Sec-Websocket-Protocol"
+)
+
+func protocolKeys(header map[string][]string, _ string) (keys []string) {
+	for _, p := range protocols(header) {
+		if key, ok := strings.CutPrefix(p, keyProtocol); ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func stripProtocols(header map[string][]string, query string) string {
+	all := protocols(header)
+	var kept []string
+	for _, p := range all {
+		if !strings.HasPrefix(p, keyProtocol) {
+			kept = append(kept, p)
+		}
+	}
+	switch len(kept) {
+	case len(all):
+	case 0:
+		delete(header, protocolHeader)
+	default:
+		header[protocolHeader] = []string{strings.Join(kept, ", ")}
+	}
+	return query
+}
+
+func protocols(header map[string][]string) (list []string) {
+	for _, line := range header[protocolHeader] {
+		for p := range strings.SplitSeq(line, ",") {
+			list = append(list, strings.TrimSpace(p))
+		}
+	}
+	return list
+}
+
+// keyParameter is where Gemini's clients put the key in a query.
+const keyParameter = "key"
+
+// parameterKey reads a query parameter that is the key, however its name is
+// written. A value that can't be decoded is one all the same: what upstreams
+// make of it is not known.
+func parameterKey(part string) (key string, ok bool) {
+	name, value, _ := strings.Cut(part, "=")
+	decoded, err := url.QueryUnescape(name)
+	if decoded != keyParameter && (err == nil || !strings.Contains(part, KeyPrefix)) {
+		return "", false
+	}
+	if key, err = url.QueryUnescape(value); err != nil {
+		key = value
+	}
+	return key, true
+}
+
+func parameterKeys(_ map[string][]string, query string) (keys []string) {
+	for part := range strings.SplitSeq(query, "&") {
+		if key, ok := parameterKey(part); ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func stripParameters(_ map[string][]string, query string) string {
+	var kept []string
+	for part := range strings.SplitSeq(query, "&") {
+		if _, ok := parameterKey(part); !ok {
+			kept = append(kept, part)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+// withoutKey takes API keys out of a request URI.
+func withoutKey(uri string) string {
+	path, query, ok := strings.Cut(uri, "?")
+	if !ok {
+		return uri
+	}
+	if query = stripParameters(nil, query); query == "" {
+		return path
+	}
+	return path + "?" + query
+}

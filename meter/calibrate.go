@@ -14,7 +14,8 @@ import (
 type calibration struct {
 	mu     sync.Mutex
 	models map[string]*drift
-	unseen map[string]bool // models whose answers held tokens that were not text
+	unseen map[string]bool  // models whose answers held tokens that were not text
+	hidden map[string]int64 // of an answer, on average: tokens that were not text, in 1/16
 }
 
 // drift is how far estimates of a model are off: reported ÷ estimated, in
@@ -46,6 +47,34 @@ func (c *calibration) sees(model string, t *pricing.Tokens) {
 		c.unseen = map[string]bool{}
 	}
 	c.unseen[model] = true
+}
+
+// thinks takes in how many tokens an answer used that nobody saw in it.
+func (c *calibration) thinks(model string, n int64) {
+	if len(model) > 200 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	mean, known := c.hidden[model]
+	switch {
+	case !known && n == 0:
+		return
+	case !known && (c.hidden == nil || len(c.hidden) >= calibratedModels):
+		c.hidden = map[string]int64{}
+	}
+	if !known {
+		mean = n * smoothing
+	}
+	c.hidden[model] = mean + n - mean/smoothing
+}
+
+// usuallyHidden is how many tokens nobody sees in an answer of a model, on
+// average.
+func (c *calibration) usuallyHidden(model string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hidden[model] / smoothing
 }
 
 // hides reports whether answers of a model have held tokens that were not text.

@@ -173,6 +173,37 @@ func TestAStreamHoldsMoreAsItGoesOn(t *testing.T) {
 	g.wants(640, 0)
 }
 
+// Who leaves before the usage is reported pays for what the model has thought,
+// too: as much as it usually does, within the hold.
+func TestLeavingEarlyPaysForTheUsualReasoning(t *testing.T) {
+	g := newGate(t, "basic")
+	leaves := func() *ledger.Charge {
+		c := g.admit(post(chat, streamed))
+		c.Begin(200, sse)
+		if _, err := g.words(c, 3); err != nil {
+			t.Fatal(err)
+		}
+		c.Settle(ClientLeft, nil)
+		return g.record(c)
+	}
+	if c := leaves(); c.Cost != 3 {
+		t.Errorf("a model that is not known to reason: cost %d, want the 3 delivered", c.Cost)
+	}
+	for range 3 {
+		c := g.admit(post(chat, `{"model":"words","max_tokens":90}`))
+		c.Begin(200, jsonType)
+		if _, err := c.Observe(t.Context(), []byte(`{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":61,"completion_tokens_details":{"reasoning_tokens":60}}}`)); err != nil {
+			t.Fatal(err)
+		}
+		c.End()
+		c.Settle(Answered, nil)
+		<-c.Booked()
+	}
+	if c := leaves(); c.Cost != 60 || !c.Estimated {
+		t.Errorf("cost %d, estimated %t; its model usually thinks 60 tokens", c.Cost, c.Estimated)
+	}
+}
+
 func TestAStreamIsStoppedWhenTheCreditsAreUsedUp(t *testing.T) {
 	g := newGate(t, "small")
 	c := g.admit(post(chat, streamed))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -430,4 +431,40 @@ func (s slowly) Send(ctx context.Context, _ notify.Endpoint, _ *notify.Event) no
 	close(s.began)
 	<-ctx.Done()
 	return notify.Answer{Err: ctx.Err()}
+}
+
+// What an account uses without paying is told the operator, once a day, and not
+// the account.
+func TestTheOperatorHearsOfWhatWasNotPaid(t *testing.T) {
+	n := newNoticed(t)
+	n.open("acme", "basic")
+	overuse := func(id ledger.ChargeID, cost money.Amount) {
+		t.Helper()
+		for _, c := range []ledger.Command{
+			ledger.Reserve{Charge: &ledger.Charge{ID: id, Operation: "image"}, Amount: 1, Plan: ledger.AnyPlan}, ledger.Settle{Charge: id, Cost: cost},
+		} {
+			if _, err := n.m.Do(t.Context(), "acme", c); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	overuse("ch_1", 130)
+	n.tells("30 more than there is", notify.Exhausted, notify.Absorbed)
+	n.l.mu.Lock()
+	for _, e := range n.l.got {
+		if e.Type != notify.Absorbed {
+			continue
+		}
+		if e.Data["credits"] != "30" || e.Data["charge"] != "ch_1" || e.Data["operation"] != "image" || e.Data["absorbed"] != "30" {
+			t.Errorf("%+v", e.Data)
+		}
+		if own := (&notify.Endpoint{Account: "acme"}); own.Wants(&e) {
+			t.Error("the account's own webhook gets it")
+		}
+	}
+	n.l.mu.Unlock()
+	n.grant("acme", "pay_1")
+	n.tells("more credits", notify.Granted, notify.Recovered)
+	overuse("ch_2", 500)
+	n.tells("the same day")
 }

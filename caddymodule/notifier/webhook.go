@@ -80,6 +80,7 @@ func Title(e *notify.Event) string {
 		notify.PeriodClosed:  "a billing period has ended, with an overage of " + get("overage") + " " + get("unit"),
 		notify.SubEnded:      "the subscription to " + get("plan") + " has ended",
 		notify.Refunded:      get("credits") + " " + get("unit") + " were refunded",
+		notify.Absorbed:      get("credits") + " " + get("unit") + " of a charge were not paid: the answer used more than was held and available",
 		notify.KeyCreated:    "an API key was created",
 		notify.PricesLoaded:  "new prices are in force",
 		notify.PricesRefused: "a price file was refused",

@@ -25,6 +25,7 @@ const (
 	PeriodClosed  = "period.closed"      // a billing period ended; its overage is final
 	SubEnded      = "subscription.ended" // cancelled, or not paid
 	Refunded      = "charge.refunded"    // by an operator, or because a job failed later
+	Absorbed      = "charge.absorbed"    // a charge was not paid in full: for operators; once a day at most
 	KeyCreated    = "key.created"
 	PricesLoaded  = "prices.loaded"
 	PricesRefused = "prices.rejected"
@@ -34,7 +35,7 @@ const (
 
 // Types are all of them, in the order of the documentation.
 var Types = []string{
-	Low, Exhausted, Recovered, Granted, Expiring, Expired, RunsOut, OverageBegan, OverageAbove, PeriodClosed, SubEnded, Refunded, KeyCreated,
+	Low, Exhausted, Recovered, Granted, Expiring, Expired, RunsOut, OverageBegan, OverageAbove, PeriodClosed, SubEnded, Refunded, Absorbed, KeyCreated,
 	PricesLoaded, PricesRefused, LedgerProblem, Test,
 }
 
@@ -69,7 +70,7 @@ type Endpoint struct {
 
 // Wants reports whether an endpoint gets an event.
 func (e *Endpoint) Wants(x *Event) bool {
-	if e.Account != "" && e.Account != x.Account {
+	if e.Account != "" && (e.Account != x.Account || x.Type == Absorbed) { // what was not paid is the operator's to know
 		return false
 	}
 	return len(e.Only) == 0 || slices.Contains(e.Only, x.Type)

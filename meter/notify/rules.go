@@ -29,6 +29,7 @@ type Notice struct {
 	Overage     time.Time            `json:"overage,omitzero"`      // start of the period in which overage.started was sent
 	Expiring    map[string]time.Time `json:"expiring,omitempty"`    // grant → when it was told that it expires
 	RunsOut     time.Time            `json:"runs_out,omitzero"`     // start of the period in which it was told
+	AbsorbedAt  time.Time            `json:"absorbed_at,omitzero"`  // last sent
 }
 
 // Done is what one command did to an account.
@@ -50,7 +51,7 @@ func Interesting(d *Done, w *Words) bool {
 		case ledger.KindAlert, ledger.KindGrant, ledger.KindPeriod, ledger.KindPlan, ledger.KindExpire, ledger.KindRefund:
 			return true
 		case ledger.KindSettle:
-			if d.Account.OveragePeriod > 0 {
+			if d.Account.OveragePeriod > 0 || absorbed(e) > 0 {
 				return true
 			}
 		case ledger.KindOpened, ledger.KindKept, ledger.KindHold, ledger.KindExtend, ledger.KindObserve, ledger.KindRelease, ledger.KindVoid,
@@ -121,6 +122,7 @@ func (r *rules) entry(e *ledger.Entry) {
 		r.refunded(e)
 		r.recovered(e)
 	case ledger.KindSettle:
+		r.absorbed(e)
 		if from := r.Account.Sub.Start; r.Account.OveragePeriod > 0 && (r.n.Overage.IsZero() || !r.n.Overage.Equal(from)) {
 			r.n.Overage, r.changed = from, true
 			r.emit(OverageBegan, e.At, e.Seq, r.overage(map[string]any{}))
@@ -128,6 +130,31 @@ func (r *rules) entry(e *ledger.Entry) {
 	case ledger.KindOpened, ledger.KindKept, ledger.KindHold, ledger.KindExtend, ledger.KindObserve, ledger.KindRelease, ledger.KindVoid,
 		ledger.KindAttribute, ledger.KindAlerts:
 	}
+}
+
+// absorbed is what an entry books as the operator's loss.
+func absorbed(e *ledger.Entry) (sum money.Amount) {
+	for _, p := range e.Postings {
+		if p.Book == ledger.BookAbsorbed {
+			sum -= p.Amount
+		}
+	}
+	return sum
+}
+
+// absorbed tells the operator of a charge that neither its hold nor the balance
+// nor the overdraft could pay in full.
+func (r *rules) absorbed(e *ledger.Entry) {
+	n := absorbed(e)
+	if n <= 0 || r.Now.Sub(r.n.AbsorbedAt) < daily && !r.n.AbsorbedAt.IsZero() {
+		return
+	}
+	data := map[string]any{"charge": string(e.Charge), "credits": r.text(n), "absorbed": r.text(r.Account.Absorbed)}
+	if c := r.Result.Charge; c != nil {
+		data["operation"], data["model"] = c.Operation, c.Model
+	}
+	r.n.AbsorbedAt, r.changed = r.Now, true
+	r.emit(Absorbed, e.At, e.Seq, data)
 }
 
 // How jobs end that give their credits back, long after their request was answered.

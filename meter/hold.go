@@ -28,6 +28,12 @@ type offer struct {
 // hold holds credits for the request: what it may cost or, if that is not
 // available, what a shorter answer may cost.
 func (a *admission) hold(ctx context.Context, reserve ledger.Reserve) (ledger.Result, error) {
+	account := ledger.AccountID(a.req.Caller.Account)
+	return a.holdBy(reserve, func(c ledger.Command) (ledger.Result, error) { return a.m.bank.Do(ctx, account, c) })
+}
+
+// holdBy is hold with what does the commands.
+func (a *admission) holdBy(reserve ledger.Reserve, do func(ledger.Command) (ledger.Result, error)) (ledger.Result, error) {
 	left := a.freeUnits()
 	o, err := a.offer(left)
 	needed := o.amount
@@ -37,7 +43,7 @@ func (a *admission) hold(ctx context.Context, reserve ledger.Reserve) (ledger.Re
 		if reserve.Free != nil && n == priceTries {
 			reserve.Free.Less = true
 		}
-		res, failed := a.m.bank.Do(ctx, ledger.AccountID(a.req.Caller.Account), reserve)
+		res, failed := do(reserve)
 		var other *ledger.OtherFree
 		var short *ledger.Refusal
 		switch {

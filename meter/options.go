@@ -1,8 +1,10 @@
 package meter
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,38 +93,33 @@ func timeOrNil(t time.Time) *time.Time {
 func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 	f, b := d.Facts, a.book
 	var ways []string
-	if r.LimitSource == ledger.LimitBalance && r.Reason == ledger.InsufficientCredits {
-		plan := ""
-		if acc != nil {
-			plan = acc.Sub.Plan
-		}
-		o := Option{Do: "top_up", URL: FillLink(b.Links.TopUp, a.req.Caller.Account, firstPack(b.Book, plan)), Packs: offers(b.Book, plan)}
-		switch {
-		case !a.m.mayBuy(a.req.Caller):
-			ways = append(ways, "ask an admin of the account for more")
-		case o.URL != "" || len(o.Packs) > 0:
-			f.Options = append(f.Options, o)
-		}
-		if o.URL != "" && a.m.mayBuy(a.req.Caller) {
-			ways = append(ways, "top up at "+o.URL)
-		}
+	if acc != nil && r.LimitSource == ledger.LimitBalance && r.Reason == ledger.InsufficientCredits {
+		ways = append(ways, a.topUp(f, acc)...)
 		ways = append(ways, a.wait(f, acc)...)
 	}
-	if l := r.Limit; l != nil {
+	if l := r.Limit; l != nil && acc != nil {
 		at := l.ResetsAt.UTC()
-		f.Options = append(f.Options, Option{Do: "wait", Until: &at})
-		if in := at.Sub(a.m.Now()); in < 24*time.Hour {
-			f.RetryAfter = in
+		if a.waits(acc, at) {
+			f.Options = append(f.Options, Option{Do: "wait", Until: &at})
+			if in := at.Sub(a.m.Now()); in < 24*time.Hour {
+				f.RetryAfter = in
+			}
 		}
 		if l.Per != "account" {
 			ways = append(ways, "ask an admin of the account to raise the limit")
 		}
 	}
-	if bound, ok := a.largest(r.Fits); ok {
-		f.Options = append(f.Options, Option{Do: "reduce", Set: map[string]int64{"max_tokens": bound}})
-		ways = append(ways, fmt.Sprintf("set max_tokens to at most %d", bound))
+	if bound, ok := a.largest(r.Fits); ok && acc != nil && a.reduces(acc, bound) {
+		set, names := map[string]int64{}, a.api.OutputLimits(a.req.Body)
+		for _, name := range names {
+			set[name] = bound
+		}
+		ways = append(ways, fmt.Sprintf("set %s to at most %d", strings.Join(names, " and "), bound))
+		f.Options = append(f.Options, Option{Do: "reduce", Set: set})
 	}
-	ways = append(ways, a.cheaper(f, r.Fits)...)
+	if acc != nil {
+		ways = append(ways, a.cheaper(f, acc, r.Fits)...)
+	}
 	if b.Links.Upgrade != "" && a.m.mayBuy(a.req.Caller) {
 		f.Options = append(f.Options, Option{Do: "upgrade", URL: FillLink(b.Links.Upgrade, a.req.Caller.Account, "")})
 	}
@@ -131,13 +128,42 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 	}
 }
 
+// topUp offers the packs that are enough for the request, each by itself.
+func (a *admission) topUp(f *Facts, acc *ledger.Account) []string {
+	if !a.m.mayBuy(a.req.Caller) {
+		return []string{"ask an admin of the account for more"}
+	}
+	b := a.book
+	o := Option{Do: "top_up"}
+	first := ""
+	for _, p := range b.Packs {
+		if !p.SellsTo(acc.Sub.Plan) || !a.buys(acc, p) {
+			continue
+		}
+		if o.Packs = append(o.Packs, packOffer(b.Book, p)); first == "" {
+			first = p.ID
+		}
+	}
+	if len(b.Packs) > 0 && len(o.Packs) == 0 {
+		return nil
+	}
+	if o.URL = FillLink(b.Links.TopUp, a.req.Caller.Account, first); o.URL == "" && len(o.Packs) == 0 {
+		return nil
+	}
+	f.Options = append(f.Options, o)
+	if o.URL == "" {
+		return nil
+	}
+	return []string{"top up at " + o.URL}
+}
+
 // wait tells when the next allowance comes, and Retry-After if that is soon.
 func (a *admission) wait(f *Facts, acc *ledger.Account) []string {
 	if acc == nil {
 		return nil
 	}
 	at, amount, ok := NextGrant(acc, a.book.Plan(acc.Sub.Plan), a.m.Now(), a.book.Policies.Timezone)
-	if !ok {
+	if !ok || !a.waits(acc, at) {
 		return nil
 	}
 	credits := amount.Text(a.book.Credit.Decimals)
@@ -151,55 +177,49 @@ func (a *admission) wait(f *Facts, acc *ledger.Account) []string {
 // maxOffered bounds the search for a cheaper model in a large price book.
 const maxOffered = 200
 
-// cheaper names the dearest model of the price book that the balance would
-// cover: the one nearest to what was asked for.
-func (a *admission) cheaper(f *Facts, available money.Amount) []string {
+// maxTried bounds how many of those that look affordable are tried.
+const maxTried = 5
+
+// cheaper names the dearest model of the price book that the account can use now:
+// the one nearest to what was asked for.
+func (a *admission) cheaper(f *Facts, acc *ledger.Account, available money.Amount) []string {
 	if !a.price.TokenPriced() || a.price.ModelKey() == "" {
 		return nil
 	}
-	var best *pricing.Model
-	var most money.Amount
+	type candidate struct {
+		model string
+		needs money.Amount
+	}
+	var list []candidate
 	for _, m := range a.book.Models[:min(len(a.book.Models), maxOffered)] {
 		if strings.Contains(m.Key, "*") || m.Key == a.price.ModelKey() {
 			continue
 		}
-		if q, err := a.price.HoldAs(m, a.ahead(), a.plan); err == nil && q.Amount <= available && q.Amount > most {
-			best, most = m, q.Amount
+		if q, err := a.price.HoldAs(m, a.ahead(), a.plan); err == nil && q.Amount <= available {
+			list = append(list, candidate{m.Key, q.Amount})
 		}
 	}
-	if best == nil {
-		return nil
+	slices.SortStableFunc(list, func(x, y candidate) int { return cmp.Compare(y.needs, x.needs) })
+	for _, c := range list[:min(len(list), maxTried)] {
+		if a.asks(acc, c.model) {
+			needed := c.needs.Text(a.book.Credit.Decimals)
+			f.Options = append(f.Options, Option{Do: "use_model", Model: c.model, Needed: needed})
+			return []string{fmt.Sprintf("use the model %s, which needs %s", c.model, needed)}
+		}
 	}
-	needed := most.Text(a.book.Credit.Decimals)
-	f.Options = append(f.Options, Option{Do: "use_model", Model: best.Key, Needed: needed})
-	return []string{fmt.Sprintf("use the model %s, which needs %s", best.Key, needed)}
+	return nil
 }
 
-func offers(b *pricing.Book, plan string) (list []PackOffer) {
-	for _, p := range b.Packs {
-		if !p.SellsTo(plan) {
-			continue
-		}
-		o := PackOffer{ID: p.ID, Name: p.Name, Price: p.Price.String()}
-		if !p.ByPrice {
-			o.Credits = p.Credits.Text(b.Credit.Decimals)
-		}
-		if p.MaxPrice != nil {
-			o.Price += " to " + p.MaxPrice.String()
-		}
-		list = append(list, o)
+// packOffer is a pack as it is offered.
+func packOffer(b *pricing.Book, p *pricing.Pack) PackOffer {
+	o := PackOffer{ID: p.ID, Name: p.Name, Price: p.Price.String()}
+	if !p.ByPrice {
+		o.Credits = p.Credits.Text(b.Credit.Decimals)
 	}
-	return list
-}
-
-// firstPack is the id of the first pack that the plan may buy, "" if there is none.
-func firstPack(b *pricing.Book, plan string) string {
-	for _, p := range b.Packs {
-		if p.SellsTo(plan) {
-			return p.ID
-		}
+	if p.MaxPrice != nil {
+		o.Price += " to " + p.MaxPrice.String()
 	}
-	return ""
+	return o
 }
 
 // FillLink puts account and pack into a link of the price file, where it says

@@ -48,6 +48,21 @@ func (a *API) Prepare(body []byte, e Edit) (out []byte, injected bool, err error
 	return out, injected, nil
 }
 
+// OutputLimits are the members of a request body that bound its output: those
+// that are there, else the API's own. Dots lead into objects.
+func (a *API) OutputLimits(body []byte) []string {
+	var list []string
+	for _, path := range a.profile.limits {
+		if v := gjson.GetBytes(body, path); v.Exists() && v.Type != gjson.Null {
+			list = append(list, path)
+		}
+	}
+	if len(list) == 0 && a.profile.limitField != "" {
+		list = append(list, a.profile.limitField)
+	}
+	return list
+}
+
 // clamp lowers every limit that is present, or adds the API's own.
 func (p *profile) clamp(body []byte, limit int64) ([]byte, error) {
 	value := []byte(strconv.FormatInt(limit, 10))

@@ -64,3 +64,21 @@ func TestAdviceFitsIntoTheCap(t *testing.T) {
 	}
 	c.Settle(NotReached, nil)
 }
+
+// Whose trial is over reads that it is.
+func TestARefusalSaysThatTheTrialIsOver(t *testing.T) {
+	prices := strings.Replace(wordsBook, "taste: {lasts", "taste: {name: Free taste, lasts", 1)
+	g := newGateOf(t, strings.Replace(prices, "default_plan: basic", "default_plan: small", 1), "taste")
+	g.now.set(g.now.is().Add(25 * time.Hour))
+	g.m.ConfirmClock()
+	var err error
+	for n := 0; err == nil && n < 100; n++ {
+		var c *Charge
+		if c, err = g.m.Admit(t.Context(), post("/v1/images", `{}`)); err == nil {
+			g.ends(c, 200, jsonType, `{}`)
+		}
+	}
+	if d := refusal(t, err); !strings.HasPrefix(d.Message, `The plan "Free taste" ended at 2026-11-13T09:00:00Z. `) {
+		t.Error(d.Message)
+	}
+}

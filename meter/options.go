@@ -42,7 +42,7 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 			d.Message += " The period ends at " + acc.Sub.End.UTC().Format(time.RFC3339) + "."
 		}
 	default:
-		d.Message = fmt.Sprintf("Not enough credits: this request needs up to %s, %s are available (%s missing). Nothing was charged.",
+		d.Message = a.ended(acc) + fmt.Sprintf("Not enough credits: this request needs up to %s, %s are available (%s missing). Nothing was charged.",
 			b.Of(r.Needed), text(r.Available), text(missing))
 	}
 	if e, err := a.price.ExplainHold(a.ahead(), a.plan, pricing.FreeLeft{}); err == nil {
@@ -53,6 +53,28 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 	}
 	a.options(d, r, acc)
 	return d
+}
+
+// ended says that the account's last plan is over, if the present one began by that.
+func (a *admission) ended(acc *ledger.Account) string {
+	if acc == nil {
+		return ""
+	}
+	name := func(id string) string {
+		if p := a.book.Plan(id); p != nil {
+			return p.Name
+		}
+		return id
+	}
+	if l := acc.Lapsed; l != nil {
+		return fmt.Sprintf("The plan %q is not paid. ", name(l.Plan))
+	}
+	for id, l := range acc.Left {
+		if !l.EndsAt.IsZero() && l.EndsAt.Equal(acc.Sub.Since) {
+			return fmt.Sprintf("The plan %q ended at %s. ", name(id), l.EndsAt.UTC().Format(time.RFC3339))
+		}
+	}
+	return ""
 }
 
 func (a *admission) balances(f *Facts, acc *ledger.Account) {

@@ -57,10 +57,15 @@ func notJSON(f *field) *Refusal {
 	return refuse(400, BodyNotJSON, name, "the body is not one JSON document")
 }
 
-func planRefusal(p *Plan, plans []string) *Refusal {
+func planRefusal(p *Plan, plans []*Plan) *Refusal {
 	r := refuse(403, PlanDoesNotInclude, "", "the plan %q does not include this", p.Name)
-	if r.Plans = plans; len(plans) > 0 {
-		r.Message += "; these do: " + strings.Join(plans, ", ")
+	names := make([]string, 0, len(plans))
+	for _, other := range plans {
+		r.Plans = append(r.Plans, other.ID)
+		names = append(names, other.Name)
+	}
+	if len(plans) > 0 {
+		r.Message += "; these do: " + strings.Join(names, ", ")
 	}
 	return r
 }

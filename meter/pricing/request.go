@@ -75,10 +75,10 @@ func (r *Request) PlanAllows(p *Plan) *Refusal {
 	if p.includes(&s) && r.othersAllowed(p) {
 		return nil
 	}
-	var others []string
+	var others []*Plan
 	for _, other := range r.book.Plans {
-		if other.includes(&s) {
-			others = append(others, other.ID)
+		if other.includes(&s) && r.othersAllowed(other) {
+			others = append(others, other)
 		}
 	}
 	return planRefusal(p, others)

@@ -32,15 +32,17 @@ func (t *tap) retries() bool {
 }
 
 // refusedAddition reports whether the upstream has refused what the gateway has
-// added. Then all of its answer is forgotten and the next one may begin.
-func (t *tap) refusedAddition() bool {
+// added, and can do without. Then all of its answer is forgotten and the next one
+// may begin.
+func (t *tap) refusedAddition(known *refusals) bool {
 	if !t.wrote || t.buffered == nil || !t.retries() || t.r.Context().Err() != nil {
 		return false
 	}
-	if !t.c.RefusesUsage(plainBody(t.Header(), t.buffered.Bytes())) {
+	addition := t.c.Refused(plainBody(t.Header(), t.buffered.Bytes()))
+	if addition == "" || !t.c.Without(addition) {
 		return false
 	}
-	t.c.WithoutUsage()
+	known.add(refusalKey(t.r, t.c, addition))
 	header := t.Header()
 	clear(header)
 	maps.Copy(header, t.before.Clone())
@@ -48,13 +50,15 @@ func (t *tap) refusedAddition() bool {
 		clear(groups)
 		maps.Copy(groups, t.first.groups)
 	}
-	t.first, t.buffered, t.announced = nil, nil, nil
+	if t.buffered, t.announced = nil, nil; len(t.c.Additions()) == 0 {
+		t.first = nil
+	}
 	t.wrote, t.status = false, 0
 	return true
 }
 
 // refusals remembers for which paths and models the upstream of a directive
-// does not know stream_options. It is small and forgets, since upstreams learn.
+// refuses which additions. It is small and forgets, since upstreams learn.
 type refusals struct {
 	mu    sync.Mutex
 	until map[string]time.Time
@@ -65,7 +69,18 @@ const (
 	refusalFor   = time.Hour
 )
 
-func refusalKey(r *http.Request, c *meter.Charge) string { return r.URL.Path + "\x00" + c.Model() }
+func refusalKey(r *http.Request, c *meter.Charge, addition string) string {
+	return r.URL.Path + "\x00" + c.Model() + "\x00" + addition
+}
+
+// recall takes out of a request what its upstream has refused before.
+func (m *refusals) recall(r *http.Request, c *meter.Charge) {
+	for _, addition := range c.Additions() {
+		for addition != "" && m.has(refusalKey(r, c, addition)) && c.Without(addition) {
+			addition = c.API().OtherLimit(addition)
+		}
+	}
+}
 
 func (m *refusals) has(key string) bool {
 	if m == nil {

@@ -182,10 +182,8 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		}
 		report(r, caller, c, t)
 	}()
-	if c.AsksForUsage() && h.refused.has(refusalKey(r, c)) {
-		c.WithoutUsage()
-	}
-	if c.AsksForUsage() {
+	h.refused.recall(r, c)
+	if len(c.Additions()) > 0 {
 		t.first = newAttempt(r)
 	}
 	send := func() error {
@@ -198,8 +196,7 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		return next.ServeHTTP(t, out)
 	}
 	err = send()
-	if err == nil && t.refusedAddition() {
-		h.refused.add(refusalKey(r, c))
+	for err == nil && t.refusedAddition(h.refused) {
 		err = send()
 	}
 	finished = true

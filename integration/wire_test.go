@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -161,6 +162,44 @@ func TestUpstreamRefusesStreamOptions(t *testing.T) {
 	}
 	if n := g.kinds("acme"); n["hold"] != 3 || n["settle"] != 3 {
 		t.Errorf("%v", n)
+	}
+}
+
+// The same for an output limit: the hold relies on it, so it moves to the other
+// name that the API has for it.
+func TestUpstreamRefusesTheOutputLimit(t *testing.T) {
+	t.Parallel()
+	var bodies []string
+	var mu sync.Mutex
+	g := start(t, setup{prices: func(u string) string {
+		return strings.Replace(wirePrices(u), "  m: {per_1k_tokens: {input: 1, output: 8}, max_output_tokens: 16_000}", "  m: {per_1k_tokens: {input: 1, output: 8}}", 1)
+	}, upstream: func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			mu.Lock()
+			bodies = append(bodies, string(body))
+			mu.Unlock()
+			w.Header().Set("Content-Type", "application/json")
+			if strings.Contains(string(body), "max_completion_tokens") {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"error":{"message":"Unrecognized request argument supplied: max_completion_tokens"}}`)
+				return
+			}
+			_, _ = io.WriteString(w, `{"choices":[{"message":{"content":"a lamp"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}`)
+		})
+	}})
+	key := g.account("acme", "1000")
+	for range 2 {
+		a := g.post(key, chatPath, `{"model":"m","messages":[{"role":"user","content":"hello"}]}`)
+		if a.StatusCode != 200 || !strings.Contains(a.body, "lamp") {
+			t.Errorf("%s %q", a.Status, a.body)
+		}
+	}
+	if len(bodies) != 3 || !strings.Contains(bodies[0], "max_completion_tokens") || !strings.Contains(bodies[1], `"max_tokens":`) || !strings.Contains(bodies[2], `"max_tokens":`) {
+		t.Errorf("sent %q", bodies)
+	}
+	if a := g.post(key, chatPath, `{"model":"m","max_completion_tokens":7,"messages":[]}`); a.StatusCode != 400 || !strings.Contains(a.body, "max_completion_tokens") {
+		t.Errorf("the client's own limit: %s %q", a.Status, a.body)
 	}
 }
 

@@ -275,15 +275,7 @@ func (a *admission) held(c *Charge, res *ledger.Result) (*Charge, error) {
 		return c, nil
 	}
 	a.limit()
-	usage := a.m.wantsUsage(a)
-	if a.clamp == 0 && !usage {
-		return c, nil
-	}
-	body, injected, err := a.api.Prepare(a.req.Body, dialect.Edit{RequestUsage: usage, MaxOutput: a.clamp})
-	if err != nil { // the body stays as it is; without a limit in it nothing would stop the answer but the stream's end
-		body, injected, a.clamp = a.req.Body, false, 0
-	}
-	c.body, c.strip = body, injected
+	c.prepare(a.m.wantsUsage(a))
 	return c, nil
 }
 

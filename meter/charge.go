@@ -1,7 +1,6 @@
 package meter
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -29,15 +28,17 @@ type Charge struct {
 	Unlimited bool
 	Replay    *Replay // not nil: answer with this, nothing runs
 
-	hold      money.Amount // before overage.times
-	claimed   money.Amount // units of the free tier that the hold has taken
-	body      []byte
-	strip     bool // take the usage chunk out again that was asked for on the client's behalf
-	unmetered bool // no operation, or the status of a job
-	free      bool
-	reserve   ledger.Reserve // of a free request: booked when it ends
-	job       *openJob       // that this request asks about
-	started   *jobRecord     // that the answer has left behind
+	hold       money.Amount // before overage.times
+	claimed    money.Amount // units of the free tier that the hold has taken
+	body       []byte
+	ownLimit   bool   // the client has written an output limit, which was lowered
+	limitField string // where the output limit was added
+	strip      bool   // take the usage chunk out again that was asked for on the client's behalf
+	unmetered  bool   // no operation, or the status of a job
+	free       bool
+	reserve    ledger.Reserve // of a free request: booked when it ends
+	job        *openJob       // that this request asks about
+	started    *jobRecord     // that the answer has left behind
 
 	status int
 	header map[string][]string
@@ -72,27 +73,6 @@ type Replay struct {
 // Body is what to send upstream: the request's own body, or one with a usage
 // request or an output limit written into it.
 func (c *Charge) Body() []byte { return c.body }
-
-// AsksForUsage reports whether Body asks for usage that the client did not ask for.
-func (c *Charge) AsksForUsage() bool { return c.strip }
-
-// RefusesUsage reports whether an upstream's error is about the question for
-// usage: it names the field.
-func (c *Charge) RefusesUsage(answer []byte) bool {
-	return c.strip && (bytes.Contains(answer, []byte("stream_options")) || bytes.Contains(answer, []byte("include_usage")) || dialect.UnknownField(answer))
-}
-
-// WithoutUsage takes the question for usage out of Body. An output limit stays:
-// the hold relies on it.
-func (c *Charge) WithoutUsage() {
-	c.strip, c.body = false, c.req.Body
-	if c.clamp == 0 {
-		return
-	}
-	if body, _, err := c.api.Prepare(c.req.Body, dialect.Edit{MaxOutput: c.clamp}); err == nil {
-		c.body = body
-	}
-}
 
 // Clamped is the max_tokens that was written into the request; 0: none was.
 func (c *Charge) Clamped() int64 { return c.clamp }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,8 @@ type Edit struct {
 	RequestUsage bool
 	// MaxOutput, if positive, bounds the output: a larger or missing limit becomes this. A smaller one stays.
 	MaxOutput int64
+	// LimitField is where a missing limit goes, if not where the API's documentation has it; see OtherLimit.
+	LimitField string
 }
 
 var errNotObject = errors.New("request body is not a JSON object")
@@ -36,7 +39,7 @@ func (a *API) Prepare(body []byte, e Edit) (out []byte, injected bool, err error
 	}
 	out = body
 	if clamp {
-		if out, err = p.clamp(out, e.MaxOutput); err != nil {
+		if out, err = p.clamp(out, e.MaxOutput, e.LimitField); err != nil {
 			return body, false, err
 		}
 	}
@@ -63,8 +66,21 @@ func (a *API) OutputLimits(body []byte) []string {
 	return list
 }
 
+// OtherLimit is another name of the API's output limit, for servers that refuse
+// the one before; "" if there is none.
+func (a *API) OtherLimit(refused string) string {
+	list := a.profile.limits
+	if i := slices.Index(list, refused); i >= 0 && i+1 < len(list) && strings.Count(list[i+1], ".") == strings.Count(refused, ".") {
+		return list[i+1]
+	}
+	return ""
+}
+
 // clamp lowers every limit that is present, or adds the API's own.
-func (p *profile) clamp(body []byte, limit int64) ([]byte, error) {
+func (p *profile) clamp(body []byte, limit int64, field string) ([]byte, error) {
+	if field == "" {
+		field = p.limitField
+	}
 	value := []byte(strconv.FormatInt(limit, 10))
 	present := false
 	for _, path := range p.limits {
@@ -88,22 +104,21 @@ func (p *profile) clamp(body []byte, limit int64) ([]byte, error) {
 	if present {
 		return body, nil
 	}
-	if !strings.Contains(p.limitField, ".") && !gjson.GetBytes(body, p.limitField).Exists() {
-		return splice(body, p.limitField, value), nil
+	if !strings.Contains(field, ".") && !gjson.GetBytes(body, field).Exists() {
+		return splice(body, field, value), nil
 	}
-	parent, _, deep := strings.Cut(p.limitField, ".")
+	parent, name, deep := strings.Cut(field, ".")
 	if v := gjson.GetBytes(body, parent); deep && v.Exists() && !v.IsObject() && v.Type != gjson.Null {
-		return body, fmt.Errorf("clamping %s: %s is not an object", p.limitField, parent)
+		return body, fmt.Errorf("clamping %s: %s is not an object", field, parent)
 	}
 	if deep && !gjson.GetBytes(body, parent).IsObject() {
-		_, name, _ := strings.Cut(p.limitField, ".")
 		nested := append(append(append([]byte(`{"`), name...), `":`...), value...)
 		if nested = append(nested, '}'); !gjson.GetBytes(body, parent).Exists() {
 			return splice(body, parent, nested), nil
 		}
 		return sjson.SetRawBytes(bytes.Clone(body), parent, nested)
 	}
-	return sjson.SetRawBytes(bytes.Clone(body), p.limitField, value)
+	return sjson.SetRawBytes(bytes.Clone(body), field, value)
 }
 
 // askForUsage sets stream_options.include_usage, also over an explicit false: without it a stream could not be billed. The

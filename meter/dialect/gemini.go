@@ -99,12 +99,32 @@ var interactionsUsage = []place{
 	{path: "usage", mark: `"usage"`},
 }
 
-var interactionsFields = []field{
+var interactionsFields = fieldsOf([]field{
 	{"total_input_tokens", cInput},
 	{"total_output_tokens", cOutput},
 	{"total_thought_tokens", cReasoning},
 	{"total_cached_tokens", cCacheRead},
 	{"total_tool_use_tokens", cToolUse},
+	{`grounding_tool_count.#(type=="google_search").count`, cWebSearch},
+},
+	byModality("input_tokens_by_modality", cTextIn, cAudioIn, cImageIn, cVideoIn),
+	byModality("cached_tokens_by_modality", cCachedTextIn, cCachedAudioIn, cCachedImageIn, cCachedVideoIn),
+	byModality("output_tokens_by_modality", 0, cAudioOut, cImageOut, cVideoOut),
+)
+
+// byModality are the parts of a count in Interactions; 0: not counted by itself.
+func byModality(at string, text, audio, image, video count) (list []field) {
+	for _, m := range []struct {
+		name string
+		to   count
+	}{{"text", text}, {"audio", audio}, {"image", image}, {"video", video}} {
+		if m.to != 0 {
+			for _, name := range []string{m.name, strings.ToUpper(m.name)} { // documented in small letters
+				list = append(list, field{at + `.#(modality=="` + name + `").tokens`, m.to})
+			}
+		}
+	}
+	return list
 }
 
 var geminiInteractions = profile{

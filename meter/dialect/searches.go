@@ -12,7 +12,8 @@ import (
 //	OpenAI Responses   a web_search_call that completed and whose action is a search; opening a page or
 //	                   finding text in one is not (platform.openai.com/docs/pricing, tools)
 //	Gemini 2 and older a prompt whose answer is grounded in a search, however many queries it took
-//	Gemini 3 and later each query that is not empty (ai.google.dev/gemini-api/docs/pricing, grounding)
+//	Gemini 3 and later each query that is not empty, once (ai.google.dev/gemini-api/docs/google-search, pricing);
+//	                   Interactions report the number: usage.grounding_tool_count
 //	Anthropic          usage.server_tool_use.web_search_requests
 //	xAI                usage.server_side_tool_usage_details.web_search_calls, in chat and in Responses
 //	Perplexity         usage.num_search_queries
@@ -65,16 +66,19 @@ func geminiSearches(r *Reader, data []byte) {
 	if !bytes.Contains(data, []byte(`"webSearchQueries"`)) {
 		return
 	}
-	n := int64(0)
+	if r.searched == nil {
+		r.searched = map[string]bool{}
+	}
 	gjson.GetBytes(data, "candidates").ForEach(func(_, candidate gjson.Result) bool {
 		candidate.Get("groundingMetadata.webSearchQueries").ForEach(func(_, query gjson.Result) bool {
-			if strings.TrimSpace(query.Str) != "" {
-				n++
+			if q := strings.TrimSpace(query.Str); q != "" && len(r.searched) < maxSearches {
+				r.searched[q] = true
 			}
 			return true
 		})
 		return true
 	})
+	n := int64(len(r.searched))
 	model := r.model
 	if model == "" {
 		model = r.api.PathModel

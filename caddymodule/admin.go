@@ -186,7 +186,7 @@ func (c *call) owner(of string) (string, error) {
 	if id := c.id(); id != "" {
 		return id, nil
 	}
-	return c.m.Owner(c.Context(), of)
+	return c.m.Reports.Owner(c.Context(), of)
 }
 
 // idempotency is required wherever credits move.

@@ -69,7 +69,7 @@ func (c *call) margin() (any, error) {
 		asked.By = by
 	}
 	groups, total, accounts := map[string]*usage.Sum{}, usage.Sum{}, 0
-	err = c.m.UsageOfAll(c.Context(), asked, func(account string, r *usage.Report) {
+	err = c.m.Reports.UsageOfAll(c.Context(), asked, func(account string, r *usage.Report) {
 		accounts++
 		total.Add(&r.Total)
 		for _, l := range r.Lines() {

@@ -13,6 +13,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 	"github.com/farebox-dev/farebox/meter/store/memory"
@@ -231,7 +232,7 @@ func (p *demoPlay) enter(a *demoActor, f *demoPhase, from time.Time) (err error)
 // complaint: the last picture was no good, and an operator gave it back.
 func (p *demoPlay) complaint() error {
 	var picture *ledger.Charge
-	err := p.Charges(p.ctx, "acme", meter.ChargeFilter{Where: map[string]string{"operation": "image", "state": "charged"}}, func(c *ledger.Charge) bool {
+	err := p.Reports.Charges(p.ctx, "acme", report.ChargeFilter{Where: map[string]string{"operation": "image", "state": "charged"}}, func(c *ledger.Charge) bool {
 		picture = c
 		return false
 	})

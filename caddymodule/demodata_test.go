@@ -77,7 +77,7 @@ func TestTheDemosHistory(t *testing.T) {
 				t.Errorf("%s: %s has %d thousandths, want %d to %d", now, id, have, between[0], between[1])
 			}
 		}
-		b, ok, err := m.Burn(t.Context(), "acme")
+		b, ok, err := m.Reports.Burn(t.Context(), "acme")
 		if err != nil || !ok || b.RunsOut.IsZero() || b.EnoughUntilRenewal {
 			t.Errorf("%s: the burn rate is %+v %v %v", now, b, ok, err)
 		}

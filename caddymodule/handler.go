@@ -180,7 +180,7 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 			}
 			err = nil
 		}
-		report(r, caller, c, t)
+		logged(r, caller, c, t)
 	}()
 	h.refused.recall(r, c)
 	if len(c.Additions()) > 0 {

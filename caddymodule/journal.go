@@ -94,7 +94,7 @@ func (c *call) history() (any, error) {
 	out := list[EntryView]{Data: []EntryView{}}
 	latest := c.URL.Query().Get("after") == ""
 	opened := map[ledger.ChargeID]*ledger.Charge{}
-	err = c.m.History(c.Context(), c.id(), after, func(e *ledger.Entry) bool {
+	err = c.m.Reports.Journal(c.Context(), c.id(), after, func(e *ledger.Entry) bool {
 		if e.Kind == ledger.KindHold {
 			opened[e.Charge] = e.Opened
 		} else if e.Opened == nil {

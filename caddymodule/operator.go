@@ -243,7 +243,7 @@ func (c *call) revokeKey() (any, error) {
 }
 
 func (c *call) showCharge() (any, error) {
-	ch, err := c.m.Charge(c.Context(), c.id(), c.PathValue("charge"))
+	ch, err := c.m.Reports.Charge(c.Context(), c.id(), c.PathValue("charge"))
 	if err != nil {
 		return nil, err
 	}

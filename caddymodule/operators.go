@@ -106,7 +106,7 @@ type HoldView struct {
 // listHolds are the requests that are running, oldest first.
 func (c *call) listHolds() (any, error) {
 	out := list[HoldView]{Data: []HoldView{}}
-	err := c.m.Holds(c.Context(), func(h *ledger.Charge) {
+	err := c.m.Reports.Holds(c.Context(), func(h *ledger.Charge) {
 		out.Data = append(out.Data, HoldView{
 			Account: string(h.Account), Charge: string(h.ID), At: h.At.UTC(), Operation: h.Operation, Model: h.Model, Member: h.Member,
 			Held: c.text(h.HeldTotal()), Observed: c.text(h.Observed),
@@ -157,7 +157,7 @@ func (c *call) listPeriods() (any, error) {
 	}
 	b, _ := c.m.Book()
 	out := list[PeriodView]{Data: []PeriodView{}}
-	err = c.m.HistoryBack(c.Context(), c.id(), 0, func(e *ledger.Entry) bool {
+	err = c.m.Reports.JournalBack(c.Context(), c.id(), 0, func(e *ledger.Entry) bool {
 		if p := e.Closed; p != nil {
 			v := PeriodView{Start: p.Start.UTC(), End: p.End.UTC(), Overage: c.text(p.Overage), Seq: e.Seq}
 			if worth, ok := b.Money(p.Overage); ok {

@@ -220,7 +220,7 @@ func (p *player) month(at time.Time) *SimulatedMonth {
 // tally reads from the journal what the months cost.
 func (p *player) tally(ctx context.Context) error {
 	end := p.clock()
-	return p.m.History(ctx, p.account.Name, 0, func(e *ledger.Entry) bool {
+	return p.m.Reports.Journal(ctx, p.account.Name, 0, func(e *ledger.Entry) bool {
 		if !e.At.Before(end) {
 			return true
 		}

@@ -68,7 +68,7 @@ func (c *call) caught(b *pricing.Book) ([]CaughtRow, error) {
 	now := c.m.Now()
 	rows := []CaughtRow{}
 	q := usage.Query{From: now.AddDate(0, 0, -caughtDays), To: now.Add(usage.Slot), By: "model"}
-	err := c.m.UsageOfAll(c.Context(), q, func(_ string, r *usage.Report) {
+	err := c.m.Reports.UsageOfAll(c.Context(), q, func(_ string, r *usage.Report) {
 		for _, l := range r.Lines() {
 			if row, ok := caughtBy(b, l.Group, now); ok {
 				i := slices.IndexFunc(rows, func(x CaughtRow) bool { return x.Model == row.Model })

@@ -21,7 +21,7 @@ type walk struct {
 
 func (r *replay) account(id string) error {
 	w := &walk{replay: r, account: id, opened: map[ledger.ChargeID]*ledger.Charge{}, deltas: map[ledger.ChargeID]money.Amount{}}
-	err := r.m.History(r.Context(), id, 0, func(e *ledger.Entry) bool {
+	err := r.m.Reports.Journal(r.Context(), id, 0, func(e *ledger.Entry) bool {
 		w.entry(e)
 		return true
 	})

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -195,43 +194,6 @@ func fromPack(g *ledger.Give, b *pricing.Book, r GrantRequest) error {
 		g.Expires = *p.Expires
 	}
 	return nil
-}
-
-// Charge finds a charge of an account, open or resolved.
-func (m *Meter) Charge(ctx context.Context, account, id string) (*ledger.Charge, error) {
-	a, err := m.Account(ctx, account)
-	if err != nil {
-		return nil, err
-	}
-	if h := a.Holds[ledger.ChargeID(id)]; h != nil {
-		return h, nil
-	}
-	var c *ledger.Charge
-	err = m.bank.View(ctx, func(s store.Snapshot) error {
-		c, err = bank.Charge(s, ledger.AccountID(account), ledger.ChargeID(id))
-		return err
-	})
-	return c, err
-}
-
-// History calls fn for the entries of an account's journal after a sequence
-// number, in order, until it returns false.
-func (m *Meter) History(ctx context.Context, account string, after uint64, fn func(*ledger.Entry) bool) error {
-	if _, err := m.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
-		return err
-	}
-	return m.bank.View(ctx, func(s store.Snapshot) error {
-		return s.Scan(store.ID{Kind: store.Entry, Account: account, Name: store.Sequence(after + 1)}, true, func(_ store.ID, v []byte) error {
-			e, err := ledger.DecodeEntry(v)
-			if err != nil {
-				return err
-			}
-			if !fn(e) {
-				return store.ErrStop
-			}
-			return nil
-		})
-	})
 }
 
 // NextGrant is the next renewal of an account's allowance: when, and how much

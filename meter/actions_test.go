@@ -168,7 +168,7 @@ func (p *teller) stored(c *Charge) *ledger.Charge {
 	if !c.Metered() || c.free && !c.done {
 		return nil
 	}
-	r, err := p.m.Charge(p.Context(), storyAccount, c.ID)
+	r, err := p.m.Reports.Charge(p.Context(), storyAccount, c.ID)
 	if err != nil {
 		p.Errorf("charge %s: %v", c.ID, err)
 	}

@@ -27,6 +27,7 @@ func TestArchitecture(t *testing.T) {
 		"bank":   {"ledger", "store", "money", "usage"},
 		"input":  {}, "ulid": {},
 		"pricebook": {"bank", "ledger", "store", "pricing", "money", "selector"},
+		"report":    {"bank", "ledger", "store", "pricing", "pricebook", "usage", "calendar", "money", "selector", "input", "ulid"},
 		"casefile":  {"pricing", "money"}, // for tests
 	}
 	pure := map[string]bool{"money": true, "selector": true, "calendar": true, "pricing": true, "importer": true, "media": true, "form": true, "dialect": true, "ledger": true, "usage": true}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/report"
 )
 
 const burnBook = `
@@ -46,9 +47,9 @@ func (p *played) spend(at, n string) {
 	p.ask("acme", "/v1/one", `{"n":`+n+`}`, 200)
 }
 
-func (p *played) burn(wantOK bool) Burn {
+func (p *played) burn(wantOK bool) report.Burn {
 	p.Helper()
-	b, ok, err := p.m.Burn(p.Context(), "acme")
+	b, ok, err := p.m.Reports.Burn(p.Context(), "acme")
 	if err != nil || ok != wantOK {
 		p.Errorf("burn: %+v ok %v, %v", b, ok, err)
 	}

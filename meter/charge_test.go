@@ -120,7 +120,7 @@ func (g *gate) wants(available, held money.Amount) {
 
 func (g *gate) record(c *Charge) *ledger.Charge {
 	g.Helper()
-	r, err := g.m.Charge(g.Context(), "acme", c.ID)
+	r, err := g.m.Reports.Charge(g.Context(), "acme", c.ID)
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestAnAnswerWithoutUsageIsNotFree(t *testing.T) {
 func TestAFreeRequestIsRecordedWithoutWaiting(t *testing.T) {
 	g := newGate(t, "basic")
 	c := g.admit(get("/v1/ping"))
-	if _, err := g.m.Charge(t.Context(), "acme", c.ID); !errors.Is(err, ledger.ErrNoCharge) {
+	if _, err := g.m.Reports.Charge(t.Context(), "acme", c.ID); !errors.Is(err, ledger.ErrNoCharge) {
 		t.Errorf("a free request is booked before it has ended: %v", err)
 	}
 	if _, err := g.m.Do(t.Context(), "acme", ledger.SetPlan{Plan: "small"}); err != nil { // nothing that a free request depends on

@@ -6,6 +6,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/report"
 )
 
 // share counts settled charges, and those of them that can be explained to
@@ -17,18 +18,18 @@ type share struct {
 
 // explained looks at all charges of the story that the price file has priced.
 func (p *teller) explained(s *share) {
-	err := p.m.Charges(p.Context(), storyAccount, ChargeFilter{}, func(c *ledger.Charge) bool {
+	err := p.m.Reports.Charges(p.Context(), storyAccount, report.ChargeFilter{}, func(c *ledger.Charge) bool {
 		if c.State != ledger.Settled || c.Book == "" || c.Operation == "" {
 			return true
 		}
-		if op := p.book.Operation(c.Operation); op != nil && c.Cost == 0 && c.Asked == 0 && c.Usage == "" && len(p.m.ExplainCharge(p.Context(), c)) == 0 {
+		if op := p.book.Operation(c.Operation); op != nil && c.Cost == 0 && c.Asked == 0 && c.Usage == "" && len(p.m.Reports.ExplainCharge(p.Context(), c)) == 0 {
 			return true // free: there is nothing to explain
 		}
 		s.charges++
 		if c.HeldTotal() > 0 {
 			s.ratios = append(s.ratios, int64((c.Cost+c.Absorbed)*100/c.HeldTotal()))
 		}
-		lines := p.m.ExplainCharge(p.Context(), c)
+		lines := p.m.Reports.ExplainCharge(p.Context(), c)
 		if len(lines) == 0 {
 			p.Logf("%s %s: %s cannot be explained from %q", c.Operation, c.Model, c.Cost.Text(p.book.Credit.Decimals), c.Usage)
 			return true

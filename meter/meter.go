@@ -21,6 +21,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
@@ -48,7 +49,8 @@ type Options struct {
 
 // Meter meters. Its methods are safe for concurrent use.
 type Meter struct {
-	Books *pricebook.Books // the price book in force, and those before it
+	Books   *pricebook.Books // the price book in force, and those before it
+	Reports *report.Reports  // usage, charges, journal, estimates
 
 	opt             Options
 	bank            *bank.Bank
@@ -88,6 +90,7 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 		return nil, err
 	}
 	m.bank = b
+	m.Reports = report.New(b, m.Books)
 	if err := errors.Join(m.Books.Open(ctx, b, o.Text), m.keys.load(ctx, b), m.operators.load(ctx, b), m.roster.load(ctx, b, o.Book.Credit.Decimals), m.forgetEnded(ctx)); err != nil {
 		b.Close()
 		return nil, err

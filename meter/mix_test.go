@@ -9,6 +9,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/report"
 )
 
 func example(t *testing.T, name string) string {
@@ -20,9 +21,9 @@ func example(t *testing.T, name string) string {
 	return string(text)
 }
 
-func (p *played) estimate(account string, mix Mix) *MixEstimate {
+func (p *played) estimate(account string, mix report.Mix) *report.MixEstimate {
 	p.Helper()
-	e, err := p.m.EstimateMix(p.Context(), account, mix)
+	e, err := p.m.Reports.EstimateMix(p.Context(), account, mix)
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func (p *played) estimate(account string, mix Mix) *MixEstimate {
 // of 22 days.
 func TestAMonthOfPicturesAndVideos(t *testing.T) {
 	p := play(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
-	mix := Mix{Days: 22, Lines: []MixLine{{Operation: "image", PerDay: "30"}, {Operation: "video", PerDay: "10"}}} // at the default of 5 s
+	mix := report.Mix{Days: 22, Lines: []report.MixLine{{Operation: "image", PerDay: "30"}, {Operation: "video", PerDay: "10"}}} // at the default of 5 s
 	for buffer, want := range map[string]money.Amount{"": 62_040, "20%": 74_448, "25%": 77_550, "30 %": 80_652} {
 		mix.Buffer = buffer
 		e := p.estimate("", mix)
@@ -47,7 +48,7 @@ func TestAMonthOfPicturesAndVideos(t *testing.T) {
 			t.Errorf("buffer %q: plan %+v, %d a month", buffer, e.Plan, e.PerMonth)
 		}
 	}
-	whole := p.estimate("", Mix{Days: 22, Lines: []MixLine{{Operation: "video", PerDay: "10", Credits: "210"}}})
+	whole := p.estimate("", report.Mix{Days: 22, Lines: []report.MixLine{{Operation: "video", PerDay: "10", Credits: "210"}}})
 	if whole.Sum != 46_200 || whole.Lines[0].Times.String() != "220" || whole.Plan.ID != "ultimate-yearly" {
 		t.Errorf("%+v", whole)
 	}
@@ -57,17 +58,17 @@ func TestTheSmallestPlanThatCovers(t *testing.T) {
 	p := play(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
 	for _, tt := range []struct {
 		what string
-		mix  Mix
+		mix  report.Mix
 		want string
 	}{
-		{"100 a day", Mix{Days: 30, Lines: []MixLine{{Operation: "image", PerDay: "4"}}}, "free"}, // 2,880 of 3,000
-		{"more than that", Mix{Days: 30, Lines: []MixLine{{Operation: "image", PerDay: "5"}}}, "basic"},
-		{"exactly", Mix{Days: 30, Lines: []MixLine{{Operation: "image", PerDay: "1", Credits: "1000"}}}, "basic"},
-		{"one credit more", Mix{Days: 30, Lines: []MixLine{{Operation: "image", PerDay: "1", Credits: "1000"}, {Operation: "image", PerDay: "1", Credits: "0.01"}}}, "ultimate-yearly"},
-		{"a model that the free plan has not", Mix{Days: 30, Lines: []MixLine{{Operation: "image", Model: "imagine-pro", PerDay: "1"}}}, "basic"},
-		{"a year of a thousand a day", Mix{Days: 365, Lines: []MixLine{{Operation: "image", PerDay: "1", Credits: "1000"}}}, "basic"},
-		{"and one more", Mix{Days: 365, Lines: []MixLine{{Operation: "image", PerDay: "1", Credits: "1000.01"}}}, "ultimate-yearly"},
-		{"too much for all", Mix{Days: 30, Lines: []MixLine{{Operation: "image", PerDay: "1000"}}}, ""},
+		{"100 a day", report.Mix{Days: 30, Lines: []report.MixLine{{Operation: "image", PerDay: "4"}}}, "free"}, // 2,880 of 3,000
+		{"more than that", report.Mix{Days: 30, Lines: []report.MixLine{{Operation: "image", PerDay: "5"}}}, "basic"},
+		{"exactly", report.Mix{Days: 30, Lines: []report.MixLine{{Operation: "image", PerDay: "1", Credits: "1000"}}}, "basic"},
+		{"one credit more", report.Mix{Days: 30, Lines: []report.MixLine{{Operation: "image", PerDay: "1", Credits: "1000"}, {Operation: "image", PerDay: "1", Credits: "0.01"}}}, "ultimate-yearly"},
+		{"a model that the free plan has not", report.Mix{Days: 30, Lines: []report.MixLine{{Operation: "image", Model: "imagine-pro", PerDay: "1"}}}, "basic"},
+		{"a year of a thousand a day", report.Mix{Days: 365, Lines: []report.MixLine{{Operation: "image", PerDay: "1", Credits: "1000"}}}, "basic"},
+		{"and one more", report.Mix{Days: 365, Lines: []report.MixLine{{Operation: "image", PerDay: "1", Credits: "1000.01"}}}, "ultimate-yearly"},
+		{"too much for all", report.Mix{Days: 30, Lines: []report.MixLine{{Operation: "image", PerDay: "1000"}}}, ""},
 	} {
 		e, got := p.estimate("", tt.mix), ""
 		if e.Plan != nil {
@@ -78,30 +79,30 @@ func TestTheSmallestPlanThatCovers(t *testing.T) {
 		}
 	}
 	clever := play(t, example(t, "4-cleverai"), "2026-11-12T00:00:00Z")
-	e := clever.estimate("", Mix{Days: 30, Lines: []MixLine{{Operation: "image", PerDay: "10"}, {Operation: "chat", PerDay: "1000", Credits: "20"}}})
+	e := clever.estimate("", report.Mix{Days: 30, Lines: []report.MixLine{{Operation: "image", PerDay: "10"}, {Operation: "chat", PerDay: "1000", Credits: "20"}}})
 	if e.Sum != 3_000_00+600_000_00 || e.Plan == nil || e.Plan.ID != "enterprise" || !e.Unlimited { // a thousand times a thousand tokens
 		t.Errorf("%+v", e)
 	}
-	if e := clever.estimate("", Mix{Days: 30, Lines: []MixLine{{Operation: "image", PerDay: "10"}}}); e.Plan.ID != "pro" || e.Unlimited {
+	if e := clever.estimate("", report.Mix{Days: 30, Lines: []report.MixLine{{Operation: "image", PerDay: "10"}}}); e.Plan.ID != "pro" || e.Unlimited {
 		t.Errorf("the unlimited plan is not the smallest: %+v", e)
 	}
 }
 
 func TestAMixThatMakesNoSense(t *testing.T) {
 	p := play(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
-	line := []MixLine{{Operation: "image", PerDay: "1"}}
-	for want, mix := range map[string]Mix{
+	line := []report.MixLine{{Operation: "image", PerDay: "1"}}
+	for want, mix := range map[string]report.Mix{
 		"days":               {Days: 0, Lines: line},
 		"3660":               {Days: 4000, Lines: line},
-		`no operation "pic"`: {Days: 1, Lines: []MixLine{{Operation: "pic", PerDay: "1"}}},
-		"per_day":            {Days: 1, Lines: []MixLine{{Operation: "image", PerDay: "-1"}}},
+		`no operation "pic"`: {Days: 1, Lines: []report.MixLine{{Operation: "pic", PerDay: "1"}}},
+		"per_day":            {Days: 1, Lines: []report.MixLine{{Operation: "image", PerDay: "-1"}}},
 		"buffer":             {Days: 1, Lines: line, Buffer: "20"},
 		"share":              {Days: 1, Lines: line, Buffer: "9999%"},
-		"credits is":         {Days: 1, Lines: []MixLine{{Operation: "image", PerDay: "1", Credits: "x"}}},
-		"name the model":     {Days: 1, Lines: []MixLine{{Operation: "image", Model: "imagine-9", PerDay: "1"}}},
-		"counted":            {Days: 3660, Lines: []MixLine{{Operation: "image", PerDay: "999999999999999999"}}},
+		"credits is":         {Days: 1, Lines: []report.MixLine{{Operation: "image", PerDay: "1", Credits: "x"}}},
+		"name the model":     {Days: 1, Lines: []report.MixLine{{Operation: "image", Model: "imagine-9", PerDay: "1"}}},
+		"counted":            {Days: 3660, Lines: []report.MixLine{{Operation: "image", PerDay: "999999999999999999"}}},
 	} {
-		if _, err := p.m.EstimateMix(t.Context(), "", mix); !errors.Is(err, input.ErrInvalid) || !strings.Contains(err.Error(), want) {
+		if _, err := p.m.Reports.EstimateMix(t.Context(), "", mix); !errors.Is(err, input.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", mix, err, want)
 		}
 	}
@@ -122,16 +123,16 @@ default_plan: basic
 func TestTypicalCosts(t *testing.T) {
 	p := play(t, tokenBook, "2026-11-01T00:00:00Z")
 	p.open("acme", "")
-	mix := Mix{Days: 1, Lines: []MixLine{{Operation: "two", PerDay: "10"}}}
-	if _, err := p.m.EstimateMix(t.Context(), "acme", mix); err == nil {
+	mix := report.Mix{Days: 1, Lines: []report.MixLine{{Operation: "two", PerDay: "10"}}}
+	if _, err := p.m.Reports.EstimateMix(t.Context(), "acme", mix); err == nil {
 		t.Error("a price was made up")
 	}
 	p.ask("acme", "/v1/two", `{"n":1}`, 200) // 3
 	p.ask("acme", "/v1/two", `{"n":4}`, 200) // 9
 	p.ask("acme", "/v1/two", `{"n":9}`, 503) // nothing
 	refunded := p.ask("acme", "/v1/two", `{"n":2}`, 200)
-	p.refund("acme", refunded.ID, 1)                                                    // 4
-	if got := p.m.TypicalCosts(t.Context(), "acme"); len(got) != 1 || got["two"] != 6 { // 16 ÷ 3
+	p.refund("acme", refunded.ID, 1)                                                            // 4
+	if got := p.m.Reports.TypicalCosts(t.Context(), "acme"); len(got) != 1 || got["two"] != 6 { // 16 ÷ 3
 		t.Errorf("%v", got)
 	}
 	e := p.estimate("acme", mix)
@@ -143,7 +144,7 @@ func TestTypicalCosts(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	p.until("2026-12-02T00:00:00Z")
-	if got := p.m.TypicalCosts(t.Context(), "acme"); len(got) != 0 {
+	if got := p.m.Reports.TypicalCosts(t.Context(), "acme"); len(got) != 0 {
 		t.Errorf("older than 30 days: %v", got)
 	}
 }
@@ -175,12 +176,12 @@ func TestCountTakesTheDiscountAndRoundsEachTimeUp(t *testing.T) {
 		{b.Plan("basic"), 100, "10", 12, true}, // 7.5, charged 8
 		{b.Plan("basic"), 100, "4", 33, true},
 	} {
-		if n, ok := Count(b, tt.plan, tt.have, price(tt.price)); n != tt.want || ok != tt.ok {
+		if n, ok := report.Count(b, tt.plan, tt.have, price(tt.price)); n != tt.want || ok != tt.ok {
 			t.Errorf("%d at %s: %d, %v", tt.have, tt.price, n, ok)
 		}
 	}
 	tags := b.Operation("image").Tags
-	s := SubjectOf(b, "image", "")
+	s := report.SubjectOf(b, "image", "")
 	if s.Operation != "image" || len(s.Tags) != len(tags) {
 		t.Errorf("%+v", s)
 	}

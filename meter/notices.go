@@ -12,6 +12,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
@@ -237,7 +238,7 @@ func (m *Meter) soon(ctx context.Context, id string) error {
 }
 
 // runsOutRule measures an account against "runs_out_within" of the price file.
-func (m *Meter) runsOutRule(ctx context.Context, a *ledger.Account, now time.Time) (b Burn, until time.Time, warn bool) {
+func (m *Meter) runsOutRule(ctx context.Context, a *ledger.Account, now time.Time) (b report.Burn, until time.Time, warn bool) {
 	book := m.Books.InForce()
 	var within calendar.Duration
 	for _, x := range book.Alerts {
@@ -248,7 +249,7 @@ func (m *Meter) runsOutRule(ctx context.Context, a *ledger.Account, now time.Tim
 	if within.Count == 0 {
 		return b, until, false
 	}
-	b, ok, err := m.Burn(ctx, string(a.ID))
+	b, ok, err := m.Reports.Burn(ctx, string(a.ID))
 	until = within.After(now, book.Policies.Timezone)
 	return b, until, err == nil && ok && !b.RunsOut.IsZero() && b.RunsOut.Before(until)
 }

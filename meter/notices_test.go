@@ -15,6 +15,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
@@ -262,7 +263,7 @@ func TestSubscriptionsRefundsAndKeys(t *testing.T) {
 	n.tells("a request that failed gets its credits back, which is no news")
 	n.images("acme", 1)
 	var paid ledger.ChargeID
-	_ = n.m.Charges(t.Context(), "acme", ChargeFilter{Where: map[string]string{"state": "charged"}}, func(c *ledger.Charge) bool { paid = c.ID; return false })
+	_ = n.m.Reports.Charges(t.Context(), "acme", report.ChargeFilter{Where: map[string]string{"state": "charged"}}, func(c *ledger.Charge) bool { paid = c.ID; return false })
 	if _, err := n.m.Do(t.Context(), "acme", ledger.Refund{Charge: paid, Reason: "sorry", Idempotency: "r1"}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -116,11 +117,11 @@ policies: {refund_on: [5xx, timeout]}
 `
 
 // charges reads page after page.
-func (p *played) charges(f ChargeFilter, size int) (ids []string) {
+func (p *played) charges(f report.ChargeFilter, size int) (ids []string) {
 	p.Helper()
 	for {
 		page := []string{}
-		err := p.m.Charges(p.Context(), "acme", f, func(c *ledger.Charge) bool {
+		err := p.m.Reports.Charges(p.Context(), "acme", f, func(c *ledger.Charge) bool {
 			page = append(page, string(c.ID))
 			return len(page) < size
 		})
@@ -162,7 +163,7 @@ func TestChargesPageByPage(t *testing.T) {
 	newest := slices.Clone(made)
 	slices.Reverse(newest)
 	for size := 1; size <= 10; size++ {
-		if got := p.charges(ChargeFilter{}, size); !slices.Equal(got, newest) {
+		if got := p.charges(report.ChargeFilter{}, size); !slices.Equal(got, newest) {
 			t.Errorf("%d a page: %q, want %q", size, got, newest)
 		}
 	}
@@ -176,24 +177,24 @@ func TestChargesPageByPage(t *testing.T) {
 		return instantOf(t, "2026-11-12T09:00:00Z").Add(time.Duration(minute) * time.Minute)
 	}
 	for what, tt := range map[string]struct {
-		f    ChargeFilter
+		f    report.ChargeFilter
 		want []string
 	}{
-		"open":             {ChargeFilter{Where: map[string]string{"state": "open"}}, pick(8, 4, 0)},
-		"refunded":         {ChargeFilter{Where: map[string]string{"state": "refunded"}}, pick(5, 3)},
-		"refunded in part": {ChargeFilter{Where: map[string]string{"state": "refunded in part"}}, pick(2)},
-		"charged":          {ChargeFilter{Where: map[string]string{"state": "charged"}}, pick(7, 6, 1)},
-		"an outcome":       {ChargeFilter{Where: map[string]string{"outcome": "upstream 502"}}, pick(5)},
-		"a member":         {ChargeFilter{Where: map[string]string{"member": "jon"}}, pick(7, 4, 1)},
-		"no member":        {ChargeFilter{Where: map[string]string{"member": ""}}, pick(8, 5, 2)},
-		"two filters":      {ChargeFilter{Where: map[string]string{"member": "mira", "operation": "note"}}, pick(3)},
-		"a feature":        {ChargeFilter{Where: map[string]string{"feature": "Pictures", "state": "charged"}}, pick(6)},
-		"a label":          {ChargeFilter{Where: map[string]string{"project": "Spring"}}, pick(8, 4, 0)},
-		"text":             {ChargeFilter{Text: "SPRING"}, pick(8, 4, 0)},
-		"a time":           {ChargeFilter{From: at(2), To: at(5)}, pick(4, 3, 2)},
-		"from":             {ChargeFilter{From: at(7)}, pick(8, 7)},
-		"to":               {ChargeFilter{To: at(2)}, pick(1, 0)},
-		"nothing":          {ChargeFilter{Text: "no such thing"}, nil},
+		"open":             {report.ChargeFilter{Where: map[string]string{"state": "open"}}, pick(8, 4, 0)},
+		"refunded":         {report.ChargeFilter{Where: map[string]string{"state": "refunded"}}, pick(5, 3)},
+		"refunded in part": {report.ChargeFilter{Where: map[string]string{"state": "refunded in part"}}, pick(2)},
+		"charged":          {report.ChargeFilter{Where: map[string]string{"state": "charged"}}, pick(7, 6, 1)},
+		"an outcome":       {report.ChargeFilter{Where: map[string]string{"outcome": "upstream 502"}}, pick(5)},
+		"a member":         {report.ChargeFilter{Where: map[string]string{"member": "jon"}}, pick(7, 4, 1)},
+		"no member":        {report.ChargeFilter{Where: map[string]string{"member": ""}}, pick(8, 5, 2)},
+		"two filters":      {report.ChargeFilter{Where: map[string]string{"member": "mira", "operation": "note"}}, pick(3)},
+		"a feature":        {report.ChargeFilter{Where: map[string]string{"feature": "Pictures", "state": "charged"}}, pick(6)},
+		"a label":          {report.ChargeFilter{Where: map[string]string{"project": "Spring"}}, pick(8, 4, 0)},
+		"text":             {report.ChargeFilter{Text: "SPRING"}, pick(8, 4, 0)},
+		"a time":           {report.ChargeFilter{From: at(2), To: at(5)}, pick(4, 3, 2)},
+		"from":             {report.ChargeFilter{From: at(7)}, pick(8, 7)},
+		"to":               {report.ChargeFilter{To: at(2)}, pick(1, 0)},
+		"nothing":          {report.ChargeFilter{Text: "no such thing"}, nil},
 	} {
 		for _, size := range []int{1, 2, 50} {
 			if got := p.charges(tt.f, size); !slices.Equal(got, tt.want) {
@@ -204,10 +205,10 @@ func TestChargesPageByPage(t *testing.T) {
 	for range 3 { // ids of one moment have no order but their own
 		p.ask("acme", "/v1/notes", `{}`, 200)
 	}
-	if got := p.charges(ChargeFilter{}, 1); len(got) != 12 || !slices.IsSortedFunc(got, func(a, b string) int { return strings.Compare(b, a) }) {
+	if got := p.charges(report.ChargeFilter{}, 1); len(got) != 12 || !slices.IsSortedFunc(got, func(a, b string) int { return strings.Compare(b, a) }) {
 		t.Errorf("%q", got)
 	}
-	if err := p.m.Charges(t.Context(), "nobody", ChargeFilter{}, nil); err == nil {
+	if err := p.m.Reports.Charges(t.Context(), "nobody", report.ChargeFilter{}, nil); err == nil {
 		t.Error("charges of nobody")
 	}
 	for id := range open {
@@ -225,7 +226,7 @@ func TestHistoryBack(t *testing.T) {
 	}
 	var whole []uint64
 	read := func(before uint64, most int) (seqs []uint64) {
-		err := p.m.HistoryBack(t.Context(), "acme", before, func(e *ledger.Entry) bool {
+		err := p.m.Reports.JournalBack(t.Context(), "acme", before, func(e *ledger.Entry) bool {
 			seqs = append(seqs, e.Seq)
 			return len(seqs) < most
 		})
@@ -252,7 +253,7 @@ func TestHistoryBack(t *testing.T) {
 	if got := read(1, 10); len(got) != 0 {
 		t.Errorf("before the first there is %v", got)
 	}
-	if err := p.m.HistoryBack(t.Context(), "nobody", 0, nil); err == nil {
+	if err := p.m.Reports.JournalBack(t.Context(), "nobody", 0, nil); err == nil {
 		t.Error("the journal of nobody")
 	}
 }
@@ -268,7 +269,7 @@ func TestHoldsOfAllAccounts(t *testing.T) {
 	}
 	p.ask("acme", "/v1/notes", `{}`, 200)
 	var got []string
-	if err := p.m.Holds(t.Context(), func(c *ledger.Charge) { got = append(got, string(c.ID)) }); err != nil || !slices.Equal(got, want) {
+	if err := p.m.Reports.Holds(t.Context(), func(c *ledger.Charge) { got = append(got, string(c.ID)) }); err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q, want %q: %v", got, want, err)
 	}
 }

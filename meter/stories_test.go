@@ -155,7 +155,7 @@ func (p *teller) account() *ledger.Account {
 
 // alerts are those that the journal has got since it was asked last.
 func (p *teller) alerts() (fired []string) {
-	err := p.m.History(p.Context(), storyAccount, p.seq, func(e *ledger.Entry) bool {
+	err := p.m.Reports.Journal(p.Context(), storyAccount, p.seq, func(e *ledger.Entry) bool {
 		p.seq = e.Seq
 		if e.Kind == ledger.KindAlert {
 			fired = append(fired, e.Alert)

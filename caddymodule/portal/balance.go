@@ -204,7 +204,7 @@ func percent(part, of money.Amount) int {
 }
 
 func (c *call) burn() (*BurnView, error) {
-	b, ok, err := c.m.Burn(c.Context(), c.who.account)
+	b, ok, err := c.m.Reports.Burn(c.Context(), c.who.account)
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/report"
 )
 
 // PriceView is one line of the price list.
@@ -116,11 +117,11 @@ func estimates(b *pricing.Book, p *pricing.Plan, g *pricing.Grant) (list []Estim
 		if !ok || each.IsZero() {
 			continue
 		}
-		s := meter.SubjectOf(b, x.Operation, x.Model)
+		s := report.SubjectOf(b, x.Operation, x.Model)
 		if !p.Permits(&s) || !g.Permits(&s) {
 			continue
 		}
-		if n, ok := meter.Count(b, p, g.Amount, each); ok && n > 0 {
+		if n, ok := report.Count(b, p, g.Amount, each); ok && n > 0 {
 			list = append(list, EstimateView{Operation: x.Operation, Name: x.Name, Model: x.Model, Unit: unit, Count: n})
 		}
 	}
@@ -142,10 +143,10 @@ type AffordableView struct {
 func (c *call) affordable(a *ledger.Account) []AffordableView {
 	b, out := c.bookNow(), []AffordableView{}
 	plan := b.Plan(a.Sub.Plan)
-	typical := c.m.TypicalCosts(c.Context(), c.who.account)
+	typical := c.m.Reports.TypicalCosts(c.Context(), c.who.account)
 	seen := map[string]bool{}
 	for _, x := range b.PricesList() {
-		s := meter.SubjectOf(b, x.Operation, x.Model)
+		s := report.SubjectOf(b, x.Operation, x.Model)
 		if plan != nil && !plan.Permits(&s) {
 			continue
 		}
@@ -156,7 +157,7 @@ func (c *call) affordable(a *ledger.Account) []AffordableView {
 		case single && each.IsZero():
 			continue
 		case single:
-			if n, ok := meter.Count(b, plan, available, each); ok {
+			if n, ok := report.Count(b, plan, available, each); ok {
 				v.Count = &n
 			}
 		case known && cost > 0 && !seen[x.Operation]:

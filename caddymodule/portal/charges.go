@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
-	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/usage"
 )
 
@@ -61,7 +61,7 @@ type CalculationLine struct {
 func (c *call) chargeView(h *ledger.Charge) ChargeView {
 	_, s := usage.Of(h)
 	v := ChargeView{
-		ID: string(h.ID), At: h.At.UTC(), SettledAt: timeOf(h.SettledAt), State: meter.StateOf(h), Operation: h.Operation, OperationName: h.Operation,
+		ID: string(h.ID), At: h.At.UTC(), SettledAt: timeOf(h.SettledAt), State: report.StateOf(h), Operation: h.Operation, OperationName: h.Operation,
 		Feature: h.Subject.Feature, Model: h.Model, Member: h.Member, Key: h.Key, Labels: map[string]string{}, Held: c.text(h.HeldTotal()),
 		Cost: c.text(h.Cost), Refunded: c.text(h.Refunded), Credits: c.text(s.Net()), Worth: c.worth(s.Net()), Quantities: map[string]string{},
 		Outcome: h.Outcome, Status: h.Status, Estimated: h.Estimated,
@@ -107,7 +107,7 @@ func (c *call) charges() (any, error) {
 		return nil, err
 	}
 	out := list[ChargeView]{Data: []ChargeView{}}
-	err = c.m.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
+	err = c.m.Reports.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
 		if len(out.Data) == n {
 			out.NextCursor = out.Data[n-1].ID
 			return false
@@ -118,7 +118,7 @@ func (c *call) charges() (any, error) {
 	return out, err
 }
 
-func (c *call) chargeFilter(q url.Values, names []string) (f meter.ChargeFilter, err error) {
+func (c *call) chargeFilter(q url.Values, names []string) (f report.ChargeFilter, err error) {
 	zone, err := c.zone(q)
 	if err != nil {
 		return f, err
@@ -137,7 +137,7 @@ func (c *call) charge() (any, error) {
 	if _, err := c.query(); err != nil {
 		return nil, err
 	}
-	h, err := c.m.Charge(c.Context(), c.who.account, c.PathValue("charge"))
+	h, err := c.m.Reports.Charge(c.Context(), c.who.account, c.PathValue("charge"))
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func (c *call) charge() (any, error) {
 	for _, x := range drawn {
 		d.Drawn = append(d.Drawn, DrawnView{Grant: string(x.Grant), Type: x.Type, Amount: c.text(x.Amount)})
 	}
-	for _, l := range c.m.ExplainCharge(c.Context(), h) {
+	for _, l := range c.m.Reports.ExplainCharge(c.Context(), h) {
 		d.Calculation = append(d.Calculation, CalculationLine{Label: l.Label, Text: l.Text, Total: l.Total.String()})
 	}
 	return d, nil
@@ -192,7 +192,7 @@ func (c *call) ledger() (any, error) {
 		return nil, err
 	}
 	out := list[EntryView]{Data: []EntryView{}}
-	err = c.m.HistoryBack(c.Context(), c.who.account, before, func(e *ledger.Entry) bool {
+	err = c.m.Reports.JournalBack(c.Context(), c.who.account, before, func(e *ledger.Entry) bool {
 		if len(out.Data) == n {
 			out.NextCursor = numberCursor(out.Data[n-1].Seq)
 			return false

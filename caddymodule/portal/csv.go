@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/usage"
 )
 
@@ -76,14 +76,14 @@ func (c *call) usageCSV(r *usage.Report) error {
 	return s.end()
 }
 
-func (c *call) chargesCSV(f meter.ChargeFilter, labels []string) error {
+func (c *call) chargesCSV(f report.ChargeFilter, labels []string) error {
 	s := c.sheet("charges", append([]string{
 		"id", "at", "state", "operation", "feature", "model", "member", "key", "credits", "charged", "refunded", "held", "worth", "usage", "outcome", "status", "estimated",
 	}, labels...))
-	err := c.m.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
+	err := c.m.Reports.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
 		k, sum := usage.Of(h)
 		row := []string{
-			string(h.ID), h.At.UTC().Format(time.RFC3339Nano), meter.StateOf(h), h.Operation, h.Subject.Feature, h.Model, h.Member, h.Key, c.text(sum.Net()),
+			string(h.ID), h.At.UTC().Format(time.RFC3339Nano), report.StateOf(h), h.Operation, h.Subject.Feature, h.Model, h.Member, h.Key, c.text(sum.Net()),
 			c.text(sum.Cost), c.text(sum.Refunded), c.text(h.HeldTotal()), c.exactWorth(sum.Net()), h.Usage, h.Outcome, strconv.Itoa(h.Status), strconv.FormatBool(h.Estimated),
 		}
 		for _, l := range labels {
@@ -99,12 +99,12 @@ func (c *call) chargesCSV(f meter.ChargeFilter, labels []string) error {
 }
 
 // chargesLines writes one JSON object per line, the account included.
-func (c *call) chargesLines(f meter.ChargeFilter) error {
+func (c *call) chargesLines(f report.ChargeFilter) error {
 	c.w.Header().Set("Content-Type", "application/jsonl")
 	c.w.Header().Set("Cache-Control", "no-store")
 	enc := json.NewEncoder(c.w)
 	enc.SetEscapeHTML(false)
-	return c.m.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
+	return c.m.Reports.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
 		return enc.Encode(struct {
 			Account string `json:"account"`
 			ChargeView
@@ -123,7 +123,7 @@ var focusColumns = []string{
 }
 
 // chargesFocus writes one row per charge that cost anything.
-func (c *call) chargesFocus(f meter.ChargeFilter) error {
+func (c *call) chargesFocus(f report.ChargeFilter) error {
 	b := c.bookNow()
 	if b.Credit.Worth == nil {
 		return invalid("FOCUS wants costs in money: say in the price file what a credit is worth (credit.worth), or take format=csv")
@@ -137,7 +137,7 @@ func (c *call) chargesFocus(f meter.ChargeFilter) error {
 		brand = "Farebox"
 	}
 	s := c.sheet("focus", focusColumns)
-	err = c.m.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
+	err = c.m.Reports.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
 		_, sum := usage.Of(h)
 		if h.State == ledger.Held || sum.Net() == 0 {
 			return true

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/report"
 )
 
 // EstimateRequest asks what something would cost: one request as it would be
@@ -112,7 +113,7 @@ func (c *call) estimateRequest(in *EstimateRequest) (any, error) {
 }
 
 func (c *call) estimateMix(in *EstimateRequest) (any, error) {
-	m, err := c.m.EstimateMix(c.Context(), c.who.account, mixOf(in))
+	m, err := c.m.Reports.EstimateMix(c.Context(), c.who.account, mixOf(in))
 	if err != nil {
 		return nil, err
 	}
@@ -141,13 +142,13 @@ func (c *call) estimateMix(in *EstimateRequest) (any, error) {
 	return out, nil
 }
 
-func mixOf(in *EstimateRequest) meter.Mix {
-	m := meter.Mix{Days: in.Days, Buffer: in.Buffer}
+func mixOf(in *EstimateRequest) report.Mix {
+	m := report.Mix{Days: in.Days, Buffer: in.Buffer}
 	if m.Days == 0 {
 		m.Days = 1
 	}
 	for _, l := range in.Mix {
-		m.Lines = append(m.Lines, meter.MixLine{Operation: l.Operation, Model: l.Model, PerDay: l.PerDay, Credits: l.Credits})
+		m.Lines = append(m.Lines, report.MixLine{Operation: l.Operation, Model: l.Model, PerDay: l.PerDay, Credits: l.Credits})
 	}
 	return m
 }

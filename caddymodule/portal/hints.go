@@ -52,7 +52,7 @@ func (c *call) hints() (any, error) {
 		of.By, of.Where = "model", map[string]string{}
 		maps.Copy(of.Where, asked.Where)
 		of.Where["operation"] = op.ID
-		r, err := c.m.Usage(c.Context(), c.who.account, of)
+		r, err := c.m.Reports.Usage(c.Context(), c.who.account, of)
 		if err != nil {
 			return nil, err
 		}

@@ -35,7 +35,7 @@ func (c *call) trail() (any, error) {
 	for t := today.AddDate(0, 0, -days); t.Before(now); t = t.Add(step) {
 		times = append(times, t)
 	}
-	past, err := c.m.Trail(c.Context(), c.who.account, append(times, now))
+	past, err := c.m.Reports.Trail(c.Context(), c.who.account, append(times, now))
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (c *call) trail() (any, error) {
 	for _, p := range past {
 		v.Past = append(v.Past, PointView{p.At.UTC(), c.text(p.Available)})
 	}
-	b, _, err := c.m.Burn(c.Context(), c.who.account)
+	b, _, err := c.m.Reports.Burn(c.Context(), c.who.account)
 	for _, p := range b.Coming {
 		v.Coming = append(v.Coming, PointView{p.At.UTC(), c.text(p.Available)})
 	}

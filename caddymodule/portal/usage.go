@@ -68,7 +68,7 @@ func (c *call) usage() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.m.Usage(c.Context(), c.who.account, asked)
+	r, err := c.m.Reports.Usage(c.Context(), c.who.account, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (c *call) usage() (any, error) {
 	}
 	earlier := asked
 	earlier.From, earlier.To, earlier.Interval = asked.From.Add(-asked.To.Sub(asked.From)), asked.From, 0
-	before, err := c.m.Usage(c.Context(), c.who.account, earlier)
+	before, err := c.m.Reports.Usage(c.Context(), c.who.account, earlier)
 	if err != nil {
 		return nil, err
 	}

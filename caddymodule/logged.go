@@ -14,9 +14,9 @@ import (
 	"github.com/farebox-dev/farebox/meter"
 )
 
-// report puts what was charged into the access log and behind the placeholders
+// logged puts what was charged into the access log and behind the placeholders
 // {http.meter.*}; the texts are only made if something asks for them.
-func report(r *http.Request, caller *meter.Caller, c *meter.Charge, t *tap) {
+func logged(r *http.Request, caller *meter.Caller, c *meter.Charge, t *tap) {
 	if !c.Metered() {
 		return
 	}

@@ -1,4 +1,4 @@
-package meter
+package report
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/ulid"
@@ -15,21 +16,21 @@ import (
 
 // Usage sums what an account used; see usage.Query. Everything that was settled
 // before the call is in it.
-func (m *Meter) Usage(ctx context.Context, account string, q usage.Query) (*usage.Report, error) {
-	if _, err := m.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+func (rs *Reports) Usage(ctx context.Context, account string, q usage.Query) (*usage.Report, error) {
+	if _, err := rs.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
 		return nil, err
 	}
 	r := usage.NewReport(q)
-	err := m.bank.View(ctx, func(s store.Snapshot) error { return addUsage(s, r, account) })
+	err := rs.bank.View(ctx, func(s store.Snapshot) error { return addUsage(s, r, account) })
 	return r, err
 }
 
 // UsageOfAll calls fn with the report of each account that used anything.
-func (m *Meter) UsageOfAll(ctx context.Context, q usage.Query, fn func(account string, r *usage.Report)) error {
-	if err := m.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil {
+func (rs *Reports) UsageOfAll(ctx context.Context, q usage.Query, fn func(account string, r *usage.Report)) error {
+	if err := rs.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil {
 		return err
 	}
-	return m.bank.View(ctx, func(s store.Snapshot) error {
+	return rs.bank.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Account}, false, func(at store.ID, _ []byte) error {
 			r := usage.NewReport(q)
 			err := addUsage(s, r, at.Account)
@@ -61,8 +62,8 @@ type ChargeFilter struct {
 
 // Charges calls fn with the charges of an account, newest first, open ones
 // included, until it returns false.
-func (m *Meter) Charges(ctx context.Context, account string, f ChargeFilter, fn func(*ledger.Charge) bool) error {
-	a, err := m.Account(ctx, account)
+func (rs *Reports) Charges(ctx context.Context, account string, f ChargeFilter, fn func(*ledger.Charge) bool) error {
+	a, err := rs.bank.Account(ctx, ledger.AccountID(account))
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (m *Meter) Charges(ctx context.Context, account string, f ChargeFilter, fn 
 	}
 	open := newestHolds(a, f.Before)
 	more := func(c *ledger.Charge) bool { return !f.selects(c) || fn(c) }
-	return m.bank.View(ctx, func(s store.Snapshot) error {
+	return rs.bank.View(ctx, func(s store.Snapshot) error {
 		var last ledger.ChargeID
 		err := s.ScanBack(store.ID{Kind: store.Charge, Account: account, Name: f.Before}, func(_ store.ID, v []byte) error {
 			c, err := ledger.DecodeCharge(v)
@@ -150,17 +151,17 @@ func StateOf(c *ledger.Charge) string {
 	return "charged"
 }
 
-// HistoryBack calls fn with the entries of an account's journal, newest first,
+// JournalBack calls fn with the entries of an account's journal, newest first,
 // beginning before a sequence number (0: at the end), until it returns false.
-func (m *Meter) HistoryBack(ctx context.Context, account string, before uint64, fn func(*ledger.Entry) bool) error {
-	if _, err := m.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+func (rs *Reports) JournalBack(ctx context.Context, account string, before uint64, fn func(*ledger.Entry) bool) error {
+	if _, err := rs.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
 		return err
 	}
 	from := store.ID{Kind: store.Entry, Account: account}
 	if before > 0 {
 		from.Name = store.Sequence(before)
 	}
-	return m.bank.View(ctx, func(s store.Snapshot) error {
+	return rs.bank.View(ctx, func(s store.Snapshot) error {
 		return s.ScanBack(from, func(_ store.ID, v []byte) error {
 			e, err := ledger.DecodeEntry(v)
 			if err == nil && !fn(e) {
@@ -172,9 +173,9 @@ func (m *Meter) HistoryBack(ctx context.Context, account string, before uint64, 
 }
 
 // Holds calls fn with every open hold, oldest first.
-func (m *Meter) Holds(ctx context.Context, fn func(*ledger.Charge)) error {
+func (rs *Reports) Holds(ctx context.Context, fn func(*ledger.Charge)) error {
 	var all []*ledger.Charge
-	err := m.bank.View(ctx, func(s store.Snapshot) error {
+	err := rs.bank.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Hold}, false, func(_ store.ID, v []byte) error {
 			h, err := ledger.DecodeCharge(v)
 			all = append(all, h)
@@ -189,4 +190,41 @@ func (m *Meter) Holds(ctx context.Context, fn func(*ledger.Charge)) error {
 		fn(h)
 	}
 	return nil
+}
+
+// Charge finds a charge of an account, open or resolved.
+func (rs *Reports) Charge(ctx context.Context, account, id string) (*ledger.Charge, error) {
+	a, err := rs.bank.Account(ctx, ledger.AccountID(account))
+	if err != nil {
+		return nil, err
+	}
+	if h := a.Holds[ledger.ChargeID(id)]; h != nil {
+		return h, nil
+	}
+	var c *ledger.Charge
+	err = rs.bank.View(ctx, func(s store.Snapshot) error {
+		c, err = bank.Charge(s, ledger.AccountID(account), ledger.ChargeID(id))
+		return err
+	})
+	return c, err
+}
+
+// Journal calls fn for the entries of an account's journal after a sequence
+// number, in order, until it returns false.
+func (rs *Reports) Journal(ctx context.Context, account string, after uint64, fn func(*ledger.Entry) bool) error {
+	if _, err := rs.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+		return err
+	}
+	return rs.bank.View(ctx, func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Entry, Account: account, Name: store.Sequence(after + 1)}, true, func(_ store.ID, v []byte) error {
+			e, err := ledger.DecodeEntry(v)
+			if err != nil {
+				return err
+			}
+			if !fn(e) {
+				return store.ErrStop
+			}
+			return nil
+		})
+	})
 }

@@ -1,4 +1,4 @@
-package meter
+package report
 
 import (
 	"context"
@@ -40,9 +40,9 @@ func Count(b *pricing.Book, p *pricing.Plan, have money.Amount, price money.Deci
 
 // TypicalCosts is what a request of each operation cost the account on average
 // in the last 30 days, rounded up.
-func (m *Meter) TypicalCosts(ctx context.Context, account string) map[string]money.Amount {
-	now := m.bank.Now()
-	r, err := m.Usage(ctx, account, usage.Query{From: now.AddDate(0, 0, -30), To: now.Add(usage.Slot), By: "operation"})
+func (rs *Reports) TypicalCosts(ctx context.Context, account string) map[string]money.Amount {
+	now := rs.bank.Now()
+	r, err := rs.Usage(ctx, account, usage.Query{From: now.AddDate(0, 0, -30), To: now.Add(usage.Slot), By: "operation"})
 	if err != nil {
 		return nil
 	}

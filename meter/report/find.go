@@ -1,4 +1,4 @@
-package meter
+package report
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 // Owner finds the account that a charge or a grant belongs to, by its id alone.
 // It looks at every account: for people who have an id from a customer's
 // screenshot, not for the request path.
-func (m *Meter) Owner(ctx context.Context, id string) (account string, err error) {
-	if err := m.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil { // after all that was asked for
+func (rs *Reports) Owner(ctx context.Context, id string) (account string, err error) {
+	if err := rs.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil { // after all that was asked for
 		return "", err
 	}
-	err = m.bank.View(ctx, func(s store.Snapshot) error {
+	err = rs.bank.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Account}, false, func(at store.ID, raw []byte) error {
 			a, err := ledger.DecodeAccount(raw)
 			if err != nil {

@@ -1,4 +1,4 @@
-package meter
+package report
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/selector"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/ulid"
@@ -25,13 +26,13 @@ type Burn struct {
 
 // Burn rests on the full days of the last 14, or since the first use. With
 // fewer than 3 of them it says nothing (ok is false).
-func (m *Meter) Burn(ctx context.Context, account string) (b Burn, ok bool, err error) {
+func (rs *Reports) Burn(ctx context.Context, account string) (b Burn, ok bool, err error) {
 	const window, least = 14, 3
-	book := m.Books.InForce()
-	now, zone := m.bank.Now(), book.Policies.Timezone
+	book := rs.books.InForce()
+	now, zone := rs.bank.Now(), book.Policies.Timezone
 	today := calendar.At(now, calendar.Day, now, zone).Start
 	from := calendar.At(now, calendar.Day, today.AddDate(0, 0, -window).Add(12*time.Hour), zone).Start
-	r, err := m.Usage(ctx, account, usage.Query{From: from, To: today, Zone: zone, Interval: calendar.Day, By: "operation"})
+	r, err := rs.Usage(ctx, account, usage.Query{From: from, To: today, Zone: zone, Interval: calendar.Day, By: "operation"})
 	if err != nil {
 		return b, false, err
 	}
@@ -39,7 +40,7 @@ func (m *Meter) Burn(ctx context.Context, account string) (b Burn, ok bool, err 
 	if len(lines) == 0 || r.Total.Net() <= 0 {
 		return b, false, nil
 	}
-	first, err := m.firstUse(ctx, account)
+	first, err := rs.firstUse(ctx, account)
 	if err != nil {
 		return b, false, err
 	}
@@ -53,18 +54,18 @@ func (m *Meter) Burn(ctx context.Context, account string) (b Burn, ok bool, err 
 		return b, false, nil
 	}
 	b.PerDay, b.PerMonth = rounded(r.Total.Net(), b.Days), rounded(30*min(r.Total.Net(), ledger.MaxAmount/30), b.Days)
-	a, err := m.Account(ctx, account)
+	a, err := rs.bank.Account(ctx, ledger.AccountID(account))
 	if err != nil || b.PerDay == 0 {
 		return b, b.PerDay > 0, err
 	}
-	b.RunsOut, b.Coming = m.runsOut(a, book, b.PerDay, topOperation(book, lines), now)
+	b.RunsOut, b.Coming = rs.runsOut(a, book, b.PerDay, topOperation(book, lines), now)
 	b.EnoughUntilRenewal = b.RunsOut.IsZero() || !a.Sub.End.IsZero() && !b.RunsOut.Before(a.Sub.End)
 	return b, true, nil
 }
 
 // firstUse is when the account used something for the first time.
-func (m *Meter) firstUse(ctx context.Context, account string) (at time.Time, err error) {
-	err = m.bank.View(ctx, func(s store.Snapshot) error {
+func (rs *Reports) firstUse(ctx context.Context, account string) (at time.Time, err error) {
+	err = rs.bank.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Usage, Account: account}, true, func(id store.ID, _ []byte) error {
 			k, err := usage.ParseName(id.Name)
 			if at = k.At; err == nil {
@@ -83,7 +84,7 @@ func rounded(sum money.Amount, days int) money.Amount {
 
 // topOperation stands for what the account usually does: credits that may not
 // pay for it do not count.
-func topOperation(book *loaded, lines []usage.Line) selector.Subject {
+func topOperation(book *pricebook.InForce, lines []usage.Line) selector.Subject {
 	cost := map[string]money.Amount{}
 	top := ""
 	for i := range lines {
@@ -102,7 +103,7 @@ func topOperation(book *loaded, lines []usage.Line) selector.Subject {
 // runsOut plays the coming days on a copy of the account, by the ledger's own
 // rules: draw order, expiry, renewals, rollover, plans that end. Overage does
 // not count: the question is when the credits are used up.
-func (m *Meter) runsOut(a *ledger.Account, book *loaded, perDay money.Amount, subject selector.Subject, now time.Time) (at time.Time, coming []Point) {
+func (rs *Reports) runsOut(a *ledger.Account, book *pricebook.InForce, perDay money.Amount, subject selector.Subject, now time.Time) (at time.Time, coming []Point) {
 	const horizon, shown = 731, 60
 	played := a.Clone()
 	zone := book.Policies.Timezone

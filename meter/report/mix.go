@@ -1,4 +1,4 @@
-package meter
+package report
 
 import (
 	"context"
@@ -9,36 +9,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
-	"github.com/farebox-dev/farebox/meter/selector"
 )
-
-// Estimated is what a request would hold, and why.
-type Estimated struct {
-	*pricing.Explanation
-	Subject selector.Subject
-}
-
-// Estimate prices a request as if it were sent now, by the same code as when it
-// is. It holds nothing. The error is a *Denial.
-func (m *Meter) Estimate(ctx context.Context, req *Request) (*Estimated, error) {
-	a := &admission{m: m, req: req, book: m.Books.InForce()}
-	if err := a.read(); err != nil {
-		return nil, denialOf(err)
-	}
-	acc, err := m.bank.Account(ctx, ledger.AccountID(req.Caller.Account))
-	if err != nil {
-		return nil, denialOf(err)
-	}
-	a.plan = a.book.Plan(acc.Sub.Plan)
-	if r := a.price.PlanAllows(a.plan); r != nil {
-		return nil, denialOf(r)
-	}
-	e, err := a.price.ExplainHold(a.ahead(), a.plan, pricing.FreeLeft{})
-	if err != nil {
-		return nil, denialOf(err)
-	}
-	return &Estimated{e, a.price.Subject()}, nil
-}
 
 // Mix is what someone means to do each day, for some days.
 type Mix struct {
@@ -70,8 +41,8 @@ type MixCost struct {
 }
 
 // EstimateMix adds up a mix; account may be "".
-func (m *Meter) EstimateMix(ctx context.Context, account string, mix Mix) (*MixEstimate, error) {
-	b := m.Books.InForce()
+func (rs *Reports) EstimateMix(ctx context.Context, account string, mix Mix) (*MixEstimate, error) {
+	b := rs.books.InForce()
 	if mix.Days < 1 || mix.Days > 3660 {
 		return nil, input.Errorf("days is %d; write 1 to 3660", mix.Days)
 	}
@@ -81,7 +52,7 @@ func (m *Meter) EstimateMix(ctx context.Context, account string, mix Mix) (*MixE
 	}
 	var typical map[string]money.Amount
 	if account != "" {
-		typical = m.TypicalCosts(ctx, account)
+		typical = rs.TypicalCosts(ctx, account)
 	}
 	out := &MixEstimate{}
 	var sum money.Decimal

@@ -1,4 +1,4 @@
-package meter
+package report
 
 import (
 	"context"
@@ -22,8 +22,8 @@ const longestTrail = 50_000
 // order and not in the future. It undoes the journal, newest entry first, so
 // that expiries, renewals and refunds are in it as they happened. Unlimited
 // grants count nothing.
-func (m *Meter) Trail(ctx context.Context, account string, times []time.Time) ([]Point, error) {
-	a, err := m.Account(ctx, account)
+func (rs *Reports) Trail(ctx context.Context, account string, times []time.Time) ([]Point, error) {
+	a, err := rs.bank.Account(ctx, ledger.AccountID(account))
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (m *Meter) Trail(ctx context.Context, account string, times []time.Time) ([
 		trail[at] = Point{times[at], sum}
 		at--
 	}
-	err = m.HistoryBack(ctx, account, a.Seq+1, func(e *ledger.Entry) bool {
+	err = rs.JournalBack(ctx, account, a.Seq+1, func(e *ledger.Entry) bool {
 		for at >= 0 && e.At.Before(times[at]) {
 			note()
 		}

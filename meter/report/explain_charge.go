@@ -1,4 +1,4 @@
-package meter
+package report
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 // ExplainCharge is why a charge cost what it cost, line by line, from the price
 // book that it was made with and what was recorded of it. It is empty if that
 // does not come to exactly what was charged.
-func (m *Meter) ExplainCharge(ctx context.Context, c *ledger.Charge) []pricing.Line {
-	b, err := m.Books.Find(ctx, c.Book)
+func (rs *Reports) ExplainCharge(ctx context.Context, c *ledger.Charge) []pricing.Line {
+	b, err := rs.books.Find(ctx, c.Book)
 	if err != nil || c.State != ledger.Settled {
 		return nil
 	}

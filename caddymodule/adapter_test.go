@@ -90,6 +90,9 @@ func TestDirectiveErrors(t *testing.T) {
 		{handler("on_store_error ignore"), `on_store_error "ignore": write one of`},
 		{handler("denial_format xml"), `denial_format "xml": write one of`},
 		{handler("upgrade yes"), `upgrade "yes": write one of`},
+		{handler("unknown_ids"), "unknown_ids reject, or: unknown_ids pass [<kinds>…]"},
+		{handler("unknown_ids files"), "unknown_ids reject, or: unknown_ids pass [<kinds>…]"},
+		{handler("unknown_ids reject files"), "unknown_ids reject, or: unknown_ids pass [<kinds>…]"},
 		{global("poll_jobs"), "wrong argument count"},
 		{global("poll_jobs often"), `poll_jobs "often": write an interval such as 2s, or off`},
 		{handler("stream_comment yes"), "wrong argument count"},
@@ -118,6 +121,22 @@ func TestDirectiveErrors(t *testing.T) {
 		}
 		if strings.HasPrefix(got, "error: ") && !strings.Contains(got, "Caddyfile:") && !strings.Contains(got, "line ") {
 			t.Errorf("no line number: %s", got)
+		}
+	}
+}
+
+// Kinds of ids are checked against what there is: those of the dialects, and
+// operations of the price file that have a job.
+func TestKindsOfUnknownIDs(t *testing.T) {
+	a := provisioned(t, t.TempDir())
+	for _, kinds := range [][]string{nil, {"*"}, {"files", "chat/completions", "video"}} {
+		if err := (&Handler{app: a, DenialFormat: "auto", UnknownIDs: kinds}).Validate(); err != nil {
+			t.Errorf("%q: %v", kinds, err)
+		}
+	}
+	for _, kind := range []string{"file", "/files", "chat", ""} {
+		if err := (&Handler{app: a, DenialFormat: "auto", UnknownIDs: []string{kind}}).Validate(); err == nil || !strings.Contains(err.Error(), `write one of ["responses"`) {
+			t.Errorf("%q: %v", kind, err)
 		}
 	}
 }

@@ -32,12 +32,12 @@ func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*mete
 	uri := r.URL.RequestURI()
 	route := e.Route(r.Method, uri)
 	if route.Refusal != nil {
-		return nil, caller, &meter.Denial{Reason: route.Refusal.Reason, Field: route.Refusal.Field, Message: route.Refusal.Message, Err: route.Refusal}
+		return nil, caller, e.Refused(r.Context(), &meter.Request{Method: r.Method, URI: uri, Caller: caller, UnknownIDs: h.UnknownIDs}, route.Refusal)
 	}
 	if upgrades(r) && !route.Free && !h.metersUpgrade(r) {
 		return nil, caller, &meter.Denial{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
 	}
-	req := &meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key")}
+	req := &meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key"), UnknownIDs: h.UnknownIDs}
 	if len(req.Idempotency) > 255 {
 		return nil, caller, &meter.Denial{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
 	}

@@ -132,6 +132,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		on_store_error reject | pass
 //		denial_format  auto | openai | anthropic | gemini | problem | none
 //		upgrade        reject | meter
+//		unknown_ids    reject | pass [<kinds>…]
 //		stream_comment
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -171,13 +172,15 @@ func (h *Handler) option(d *caddyfile.Dispenser) error {
 		h.MaxBody = int64(n) //nolint:gosec // at most 1 GB
 	case name == "on_disconnect":
 		return h.parseDisconnect(d)
+	case name == "unknown_ids":
+		return h.parseUnknownIDs(d)
 	case name == "stream_comment":
 		if d.NextArg() {
 			return d.ArgErr()
 		}
 		h.StreamComment = true
 	default:
-		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, on_store_error, denial_format, upgrade and stream_comment", name)
+		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, on_store_error, denial_format, upgrade, unknown_ids and stream_comment", name)
 	}
 	return nil
 }
@@ -199,6 +202,18 @@ func (h *Handler) sensible(d *caddyfile.Dispenser, name, value string) error {
 	}
 	if err != nil {
 		return d.WrapErr(err)
+	}
+	return nil
+}
+
+func (h *Handler) parseUnknownIDs(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 || args[0] != "pass" && (args[0] != "reject" || len(args) > 1) {
+		return d.Err("write: unknown_ids reject, or: unknown_ids pass [<kinds>…], such as: unknown_ids pass files vector_stores")
+	}
+	h.UnknownIDs = args[1:]
+	if args[0] == "pass" && len(args) == 1 {
+		h.UnknownIDs = []string{"*"}
 	}
 	return nil
 }

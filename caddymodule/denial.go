@@ -59,6 +59,8 @@ var statuses = map[string]int{
 	bodyUnreadable:           http.StatusBadRequest,
 
 	meter.JobNotFound:         http.StatusNotFound,
+	meter.ObjectNotFound:      http.StatusNotFound,
+	meter.ListRefused:         http.StatusForbidden,
 	meter.IdempotencyConflict: http.StatusConflict,
 	bodyTooLarge:              http.StatusRequestEntityTooLarge,
 	encodingUnknown:           http.StatusUnsupportedMediaType,

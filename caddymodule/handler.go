@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/dialect"
 )
 
 // Handler meters the requests that pass it: it holds their credits before they
@@ -45,6 +46,11 @@ type Handler struct {
 	// default) answers 403, meter lets those of APIs pass that report what they use
 	// (OpenAI Realtime), and charges it.
 	Upgrade string `json:"upgrade,omitempty"`
+	// UnknownIDs are the kinds of ids that pass although no account is known to have
+	// got them from an answer, such as files that were uploaded before there was a
+	// gateway: files, responses, …, the operation of a job, or * for all. Default:
+	// none.
+	UnknownIDs []string `json:"unknown_ids,omitempty"`
 	// StreamComment ends event streams with a comment that says what they cost.
 	StreamComment bool `json:"stream_comment,omitempty"`
 
@@ -87,9 +93,31 @@ func (h *Handler) Validate() error {
 	return errors.Join(
 		oneOf("on_disconnect", h.OnDisconnect, "", "cancel", "drain"),
 		oneOf("on_store_error", h.OnStoreError, "", "reject", "pass"),
+		h.knownKinds(),
 		oneOf("upgrade", h.Upgrade, "", "reject", "meter"),
 		oneOf("denial_format", h.DenialFormat, "auto", "openai", "anthropic", "gemini", "problem", "none"),
 	)
+}
+
+// knownKinds checks unknown_ids: kinds of ids, and operations that have a job.
+func (h *Handler) knownKinds() error {
+	kinds := dialect.StoredKinds()
+	if h.app != nil && h.app.book != nil {
+		for _, op := range h.app.book.Operations {
+			if op.Job != nil {
+				kinds = append(kinds, op.ID)
+			}
+		}
+	}
+	for _, k := range h.UnknownIDs {
+		if k == "*" {
+			continue
+		}
+		if err := oneOf("unknown_ids pass", k, kinds...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func oneOf(option, have string, allowed ...string) error {
@@ -115,7 +143,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	e, err := h.app.acquire()
 	if err != nil {
-		return h.unavailable(w, r, next, nil, err)
+		return h.unavailable(w, r, next, nil, nil, err)
 	}
 	defer h.app.release()
 	if op, ok := e.Webhook(r.Method, r.URL.RequestURI()); ok {
@@ -130,7 +158,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	h.app.metrics.admit.Observe(time.Since(began).Seconds())
 	var d *meter.Denial
 	if errors.As(err, &d) && d.Reason == meter.Unavailable {
-		return h.unavailable(w, r, next, req.Body, d)
+		return h.unavailable(w, r, next, e, req.Body, d)
 	}
 	if err != nil {
 		return h.deny(w, r, err)
@@ -142,16 +170,38 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 }
 
 // unavailable answers while the ledger cannot be written: closed by default.
-func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, body []byte, err error) error {
-	if h.OnStoreError == "pass" {
-		h.app.log.Error("request passes unmetered", zap.Error(err))
-		return next.ServeHTTP(w, h.upstreamRequest(r, body, false))
-	}
+// Without a ledger it is not known whose what upstreams keep is, so a request
+// that names any of that never passes.
+func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, body []byte, err error) error {
 	var d *meter.Denial
-	if !errors.As(err, &d) {
+	if errors.As(err, &d); h.OnStoreError == "pass" && (d == nil || !d.Strict) {
+		if body, passes := h.namesNothing(w, r, e, body); passes {
+			h.app.log.Error("request passes unmetered", zap.Error(err))
+			return next.ServeHTTP(w, h.upstreamRequest(r, body, false))
+		}
+	}
+	if d == nil {
 		d = &meter.Denial{Reason: meter.Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
 	}
 	return h.deny(w, r, d)
+}
+
+// namesNothing reads the body if that is needed to know what the request names.
+func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine, body []byte) (read []byte, ok bool) {
+	book := h.app.book
+	if e != nil {
+		book, _ = e.Book()
+	}
+	some, unread := meter.Names(book, r.Method, r.URL.RequestURI(), body)
+	if some || !unread {
+		return body, !some
+	}
+	body, err := h.readBody(w, r)
+	if err != nil {
+		return nil, false
+	}
+	some, _ = meter.Names(book, r.Method, r.URL.RequestURI(), body)
+	return body, !some
 }
 
 // proxy runs the rest of the chain and settles, whatever happens: return, error,

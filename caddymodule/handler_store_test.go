@@ -47,6 +47,49 @@ func TestStoreErrors(t *testing.T) {
 	}
 }
 
+// Without a ledger it is not known whose anything is: what names something that
+// an upstream keeps does not pass unmetered.
+func TestWhatBelongsToAnAccountNeverPassesUnmetered(t *testing.T) {
+	a := provisioned(t, t.TempDir())
+	a.store = broken{}
+	passed := 0
+	s := serve(t, &Handler{app: a, OnStoreError: "pass"}, func(w http.ResponseWriter, r *http.Request) error {
+		passed++
+		b, err := io.ReadAll(r.Body)
+		if err != nil || r.Method == http.MethodPost && string(b) != `{"model":"m","input":"x"}` {
+			t.Errorf("%q %v went upstream", b, err)
+		}
+		return answered(w, "application/json", reply)
+	})
+	for _, tt := range []struct {
+		method, path, body string
+		passes             bool
+	}{
+		{"GET", "/v1/responses/resp_1", "", false},
+		{"DELETE", "/v1/files/f", "", false},
+		{"GET", "/v1/videos/v%20", "", false},
+		{"GET", "/v1/videos/v;x", "", false},
+		{"GET", "/v1/files", "", false},
+		{"POST", "/v1/responses", `{"model":"m","input":"x","previous_response_id":"resp_1"}`, false},
+		{"POST", "/v1/responses", `{"model":"m","input":"x"}`, true},
+		{"GET", "/v1/models", "", true},
+	} {
+		passed = 0
+		req, err := http.NewRequestWithContext(t.Context(), tt.method, s.URL+tt.path, strings.NewReader(tt.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if (res.StatusCode == http.StatusOK) != tt.passes || (passed == 1) != tt.passes || !tt.passes && res.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s %s %s: %s, passed %d", tt.method, tt.path, tt.body, res.Status, passed)
+		}
+	}
+}
+
 // On a reload the old configuration is cleaned up while its requests still run.
 func TestRequestsKeepTheLedgerOpen(t *testing.T) {
 	dir := t.TempDir()

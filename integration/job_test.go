@@ -173,6 +173,7 @@ func TestTokensOfJobs(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			answer := map[string]string{
+				"POST /v1/files":           `{"id":"file-1"}`,
 				"POST /v1/responses":       `{"id":"resp_1","status":"queued","model":"demo-small","usage":null}`,
 				"GET /v1/responses/resp_1": `{"id":"resp_1","status":"completed","model":"demo-small","output":[],"usage":{"input_tokens":1000,"output_tokens":500,"total_tokens":1500}}`,
 				"POST /v1/batches":         `{"id":"batch_1","status":"validating"}`,
@@ -191,10 +192,11 @@ func TestTokensOfJobs(t *testing.T) {
 		})
 	}
 	prices := func(p string) string {
-		return strings.Replace(p, "operations:\n", "operations:\n  batch: {match: POST /v1/batches, model: response.body.model, price: by_model}\n", 1)
+		return strings.Replace(p, "operations:\n", "operations:\n  batch: {match: POST /v1/batches, model: response.body.model, price: by_model}\n  files: {match: POST /v1/files, price: free}\n", 1)
 	}
 	g := start(t, setup{caddyfile: asking(t), prices: prices, upstream: upstream})
 	key := g.account("acme", "500")
+	g.post(key, "/v1/files", "the requests")
 	for _, tt := range []struct{ path, body string }{
 		{"/v1/responses", `{"model":"demo-small","input":"hello","background":true}`},
 		{"/v1/batches", `{"input_file_id":"file-1","endpoint":"/v1/chat/completions"}`},

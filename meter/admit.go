@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,9 @@ type Request struct {
 	// Origin is kept with a job that the request starts, for whoever asks how it
 	// stands; see Meter.DueJobs.
 	Origin []byte
+	// UnknownIDs are the kinds (dialect.StoredKinds, or the operation of a job) of
+	// which ids pass that no account is known to have got; "*" are all.
+	UnknownIDs []string
 }
 
 // admission is one request on its way to a charge.
@@ -62,16 +66,37 @@ type admission struct {
 // Route is a first look at a request, before its body is read.
 func (m *Meter) Route(method, uri string) pricing.Route {
 	route := m.Books.InForce().Route(method, uri)
+	if path, ok := pricing.CleanPath(uri); ok && refersInBody(method, path) {
+		route.NeedsBody = true
+	}
 	if r := route.Refusal; r != nil && r.Reason == pricing.OperationNotPriced { // Admit will not see it
 		m.noteUnpriced(r.Reason, &Request{Method: method, URI: uri}, "")
 	}
 	return route
 }
 
+// Refused is why a request that its Route refuses is refused. A job of another
+// account is not there, whether or not there is a price for asking, and neither
+// is anything under an odd spelling of its path; a route that nobody may use says
+// so to everybody.
+func (m *Meter) Refused(ctx context.Context, req *Request, why *pricing.Refusal) error {
+	book := m.Books.InForce().Book
+	jobs := slices.ContainsFunc(refs(book, req), func(r ref) bool { return r.job })
+	if why.Reason == pricing.AmbiguousRequest || jobs {
+		if err := m.mayUse(ctx, book, req); err != nil {
+			return denialOf(err)
+		}
+	}
+	return denialOf(why)
+}
+
 // Admit prices a request and holds its credits; the hold is durable when it
 // returns. The error is a *Denial.
 func (m *Meter) Admit(ctx context.Context, req *Request) (*Charge, error) {
 	a := &admission{m: m, req: req, book: m.Books.InForce()}
+	if err := m.mayUse(ctx, a.book.Book, req); err != nil {
+		return nil, denialOf(err)
+	}
 	if err := a.read(); err != nil {
 		a.refusedUnpriced(err)
 		return nil, denialOf(err)
@@ -240,9 +265,7 @@ func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) 
 		return nil, r
 	}
 	c := &Charge{admission: a, ID: ulid.New("ch_", a.m.opt.Now()), Plan: plan, body: a.req.Body}
-	if alone, err := a.jobStatus(ctx, c); err != nil {
-		return nil, err
-	} else if alone || a.price.Operation() == nil {
+	if alone := a.jobStatus(c); alone || a.price.Operation() == nil {
 		if c.unmetered = true; !alone {
 			a.m.noteUnpriced("free", a.req, "")
 		}

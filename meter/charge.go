@@ -53,6 +53,11 @@ type Charge struct {
 	scarce bool           // there was nothing to extend the hold with, the last time
 	cut    int64          // output tokens up to which the stream is paid for; 0: no need to look
 
+	gives bool                 // the answer may give its caller ids
+	given map[string]bool      // those that were noted
+	gift  dialect.GivenOptions // what they depend on
+	whole bool                 // the document was looked at
+
 	socket bool
 	step   money.Amount // of a socket: what is held ahead of its next turn
 
@@ -99,12 +104,13 @@ func (c *Charge) API() *dialect.API { return c.api }
 // Begin is told status and header of the answer, before its first byte.
 func (c *Charge) Begin(status int, header map[string][]string) {
 	c.status, c.header, c.noted = status, header, c.m.opt.Now()
-	if c.done || c.unmetered && c.job == nil {
+	c.beginGiving()
+	if c.done || c.unmetered && c.job == nil && !c.gives {
 		return
 	}
 	opt := dialect.ReaderOptions{StripInjectedUsage: c.strip && status < 300}
-	if c.fields = c.book.NewAnswerFields(); c.fields != nil {
-		opt.Document = c.fields.Add
+	if c.fields = c.book.NewAnswerFields(); c.fields != nil || c.gives {
+		opt.Document = c.event
 	}
 	c.reader = c.reads.NewReader(status, header, opt)
 	covered := c.hold == 0 && c.price.FreeTier() != nil // the whole answer is free, however long
@@ -123,6 +129,7 @@ func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
 		return nil, ErrExhausted
 	}
 	out := c.reader.Write(p)
+	c.giveWhole()
 	c.note()
 	if c.cut == 0 {
 		return out, nil

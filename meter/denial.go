@@ -25,6 +25,8 @@ const (
 	IdempotencyConflict  = "idempotency_conflict"
 	Unavailable          = "meter_unavailable"
 	JobNotFound          = "job_not_found"
+	ObjectNotFound       = "object_not_found"
+	ListRefused          = "list_refused"
 )
 
 // Denial is why a request did not run. It cost nothing and left no hold. Which
@@ -35,6 +37,7 @@ type Denial struct {
 	Message string // for people: what is wrong and what to do
 	Facts   *Facts // of a refusal for lack of credits
 	Err     error
+	Strict  bool // of Unavailable: the request must not pass unmetered instead
 }
 
 func (d *Denial) Error() string { return d.Reason + ": " + d.Message }

@@ -106,28 +106,21 @@ func (c *Charge) holdJob(f *Final, keep []byte) {
 	})
 }
 
-// jobStatus finds the job that a request asks about. alone: the request has no
-// operation of its own.
-func (a *admission) jobStatus(ctx context.Context, c *Charge) (alone bool, err error) {
+// jobStatus finds the open job that a request asks about. alone: the request has
+// no operation of its own. Whose job it is has been decided; see Meter.mayUse.
+func (a *admission) jobStatus(c *Charge) (alone bool) {
 	path := a.price.Path()
 	name := path
 	op, id, declared := a.book.JobFor(a.req.Method, a.req.URI)
 	if declared {
 		name = named(op.ID, id)
 	}
-	if j := a.m.jobs.find(name, path); j != nil && a.req.Method == "GET" {
-		c.job = j
-		if string(j.account) != a.req.Caller.Account {
-			return false, noSuchJob()
+	if a.req.Method == "GET" {
+		if j := a.m.jobs.find(name, path); j != nil && string(j.account) == a.req.Caller.Account {
+			c.job = j
 		}
-	} else if (declared || a.req.Method == "GET" && a.api.HasJobs()) && a.m.notTheirs(ctx, a.req.Caller.Account, name) {
-		return false, noSuchJob()
 	}
-	return (declared || c.job != nil) && a.price.Operation() == nil, nil
-}
-
-func noSuchJob() error {
-	return &Denial{Reason: JobNotFound, Message: "There is no such job on this account."}
+	return (declared || c.job != nil) && a.price.Operation() == nil
 }
 
 // settleJob tells the job what its client has been told.

@@ -77,7 +77,9 @@ func TestWhatIsNoAnswerAboutAJobDoesNotEndIt(t *testing.T) {
 	g.answered(get("/v1/videos/v1"), 500, jsonType, `{"status":"failed"}`)
 	g.answered(get("/v1/videos/v1"), 404, jsonType, `{"error":{"message":"no such video"}}`)
 	g.answered(get("/v1/videos/v1"), 200, jsonType, `{"id":"v1","sta`)
-	g.answered(get("/v1/videos/v2"), 200, jsonType, `{"id":"v2","status":"completed"}`)
+	other := get("/v1/videos/v2")
+	other.UnknownIDs = []string{"video", "videos"}
+	g.answered(other, 200, jsonType, `{"id":"v2","status":"completed"}`)
 	g.wants(950, 50)
 	g.answered(get("/v1/videos/v1"), 200, jsonType, `{"id":"v1","status":"completed"}`)
 	g.wants(950, 0)

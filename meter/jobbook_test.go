@@ -17,7 +17,7 @@ version: 1
 credit: {name: credit, decimals: 0}
 operations:
   responses: {match: POST /v1/responses, price: by_model}
-  reads: {match: GET /v1/*, price: free}
+  reads: {match: [GET /v1/*, POST /v1/files], price: free}
   batch: {match: POST /v1/batches, model: response.body.model, price: by_model}
   message-batch: {match: POST /v1/messages/batches, model: body.requests.0.params.model, price: by_model}
   clip:
@@ -118,6 +118,7 @@ func TestABatchCostsWhatItsModelsUsed(t *testing.T) {
 		return fmt.Sprintf(`{"custom_id":"a","response":{"status_code":200,"body":{"model":%q,"choices":[],"usage":{"prompt_tokens":%d,"completion_tokens":%d}}},"error":null}`+"\n", model, in, out)
 	}
 	g := newJobsGate(t)
+	g.answered(post("/v1/files", ""), 200, jsonType, `{"id":"f0"}`)
 	if _, f := g.answered(post("/v1/batches", `{"input_file_id":"f0"}`), 200, jsonType, `{"id":"b1","status":"validating"}`); !f.Pending {
 		t.Fatalf("%+v", f)
 	}

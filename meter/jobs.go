@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +26,7 @@ import (
 // Records of jobs belong to no account; no account can have these names.
 const (
 	jobsRoom   = "\x01jobs"       // charge → jobRecord
-	ownersRoom = "\x01job owners" // operation and id, or path → account
+	ownersRoom = "\x01job owners" // kind or operation, and id → account, see owners.go
 )
 
 // jobRecord is a job as the store keeps it.
@@ -106,7 +107,9 @@ func (m *Meter) forgetEnded(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		m.own(string(j.account), ownedNames(j.names)) // an earlier version may not have
 	}
+	m.startSweeping()
 	m.jobs.mu.Lock()
 	defer m.jobs.mu.Unlock()
 	m.jobs.timer = time.AfterFunc(RenewEvery, m.renewJobs)
@@ -183,6 +186,21 @@ func (rec *jobRecord) names() []string {
 	return list
 }
 
+// ownedNames are the names of a job as records of owners have them: the id
+// instead of a path.
+func ownedNames(names []string) (owned []string) {
+	for _, n := range names {
+		if strings.Contains(n, "\x00") {
+			owned = append(owned, n)
+			continue
+		}
+		for _, s := range dialect.StoredIn(n).IDs {
+			owned = append(owned, storedName(s))
+		}
+	}
+	return owned
+}
+
 // keep writes the record and who may ask for it.
 func (m *Meter) keepJob(rec *jobRecord, then func(error)) {
 	raw, err := json.Marshal(rec)
@@ -190,9 +208,10 @@ func (m *Meter) keepJob(rec *jobRecord, then func(error)) {
 		then(err)
 		return
 	}
+	now := m.opt.Now()
 	m.bank.GoUpdate(func(tx store.Tx) error {
-		for _, n := range rec.names() {
-			if err := tx.Put(store.ID{Kind: store.Owned, Account: ownersRoom, Name: n}, []byte(rec.Account)); err != nil {
+		for _, n := range ownedNames(rec.names()) {
+			if err := putOwner(tx, n, rec.Account, now); err != nil {
 				return err
 			}
 		}
@@ -227,23 +246,6 @@ func (m *Meter) readJob(ctx context.Context, charge ledger.ChargeID) (*jobRecord
 		return json.Unmarshal(raw, rec)
 	})
 	return rec, err
-}
-
-// notTheirs reports whether the job behind a name was started by another
-// account: its answers were not paid for by this one.
-func (m *Meter) notTheirs(ctx context.Context, account, name string) bool {
-	owner := account
-	err := m.bank.View(ctx, func(s store.Snapshot) error {
-		v, err := s.Get(store.ID{Kind: store.Owned, Account: ownersRoom, Name: name})
-		if err == nil {
-			owner = string(v)
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		m.opt.Problem(err)
-	}
-	return owner != account
 }
 
 const maxJobBody = 256 << 10

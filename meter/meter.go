@@ -57,6 +57,7 @@ type Meter struct {
 	keys, operators keyring
 	roster          roster
 	jobs            jobs
+	owners          owners
 	calibration     calibration
 	unpriced        unpriced
 
@@ -79,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	if o.Problem == nil {
 		o.Problem = func(error) {}
 	}
-	m := &Meter{opt: o, Books: pricebook.New(o.Book, o.Now), keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}}
+	m := &Meter{opt: o, Books: pricebook.New(o.Book, o.Now), keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}, owners: owners{pending: map[string]string{}}}
 	if err := errors.Join(m.restoreJobs(ctx, o.Store), m.firstEndpoints(ctx)); err != nil {
 		return nil, err
 	}
@@ -114,6 +115,7 @@ func abandoned(b *pricing.Book) bank.Abandoned {
 func (m *Meter) Close() {
 	m.stopDispatch()
 	m.stopJobs()
+	m.stopSweeping()
 	m.settling.wait()
 	m.bank.Close()
 }

@@ -68,6 +68,7 @@ func (c *Charge) Settle(o Outcome, keep []byte) Final {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settleJob()
+	c.forgetDeleted()
 	if c.done || c.unmetered {
 		return Final{Remaining: c.Remaining}
 	}

@@ -3,6 +3,8 @@ package pricing
 import (
 	"net/url"
 	"strings"
+
+	"github.com/farebox-dev/farebox/meter/selector"
 )
 
 // JobID is the id of the job that the answer says it has started, "" if the
@@ -42,6 +44,53 @@ func (b *Book) jobFor(method, path, lower string) (*Operation, string, bool) {
 		}
 	}
 	return nil, "", false
+}
+
+// JobIDs are the ids of jobs in a clean path that is a status route of the file,
+// lies below one, or is one with another method: op and id, for each route that
+// the path can be read as. A path that an operation names as a whole, without *,
+// is no such route, whatever it looks like.
+func (b *Book) JobIDs(method, path string) (ops []*Operation, ids []string) {
+	if b == nil || len(b.jobs) == 0 {
+		return nil, nil
+	}
+	lower := strings.ToLower(path)
+	for _, op := range b.Operations {
+		for i := range op.patterns {
+			if p := &op.patterns[i]; !strings.Contains(p.path, "*") && p.fits(method, lower) {
+				return nil, nil
+			}
+		}
+	}
+	for _, op := range b.jobs {
+		for _, id := range op.Job.idsIn(path, lower) {
+			ops, ids = append(ops, op), append(ids, id)
+		}
+	}
+	return ops, ids
+}
+
+// idsIn are the segments of a path that stand where {id} does.
+func (j *Job) idsIn(path, lower string) (ids []string) {
+	before, after, _ := strings.Cut(j.text, "{id}")
+	slash := strings.LastIndexByte(before, '/')
+	dir, head := before[:slash], before[slash+1:]
+	tail, _, _ := strings.Cut(after, "/")
+	for from := 0; from < len(path); {
+		end := from + 1
+		for end < len(path) && path[end] != '/' {
+			end++
+		}
+		s := path[from+1 : end]
+		if selector.Glob(dir, lower[:from]) && len(s) > len(head)+len(tail) && strings.EqualFold(s[:len(head)], head) {
+			if strings.EqualFold(s[len(s)-len(tail):], tail) {
+				s = s[:len(s)-len(tail)]
+			}
+			ids = append(ids, s[len(head):])
+		}
+		from = end
+	}
+	return ids
 }
 
 // idIn is the part of a clean path that stands at {id}.

@@ -1,0 +1,228 @@
+package dialect
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// reference says what a member of a request names.
+type reference struct {
+	kind   string
+	object bool // an object whose id counts: {"conversation":{"id":…}}
+	text   bool // a text, or a list of them
+	query  bool // a parameter of a query, and nothing in a body
+	named  bool // by Google's names and URLs; other texts name nothing that is kept
+}
+
+// references are the members that name what an upstream keeps, in small letters:
+// decoders in some languages make no difference.
+var references = map[string]reference{
+	"previous_response_id":    {kind: "/responses", text: true},
+	"conversation":            {kind: "/conversations", text: true, object: true},
+	"conversation_id":         {kind: "/conversations", text: true},
+	"file_id":                 {kind: "/files", text: true},
+	"file_ids":                {kind: "/files", text: true},
+	"input_file_id":           {kind: "/files", text: true},
+	"input_files":             {kind: "/files", text: true}, // Mistral's batches
+	"training_file":           {kind: "/files", text: true},
+	"validation_file":         {kind: "/files", text: true},
+	"fileuri":                 {kind: "/files", text: true, named: true},
+	"file_uri":                {kind: "/files", text: true, named: true},
+	"uri":                     {kind: "/files", text: true, named: true},
+	"filename":                {kind: "/files", text: true, named: true}, // Gemini's batches
+	"file_name":               {kind: "/files", text: true, named: true},
+	"cachedcontent":           {kind: "/cachedContents", text: true},
+	"cached_content":          {kind: "/cachedContents", text: true},
+	"previous_interaction_id": {kind: "/interactions", text: true},
+	"previousinteractionid":   {kind: "/interactions", text: true},
+	"operationname":           {kind: "/operations", text: true},
+	"thread_id":               {kind: "/threads", text: true},
+	"assistant_id":            {kind: "/assistants", text: true},
+	"vector_store_id":         {kind: "/vector_stores", text: true},
+	"vector_store_ids":        {kind: "/vector_stores", text: true},
+	"filesearchstorenames":    {kind: "/vector_stores", text: true},
+	"file_search_store_names": {kind: "/vector_stores", text: true},
+	"container":               {kind: "/containers", text: true, object: true},
+	"container_id":            {kind: "/containers", text: true},
+	"video":                   {kind: "/videos", object: true},
+	"video_id":                {kind: "/videos", text: true},
+	"audio":                   {kind: kindAudio, object: true},
+	"call_id":                 {kind: "/realtime/calls", query: true}, // in a body it is a tool's
+}
+
+// freeForm are members whose objects hold what clients and models make up.
+var freeForm = map[string]bool{
+	"metadata": true, "labels": true, "input": true, "args": true, "arguments": true, "variables": true, "response": true,
+	"parameters": true, "parametersjsonschema": true, "properties": true, "schema": true, "json_schema": true, "input_schema": true,
+	"responseschema": true, "response_schema": true, "responsejsonschema": true,
+}
+
+// References are what the JSON body of a request names of what an upstream
+// keeps. All members of a name count, however it is written, and wherever.
+func References(body []byte) []Stored {
+	w := refWalk{b: body}
+	w.run()
+	return w.found
+}
+
+// refWalk passes over a document once. It is lenient: it looks for what any
+// reader may find.
+type refWalk struct {
+	b     []byte
+	stack []refFrame
+	found []Stored
+}
+
+// refFrame is an object or a list that is open.
+type refFrame struct {
+	list    bool
+	under   string // the member that holds it; of a list in a list, that one's
+	skip    bool   // free form
+	key     string // the member whose value comes next
+	id      string // of an object
+	typed   bool   // it has a type, a role or a content
+	itemRef bool
+}
+
+func (w *refWalk) run() {
+	for i := 0; i < len(w.b); {
+		switch c := w.b[i]; c {
+		case '"':
+			end := skipString(w.b, i)
+			if end < 0 {
+				return
+			}
+			w.text(w.b[i:end], end)
+			i = end
+			continue
+		case '{', '[':
+			w.open(c == '[')
+		case '}', ']':
+			w.close()
+		case ',':
+			if n := len(w.stack); n > 0 && !w.stack[n-1].list {
+				w.stack[n-1].key = ""
+			}
+		}
+		i++
+	}
+	for len(w.stack) > 0 {
+		w.close()
+	}
+}
+
+func (w *refWalk) open(list bool) {
+	f := refFrame{list: list}
+	if n := len(w.stack); n > 0 {
+		top := &w.stack[n-1]
+		f.under, f.skip = top.key, top.skip
+		if top.list {
+			f.under = top.under
+		} else if !list && freeForm[top.key] {
+			f.skip = true
+		}
+		if top.key == "content" {
+			top.typed = true
+		}
+	}
+	w.stack = append(w.stack, f)
+}
+
+// text takes a string: the name of a member if a colon follows, else a value.
+func (w *refWalk) text(quoted []byte, end int) {
+	n := len(w.stack)
+	if n == 0 || w.stack[n-1].skip {
+		return
+	}
+	top := &w.stack[n-1]
+	if colon := skipSpace(w.b, end); !top.list && top.key == "" && colon < len(w.b) && w.b[colon] == ':' {
+		top.key = strings.ToLower(unquote(quoted, 64))
+		if top.key == "" {
+			top.key = "\x00" // a name that is empty, or too long to be one of ours
+		}
+		return
+	}
+	key := top.key
+	if top.list {
+		key = top.under
+	}
+	switch key {
+	case "id":
+		top.id = unquote(quoted, maxStoredID)
+	case "type":
+		top.typed, top.itemRef = true, unquote(quoted, 64) == "item_reference"
+	case "role", "content":
+		top.typed = true
+	}
+	if r, ok := references[key]; ok && r.text {
+		w.add(key, r, unquote(quoted, maxStoredID))
+	}
+}
+
+// maxStoredID is the length of what may be an id, in bytes as written.
+const maxStoredID = 2000
+
+// unquote is a JSON string's text; "" if it is longer than most.
+func unquote(quoted []byte, most int) string {
+	if len(quoted)-2 > 6*most {
+		return ""
+	}
+	return gjson.ParseBytes(quoted).String()
+}
+
+func (w *refWalk) add(field string, r reference, value string) {
+	if value == "" {
+		return
+	}
+	if s, ok := storedName(value); ok && (s.Kind == r.kind || r.named) {
+		w.found = append(w.found, Stored{Kind: s.Kind, ID: s.ID, Field: "body." + field})
+	} else if !r.named {
+		w.found = append(w.found, Stored{Kind: r.kind, ID: value, Field: "body." + field})
+	}
+}
+
+// close looks at an object as a whole.
+func (w *refWalk) close() {
+	n := len(w.stack)
+	if n == 0 {
+		return
+	}
+	f := w.stack[n-1]
+	w.stack = w.stack[:n-1]
+	if f.list || f.skip || f.id == "" {
+		return
+	}
+	if r, ok := references[f.under]; ok && r.object {
+		w.add(f.under, r, f.id)
+	}
+	if in := n >= 2 && w.stack[n-2].list && (f.under == "input" || f.under == "items"); f.itemRef || in && !f.typed {
+		w.found = append(w.found, Stored{Kind: kindItems, ID: f.id, Field: "body." + f.under})
+	}
+}
+
+// QueryReferences are what a raw query names.
+func QueryReferences(query string) (found []Stored) {
+	for part := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil {
+			continue
+		}
+		r, ok := references[strings.ToLower(name)]
+		if !ok || r.named || !r.text && !r.query {
+			continue
+		}
+		if v, err := url.QueryUnescape(value); err == nil {
+			value = v
+		}
+		if s, ok := storedName(value); ok && s.Kind == r.kind {
+			value = s.ID
+		}
+		if value != "" {
+			found = append(found, Stored{Kind: r.kind, ID: value, Field: "query." + strings.ToLower(name)})
+		}
+	}
+	return found
+}

@@ -1,0 +1,212 @@
+package dialect
+
+import (
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Stored names something that an upstream keeps under an id of its own: a
+// response, a batch, a file, a conversation. Upstreams see one caller, the
+// gateway, so whose it is only the gateway can know.
+type Stored struct {
+	Kind  string // "/responses", "/files": the name of the collection
+	ID    string // within the collection
+	Field string // of the request that names it: path, body.file_id, query.call_id
+}
+
+// collection is a route that hands out ids.
+type collection struct {
+	kind string
+	path []string // segments, in small letters
+	deep bool     // not only right behind the version: Google's stand below models and projects
+	root string   // of this one only; "": any version
+	// words may follow where ids do: they are part of a route's name.
+	words []string
+	// brief: what is kept there is gone after weeks, or of no use any more.
+	brief  bool
+	upload bool // what is posted there is the thing itself, and refers to nothing
+	job    bool // work that goes on
+}
+
+var collections = []collection{
+	{kind: "/responses", path: []string{"responses"}, words: []string{"input_tokens", "compact"}, brief: true, job: true},
+	{kind: "/chat/completions", path: []string{"chat", "completions"}, brief: true},
+	{kind: "/chat/deferred", path: []string{"chat", "deferred-completion"}, brief: true, job: true},
+	{kind: "/conversations", path: []string{"conversations"}},
+	{kind: "/batches", path: []string{"batches"}, job: true},
+	{kind: "/batches", path: []string{"batch", "jobs"}, job: true}, // Mistral
+	{kind: "/batches", path: []string{"messages", "batches"}, job: true},
+	{kind: "/batches", path: []string{"batchpredictionjobs"}, deep: true, job: true}, // Vertex
+	{kind: "/files", path: []string{"files"}, upload: true},
+	{kind: "/uploads", path: []string{"uploads"}, brief: true, upload: true},
+	{kind: "/videos", path: []string{"videos"}, words: []string{"edits", "extensions", "generations", "characters"}, job: true},
+	{kind: "/threads", path: []string{"threads"}, words: []string{"runs"}},
+	{kind: "/assistants", path: []string{"assistants"}},
+	{kind: "/vector_stores", path: []string{"vector_stores"}},
+	{kind: "/vector_stores", path: []string{"filesearchstores"}},
+	{kind: "/containers", path: []string{"containers"}},
+	{kind: "/evals", path: []string{"evals"}},
+	{kind: "/skills", path: []string{"skills"}},
+	{kind: "/fine_tuning", path: []string{"fine_tuning", "jobs"}, job: true},
+	{kind: "/realtime/calls", path: []string{"realtime", "calls"}, brief: true},
+	{kind: "/interactions", path: []string{"interactions"}, job: true},
+	{kind: "/cachedContents", path: []string{"cachedcontents"}, deep: true},
+	{kind: "/operations", path: []string{"operations"}, deep: true, brief: true, job: true},
+	{kind: "/predictions", path: []string{"predictions"}, deep: true, brief: true, job: true},
+	{kind: "/predictions", path: []string{"trainings"}, deep: true, job: true},
+	{kind: "/requests", path: []string{"requests"}, deep: true, root: "fal-ai", brief: true, job: true},
+}
+
+// Kinds that have no route of their own.
+const (
+	kindItems = "/items" // of responses and conversations
+	kindAudio = "/audio" // that a chat model has spoken
+)
+
+// StoredKinds are the names of all kinds, without the slash that they begin with.
+func StoredKinds() (list []string) {
+	for i := range collections {
+		if k := collections[i].kind[1:]; i == 0 || k != list[len(list)-1] {
+			list = append(list, k)
+		}
+	}
+	return append(list, kindItems[1:], kindAudio[1:])
+}
+
+// StoredPath is what a path says of what upstreams keep.
+type StoredPath struct {
+	Kind   string // of the collection that it is in; "" if in none
+	IDs    []Stored
+	List   bool // the path is the collection's own: creates, or lists
+	Exact  bool // the path ends with the id
+	Job    bool
+	upload bool
+}
+
+// StoredIn finds the ids in a clean path. Every path below an id counts, and so
+// does one that differs from a route's in small and capital letters: some
+// servers make no difference.
+func StoredIn(path string) StoredPath {
+	var found StoredPath
+	segments := strings.Split(strings.Trim(path, "/"), "/")
+	for i := range segments {
+		root := strings.ToLower(segments[i])
+		if !isVersion(root) && root != "openai" && root != "fal-ai" {
+			continue
+		}
+		for c := range collections {
+			if at := &collections[c]; (at.root == "" || at.root == root) && (root != "fal-ai" || at.root != "") {
+				at.find(segments[i+1:], &found)
+			}
+		}
+	}
+	return found
+}
+
+// isVersion tells v1, v1beta and v1alpha.
+func isVersion(s string) bool {
+	return len(s) >= 2 && s[0] == 'v' && s[1] >= '0' && s[1] <= '9'
+}
+
+func (c *collection) find(segments []string, found *StoredPath) {
+	for i := range segments {
+		if i > 0 && !c.deep {
+			return
+		}
+		if !c.at(segments[i:]) {
+			continue
+		}
+		found.Kind, found.Job, found.upload = c.kind, found.Job || c.job, found.upload || c.upload
+		rest := segments[i+len(c.path):]
+		if len(rest) == 0 {
+			found.List = true
+			return
+		}
+		id := withoutVerb(rest[0])
+		if c.isWord(id) {
+			continue
+		}
+		found.IDs = append(found.IDs, Stored{Kind: c.kind, ID: id, Field: "path"})
+		found.Exact = len(rest) == 1 && id == rest[0]
+	}
+}
+
+func (c *collection) at(segments []string) bool {
+	if len(segments) < len(c.path) {
+		return false
+	}
+	for i, s := range c.path {
+		if !strings.EqualFold(segments[i], s) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *collection) isWord(s string) bool {
+	for _, w := range c.words {
+		if strings.EqualFold(w, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutVerb takes the verb off Google's paths: files/abc:download.
+func withoutVerb(segment string) string {
+	id, verb, ok := strings.Cut(segment, ":")
+	if !ok || id == "" || verb == "" || strings.ContainsFunc(verb, func(c rune) bool { return (c|0x20) < 'a' || (c|0x20) > 'z' }) {
+		return segment
+	}
+	return id
+}
+
+// KeptFor is how long an id of a kind is of use after it was last asked for.
+func KeptFor(kind string) time.Duration {
+	const day = 24 * time.Hour
+	for i := range collections {
+		if collections[i].kind == kind && !collections[i].brief {
+			return 400 * day
+		}
+	}
+	return 40 * day
+}
+
+// storedName reads the name by which Google's APIs call what they keep, or its
+// URL: files/abc, projects/p/locations/l/cachedContents/1, https://…/files/abc.
+func storedName(name string) (Stored, bool) {
+	path := name
+	if i := strings.Index(name, "://"); i >= 0 {
+		_, path, _ = strings.Cut(name[i+3:], "/")
+	} else if !strings.Contains(name, "/") {
+		return Stored{}, false
+	} else {
+		path = "v1/" + strings.TrimPrefix(path, "/")
+	}
+	path, _, _ = strings.Cut(path, "?")
+	if p, err := url.PathUnescape(path); err == nil {
+		path = p
+	}
+	ids := StoredIn(path).IDs
+	if len(ids) == 0 {
+		return Stored{}, false
+	}
+	return ids[0], true
+}
+
+// Refers says whether the body of a request may refer to what an upstream keeps.
+func (a *API) Refers(method, path string) bool {
+	if method == "GET" || method == "HEAD" || method == "DELETE" || method == "OPTIONS" {
+		return false
+	}
+	switch a.profile {
+	case &openaiImages, &openaiSpeech, &openaiAudio, &openaiModerations, &openaiEmbeddings, &azureEmbeddings:
+		return false
+	}
+	at := StoredIn(path)
+	if at.Kind != "" {
+		return !at.upload
+	}
+	return !a.Plain() || a.Family == FamilyAnthropic || a.Family == FamilyGemini
+}

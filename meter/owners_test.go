@@ -1,0 +1,151 @@
+package meter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/memory"
+)
+
+// blind is a store that can be made unreadable.
+type blind struct {
+	*memory.Store
+	broken atomic.Bool
+}
+
+var errBlind = errors.New("the disk does not answer")
+
+func (b *blind) View(ctx context.Context, fn func(store.Snapshot) error) error {
+	if b.broken.Load() {
+		return errBlind
+	}
+	return b.Store.View(ctx, fn)
+}
+
+func (g *jobsGate) mayAsk(account, path string) error {
+	r := get(path)
+	r.Caller.Account = account
+	_, err := g.m.Admit(g.Context(), r)
+	return err
+}
+
+func reasonOf(err error) string {
+	var d *Denial
+	if errors.As(err, &d) {
+		return d.Reason
+	}
+	return fmt.Sprint(err)
+}
+
+// While the store can't say whose something is, no account gets it.
+func TestWhoseItIsCannotBeRead(t *testing.T) {
+	g := newJobsGate(t)
+	g.answered(post("/v1/files", ""), 200, jsonType, `{"id":"f1"}`)
+	g.m.Close()
+	b := &blind{Store: g.store}
+	var err error
+	if g.m, err = Open(t.Context(), Options{Store: b, Book: g.book, Text: []byte(jobsBook), Now: g.now.is}); err != nil {
+		t.Fatal(err)
+	}
+	b.broken.Store(true)
+	err = g.mayAsk("acme", "/v1/files/f1")
+	var d *Denial
+	if !errors.As(err, &d) || d.Reason != Unavailable || !d.Strict || !errors.Is(err, errBlind) {
+		t.Errorf("%v", err)
+	}
+	b.broken.Store(false)
+	if err := g.mayAsk("acme", "/v1/files/f1"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A record is kept for as long as it is of use: 40 days after the last question
+// about a response, 400 after the last about a file.
+func TestOwnersAreForgottenWhenNobodyAsks(t *testing.T) {
+	g := newJobsGate(t)
+	g.answered(post("/v1/files", ""), 200, jsonType, `{"id":"f1"}`)
+	for _, id := range []string{"used", "unused"} {
+		g.answered(post("/v1/responses", `{"model":"words","input":"hi"}`), 200, jsonType, `{"id":"`+id+`","status":"completed","output":[],"usage":{"input_tokens":1,"output_tokens":1}}`)
+	}
+	pass := func(days int) {
+		t.Helper()
+		g.now.set(g.now.is().Add(time.Duration(days) * 24 * time.Hour))
+		if err := g.m.sweepOwners(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wants := func(path, reason string) {
+		t.Helper()
+		if err := g.mayAsk("acme", path); reason == "" && err != nil || reason != "" && reasonOf(err) != reason {
+			t.Errorf("%s: %v, want %q", path, err, reason)
+		}
+	}
+	pass(30)
+	wants("/v1/responses/used", "")
+	g.m.Close() // the use is kept
+	g.open()
+	pass(11)
+	wants("/v1/responses/unused", JobNotFound)
+	wants("/v1/responses/used", "")
+	pass(41)
+	wants("/v1/responses/used", JobNotFound)
+	wants("/v1/files/f1", "")
+	pass(399)
+	wants("/v1/files/f1", "")
+	pass(401)
+	wants("/v1/files/f1", ObjectNotFound)
+}
+
+// What has an owner keeps it, whoever else's answer has the same id.
+func TestAnIDKeepsItsOwner(t *testing.T) {
+	g := newJobsGate(t)
+	if _, err := g.m.CreateAccount(t.Context(), "other", "", "basic"); err != nil {
+		t.Fatal(err)
+	}
+	g.answered(post("/v1/files", ""), 200, jsonType, `{"id":"f1"}`)
+	again := post("/v1/files", "")
+	again.Caller.Account = "other"
+	g.answered(again, 200, jsonType, `{"id":"f1"}`)
+	if err := g.mayAsk("acme", "/v1/files/f1"); err != nil {
+		t.Error(err)
+	}
+	if err := g.mayAsk("other", "/v1/files/f1"); reasonOf(err) != ObjectNotFound {
+		t.Error(err)
+	}
+	failed := post("/v1/files", "")
+	failed.Caller.Account = "other"
+	g.answered(failed, 500, jsonType, `{"id":"f2"}`)
+	if err := g.mayAsk("other", "/v1/files/f2"); reasonOf(err) != ObjectNotFound {
+		t.Errorf("an error gives no ids: %v", err)
+	}
+}
+
+// A job that an earlier version has started, which kept owners by path and
+// without a time, is its account's.
+func TestJobsOfAnEarlierVersionHaveTheirOwner(t *testing.T) {
+	g := newJobsGate(t)
+	g.answered(post("/v1/responses", `{"model":"words","background":true,"input":"hi"}`), 200, jsonType, `{"id":"r1","status":"queued","model":"words"}`)
+	g.answered(post("/clips", `{}`), 200, jsonType, `{"task":"c1"}`)
+	if err := g.m.bank.Update(t.Context(), func(tx store.Tx) error {
+		return errors.Join(tx.Delete(ownerKey("/responses\x00r1")), tx.Put(ownerKey("/v1/responses/r1"), []byte("acme")), tx.Put(ownerKey(named("clip", "c1")), []byte("acme")))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g.restart()
+	for _, path := range []string{"/v1/responses/r1", "/clips/c1"} {
+		if err := g.mayAsk("acme", path); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if err := g.mayAsk("other", path); reasonOf(err) != JobNotFound {
+			t.Errorf("%s: another account: %v", path, err)
+		}
+	}
+	g.answered(get("/v1/responses/r1"), 200, jsonType, `{"id":"r1","status":"failed"}`)
+	g.answered(get("/clips/c1"), 200, jsonType, `{"state":"broken"}`)
+	g.wants(10_000, 0)
+}

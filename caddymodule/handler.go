@@ -192,7 +192,7 @@ func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine
 	if e != nil {
 		book, _ = e.Book()
 	}
-	some, unread := meter.Names(book, r.Method, r.URL.RequestURI(), body)
+	some, unread := meter.Names(book, r.Method, r.URL.RequestURI(), r.Header.Get("Content-Type"), body)
 	if some || !unread {
 		return body, !some
 	}
@@ -200,7 +200,7 @@ func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine
 	if err != nil {
 		return nil, false
 	}
-	some, _ = meter.Names(book, r.Method, r.URL.RequestURI(), body)
+	some, _ = meter.Names(book, r.Method, r.URL.RequestURI(), r.Header.Get("Content-Type"), body)
 	return body, !some
 }
 

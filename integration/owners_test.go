@@ -211,6 +211,10 @@ func TestReferencesToWhatAnotherAccountHas(t *testing.T) {
 	t.Parallel()
 	g, h, a, b := ownersGateway(t, nil)
 	h.make(g, a)
+	h.mu.Lock()
+	h.given["POST /v1/chat/completions"] = `{"id":"chatcmpl-B","choices":[{"message":{"audio":{"id":"audio_A"}}}],"usage":{"prompt_tokens":10,"completion_tokens":5}}`
+	h.mu.Unlock()
+	g.post(a, "/v1/chat/completions", `{"model":"m","messages":[]}`) // speech is kept, whatever is not
 	const gemini = "/v1beta/models/gemini-x:generateContent"
 	cases := []struct{ method, path, body string }{
 		{"POST", "/v1/responses", `{"model":"m","input":"x","previous_response_id":"resp_A"}`},
@@ -230,6 +234,7 @@ func TestReferencesToWhatAnotherAccountHas(t *testing.T) {
 		{"POST", "/v1/videos/edits", `{"video":{"id":"video_A"}}`},
 		{"POST", "/v1/videos/video_A/remix", `{"prompt":"x"}`},
 		{"POST", "/v1/threads/runs", `{"thread_id":"thread_A"}`},
+		{"POST", "/v1/chat/completions", `{"model":"m","messages":[{"role":"assistant","audio":{"id":"audio_A"}}]}`},
 		{"GET", "/v1/realtime?call_id=rtc_A", ``},
 		{"GET", "/v1/realtime?c%61ll_id=rtc_A", ``},
 		{"POST", "/v1/messages", `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"file","file_id":"file-A"}}]}]}`},
@@ -241,6 +246,27 @@ func TestReferencesToWhatAnotherAccountHas(t *testing.T) {
 		{"POST", "/v1beta/interactions", `{"model":"m","input":"x","previous_interaction_id":"int_A"}`},
 	}
 	before := h.count()
+	const boundary = "multipart/form-data; boundary=b"
+	field := func(name string) string {
+		return "--b\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\nfile-A\r\n--b--\r\n"
+	}
+	for _, tt := range []struct{ path, kind, body string }{
+		{"/v1/threads", boundary, field("file_id")},
+		{"/v1/threads", boundary, field("file_ids[]")},
+		{"/v1/threads", boundary, strings.Replace(field("tools"), "file-A", `{"file_id":"file-A"}`, 1)},
+		{"/v1/threads", "application/x-www-form-urlencoded", "a=1&file%5Fid=file-A"},
+		{"/v1/threads", boundary, "\ufeff" + `{"file_id":"file-A"}`},
+	} {
+		for key, want := range map[string]int{b: http.StatusNotFound, a: http.StatusOK} {
+			if got := g.post(key, tt.path, tt.body, "Content-Type", tt.kind); got.StatusCode != want {
+				t.Errorf("%s %s: %s %s, want %d", tt.kind, tt.body, got.Status, got.body, want)
+			}
+		}
+	}
+	if got := g.post(b, "/v1/threads", "x"+field("file_id"), "Content-Type", boundary); got.StatusCode != http.StatusBadRequest {
+		t.Errorf("a form that can be read in two ways: %s", got.Status)
+	}
+	before += 5
 	for _, tt := range cases {
 		got := g.send(tt.method, tt.path, tt.body, "Authorization", "Bearer "+b)
 		if got.StatusCode != http.StatusNotFound {

@@ -81,8 +81,9 @@ func (m *Meter) Route(method, uri string) pricing.Route {
 // so to everybody.
 func (m *Meter) Refused(ctx context.Context, req *Request, why *pricing.Refusal) error {
 	book := m.Books.InForce().Book
-	jobs := slices.ContainsFunc(refs(book, req), func(r ref) bool { return r.job })
-	if why.Reason == pricing.AmbiguousRequest || jobs {
+	list, err := refs(book, req)
+	jobs := slices.ContainsFunc(list, func(r ref) bool { return r.job })
+	if why.Reason == pricing.AmbiguousRequest || jobs || err != nil {
 		if err := m.mayUse(ctx, book, req); err != nil {
 			return denialOf(err)
 		}

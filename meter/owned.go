@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"context"
 	"net/url"
 	pathpkg "path"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/form"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -61,8 +63,9 @@ func alike(s dialect.Stored) (names []string) {
 	return names[:min(len(names), 8)]
 }
 
-// refs are all that a request names.
-func refs(book *pricing.Book, req *Request) []ref {
+// refs are all that a request names. The error is a *Denial: its body can't be
+// read in one way.
+func refs(book *pricing.Book, req *Request) ([]ref, error) {
 	path, clean := pricing.CleanPath(req.URI)
 	if !clean {
 		path = anyPath(req.URI)
@@ -73,12 +76,46 @@ func refs(book *pricing.Book, req *Request) []ref {
 		more = dialect.QueryReferences(query)
 	}
 	if len(req.Body) > 0 && refersInBody(req.Method, path) {
-		more = append(more, dialect.References(req.Body)...)
+		named, err := bodyReferences(req)
+		if err != nil {
+			return nil, err
+		}
+		more = append(more, named...)
 	}
 	for _, s := range more {
 		list = append(list, ref{names: []string{storedName(s)}, kind: s.Kind, field: s.Field})
 	}
-	return list
+	return list, nil
+}
+
+// bodyReferences are what a body names: JSON, whatever it is called, or the
+// fields of a form.
+func bodyReferences(req *Request) (list []dialect.Stored, err error) {
+	body := bytes.TrimLeft(req.Body, "\xef\xbb\xbf \t\r\n")
+	if len(body) > 0 && (body[0] == '{' || body[0] == '[') {
+		return dialect.References(body), nil
+	}
+	if !form.Is(req.ContentType) {
+		for _, s := range dialect.QueryReferences(string(body)) {
+			s.Field = "form." + strings.TrimPrefix(s.Field, "query.")
+			list = append(list, s)
+		}
+		return list, nil
+	}
+	parts, err := form.Read(req.ContentType, req.Body)
+	if err != nil {
+		return nil, &Denial{Reason: pricing.BodyNotForm, Message: "The form can't be read in one way: " + err.Error() + ".", Err: err}
+	}
+	for _, p := range parts {
+		if p.File {
+			continue
+		}
+		list = append(list, dialect.FieldReferences("form.", p.Name, string(p.Value))...)
+		if bytes.HasPrefix(p.Value, []byte("{")) || bytes.HasPrefix(p.Value, []byte("[")) {
+			list = append(list, dialect.References(p.Value)...)
+		}
+	}
+	return list, nil
 }
 
 // refersInBody says whether the body may name what an upstream keeps, and so has to be read.
@@ -109,7 +146,11 @@ func (m *Meter) mayUse(ctx context.Context, book *pricing.Book, req *Request) er
 	if at := dialect.StoredIn(path); clean && at.List && req.Method != "POST" && req.Method != "PUT" {
 		return &Denial{Reason: ListRefused, Field: "path", Message: "A list of " + words(at.Kind) + " would show what other accounts have stored. Ask for each by its id."}
 	}
-	for _, r := range refs(book, req) {
+	list, err := refs(book, req)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
 		owner, err := m.ownerOf(ctx, r.names)
 		if err == nil && owner == "" && clean && passes(req.UnknownIDs, r.kind) {
 			if owner, err = m.ownerOf(ctx, r.alike); owner == "" {
@@ -128,10 +169,11 @@ func (m *Meter) mayUse(ctx context.Context, book *pricing.Book, req *Request) er
 
 // Names reports whether a request names anything that an upstream keeps. body is
 // nil where it has not been read; unread: it would have to be.
-func Names(book *pricing.Book, method, uri string, body []byte) (some, unread bool) {
+func Names(book *pricing.Book, method, uri, contentType string, body []byte) (some, unread bool) {
 	path, _ := pricing.CleanPath(uri)
 	list := dialect.StoredIn(path).List && method != "POST" && method != "PUT"
-	return list || len(refs(book, &Request{Method: method, URI: uri, Body: body})) > 0, body == nil && refersInBody(method, path)
+	found, err := refs(book, &Request{Method: method, URI: uri, ContentType: contentType, Body: body})
+	return list || err != nil || len(found) > 0, body == nil && refersInBody(method, path)
 }
 
 func passes(kinds []string, kind string) bool {

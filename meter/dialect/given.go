@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -27,6 +28,11 @@ var givens = []given{
 	{"item.container_id", `"container_id"`, "/containers"},
 	{"content.#.content.content.#.file_id", `"file_id"`, "/files"}, // what Anthropic's tools have written
 	{"content_block.content.content.#.file_id", `"file_id"`, "/files"},
+	{"content.#.image_file.file_id", `"image_file"`, "/files"}, // what an assistant has drawn or written
+	{"data.#.content.#.image_file.file_id", `"image_file"`, "/files"},
+	{"content.#.text.annotations.#.file_path.file_id", `"file_path"`, "/files"},
+	{"data.#.content.#.text.annotations.#.file_path.file_id", `"file_path"`, "/files"},
+	{"tool_resources.file_search.vector_store_ids", `"vector_store_ids"`, "/vector_stores"},
 	{"output.#.id", `"output"`, kindItems},
 	{"item.id", `"item"`, kindItems},
 	{"choices.#.message.audio.id", `"audio"`, kindAudio},
@@ -47,13 +53,13 @@ type GivenOptions struct {
 // Given are the ids that a document of a successful answer gives to its caller:
 // a JSON answer, or an event of a stream.
 func (a *API) Given(doc []byte, o GivenOptions) (list []Stored) {
-	if len(doc) == 0 || !bytes.Contains(doc, []byte(`"`)) {
+	if !mayGive(doc, o.Unstored) {
 		return nil
 	}
 	at := StoredIn(o.Path)
 	list = a.created(list, doc, o, &at)
 	for _, g := range givens {
-		if o.Unstored && (g.kind == kindItems || g.kind == kindAudio) || !bytes.Contains(doc, []byte(g.mark)) {
+		if o.Unstored && g.kind == kindItems || !bytes.Contains(doc, []byte(g.mark)) {
 			continue
 		}
 		list = appendGiven(list, gjson.GetBytes(doc, g.path), g.kind)
@@ -62,6 +68,22 @@ func (a *API) Given(doc []byte, o GivenOptions) (list []Stored) {
 		list = appendGiven(list, gjson.GetBytes(doc, "data.#.id"), kindItems)
 	}
 	return list
+}
+
+// What a document has that gives ids: any of these. Most events of a stream have
+// none, so that they cost next to nothing.
+var (
+	givenMarks = [][]byte{[]byte(`"id"`), []byte(`"name"`), []byte(`file`), []byte(`File`), []byte(`container_id`), []byte(`request_id`), []byte(`thread_id`), []byte(`store_ids`)}
+	// beside the id of the answer itself, which every event of a chat repeats
+	unstoredMarks = [][]byte{[]byte(`"audio"`), []byte(`"container"`), []byte(`"conversation"`), []byte(`"name"`), []byte(`file`), []byte(`File`), []byte(`container_id`), []byte(`request_id`)}
+)
+
+func mayGive(doc []byte, unstored bool) bool {
+	marks := givenMarks
+	if unstored {
+		marks = unstoredMarks
+	}
+	return slices.ContainsFunc(marks, func(m []byte) bool { return bytes.Contains(doc, m) })
 }
 
 // created is the id of what the request has made.

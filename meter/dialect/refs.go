@@ -14,6 +14,7 @@ type reference struct {
 	text   bool // a text, or a list of them
 	query  bool // a parameter of a query, and nothing in a body
 	named  bool // by Google's names and URLs; other texts name nothing that is kept
+	prefix string
 }
 
 // references are the members that name what an upstream keeps, in small letters:
@@ -21,7 +22,6 @@ type reference struct {
 var references = map[string]reference{
 	"previous_response_id":    {kind: "/responses", text: true},
 	"conversation":            {kind: "/conversations", text: true, object: true},
-	"conversation_id":         {kind: "/conversations", text: true},
 	"file_id":                 {kind: "/files", text: true},
 	"file_ids":                {kind: "/files", text: true},
 	"input_file_id":           {kind: "/files", text: true},
@@ -46,6 +46,7 @@ var references = map[string]reference{
 	"file_search_store_names": {kind: "/vector_stores", text: true},
 	"container":               {kind: "/containers", text: true, object: true},
 	"container_id":            {kind: "/containers", text: true},
+	"skill_id":                {kind: "/skills", text: true, prefix: "skill_"}, // others are the provider's own
 	"video":                   {kind: "/videos", object: true},
 	"video_id":                {kind: "/videos", text: true},
 	"audio":                   {kind: kindAudio, object: true},
@@ -173,7 +174,7 @@ func unquote(quoted []byte, most int) string {
 }
 
 func (w *refWalk) add(field string, r reference, value string) {
-	if value == "" {
+	if value == "" || !strings.HasPrefix(value, r.prefix) {
 		return
 	}
 	if s, ok := storedName(value); ok && (s.Kind == r.kind || r.named) {
@@ -202,7 +203,7 @@ func (w *refWalk) close() {
 	}
 }
 
-// QueryReferences are what a raw query names.
+// QueryReferences are what a raw query, or a form that is written like one, names.
 func QueryReferences(query string) (found []Stored) {
 	for part := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(part, "=")
@@ -210,19 +211,25 @@ func QueryReferences(query string) (found []Stored) {
 		if err != nil {
 			continue
 		}
-		r, ok := references[strings.ToLower(name)]
-		if !ok || r.named || !r.text && !r.query {
-			continue
-		}
 		if v, err := url.QueryUnescape(value); err == nil {
 			value = v
 		}
-		if s, ok := storedName(value); ok && s.Kind == r.kind {
-			value = s.ID
-		}
-		if value != "" {
-			found = append(found, Stored{Kind: r.kind, ID: value, Field: "query." + strings.ToLower(name)})
-		}
+		found = append(found, FieldReferences("query.", name, value)...)
 	}
 	return found
+}
+
+// FieldReferences are what a field of a query or a form names: file_id, file_ids[], video[id].
+func FieldReferences(where, name, value string) []Stored {
+	name, inner, _ := strings.Cut(strings.ToLower(name), "[")
+	r, ok := references[name]
+	if !ok || !r.text && !r.query && (!r.object || inner != "id]") {
+		return nil
+	}
+	var w refWalk
+	w.add(name, r, value)
+	for i := range w.found {
+		w.found[i].Field = where + name
+	}
+	return w.found
 }

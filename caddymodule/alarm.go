@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // alarmPause is how long after one ledger.problem the next is told: a problem
@@ -88,12 +88,12 @@ func (a *alarm) tell(m *meter.Meter) {
 	}
 	data := map[string]any{"problem": err.Error(), "more": more}
 	what := fmt.Sprint(m.Now().UnixNano())
-	if m.Tell(context.Background(), "", notify.LedgerProblem, what, data) == nil {
+	if m.Events.Post(context.Background(), "", event.LedgerProblem, what, data) == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), alarmPause/4)
 	defer cancel()
-	if err := m.Shout(ctx, notify.LedgerProblem, what, data); err != nil {
+	if err := m.Events.NotifyOperator(ctx, event.LedgerProblem, what, data); err != nil {
 		a.log.Warn("nobody could be told of the problem", zap.Error(err))
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/memory"
@@ -42,12 +42,12 @@ type told struct {
 	list []string
 }
 
-func (s *told) Send(_ context.Context, to notify.Endpoint, e *notify.Event) notify.Answer {
+func (s *told) Send(_ context.Context, to event.Endpoint, e *event.Event) event.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	problem, _ := e.Data["problem"].(string)
 	s.list = append(s.list, to.Name+" "+e.Type+" "+problem)
-	return notify.Answer{Status: 200}
+	return event.Answer{Status: 200}
 }
 
 func (s *told) wait(t *testing.T, n int) []string {
@@ -76,8 +76,8 @@ func alarmed(t *testing.T, s store.Store) (*meter.Meter, *alarm, *told) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = m.Notify(t.Context(), meter.NotifyOptions{Sender: to, Endpoints: []notify.Endpoint{
-		{Name: "ops"}, {Name: "prices", Only: []string{notify.PricesLoaded}}, {Name: "theirs", Account: "acme"},
+	err = m.Events.Deliver(t.Context(), event.DeliveryOptions{Sender: to, Endpoints: []event.Endpoint{
+		{Name: "ops"}, {Name: "prices", Only: []string{event.PricesLoaded}}, {Name: "theirs", Account: "acme"},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // Every refusal and every event is explained under a heading of its own, which
@@ -24,7 +24,7 @@ func TestEveryReasonAndEventIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range notify.Types {
+	for _, kind := range event.Types {
 		if !strings.Contains(string(events), "\n### "+kind+"\n") {
 			t.Errorf("docs/events.md does not explain %s", kind)
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // Finding is one thing that the doctor looked at.
@@ -125,7 +125,7 @@ func (d *doctor) deliveries() {
 	if d.down {
 		return
 	}
-	var l list[notify.Delivery]
+	var l list[event.Delivery]
 	_, err := d.ask(http.MethodGet, "/meter/webhooks/deliveries?state=pending&limit=1000", "", nil, &l)
 	late := 0
 	for _, x := range l.Data {

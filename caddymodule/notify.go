@@ -17,7 +17,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // NotifyTarget is where events are sent. Values may hold placeholders such as
@@ -46,10 +46,10 @@ func (t *NotifyTarget) target(repl *caddy.Replacer) (x notifier.Target, err erro
 		return x, fmt.Errorf("notify %s: %q is no address; if it comes from the environment, is it set?", t.Kind, t.URL)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(append([]string{address}, t.To...), "\x00"))) // another address is another endpoint
-	x = notifier.Target{Endpoint: notify.Endpoint{Name: fmt.Sprintf("%s-%s-%x", t.Kind, u.Hostname(), sum[:4]), Kind: t.Kind, Address: address, Only: t.Only}}
+	x = notifier.Target{Endpoint: event.Endpoint{Name: fmt.Sprintf("%s-%s-%x", t.Kind, u.Hostname(), sum[:4]), Kind: t.Kind, Address: address, Only: t.Only}}
 	for _, only := range t.Only {
-		if !slices.Contains(notify.Types, only) {
-			return x, fmt.Errorf("notify %s: there is no event %q; there are %s", t.Kind, only, strings.Join(notify.Types, ", "))
+		if !slices.Contains(event.Types, only) {
+			return x, fmt.Errorf("notify %s: there is no event %q; there are %s", t.Kind, only, strings.Join(event.Types, ", "))
 		}
 	}
 	switch t.Kind {
@@ -86,7 +86,7 @@ func webhookTarget(x *notifier.Target, t *NotifyTarget, repl *caddy.Replacer) er
 		if value == "" {
 			return fmt.Errorf("the secret %s is empty; set it in the environment", s)
 		}
-		key, err := notify.ParseSecret(value)
+		key, err := event.ParseSecret(value)
 		if err != nil {
 			return err
 		}
@@ -109,10 +109,10 @@ func (a *App) provisionNotify(ctx caddy.Context) error {
 		}
 		a.sender.Targets[t.Name] = t
 	}
-	a.sender.Targets["caddy"] = notifier.Target{Endpoint: notify.Endpoint{Name: "caddy", Kind: "caddy"}}
+	a.sender.Targets["caddy"] = notifier.Target{Endpoint: event.Endpoint{Name: "caddy", Kind: "caddy"}}
 	if events, err := ctx.AppIfConfigured("events"); err == nil {
 		if app, ok := events.(*caddyevents.App); ok {
-			a.sender.Emit = func(e *notify.Event) {
+			a.sender.Emit = func(e *event.Event) {
 				app.Emit(ctx, "meter_"+strings.ReplaceAll(e.Type, ".", "_"), e.Data)
 			}
 		}
@@ -124,8 +124,8 @@ func (a *App) provisionNotify(ctx caddy.Context) error {
 	return oneOf("account_webhooks", a.AccountWebhooks, "", "public", "private", "off")
 }
 
-func (a *App) endpoints() []notify.Endpoint {
-	list := []notify.Endpoint{}
+func (a *App) endpoints() []event.Endpoint {
+	list := []event.Endpoint{}
 	for _, t := range a.sender.Targets {
 		list = append(list, t.Endpoint)
 	}
@@ -136,14 +136,14 @@ func (a *App) endpoints() []notify.Endpoint {
 func (a *App) startNotify(e *engine) error {
 	s := a.sender
 	s.Own = func(ctx context.Context, account string) (string, []byte, error) {
-		w, ok, err := e.OwnWebhook(ctx, account)
+		w, ok, err := e.Events.Webhook(ctx, account)
 		if err == nil && (!ok || a.AccountWebhooks == "off") {
 			err = fmt.Errorf("account %s has no webhook", account)
 		}
 		if err != nil {
 			return "", nil, err
 		}
-		key, err := notify.ParseSecret(w.Secret)
+		key, err := event.ParseSecret(w.Secret)
 		return w.URL, key, err
 	}
 	s.Admins = func(account string) (to []string) {
@@ -154,14 +154,14 @@ func (a *App) startNotify(e *engine) error {
 		}
 		return to
 	}
-	o := meter.NotifyOptions{Sender: s, Told: func(d *notify.Delivery) {
+	o := event.DeliveryOptions{Sender: s, Told: func(d *event.Delivery) {
 		a.metrics.delivered(d.State)
-		if d.State != notify.Delivered {
+		if d.State != event.Delivered {
 			a.log.Warn("event not delivered", zap.String("event", d.Event), zap.String("endpoint", d.Endpoint), zap.Int("attempts", d.Attempts), zap.String("error", d.Error))
 		}
 	}}
 	o.Endpoints = a.endpoints()
-	if err := e.Notify(context.Background(), o); err != nil {
+	if err := e.Events.Deliver(context.Background(), o); err != nil {
 		return err
 	}
 	e.alarm.start(e.Meter)
@@ -217,7 +217,7 @@ type WebhookView struct {
 
 func (c *call) listWebhooks() (any, error) {
 	out := list[WebhookView]{Data: []WebhookView{}}
-	for _, e := range c.m.AllEndpoints() {
+	for _, e := range c.m.Events.All() {
 		out.Data = append(out.Data, WebhookView{Name: e.Name, Kind: e.Kind, Address: withoutSecrets(e.Address), Account: e.Account, Only: e.Only, Off: e.Off})
 	}
 	return out, nil
@@ -242,8 +242,8 @@ func (c *call) listDeliveries() (any, error) {
 		limit = 50
 	}
 	q := c.URL.Query()
-	out := list[notify.Delivery]{Data: []notify.Delivery{}}
-	err = c.m.Deliveries(c.Context(), func(d *notify.Delivery) bool {
+	out := list[event.Delivery]{Data: []event.Delivery{}}
+	err = c.m.Events.Outbox.List(c.Context(), func(d *event.Delivery) bool {
 		if (!q.Has("state") || d.State == q.Get("state")) && (!q.Has("endpoint") || d.Endpoint == q.Get("endpoint")) {
 			out.Data = append(out.Data, *d)
 		}
@@ -252,10 +252,12 @@ func (c *call) listDeliveries() (any, error) {
 	return out, err
 }
 
-func (c *call) redeliver() (any, error) { return c.m.Redeliver(c.Context(), c.PathValue("delivery")) }
+func (c *call) redeliver() (any, error) {
+	return c.m.Events.Outbox.Redeliver(c.Context(), c.PathValue("delivery"))
+}
 
 func (c *call) testWebhook() (any, error) {
-	event, err := c.m.TestEndpoint(c.Context(), c.PathValue("webhook"))
+	event, err := c.m.Events.Test(c.Context(), c.PathValue("webhook"))
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +265,7 @@ func (c *call) testWebhook() (any, error) {
 }
 
 func (c *call) enableWebhook() (any, error) {
-	if err := c.m.SwitchOn(c.Context(), c.PathValue("webhook")); err != nil {
+	if err := c.m.Events.SwitchOn(c.Context(), c.PathValue("webhook")); err != nil {
 		return nil, err
 	}
 	return c.listWebhooks()

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 func (c *cli) webhookCommands() *cobra.Command {
@@ -31,14 +31,14 @@ func (c *cli) webhookCommands() *cobra.Command {
 		return c.webhooks(http.MethodPost, "/meter/webhooks/"+url.PathEscape(args[0])+"/enable")
 	})
 	redeliver := command("redeliver DELIVERY", "Send a delivery again", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var d notify.Delivery
+		var d event.Delivery
 		if _, err := c.ask(http.MethodPost, "/meter/webhooks/deliveries/"+url.PathEscape(args[0])+"/redeliver", "", nil, &d); err != nil {
 			return err
 		}
 		return c.show(d, func(w *tabwriter.Writer) { fmt.Fprintf(w, "on its way  %s  to %s\n", d.Event, d.Endpoint) })
 	})
 	secret := command("secret", "Make a secret for a webhook; nothing is stored", cobra.NoArgs, func(*cobra.Command, []string) error {
-		s := map[string]string{"secret": notify.NewSecret()}
+		s := map[string]string{"secret": event.NewSecret()}
 		return c.show(s, func(w *tabwriter.Writer) {
 			fmt.Fprintf(w, "%s\nPut it into the environment and name it in the Caddyfile: notify webhook <url> {env.METER_WEBHOOK_SECRET}\nTo change it, name the new one first and the old one behind it until the receiver knows the new one.\n", s["secret"])
 		})
@@ -73,7 +73,7 @@ func (c *cli) deliveriesCommand() *cobra.Command {
 				q.Set(name, v)
 			}
 		}
-		var l list[notify.Delivery]
+		var l list[event.Delivery]
 		if _, err := c.ask(http.MethodGet, "/meter/webhooks/deliveries?"+q.Encode(), "", nil, &l); err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func (c *cli) deliveriesCommand() *cobra.Command {
 			fmt.Fprintln(w, "CREATED\tTYPE\tACCOUNT\tENDPOINT\tSTATE\tATTEMPTS\tDETAIL\tDELIVERY")
 			for _, d := range l.Data {
 				detail := d.Error
-				if d.State == notify.Pending && !d.NextAt.IsZero() && d.Attempts > 0 {
+				if d.State == event.Pending && !d.NextAt.IsZero() && d.Attempts > 0 {
 					detail = "next at " + d.NextAt.Format(time.TimeOnly) + "  " + detail
 				}
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", d.CreatedAt.Format("2006-01-02 15:04:05"), d.Type, orDash(d.Account), d.Endpoint, d.State, d.Attempts, detail, d.ID)

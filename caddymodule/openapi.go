@@ -6,7 +6,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/openapi"
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // Bodies of requests that have no other use for a type.
@@ -129,7 +129,7 @@ func gatewayOperations() []openapi.Operation {
 		{Pattern: "GET /meter/webhooks", Tag: hooks, Summary: "Where events go", Out: list[WebhookView]{}},
 		{Pattern: "POST /meter/webhooks/{webhook}/test", Tag: hooks, Summary: "Send a test event", Out: map[string]string{}},
 		{Pattern: "POST /meter/webhooks/{webhook}/enable", Tag: hooks, Summary: "Switch an endpoint on that answered 410", Out: list[WebhookView]{}},
-		{Pattern: "GET /meter/webhooks/deliveries", Tag: hooks, Summary: "What was sent and what waits, newest first", Params: []openapi.Param{{Name: "state", Description: "pending, delivered or failed"}, {Name: "endpoint", Description: "only to this one"}, {Name: "limit", Description: "up to 1000"}}, Out: list[notify.Delivery]{}},
-		{Pattern: "POST /meter/webhooks/deliveries/{delivery}/redeliver", Tag: hooks, Summary: "Send a delivery again", Out: &notify.Delivery{}},
+		{Pattern: "GET /meter/webhooks/deliveries", Tag: hooks, Summary: "What was sent and what waits, newest first", Params: []openapi.Param{{Name: "state", Description: "pending, delivered or failed"}, {Name: "endpoint", Description: "only to this one"}, {Name: "limit", Description: "up to 1000"}}, Out: list[event.Delivery]{}},
+		{Pattern: "POST /meter/webhooks/deliveries/{delivery}/redeliver", Tag: hooks, Summary: "Send a delivery again", Out: &event.Delivery{}},
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -83,7 +83,7 @@ func (a *App) reloadPrices(ctx context.Context, force bool) error {
 	if err != nil {
 		err = stillUsing(err, old, since)
 		a.log.Error("prices.rejected: still using the price book that was loaded before", zap.Error(err))
-		a.tellPrices(notify.PricesRefused, old, map[string]any{"error": err.Error()})
+		a.tellPrices(event.PricesRefused, old, map[string]any{"error": err.Error()})
 		return err
 	}
 	a.log.Info("prices.loaded", zap.String("file", a.file), zap.String("digest", book.Digest()))
@@ -94,7 +94,7 @@ func (a *App) reloadPrices(ctx context.Context, force bool) error {
 // pricesLoaded tells of prices that were put in force in place of others.
 func (a *App) pricesLoaded(old, book *pricing.Book) {
 	if old.Digest() != book.Digest() {
-		a.tellPrices(notify.PricesLoaded, book, map[string]any{"before": old.Digest()})
+		a.tellPrices(event.PricesLoaded, book, map[string]any{"before": old.Digest()})
 	}
 }
 
@@ -102,7 +102,7 @@ func (a *App) pricesLoaded(old, book *pricing.Book) {
 func (a *App) tellPrices(kind string, inForce *pricing.Book, data map[string]any) {
 	data["file"], data["digest"] = filepath.Base(a.file), inForce.Digest()
 	what := fmt.Sprintf("%.12s-%d", inForce.Digest(), a.engine.Now().UnixNano()) // the same file can come back into force
-	if err := a.engine.Tell(context.Background(), "", kind, what, data); err != nil {
+	if err := a.engine.Events.Post(context.Background(), "", kind, what, data); err != nil {
 		a.log.Warn("telling of prices", zap.String("event", kind), zap.Error(err))
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/farebox-dev/farebox/internal/mockai"
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // What operators are told: prices, problems, refunds of jobs.
 func TestOperatorsEvents(t *testing.T) {
 	t.Parallel()
-	key := notify.NewSecret()
+	key := event.NewSecret()
 	r := receive(t, "", key)
 	absurd := by("/v1/embeddings", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -42,7 +42,7 @@ func TestOperatorsEvents(t *testing.T) {
 	for range 3 { // its client asks how it stands; that it has failed is seen, and its credits come back, once
 		g.send(http.MethodGet, "/v1/videos/"+job, "", "X-Api-Key", account)
 	}
-	if x := r.gets(g, notify.Refunded, 1); gjson.Get(x.body, "data.credits").String() != "20" || gjson.Get(x.body, "data.reason").String() != notify.JobFailed {
+	if x := r.gets(g, event.Refunded, 1); gjson.Get(x.body, "data.credits").String() != "20" || gjson.Get(x.body, "data.reason").String() != event.JobFailed {
 		t.Errorf("%s", x.body)
 	}
 	if a := g.post(account, chatPath, chatBody("demo-fail-500")); a.StatusCode != 500 {
@@ -50,30 +50,30 @@ func TestOperatorsEvents(t *testing.T) {
 	}
 
 	g.edit("pricing.yaml", "{per_image: 24}", "{per_image: 7}") // the watcher sees it
-	loaded := r.gets(g, notify.PricesLoaded, 1)
+	loaded := r.gets(g, event.PricesLoaded, 1)
 	if d := gjson.Get(loaded.body, "data"); d.Get("digest").String() != digest() || d.Get("before").String() != first || d.Get("file").String() != "pricing.yaml" || d.Get("account").Exists() {
 		t.Errorf("%s", loaded.body)
 	}
 	g.edit("pricing.yaml", "{per_image: 7}", "{per_imag: 7}")
-	if x := r.gets(g, notify.PricesRefused, 1); !strings.Contains(gjson.Get(x.body, "data.error").String(), "per_imag") || gjson.Get(x.body, "data.digest").String() != digest() {
+	if x := r.gets(g, event.PricesRefused, 1); !strings.Contains(gjson.Get(x.body, "data.error").String(), "per_imag") || gjson.Get(x.body, "data.digest").String() != digest() {
 		t.Errorf("%s", x.body)
 	}
 	g.edit("pricing.yaml", "{per_imag: 7}", "{per_image: 24}") // and back to the first, which is news again
 	g.cli("prices", "reload").want(t, "reload", 0)
-	if x := r.gets(g, notify.PricesLoaded, 2); gjson.Get(x.body, "data.digest").String() != first || x.id == loaded.id {
+	if x := r.gets(g, event.PricesLoaded, 2); gjson.Get(x.body, "data.digest").String() != first || x.id == loaded.id {
 		t.Errorf("%s %s", x.id, x.body)
 	}
 
 	for range 5 { // an upstream that talks nonsense is one message a minute
 		g.post(account, "/v1/embeddings", `{"model":"text-embedding-3-small","input":"x"}`)
 	}
-	if x := r.gets(g, notify.LedgerProblem, 1); !strings.Contains(gjson.Get(x.body, "data.problem").String(), "pricing the answer of charge") {
+	if x := r.gets(g, event.LedgerProblem, 1); !strings.Contains(gjson.Get(x.body, "data.problem").String(), "pricing the answer of charge") {
 		t.Errorf("%s", x.body)
 	}
 	if n := strings.Count(g.log.String(), `"msg":"ledger.problem"`); n != 5 {
 		t.Errorf("%d problems in the log", n)
 	}
-	if len(r.of(notify.LedgerProblem)) != 1 || len(r.of(notify.Refunded)) != 1 || len(r.of(notify.PricesRefused)) != 1 {
+	if len(r.of(event.LedgerProblem)) != 1 || len(r.of(event.Refunded)) != 1 || len(r.of(event.PricesRefused)) != 1 {
 		t.Errorf("told: %v", r.all())
 	}
 	g.settled("acme")
@@ -84,11 +84,11 @@ func TestOperatorsEvents(t *testing.T) {
 // were; one that can moves the events to where it says.
 func TestAReloadMovesTheEvents(t *testing.T) {
 	t.Parallel()
-	key := notify.NewSecret()
+	key := event.NewSecret()
 	here, there := receive(t, "", key), receive(t, "", key)
 	g := start(t, setup{caddyfile: telling(t, "notify webhook http://"+here.addr+" "+key)})
 	account := g.account("acme", "500")
-	here.gets(g, notify.Granted, 1)
+	here.gets(g, event.Granted, 1)
 	moved := telling(t, "notify webhook http://"+there.addr+" "+key)
 	taken, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -107,14 +107,14 @@ func TestAReloadMovesTheEvents(t *testing.T) {
 			t.Errorf("after a reload that failed a picture costs %s", a.cost())
 		}
 		g.grant("acme", "1", fmt.Sprint("still here", i))
-		here.gets(g, notify.Granted, 2+i)
+		here.gets(g, event.Granted, 2+i)
 	}
 	if out := g.reconfigure(moved); out.code != 0 {
 		t.Fatal(out.stderr)
 	}
 	g.grant("acme", "1", "there")
-	there.gets(g, notify.Granted, 1)
-	if n := distinct(here.of(notify.Granted)); n != 5 || distinct(there.of(notify.Granted)) != 1 {
+	there.gets(g, event.Granted, 1)
+	if n := distinct(here.of(event.Granted)); n != 5 || distinct(there.of(event.Granted)) != 1 {
 		t.Errorf("%d here, %v there", n, there.all())
 	}
 }

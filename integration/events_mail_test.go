@@ -11,7 +11,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // mailbox is a mail server that takes everything.
@@ -81,9 +81,9 @@ func TestMailToAdmins(t *testing.T) {
 	post, slack := mails(t), receive(t, "")
 	server := "smtp://" + post.addr + "?tls=off"
 	g := start(t, setup{caddyfile: telling(t,
-		"notify email "+server+" billing@example.com only "+notify.Granted+" "+notify.KeyCreated,
-		"notify email "+server+" billing@example.com ops@example.com only "+notify.PricesRefused,
-		"notify slack http://"+slack.addr+"/services/T0/B0/x only "+notify.Granted)})
+		"notify email "+server+" billing@example.com only "+event.Granted+" "+event.KeyCreated,
+		"notify email "+server+" billing@example.com ops@example.com only "+event.PricesRefused,
+		"notify slack http://"+slack.addr+"/services/T0/B0/x only "+event.Granted)})
 	g.account("acme", "0") // and its key, told to nobody yet: nobody has left an address
 	g.cli("member", "add", "acme", "mira", "--role", "admin", "--email", "mira@example.com").want(t, "mira", 0)
 	g.cli("member", "add", "acme", "ben", "--email", "ben@example.com").want(t, "ben", 0)

@@ -16,7 +16,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/tidwall/gjson"
 
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // receiver takes webhooks, as a customer of the library of Standard Webhooks would.
@@ -139,10 +139,10 @@ func (g *gateway) reconfigure(caddyfile string) output {
 }
 
 // deliveries are what the command line lists.
-func (g *gateway) deliveries(args ...string) []notify.Delivery {
+func (g *gateway) deliveries(args ...string) []event.Delivery {
 	g.t.Helper()
 	out := g.cli(append([]string{"webhook", "deliveries"}, args...)...)
-	var l struct{ Data []notify.Delivery }
+	var l struct{ Data []event.Delivery }
 	if err := json.Unmarshal([]byte(out.stdout), &l); err != nil {
 		g.t.Fatalf("%v: %s%s", err, out.stdout, out.stderr)
 	}
@@ -159,11 +159,11 @@ func (g *gateway) endpoint(kind string) string {
 // secret comes in without an event that cannot be verified.
 func TestWebhookRetriesAndSecrets(t *testing.T) {
 	t.Parallel()
-	oldKey, newKey := notify.NewSecret(), notify.NewSecret()
+	oldKey, newKey := event.NewSecret(), event.NewSecret()
 	r := receive(t, "", oldKey)
 	fails := 0
 	r.set(func(_ int, x received) int {
-		if x.kind == notify.Granted && fails == 0 {
+		if x.kind == event.Granted && fails == 0 {
 			fails++
 			return 500
 		}
@@ -173,15 +173,15 @@ func TestWebhookRetriesAndSecrets(t *testing.T) {
 	g := start(t, setup{caddyfile: telling(t, hook+oldKey)})
 	began := time.Now()
 	g.account("acme", "500")
-	first := r.gets(g, notify.Granted, 1)
+	first := r.gets(g, event.Granted, 1)
 	if data := gjson.Get(first.body, "data"); data.Get("account").String() != "acme" || data.Get("credits").String() != "500" || data.Get("unit").String() != "credits" || !gjson.Get(first.body, "timestamp").Exists() {
 		t.Errorf("%s", first.body)
 	}
-	again := r.gets(g, notify.Granted, 2)
+	again := r.gets(g, event.Granted, 2)
 	if took := time.Since(began); again != first || took < 3*time.Second || took > 12*time.Second {
 		t.Errorf("after %s: %+v, first %+v", took, again, first)
 	}
-	var d notify.Delivery
+	var d event.Delivery
 	g.eventually("the delivery is booked", func() bool {
 		for _, d = range g.deliveries("--state", "delivered") {
 			if d.Event == first.id {
@@ -194,7 +194,7 @@ func TestWebhookRetriesAndSecrets(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	g.cli("webhook", "redeliver", d.ID).want(t, "redeliver", 0, first.id)
-	if by := r.gets(g, notify.Granted, 3); by != first {
+	if by := r.gets(g, event.Granted, 3); by != first {
 		t.Errorf("redelivered %+v", by)
 	}
 	g.cli("webhook", "redeliver", "dlv_00").want(t, "no such delivery", 5, "7 days")
@@ -204,35 +204,35 @@ func TestWebhookRetriesAndSecrets(t *testing.T) {
 		t.Fatal(out.stderr)
 	}
 	g.grant("acme", "1", "rotating")
-	r.gets(g, notify.Granted, 4)
+	r.gets(g, event.Granted, 4)
 	r.set(nil, newKey)
 	if out := g.reconfigure(telling(t, hook+newKey)); out.code != 0 {
 		t.Fatal(out.stderr)
 	}
 	g.cli("webhook", "test", g.endpoint("webhook")).want(t, "test", 0, "evt_test-")
-	r.gets(g, notify.Test, 1)
-	if n := len(r.of(notify.Granted)); n != 4 {
+	r.gets(g, event.Test, 1)
+	if n := len(r.of(event.Granted)); n != 4 {
 		t.Errorf("%d times granted", n)
 	}
 	g.cli("webhook", "test", "webhook-nowhere").want(t, "test nothing", 2, "webhook list")
-	g.cli("webhook", "secret").want(t, "secret", 0, notify.SecretPrefix)
+	g.cli("webhook", "secret").want(t, "secret", 0, event.SecretPrefix)
 }
 
 // A receiver that hangs holds up nobody; one that wants nothing more gets
 // nothing more, until it is enabled, or has another address.
 func TestReceiversThatHangOrAreGone(t *testing.T) {
 	t.Parallel()
-	key := notify.NewSecret()
+	key := event.NewSecret()
 	hangs, gone, well := receive(t, "", key), receive(t, "", key), receive(t, "", key)
 	hangs.set(func(int, received) int { return 0 }, key)
 	gone.set(func(int, received) int { return http.StatusGone }, key)
-	only := " " + key + " only " + notify.Granted
+	only := " " + key + " only " + event.Granted
 	lines := []string{"notify webhook http://" + hangs.addr + only, "notify webhook http://" + gone.addr + only, "notify webhook http://" + well.addr + only}
 	g := start(t, setup{caddyfile: telling(t, lines...)})
 	g.account("acme", "5")
-	well.gets(g, notify.Granted, 1)
-	hangs.gets(g, notify.Granted, 1)
-	gone.gets(g, notify.Granted, 1)
+	well.gets(g, event.Granted, 1)
+	hangs.gets(g, event.Granted, 1)
+	gone.gets(g, event.Granted, 1)
 	name := ""
 	g.eventually("it is off", func() bool {
 		name = gjson.Get(g.cli("webhook", "list").stdout, "data.#(off==true).name").String()
@@ -242,7 +242,7 @@ func TestReceiversThatHangOrAreGone(t *testing.T) {
 	for i := range 3 {
 		g.grant("acme", "1", fmt.Sprint("more", i))
 	}
-	well.gets(g, notify.Granted, 4)
+	well.gets(g, event.Granted, 4)
 	g.cli("webhook", "test", name).want(t, "test one that is off", 2, name)
 	gone.set(nil, key)
 	if n := len(gone.all()); n != before {
@@ -266,10 +266,10 @@ func TestReceiversThatHangOrAreGone(t *testing.T) {
 // What was committed is told, though the process dies before it can be.
 func TestEventsSurviveAKill(t *testing.T) {
 	t.Parallel()
-	key := notify.NewSecret()
+	key := event.NewSecret()
 	r := receive(t, "", key)
 	r.srv.Close() // nobody is there
-	g := start(t, setup{caddyfile: telling(t, "notify webhook http://"+r.addr+" "+key+" only "+notify.Granted)})
+	g := start(t, setup{caddyfile: telling(t, "notify webhook http://"+r.addr+" "+key+" only "+event.Granted)})
 	g.account("acme", "5")
 	for i := range 4 {
 		g.grant("acme", "1", fmt.Sprint("pay", i))
@@ -299,11 +299,11 @@ func TestEventsSurviveAKill(t *testing.T) {
 	// In flight, and not answered when the process dies.
 	r.set(func(int, received) int { return 0 }, key)
 	g.grant("acme", "1", "in flight")
-	torn := r.gets(g, notify.Granted, 6)
+	torn := r.gets(g, event.Granted, 6)
 	r.set(nil, key)
 	g.kill()
 	g.run()
-	if again := r.gets(g, notify.Granted, 7); again != torn {
+	if again := r.gets(g, event.Granted, 7); again != torn {
 		t.Errorf("%+v comes after %+v", again, torn)
 	}
 	if n := len(r.all()); n != 7 {
@@ -343,7 +343,7 @@ func TestAccountsOwnWebhook(t *testing.T) {
 	r.set(nil, gjson.Get(a.body, "secret").String())
 	g.grant("other", "1", "not mine")
 	g.grant("acme", "7", "mine")
-	if x := r.gets(g, notify.Granted, 1); gjson.Get(x.body, "data.credits").String() != "7" || gjson.Get(x.body, "data.account").String() != "acme" {
+	if x := r.gets(g, event.Granted, 1); gjson.Get(x.body, "data.credits").String() != "7" || gjson.Get(x.body, "data.account").String() != "acme" {
 		t.Errorf("%s", x.body)
 	}
 	shown := g.send(http.MethodGet, "/_meter/v1/webhook", "", "X-Api-Key", mine)

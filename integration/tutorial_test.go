@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // sample is one block of a document: shell, or what shell before it prints.
@@ -248,7 +248,7 @@ func TestTheDocumentedEventIsReal(t *testing.T) {
 	if id == nil || body == "" {
 		t.Fatal("docs/events.md shows no request")
 	}
-	secret := notify.NewSecret()
+	secret := event.NewSecret()
 	r := receive(t, "", secret)
 	g := start(t, setup{caddyfile: telling(t, "notify webhook http://"+r.addr+" "+secret), prices: func(p string) string { return p + "\nalerts: [{below: 20%}]\n" }})
 	g.cli("account", "create", "acme", "--plan", "free").want(t, "create", 0)
@@ -256,7 +256,7 @@ func TestTheDocumentedEventIsReal(t *testing.T) {
 	for range 4 {
 		g.post(key, "/v1/images", `{"prompt":"a pier"}`)
 	}
-	real := r.gets(g, notify.Low, 1)
+	real := r.gets(g, event.Low, 1)
 	fields := func(text string) (all []string) {
 		var e struct {
 			Data map[string]any

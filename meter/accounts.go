@@ -16,7 +16,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/selector"
-	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/ulid"
 )
 
@@ -90,18 +89,7 @@ func (m *Meter) Account(ctx context.Context, id string) (*ledger.Account, error)
 // Accounts calls fn for every account in order of id, beginning at from, until
 // it returns false. What is due by the clock may not be booked in them yet.
 func (m *Meter) Accounts(ctx context.Context, from string, fn func(*ledger.Account) bool) error {
-	return m.bank.View(ctx, func(s store.Snapshot) error {
-		return s.Scan(store.ID{Kind: store.Account, Account: from}, false, func(_ store.ID, v []byte) error {
-			a, err := ledger.DecodeAccount(v)
-			if err != nil {
-				return err
-			}
-			if !fn(a) {
-				return store.ErrStop
-			}
-			return nil
-		})
-	})
+	return m.bank.Accounts(ctx, from, fn)
 }
 
 // Do runs any other command on an account and waits until it is durable.

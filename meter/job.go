@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -73,7 +73,7 @@ func (c *Charge) starts(f *Final, r *dialect.Result) {
 	}
 	switch c.stands(c.api, c.answer, r) {
 	case failed:
-		*f = c.jobRefund(notify.JobFailed)
+		*f = c.jobRefund(event.JobFailed)
 	case running:
 		f.Pending = true
 		c.started = c.jobRecord(id, cleanPath(poll))
@@ -158,7 +158,7 @@ func (m *Meter) jobSeen(j *openJob, seen *JobReader, r *dialect.Result) {
 	switch how {
 	case running:
 	case failed:
-		m.endJob(j, rec, c, c.jobRefund(notify.JobFailed))
+		m.endJob(j, rec, c, c.jobRefund(event.JobFailed))
 	case ended:
 		if c.price.TokenPriced() && !r.Usage.InputTotal.OK && !r.Usage.OutputTotal.OK && seen.path != rec.Results {
 			if rec.Results = seen.api.ResultsPath(seen.path, r.Body); rec.Results != "" {

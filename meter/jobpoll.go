@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -104,10 +104,10 @@ func (m *Meter) loseJob(ctx context.Context, j *openJob) {
 	}
 	c := &Charge{admission: &admission{m: m}, ID: rec.Charge, hold: rec.Hold}
 	if rec.LostRefund {
-		m.endJob(j, rec, c, c.jobRefund(notify.JobUnseen))
+		m.endJob(j, rec, c, c.jobRefund(event.JobUnseen))
 		return
 	}
-	m.endJob(j, rec, c, c.asHeld(notify.JobUnseen))
+	m.endJob(j, rec, c, c.asHeld(event.JobUnseen))
 }
 
 // JobReader takes an answer about a job. It belongs to one goroutine.

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/notify"
 )
 
 // KeyPrefix begins every API key.
@@ -71,7 +71,7 @@ func (m *Meter) CreateKey(ctx context.Context, k Key) (secret string, created Ke
 	if err = m.keys.store(ctx, m.bank, hash, k); err != nil {
 		return "", Key{}, err
 	}
-	return secret, k, m.Tell(ctx, k.Account, notify.KeyCreated, k.ID, map[string]any{"key": k.ID, "name": k.Name, "hint": k.Hint, "member": k.Member})
+	return secret, k, m.Events.Post(ctx, k.Account, event.KeyCreated, k.ID, map[string]any{"key": k.ID, "name": k.Name, "hint": k.Hint, "member": k.Member})
 }
 
 // RevokeKey ends a key at once. Revoking a revoked one changes nothing.

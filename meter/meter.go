@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/report"
@@ -42,7 +42,7 @@ type Options struct {
 	Unpriced func()
 	// Endpoints get events from the first commit on, which may resolve what a dead
 	// process left behind; Notify delivers them. nil: nobody is told before Notify.
-	Endpoints []notify.Endpoint
+	Endpoints []event.Endpoint
 	// Committed, if set, is told of each batch that the ledger wrote.
 	Committed func(commands int, took time.Duration)
 }
@@ -51,6 +51,7 @@ type Options struct {
 type Meter struct {
 	Books   *pricebook.Books // the price book in force, and those before it
 	Reports *report.Reports  // usage, charges, journal, estimates
+	Events  *event.Hub       // what happened, for people and programs
 
 	opt             Options
 	bank            *bank.Bank
@@ -62,7 +63,6 @@ type Meter struct {
 	unpriced        unpriced
 
 	watchers watchers
-	notices  notices
 	settling settling
 
 	estimate func(*Request) pricing.Usage // of the input; nil: the dialect's
@@ -81,17 +81,22 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 		o.Problem = func(error) {}
 	}
 	m := &Meter{opt: o, Books: pricebook.New(o.Book, o.Now), keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}, owners: owners{pending: map[string]string{}}}
-	if err := errors.Join(m.restoreJobs(ctx, o.Store), m.firstEndpoints(ctx)); err != nil {
+	events, err := event.NewHub(ctx, event.Options{Store: o.Store, Books: m.Books, Now: o.Now, Problem: o.Problem, Endpoints: o.Endpoints})
+	if m.Events = events; err != nil {
+		return nil, err
+	}
+	if err := m.restoreJobs(ctx, o.Store); err != nil {
 		return nil, err
 	}
 	b, err := bank.Open(ctx, o.Store, bank.Options{
-		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, Also: m.tell, Changed: m.watchers.tell, Committed: o.Committed,
+		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, Also: m.Events.Record, Changed: m.watchers.tell, Committed: o.Committed,
 	})
 	if err != nil {
 		return nil, err
 	}
 	m.bank = b
 	m.Reports = report.New(b, m.Books)
+	m.Events.Open(b, m.Reports)
 	if err := errors.Join(m.Books.Open(ctx, b, o.Text), m.keys.load(ctx, b), m.operators.load(ctx, b), m.roster.load(ctx, b, o.Book.Credit.Decimals), m.forgetEnded(ctx)); err != nil {
 		b.Close()
 		return nil, err
@@ -113,7 +118,7 @@ func abandoned(b *pricing.Book) bank.Abandoned {
 // Close ends the deliveries of events and waits until everything that was
 // settled is durable.
 func (m *Meter) Close() {
-	m.stopDispatch()
+	m.Events.Close()
 	m.stopJobs()
 	m.stopSweeping()
 	m.settling.wait()

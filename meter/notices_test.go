@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
-	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -37,20 +37,20 @@ alerts: [{below: 20%}, {below: 5%}, {overage_above: 15}]
 // listener keeps what it is sent, and can be made to fail.
 type listener struct {
 	mu     sync.Mutex
-	got    []notify.Event
+	got    []event.Event
 	fail   error
 	gone   bool
 	called int
 }
 
-func (l *listener) Send(_ context.Context, _ notify.Endpoint, e *notify.Event) notify.Answer {
+func (l *listener) Send(_ context.Context, _ event.Endpoint, e *event.Event) event.Answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.called++; l.fail != nil {
-		return notify.Answer{Err: l.fail, Gone: l.gone, Status: 500}
+		return event.Answer{Err: l.fail, Gone: l.gone, Status: 500}
 	}
 	l.got = append(l.got, *e)
-	return notify.Answer{Status: 200}
+	return event.Answer{Status: 200}
 }
 
 func (l *listener) fails(err error, gone bool) {
@@ -92,8 +92,8 @@ func newNoticed(t *testing.T) *noticed {
 }
 
 func (n *noticed) listen() {
-	o := NotifyOptions{Endpoints: []notify.Endpoint{{Name: "hook", Kind: "webhook"}}, Sender: &n.l}
-	if err := n.m.Notify(n.Context(), o); err != nil {
+	o := event.DeliveryOptions{Endpoints: []event.Endpoint{{Name: "hook", Kind: "webhook"}}, Sender: &n.l}
+	if err := n.m.Events.Deliver(n.Context(), o); err != nil {
 		n.Fatal(err)
 	}
 }
@@ -104,7 +104,7 @@ func (n *noticed) time() time.Time { return n.began.Add(time.Duration(n.passed.L
 func (n *noticed) later(d time.Duration) {
 	n.passed.Add(int64(d))
 	n.m.ConfirmClock()
-	if err := n.m.SweepNotices(n.Context()); err != nil {
+	if err := n.m.Events.Sweep(n.Context()); err != nil {
 		n.Fatal(err)
 	}
 }
@@ -173,9 +173,9 @@ func TestAMonthOfMessages(t *testing.T) {
 	n.images("acme", 8) // 20 left, which is not below 20 %
 	n.tells("at the threshold")
 	n.images("acme", 1)
-	n.tells("below 20 %", notify.Low)
+	n.tells("below 20 %", event.Low)
 	n.images("acme", 1)
-	n.tells("nothing left", notify.Low, notify.Exhausted)
+	n.tells("nothing left", event.Low, event.Exhausted)
 	if n.images("acme", 5) != 5 {
 		t.Error("requests on an empty account were admitted")
 	}
@@ -184,37 +184,37 @@ func TestAMonthOfMessages(t *testing.T) {
 	n.images("acme", 1)
 	n.tells("refused the next day; nothing has changed since")
 	n.grant("acme", "pay_1")
-	n.tells("a payment", notify.Granted, notify.Recovered)
+	n.tells("a payment", event.Granted, event.Recovered)
 	n.grant("acme", "pay_1")
 	n.tells("the same payment again")
 	n.images("acme", 4)
-	n.tells("10 left, and lifted clear of the threshold since", notify.Low)
+	n.tells("10 left, and lifted clear of the threshold since", event.Low)
 	n.images("acme", 1)
-	n.tells("used up again, a day later", notify.Low, notify.Exhausted)
+	n.tells("used up again, a day later", event.Low, event.Exhausted)
 	n.grant("acme", "pay_2")
-	n.tells("the next payment", notify.Granted, notify.Recovered)
+	n.tells("the next payment", event.Granted, event.Recovered)
 	n.images("acme", 5)
 	n.tells("used up within the same day: told today already")
 	n.later(20 * 24 * time.Hour)
 	n.grant("acme", "pay_3") // on 23 November, ends on 23 December
-	n.tells("a third", notify.Granted)
+	n.tells("a third", event.Granted)
 	n.later(9 * 24 * time.Hour) // 2 December: the account's next period
-	n.tells("the renewal", notify.PeriodClosed)
+	n.tells("the renewal", event.PeriodClosed)
 	n.later(16 * 24 * time.Hour) // 18 December
-	n.tells("five days before the pack ends", notify.Expiring)
+	n.tells("five days before the pack ends", event.Expiring)
 	n.later(24 * time.Hour)
 	n.tells("told once")
 	n.later(6 * 24 * time.Hour)
-	n.tells("it ended", notify.Expired)
+	n.tells("it ended", event.Expired)
 	n.later(10 * 24 * time.Hour)
-	n.tells("January", notify.PeriodClosed)
+	n.tells("January", event.PeriodClosed)
 }
 
 func TestHoveringAtAThresholdIsToldOnce(t *testing.T) {
 	n := newNoticed(t)
 	n.open("acme", "basic")
 	n.images("acme", 9)
-	n.tells("below", notify.Low)
+	n.tells("below", event.Low)
 	for i := range 20 {
 		n.later(26 * time.Hour)
 		if i%2 == 0 { // 10 at a time, back to the threshold and below it again
@@ -225,22 +225,22 @@ func TestHoveringAtAThresholdIsToldOnce(t *testing.T) {
 			n.images("acme", 1)
 		}
 	}
-	n.tells("hovering for weeks", slices.Repeat([]string{notify.Granted}, 10)...)
+	n.tells("hovering for weeks", slices.Repeat([]string{event.Granted}, 10)...)
 }
 
 func TestOverageIsToldOnceAPeriodAndClosed(t *testing.T) {
 	n := newNoticed(t)
 	n.open("shop", "open")
 	n.images("shop", 2)
-	n.tells("the allowance is used up; overage goes on", notify.Low)
+	n.tells("the allowance is used up; overage goes on", event.Low)
 	n.images("shop", 1)
-	n.tells("the first overage", notify.OverageBegan)
+	n.tells("the first overage", event.OverageBegan)
 	n.images("shop", 1)
-	n.tells("20 of overage", notify.OverageAbove)
+	n.tells("20 of overage", event.OverageAbove)
 	n.images("shop", 3)
 	n.tells("more of it")
 	n.later(30 * 24 * time.Hour)
-	n.tells("closed", notify.PeriodClosed)
+	n.tells("closed", event.PeriodClosed)
 	n.l.mu.Lock()
 	last := n.l.got[len(n.l.got)-1]
 	n.l.mu.Unlock()
@@ -248,7 +248,7 @@ func TestOverageIsToldOnceAPeriodAndClosed(t *testing.T) {
 		t.Errorf("period.closed says %v", last.Data)
 	}
 	n.images("shop", 3)
-	n.tells("the next month", notify.Low, notify.OverageBegan)
+	n.tells("the next month", event.Low, event.OverageBegan)
 }
 
 func TestSubscriptionsRefundsAndKeys(t *testing.T) {
@@ -267,21 +267,21 @@ func TestSubscriptionsRefundsAndKeys(t *testing.T) {
 	if _, err := n.m.Do(t.Context(), "acme", ledger.Refund{Charge: paid, Reason: "sorry", Idempotency: "r1"}); err != nil {
 		t.Fatal(err)
 	}
-	n.tells("an operator's refund", notify.Refunded)
+	n.tells("an operator's refund", event.Refunded)
 	if _, _, err := n.m.CreateKey(t.Context(), Key{Account: "acme", Name: "laptop"}); err != nil {
 		t.Fatal(err)
 	}
-	n.tells("a key", notify.KeyCreated)
+	n.tells("a key", event.KeyCreated)
 	if _, err := n.m.Do(t.Context(), "acme", ledger.SetPlan{Plan: "open"}); err != nil {
 		t.Fatal(err)
 	}
-	n.tells("another plan", notify.PeriodClosed)
+	n.tells("another plan", event.PeriodClosed)
 	if _, err := n.m.Do(t.Context(), "acme", ledger.Cancel{}); err != nil {
 		t.Fatal(err)
 	}
 	n.tells("cancelled at the end of the period")
 	n.later(31 * 24 * time.Hour)
-	n.tells("which is over", notify.SubEnded, notify.PeriodClosed)
+	n.tells("which is over", event.SubEnded, event.PeriodClosed)
 }
 
 // What could not be delivered waits, through a restart, and comes once.
@@ -305,8 +305,8 @@ func TestTheOutboxSurvivesFailuresAndARestart(t *testing.T) {
 		t.Errorf("tried %d times before it was due", n.l.times())
 	}
 	n.later(10 * time.Second)
-	n.m.notices.dispatch.Wake()
-	n.tells("after the restart", notify.Granted)
+	n.m.Events.Wake()
+	n.tells("after the restart", event.Granted)
 	if n.l.times() != 2 {
 		t.Errorf("tried %d times", n.l.times())
 	}
@@ -317,48 +317,48 @@ func TestAnEndpointThatSaysGoneIsOffUntilSwitchedOn(t *testing.T) {
 	n.l.fails(errors.New("gone"), true)
 	n.open("acme", "basic")
 	n.grant("acme", "pay_1")
-	wait(t, func() bool { return len(n.m.Endpoints()) == 0 })
+	wait(t, func() bool { return len(n.m.Events.Endpoints()) == 0 })
 	n.l.fails(nil, false)
 	n.grant("acme", "pay_2")
 	n.tells("off")
-	if err := n.m.SwitchOn(t.Context(), "hook"); err != nil {
+	if err := n.m.Events.SwitchOn(t.Context(), "hook"); err != nil {
 		t.Fatal(err)
 	}
 	n.grant("acme", "pay_3")
-	n.tells("on again", notify.Granted)
+	n.tells("on again", event.Granted)
 	var failed string
-	_ = n.m.Deliveries(t.Context(), func(d *notify.Delivery) bool {
-		if d.State == notify.Failed {
+	_ = n.m.Events.Outbox.List(t.Context(), func(d *event.Delivery) bool {
+		if d.State == event.Failed {
 			failed = d.ID
 		}
 		return true
 	})
-	if _, err := n.m.Redeliver(t.Context(), failed); err != nil {
+	if _, err := n.m.Events.Outbox.Redeliver(t.Context(), failed); err != nil {
 		t.Fatal(err)
 	}
-	n.tells("sent again by hand", notify.Granted)
-	if _, err := n.m.Redeliver(t.Context(), "dlv_00"); !errors.Is(err, notify.ErrNoDelivery) {
+	n.tells("sent again by hand", event.Granted)
+	if _, err := n.m.Events.Outbox.Redeliver(t.Context(), "dlv_00"); !errors.Is(err, event.ErrNoDelivery) {
 		t.Errorf("an unknown delivery: %v", err)
 	}
 }
 
 func TestAnAccountsOwnWebhookGetsOnlyItsOwn(t *testing.T) {
 	n := newNoticed(t)
-	n.m.StopNotify()
-	if err := n.m.Notify(t.Context(), NotifyOptions{Sender: &n.l}); err != nil {
+	n.m.Events.Stop()
+	if err := n.m.Events.Deliver(t.Context(), event.DeliveryOptions{Sender: &n.l}); err != nil {
 		t.Fatal(err)
 	}
 	n.open("acme", "basic")
 	n.open("other", "basic")
-	w, err := n.m.SetWebhook(t.Context(), "acme", "https://example.com/hook")
-	if err != nil || !strings.HasPrefix(w.Secret, notify.SecretPrefix) {
+	w, err := n.m.Events.SetWebhook(t.Context(), "acme", "https://example.com/hook")
+	if err != nil || !strings.HasPrefix(w.Secret, event.SecretPrefix) {
 		t.Fatalf("%+v, %v", w, err)
 	}
 	n.grant("other", "pay_1")
 	n.tells("somebody else's")
 	n.grant("acme", "pay_2")
-	n.tells("its own", notify.Granted)
-	if _, err := n.m.SetWebhook(t.Context(), "acme", ""); err != nil {
+	n.tells("its own", event.Granted)
+	if _, err := n.m.Events.SetWebhook(t.Context(), "acme", ""); err != nil {
 		t.Fatal(err)
 	}
 	n.grant("acme", "pay_3")
@@ -386,15 +386,15 @@ func TestWhatADeadProcessLeftIsTold(t *testing.T) {
 	n.tells("nothing so far")
 	n.passed.Add(int64(40 * 24 * time.Hour))
 	book, _ := n.m.Book()
-	endpoints := []notify.Endpoint{{Name: "hook", Kind: "webhook"}}
+	endpoints := []event.Endpoint{{Name: "hook", Kind: "webhook"}}
 	m, err := Open(t.Context(), Options{Store: n.store, Book: book, Now: n.time, Endpoints: endpoints})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
 	waiting := 0
-	_ = m.Deliveries(t.Context(), func(d *notify.Delivery) bool {
-		if d.Type == notify.PeriodClosed && d.State == notify.Pending {
+	_ = m.Events.Outbox.List(t.Context(), func(d *event.Delivery) bool {
+		if d.Type == event.PeriodClosed && d.State == event.Pending {
 			waiting++
 		}
 		return true
@@ -404,7 +404,7 @@ func TestWhatADeadProcessLeftIsTold(t *testing.T) {
 	}
 	n.m = m
 	n.listen()
-	n.tells("the month that ended meanwhile", notify.PeriodClosed)
+	n.tells("the month that ended meanwhile", event.PeriodClosed)
 }
 
 // A meter that is closed sends nothing more, and its sender is not called again.
@@ -413,7 +413,7 @@ func TestCloseEndsTheDeliveries(t *testing.T) {
 	n.open("acme", "basic")
 	release := make(chan struct{})
 	slow := slowly{release}
-	if err := n.m.Notify(t.Context(), NotifyOptions{Endpoints: []notify.Endpoint{{Name: "hook"}}, Sender: slow}); err != nil {
+	if err := n.m.Events.Deliver(t.Context(), event.DeliveryOptions{Endpoints: []event.Endpoint{{Name: "hook"}}, Sender: slow}); err != nil {
 		t.Fatal(err)
 	}
 	n.grant("acme", "pay_1")
@@ -428,10 +428,10 @@ func TestCloseEndsTheDeliveries(t *testing.T) {
 // slowly never answers.
 type slowly struct{ began chan struct{} }
 
-func (s slowly) Send(ctx context.Context, _ notify.Endpoint, _ *notify.Event) notify.Answer {
+func (s slowly) Send(ctx context.Context, _ event.Endpoint, _ *event.Event) event.Answer {
 	close(s.began)
 	<-ctx.Done()
-	return notify.Answer{Err: ctx.Err()}
+	return event.Answer{Err: ctx.Err()}
 }
 
 // What an account uses without paying is told the operator, once a day, and not
@@ -450,22 +450,22 @@ func TestTheOperatorHearsOfWhatWasNotPaid(t *testing.T) {
 		}
 	}
 	overuse("ch_1", 130)
-	n.tells("30 more than there is", notify.Exhausted, notify.Absorbed)
+	n.tells("30 more than there is", event.Exhausted, event.Absorbed)
 	n.l.mu.Lock()
 	for _, e := range n.l.got {
-		if e.Type != notify.Absorbed {
+		if e.Type != event.Absorbed {
 			continue
 		}
 		if e.Data["credits"] != "30" || e.Data["charge"] != "ch_1" || e.Data["operation"] != "image" || e.Data["absorbed"] != "30" {
 			t.Errorf("%+v", e.Data)
 		}
-		if own := (&notify.Endpoint{Account: "acme"}); own.Wants(&e) {
+		if own := (&event.Endpoint{Account: "acme"}); own.Wants(&e) {
 			t.Error("the account's own webhook gets it")
 		}
 	}
 	n.l.mu.Unlock()
 	n.grant("acme", "pay_1")
-	n.tells("more credits", notify.Granted, notify.Recovered)
+	n.tells("more credits", event.Granted, event.Recovered)
 	overuse("ch_2", 500)
 	n.tells("the same day")
 }

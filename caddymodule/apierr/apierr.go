@@ -9,9 +9,9 @@ import (
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/notify"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 )
@@ -53,7 +53,7 @@ func Of(err error) (status int, reason string) {
 		{meter.ErrNoMember, http.StatusNotFound, "no_such_member"},
 		{meter.ErrMemberExists, http.StatusConflict, "member_exists"},
 		{meter.ErrLastAdmin, http.StatusConflict, "last_admin"},
-		{notify.ErrNoDelivery, http.StatusNotFound, "no_such_delivery"},
+		{event.ErrNoDelivery, http.StatusNotFound, "no_such_delivery"},
 		{ledger.ErrRenewsAt, http.StatusBadRequest, "invalid_request"},
 		{ledger.ErrThreshold, http.StatusBadRequest, "invalid_request"},
 		{ledger.ErrAccountExists, http.StatusConflict, "account_exists"},

@@ -9,7 +9,7 @@ import (
 
 	"github.com/wneessen/go-mail"
 
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // ErrServer: mail cannot be sent through this.
@@ -61,17 +61,17 @@ func CheckMail(t *Target) error {
 }
 
 // mail sends an event to its account's admins, or to whom the target names.
-func (s *Sender) mail(ctx context.Context, t *Target, e *notify.Event) notify.Answer {
+func (s *Sender) mail(ctx context.Context, t *Target, e *event.Event) event.Answer {
 	to := t.To
 	if len(to) == 0 && e.Account != "" && s.Admins != nil {
 		to = s.Admins(e.Account)
 	}
 	if len(to) == 0 { // nobody has left an address; that is no fault of the event
-		return notify.Answer{}
+		return event.Answer{}
 	}
 	m := mail.NewMsg()
 	if err := errors.Join(m.From(t.From), m.To(to...)); err != nil {
-		return notify.Answer{Err: err}
+		return event.Answer{Err: err}
 	}
 	m.SetMessageIDWithValue(e.ID + "@" + host(t.From))
 	m.SetDateWithValue(e.Timestamp)
@@ -79,9 +79,9 @@ func (s *Sender) mail(ctx context.Context, t *Target, e *notify.Event) notify.An
 	m.SetBodyString(mail.TypeTextPlain, Title(e)+".\n\n"+facts(e)+"\n"+e.Type+" at "+e.Timestamp.Format("2006-01-02 15:04:05 MST")+"\n")
 	c, err := mailClient(t.Server)
 	if err != nil {
-		return notify.Answer{Err: err}
+		return event.Answer{Err: err}
 	}
-	return notify.Answer{Err: c.DialAndSendWithContext(ctx, m)}
+	return event.Answer{Err: c.DialAndSendWithContext(ctx, m)}
 }
 
 func host(address string) string {

@@ -16,19 +16,19 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
-func event() *notify.Event {
-	return &notify.Event{
-		ID: "evt_acme_7_credits.low", Type: notify.Low, Timestamp: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), Account: "acme",
+func example() *event.Event {
+	return &event.Event{
+		ID: "evt_acme_7_credits.low", Type: event.Low, Timestamp: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), Account: "acme",
 		Data: map[string]any{"account": "acme", "account_name": "Acme\r\nBcc: evil@example.com", "available": "18", "threshold": "20%", "unit": "credits"},
 	}
 }
 
 func key(t *testing.T, secret string) []byte {
 	t.Helper()
-	k, err := notify.ParseSecret(secret)
+	k, err := event.ParseSecret(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func key(t *testing.T, secret string) []byte {
 
 // The receivers here check signatures with the library of the standard itself.
 func TestWebhooksAreSignedAsTheStandardHasIt(t *testing.T) {
-	current, old := notify.NewSecret(), notify.NewSecret()
+	current, old := event.NewSecret(), event.NewSecret()
 	verified := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -59,9 +59,9 @@ func TestWebhooksAreSignedAsTheStandardHasIt(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
-	s := &Sender{Targets: map[string]Target{"x": {Endpoint: notify.Endpoint{Name: "x", Kind: "webhook", Address: srv.URL}, Secrets: [][]byte{key(t, current), key(t, old)}}}}
+	s := &Sender{Targets: map[string]Target{"x": {Endpoint: event.Endpoint{Name: "x", Kind: "webhook", Address: srv.URL}, Secrets: [][]byte{key(t, current), key(t, old)}}}}
 	s.Init()
-	if a := s.Send(t.Context(), notify.Endpoint{Name: "x"}, event()); a.Err != nil || a.Status != 200 || verified != 2 {
+	if a := s.Send(t.Context(), event.Endpoint{Name: "x"}, example()); a.Err != nil || a.Status != 200 || verified != 2 {
 		t.Errorf("%+v, verified %d times", a, verified)
 	}
 }
@@ -85,7 +85,7 @@ func TestReceiversThatFailHangRedirectOrAreGone(t *testing.T) {
 		gone   bool
 	}{"/500": {500, false}, "/410": {410, true}, "/302": {302, false}, "/hang": {0, false}} {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		a := webhook(ctx, client(nil), srv.URL+path, [][]byte{make([]byte, 24)}, event())
+		a := webhook(ctx, client(nil), srv.URL+path, [][]byte{make([]byte, 24)}, example())
 		cancel()
 		if a.Err == nil || a.Status != want.status || a.Gone != want.gone {
 			t.Errorf("%s: %+v", path, a)
@@ -125,7 +125,7 @@ func TestAccountsWebhooksReachNoPrivateNetwork(t *testing.T) {
 		return strings.Replace(strings.Replace(srv.URL, "http://", "https://", 1), "127.0.0.1", "localhost", 1), make([]byte, 32), nil
 	}}
 	s.Init()
-	if a := s.Send(t.Context(), notify.Endpoint{Account: "acme"}, event()); !errors.Is(a.Err, ErrURL) || called {
+	if a := s.Send(t.Context(), event.Endpoint{Account: "acme"}, example()); !errors.Is(a.Err, ErrURL) || called {
 		t.Errorf("localhost: %+v, called %v", a, called)
 	}
 }
@@ -178,13 +178,13 @@ func mailServer(t *testing.T) (address string, got chan string) {
 
 func TestMailGoesToTheAdminsAndNamesCannotAddHeaders(t *testing.T) {
 	address, got := mailServer(t)
-	target := Target{Endpoint: notify.Endpoint{Name: "mail", Kind: "email"}, Server: "smtp://" + address + "?tls=off", From: "Billing <billing@example.com>"}
+	target := Target{Endpoint: event.Endpoint{Name: "mail", Kind: "email"}, Server: "smtp://" + address + "?tls=off", From: "Billing <billing@example.com>"}
 	if err := CheckMail(&target); err != nil {
 		t.Fatal(err)
 	}
 	s := &Sender{Targets: map[string]Target{"mail": target}, Admins: func(account string) []string { return []string{"mira@example.com"} }}
 	s.Init()
-	if a := s.Send(t.Context(), notify.Endpoint{Name: "mail"}, event()); a.Err != nil {
+	if a := s.Send(t.Context(), event.Endpoint{Name: "mail"}, example()); a.Err != nil {
 		t.Fatal(a.Err)
 	}
 	text := <-got
@@ -208,16 +208,16 @@ func TestWhatIsWrongWithAMailServerIsSaid(t *testing.T) {
 }
 
 func TestNobodyToMailIsNoFailure(t *testing.T) {
-	s := &Sender{Targets: map[string]Target{"mail": {Endpoint: notify.Endpoint{Name: "mail", Kind: "email"}, Server: "smtp://127.0.0.1:1", From: "a@example.com"}}}
+	s := &Sender{Targets: map[string]Target{"mail": {Endpoint: event.Endpoint{Name: "mail", Kind: "email"}, Server: "smtp://127.0.0.1:1", From: "a@example.com"}}}
 	s.Init()
-	if a := s.Send(t.Context(), notify.Endpoint{Name: "mail"}, event()); a.Err != nil {
+	if a := s.Send(t.Context(), event.Endpoint{Name: "mail"}, example()); a.Err != nil {
 		t.Error(a.Err)
 	}
 }
 
 func TestEveryEventHasATitle(t *testing.T) {
-	for _, kind := range notify.Types {
-		if title := Title(&notify.Event{Type: kind, Account: "acme", Data: map[string]any{}}); strings.HasSuffix(title, ": ") {
+	for _, kind := range event.Types {
+		if title := Title(&event.Event{Type: kind, Account: "acme", Data: map[string]any{}}); strings.HasSuffix(title, ": ") {
 			t.Errorf("%s: %q", kind, title)
 		}
 	}

@@ -8,19 +8,19 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // Target is an endpoint with what its carrier has to know.
 type Target struct {
-	notify.Endpoint
+	event.Endpoint
 	Secrets [][]byte // webhook: the current one first, then those that are still accepted
 	From    string   // email
 	To      []string // email; empty: the admins of the event's account
 	Server  string   // email: smtp://user:password@host:port
 }
 
-// Sender implements notify.Sender.
+// Sender implements event.Sender.
 type Sender struct {
 	Targets map[string]Target // by name
 	// Own finds the webhook of an account that is none of the targets.
@@ -28,7 +28,7 @@ type Sender struct {
 	// Admins are the mail addresses of an account's admins.
 	Admins func(account string) []string
 	// Emit hands an event to Caddy; nil: does not.
-	Emit func(e *notify.Event)
+	Emit func(e *event.Event)
 	// AllowPrivate lets accounts' webhooks be http and in private networks.
 	AllowPrivate bool
 
@@ -50,21 +50,21 @@ func (s *Sender) Close() {
 	s.guarded.CloseIdleConnections()
 }
 
-// Send implements notify.Sender.
-func (s *Sender) Send(ctx context.Context, to notify.Endpoint, e *notify.Event) notify.Answer {
+// Send implements event.Sender.
+func (s *Sender) Send(ctx context.Context, to event.Endpoint, e *event.Event) event.Answer {
 	if to.Account != "" {
 		url, secret, err := s.Own(ctx, to.Account)
 		if err != nil {
-			return notify.Answer{Err: err}
+			return event.Answer{Err: err}
 		}
 		if err := CheckURL(url, s.AllowPrivate); err != nil {
-			return notify.Answer{Err: err}
+			return event.Answer{Err: err}
 		}
 		return webhook(ctx, s.guarded, url, [][]byte{secret}, e)
 	}
 	t, ok := s.Targets[to.Name]
 	if !ok {
-		return notify.Answer{Err: fmt.Errorf("there is no endpoint %s", to.Name)}
+		return event.Answer{Err: fmt.Errorf("there is no endpoint %s", to.Name)}
 	}
 	switch t.Kind {
 	case "webhook":
@@ -77,9 +77,9 @@ func (s *Sender) Send(ctx context.Context, to notify.Endpoint, e *notify.Event) 
 		if s.Emit != nil {
 			s.Emit(e)
 		}
-		return notify.Answer{}
+		return event.Answer{}
 	}
-	return notify.Answer{Err: fmt.Errorf("%s is no kind of endpoint", t.Kind)}
+	return event.Answer{Err: fmt.Errorf("%s is no kind of endpoint", t.Kind)}
 }
 
 // client follows no redirects: where events go is what was configured.

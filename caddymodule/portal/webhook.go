@@ -6,23 +6,23 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/notify"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // WebhookView is the account's own webhook, and what came of the latest events.
 type WebhookView struct {
-	URL        string            `json:"url"` // "" if there is none
-	Secret     string            `json:"secret,omitempty"`
-	CreatedAt  *time.Time        `json:"created_at,omitempty"`
-	Deliveries []notify.Delivery `json:"deliveries"`
+	URL        string           `json:"url"` // "" if there is none
+	Secret     string           `json:"secret,omitempty"`
+	CreatedAt  *time.Time       `json:"created_at,omitempty"`
+	Deliveries []event.Delivery `json:"deliveries"`
 }
 
 func (c *call) webhook() (any, error) {
 	if _, err := c.query(); err != nil {
 		return nil, err
 	}
-	w, ok, err := c.m.OwnWebhook(c.Context(), c.who.account)
-	v := WebhookView{Deliveries: []notify.Delivery{}}
+	w, ok, err := c.m.Events.Webhook(c.Context(), c.who.account)
+	v := WebhookView{Deliveries: []event.Delivery{}}
 	if err != nil || !ok {
 		return v, err
 	}
@@ -31,7 +31,7 @@ func (c *call) webhook() (any, error) {
 		v.Secret = ""
 	}
 	endpoint := w.Endpoint(c.who.account).Name
-	err = c.m.Deliveries(c.Context(), func(d *notify.Delivery) bool {
+	err = c.m.Events.Outbox.List(c.Context(), func(d *event.Delivery) bool {
 		if d.Endpoint == endpoint {
 			v.Deliveries = append(v.Deliveries, *d)
 		}
@@ -55,15 +55,15 @@ func (c *call) setWebhook() (any, error) {
 	if err := notifier.CheckURL(in.URL, c.p.AccountWebhooks == "private"); err != nil {
 		return nil, invalid("url: %v", err)
 	}
-	w, err := c.m.SetWebhook(c.Context(), c.who.account, in.URL)
+	w, err := c.m.Events.SetWebhook(c.Context(), c.who.account, in.URL)
 	return viewOf(w), err
 }
 
-func viewOf(w meter.AccountWebhook) WebhookView {
-	return WebhookView{URL: w.URL, Secret: w.Secret, CreatedAt: timeOf(w.CreatedAt), Deliveries: []notify.Delivery{}}
+func viewOf(w event.Webhook) WebhookView {
+	return WebhookView{URL: w.URL, Secret: w.Secret, CreatedAt: timeOf(w.CreatedAt), Deliveries: []event.Delivery{}}
 }
 
 func (c *call) removeWebhook() (any, error) {
-	_, err := c.m.SetWebhook(c.Context(), c.who.account, "")
-	return WebhookView{Deliveries: []notify.Delivery{}}, err
+	_, err := c.m.Events.SetWebhook(c.Context(), c.who.account, "")
+	return WebhookView{Deliveries: []event.Delivery{}}, err
 }

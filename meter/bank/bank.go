@@ -181,6 +181,23 @@ func (b *Bank) Account(ctx context.Context, account ledger.AccountID) (*ledger.A
 	return got, err
 }
 
+// Accounts calls fn for every account in order of id, beginning at from, until
+// it returns false. What is due by the clock may not be booked in them yet.
+func (b *Bank) Accounts(ctx context.Context, from string, fn func(*ledger.Account) bool) error {
+	return b.View(ctx, func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Account, Account: from}, false, func(_ store.ID, v []byte) error {
+			a, err := ledger.DecodeAccount(v)
+			if err != nil {
+				return err
+			}
+			if !fn(a) {
+				return store.ErrStop
+			}
+			return nil
+		})
+	})
+}
+
 // Update runs fn in the writer, in order with all commands, and commits what it
 // writes. fn checks before it writes: what it has put is committed even if it
 // then returns an error.

@@ -1,4 +1,4 @@
-package notify
+package event
 
 import (
 	"context"
@@ -48,7 +48,7 @@ func TestADeliveryThatCannotBeBookedIsNotSentInALoop(t *testing.T) {
 	o, c := &outbox{s: memory.New()}, &counter{}
 	endpoints := []Endpoint{{Name: "hook"}}
 	events := []Event{{ID: "evt_1", Type: Granted, Timestamp: now, Data: map[string]any{}}, {ID: "evt_2", Type: Granted, Timestamp: now, Data: map[string]any{}}}
-	if err := o.Update(t.Context(), func(tx store.Tx) error { return post(tx, events, endpoints, now) }); err != nil {
+	if err := o.Update(t.Context(), func(tx store.Tx) error { return postAll(tx, events, endpoints, now) }); err != nil {
 		t.Fatal(err)
 	}
 	var problems atomic.Int64
@@ -104,7 +104,7 @@ func TestALongOutboxIsReadRarely(t *testing.T) {
 			if err := put(tx, store.Delivery, name(now.Add(-8*24*time.Hour), id, "hook"), &Delivery{CreatedAt: now.Add(-8 * 24 * time.Hour)}); err != nil {
 				return err
 			}
-			if err := post(tx, []Event{{ID: id, Type: Granted, Timestamp: now.Add(time.Duration(i)), Data: map[string]any{}}}, endpoints, now); err != nil {
+			if err := postAll(tx, []Event{{ID: id, Type: Granted, Timestamp: now.Add(time.Duration(i)), Data: map[string]any{}}}, endpoints, now); err != nil {
 				return err
 			}
 		}

@@ -1,4 +1,4 @@
-package notify
+package event
 
 import (
 	"encoding/binary"
@@ -53,8 +53,8 @@ func name(at time.Time, event, endpoint string) string {
 	return string(binary.BigEndian.AppendUint64(nil, uint64(max(0, at.UnixNano())))) + event + "\x00" + endpoint //nolint:gosec // not negative
 }
 
-// post puts events into the outbox, for each endpoint that wants them.
-func post(tx store.Tx, events []Event, endpoints []Endpoint, now time.Time) error {
+// postAll puts events into the outbox, for each endpoint that wants them.
+func postAll(tx store.Tx, events []Event, endpoints []Endpoint, now time.Time) error {
 	for i := range events {
 		e := &events[i]
 		body := e.Body()
@@ -127,9 +127,9 @@ func putNotice(tx store.Tx, account string, n *Notice) error {
 	return tx.Put(store.ID{Kind: store.Notice, Account: account}, raw)
 }
 
-// Record is what runs in the commit of a command: it works out what there is to
+// record is what runs in the commit of a command: it works out what there is to
 // tell and puts it into the outbox.
-func Record(tx store.Tx, d *Done, w *Words, endpoints []Endpoint) (told bool, err error) {
+func record(tx store.Tx, d *Done, w *Words, endpoints []Endpoint) (told bool, err error) {
 	if len(endpoints) == 0 || !Interesting(d, w) {
 		return false, nil
 	}
@@ -141,12 +141,12 @@ func Record(tx store.Tx, d *Done, w *Words, endpoints []Endpoint) (told bool, er
 	if changed {
 		err = putNotice(tx, string(d.Account.ID), n)
 	}
-	return len(events) > 0, errors.Join(err, post(tx, events, endpoints, d.Now))
+	return len(events) > 0, errors.Join(err, postAll(tx, events, endpoints, d.Now))
 }
 
-// Post puts events that come from no command into the outbox; change, if not
+// post puts events that come from no command into the outbox; change, if not
 // nil, is asked for them with the account's notice.
-func Post(tx store.Tx, account string, endpoints []Endpoint, now time.Time, change func(*Notice) ([]Event, bool)) (told bool, err error) {
+func post(tx store.Tx, account string, endpoints []Endpoint, now time.Time, change func(*Notice) ([]Event, bool)) (told bool, err error) {
 	n, err := notice(tx, account)
 	if err != nil {
 		return false, err
@@ -155,5 +155,5 @@ func Post(tx store.Tx, account string, endpoints []Endpoint, now time.Time, chan
 	if changed {
 		err = putNotice(tx, account, n)
 	}
-	return len(events) > 0, errors.Join(err, post(tx, events, endpoints, now))
+	return len(events) > 0, errors.Join(err, postAll(tx, events, endpoints, now))
 }

@@ -1,8 +1,8 @@
-// Package notify tells people and programs what happened to accounts: it turns
+// Package event tells people and programs what happened to accounts: it turns
 // what the ledger did into events, keeps them in an outbox that is written in
 // the same commit, and delivers them at least once. How an event travels (HTTP,
 // mail) is the business of a Sender.
-package notify
+package event
 
 import (
 	"encoding/json"

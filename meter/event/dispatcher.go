@@ -1,4 +1,4 @@
-package notify
+package event
 
 import (
 	"context"
@@ -286,9 +286,9 @@ func forget(tx store.Tx, before time.Time) error {
 	return err
 }
 
-// Deliveries calls fn with what is under way and what was done, newest first,
+// deliveries calls fn with what is under way and what was done, newest first,
 // until it returns false.
-func Deliveries(ctx context.Context, s Store, fn func(*Delivery) bool) error {
+func deliveries(ctx context.Context, s Store, fn func(*Delivery) bool) error {
 	return s.View(ctx, func(v store.Snapshot) error {
 		for _, kind := range []store.Kind{store.Outbox, store.Delivery} {
 			stopped := false
@@ -310,9 +310,9 @@ func Deliveries(ctx context.Context, s Store, fn func(*Delivery) bool) error {
 // ErrNoDelivery: it is unknown, or older than a week.
 var ErrNoDelivery = errors.New("there is no such delivery; those of the last 7 days are kept")
 
-// Redeliver puts a delivery that is done back into the outbox, or one that
+// redeliver puts a delivery that is done back into the outbox, or one that
 // waits to its front.
-func Redeliver(ctx context.Context, s Store, id string, now time.Time) (*Delivery, error) {
+func redeliver(ctx context.Context, s Store, id string, now time.Time) (*Delivery, error) {
 	at, ok := parseID(id)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrNoDelivery, id)

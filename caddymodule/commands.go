@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 func accountURI(id string, rest ...string) string {
@@ -169,20 +170,20 @@ func (c *cli) keyCommands() *cobra.Command {
 	var name, member string
 	create := command("create ACCOUNT", "Create an API key; it is shown once", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
 		var k struct {
-			meter.Key
+			directory.Key
 			Secret string `json:"secret"`
 		}
 		if _, err := c.ask(http.MethodPost, accountURI(args[0], "keys"), "", map[string]string{"name": name, "member": member}, &k); err != nil {
 			return err
 		}
 		return c.show(k, func(w *tabwriter.Writer) {
-			fmt.Fprintf(w, "%s      shown once – store it now\nuse it as   Authorization: Bearer %s…   (or x-api-key)\n", k.Secret, meter.KeyPrefix)
+			fmt.Fprintf(w, "%s      shown once – store it now\nuse it as   Authorization: Bearer %s…   (or x-api-key)\n", k.Secret, directory.KeyPrefix)
 		})
 	})
 	create.Flags().StringVar(&name, "name", "", "what the key is for")
 	create.Flags().StringVar(&member, "member", "", "whose key it is")
 	list := command("list ACCOUNT", "List the keys of an account", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var l list[meter.Key]
+		var l list[directory.Key]
 		if _, err := c.ask(http.MethodGet, accountURI(args[0], "keys"), "", nil, &l); err != nil {
 			return err
 		}
@@ -198,7 +199,7 @@ func (c *cli) keyCommands() *cobra.Command {
 		})
 	})
 	revoke := command("revoke ACCOUNT KEY", "Revoke a key by its id (key_…), at once", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
-		var k meter.Key
+		var k directory.Key
 		if _, err := c.ask(http.MethodDelete, accountURI(args[0], "keys", args[1]), "", nil, &k); err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func TestEachRouteOfTheOperatorsNeedsItsScope(t *testing.T) {
 	p.Init()
 	keys := map[string]string{}
 	for _, scope := range []string{"read", "grant", "admin"} {
-		if keys[scope], _, err = m.CreateOperatorKey(t.Context(), "", scope, time.Time{}); err != nil {
+		if keys[scope], _, err = m.Directory.Operators.Create(t.Context(), "", scope, time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}

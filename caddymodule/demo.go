@@ -17,7 +17,7 @@ import (
 
 	"github.com/farebox-dev/farebox"
 	"github.com/farebox-dev/farebox/internal/mockai"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
@@ -142,15 +142,15 @@ func demoKeys(ctx context.Context) (s demoSecrets, err error) {
 	if _, err := e.CreateAccount(ctx, "demo", "Demo account", ""); err != nil && !errors.Is(err, ledger.ErrAccountExists) {
 		return s, err
 	}
-	if s.demo, _, err = e.CreateKey(ctx, meter.Key{Account: "demo", Name: "demo"}); err != nil {
+	if s.demo, _, err = e.Directory.Keys.Create(ctx, directory.Key{Account: "demo", Name: "demo"}); err != nil {
 		return s, err
 	}
-	if _, err := e.Member("acme", "mira"); err == nil {
-		if s.mira, _, err = e.CreateKey(ctx, meter.Key{Account: "acme", Member: "mira", Name: "demo"}); err != nil {
+	if _, err := e.Directory.Members.Get("acme", "mira"); err == nil {
+		if s.mira, _, err = e.Directory.Keys.Create(ctx, directory.Key{Account: "acme", Member: "mira", Name: "demo"}); err != nil {
 			return s, err
 		}
 	}
-	s.operator, _, err = e.CreateOperatorKey(ctx, "demo", meter.ScopeAdmin, time.Time{})
+	s.operator, _, err = e.Directory.Operators.Create(ctx, "demo", directory.ScopeAdmin, time.Time{})
 	return s, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -150,17 +151,17 @@ func (p *demoPlay) team(a *demoActor) error {
 	if _, err := p.CreateAccount(p.ctx, a.account, "Acme Studio", ""); err != nil {
 		return err
 	}
-	admin, member := meter.RoleAdmin, meter.RoleMember
+	admin, member := directory.RoleAdmin, directory.RoleMember
 	mira, jon, address, other := "Mira Lindqvist", "Jon Okafor", "mira@acme.example", "jon@acme.example"
-	_, err := p.AddMember(p.ctx, a.account, "mira", meter.MemberChange{Name: &mira, Email: &address, Role: &admin})
-	caps := []meter.MemberCap{{Amount: "2000", Every: "month"}}
-	_, errJon := p.AddMember(p.ctx, a.account, "jon", meter.MemberChange{Name: &jon, Email: &other, Role: &member, Caps: &caps})
+	_, err := p.Directory.Members.Add(p.ctx, a.account, "mira", directory.MemberChange{Name: &mira, Email: &address, Role: &admin})
+	caps := []directory.MemberCap{{Amount: "2000", Every: "month"}}
+	_, errJon := p.Directory.Members.Add(p.ctx, a.account, "jon", directory.MemberChange{Name: &jon, Email: &other, Role: &member, Caps: &caps})
 	if err := errors.Join(err, errJon); err != nil {
 		return err
 	}
-	for _, k := range []meter.Key{{Member: "mira", Name: "Mira's laptop"}, {Member: "jon", Name: "Jon's editor"}, {Name: "Nightly batch"}} {
+	for _, k := range []directory.Key{{Member: "mira", Name: "Mira's laptop"}, {Member: "jon", Name: "Jon's editor"}, {Name: "Nightly batch"}} {
 		k.Account = a.account
-		_, made, err := p.CreateKey(p.ctx, k)
+		_, made, err := p.Directory.Keys.Create(p.ctx, k)
 		if err != nil {
 			return err
 		}

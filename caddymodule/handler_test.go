@@ -18,7 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
@@ -44,7 +44,7 @@ func started(t *testing.T, a *App) (key string) {
 	if _, err := a.engine.CreateAccount(t.Context(), "acme", "", ""); err != nil {
 		t.Fatal(err)
 	}
-	key, _, err := a.engine.CreateKey(t.Context(), meter.Key{Account: "acme"})
+	key, _, err := a.engine.Directory.Keys.Create(t.Context(), directory.Key{Account: "acme"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 // stripKeys takes the client's key out of a request that goes upstream; header_up
@@ -47,7 +48,7 @@ func (h *Handler) identify(e *engine, r *http.Request) (meter.Caller, error) {
 		if c.Account == "" {
 			return c, &meter.Denial{Reason: meter.NoKey, Message: "This request does not say which account it belongs to; sign in first."}
 		}
-		if err := meter.ValidAccountID(c.Account); err != nil { // a name that no account can have
+		if err := directory.ValidID(c.Account); err != nil { // a name that no account can have
 			return c, &meter.Denial{Reason: meter.UnknownAccount, Message: "This request names an account that can't exist.", Err: err}
 		}
 	}

@@ -8,9 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/spf13/cobra"
-
-	"github.com/farebox-dev/farebox/meter"
 )
 
 func (c *call) member() string { return c.PathValue("member") }
@@ -19,39 +18,39 @@ func (c *call) listMembers() (any, error) {
 	if _, err := c.m.Account(c.Context(), c.id()); err != nil {
 		return nil, err
 	}
-	return list[meter.Member]{Data: append([]meter.Member{}, c.m.Members(c.id())...)}, nil
+	return list[directory.Member]{Data: append([]directory.Member{}, c.m.Directory.Members.List(c.id())...)}, nil
 }
 
-func (c *call) showMember() (any, error) { return c.m.Member(c.id(), c.member()) }
+func (c *call) showMember() (any, error) { return c.m.Directory.Members.Get(c.id(), c.member()) }
 
 // addMember is POST: a member that is there already is a conflict.
 func (c *call) addMember() (any, error) {
 	var in struct {
 		ID string `json:"id"`
-		meter.MemberChange
+		directory.MemberChange
 	}
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	return c.m.AddMember(c.Context(), c.id(), in.ID, in.MemberChange)
+	return c.m.Directory.Members.Add(c.Context(), c.id(), in.ID, in.MemberChange)
 }
 
 // setMember is PUT: what the body does not name stays as it is.
 func (c *call) setMember() (any, error) {
-	var in meter.MemberChange
+	var in directory.MemberChange
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	return c.m.SetMember(c.Context(), c.id(), c.member(), in)
+	return c.m.Directory.Members.Set(c.Context(), c.id(), c.member(), in)
 }
 
 func (c *call) removeMember() (any, error) {
-	return c.m.RemoveMember(c.Context(), c.id(), c.member())
+	return c.m.Directory.Members.Remove(c.Context(), c.id(), c.member())
 }
 
 func (c *cli) memberCommands() *cobra.Command {
 	list := command("list ACCOUNT", "List the members of an account", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var l list[meter.Member]
+		var l list[directory.Member]
 		if _, err := c.ask(http.MethodGet, accountURI(args[0], "members"), "", nil, &l); err != nil {
 			return err
 		}
@@ -63,15 +62,15 @@ func (c *cli) memberCommands() *cobra.Command {
 		})
 	})
 	role := command("set-role ACCOUNT MEMBER ROLE", "Make a member admin, member or viewer", cobra.ExactArgs(3), func(_ *cobra.Command, args []string) error {
-		r := meter.Role(args[2])
-		return c.changeMember(args[0], args[1], meter.MemberChange{Role: &r})
+		r := directory.Role(args[2])
+		return c.changeMember(args[0], args[1], directory.MemberChange{Role: &r})
 	})
 	limit := command("cap ACCOUNT MEMBER [AMOUNT/PERIOD …]", "Limit what a member spends, such as 50/month; without limits: none of its own", cobra.MinimumNArgs(2), func(_ *cobra.Command, args []string) error {
 		caps, err := parseCaps(args[2:])
 		if err != nil {
 			return err
 		}
-		return c.changeMember(args[0], args[1], meter.MemberChange{Caps: &caps})
+		return c.changeMember(args[0], args[1], directory.MemberChange{Caps: &caps})
 	})
 	remove := command("remove ACCOUNT MEMBER", "Remove a member and revoke its keys, at once", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
 		return c.memberDone("removed", http.MethodDelete, accountURI(args[0], "members", args[1]), nil)
@@ -81,12 +80,12 @@ func (c *cli) memberCommands() *cobra.Command {
 
 func (c *cli) addMemberCommand() *cobra.Command {
 	var in struct {
-		ID      string            `json:"id"`
-		Name    string            `json:"name,omitempty"`
-		Email   string            `json:"email,omitempty"`
-		Role    string            `json:"role"`
-		SeesAll bool              `json:"sees_all,omitempty"`
-		Caps    []meter.MemberCap `json:"caps,omitempty"`
+		ID      string                `json:"id"`
+		Name    string                `json:"name,omitempty"`
+		Email   string                `json:"email,omitempty"`
+		Role    string                `json:"role"`
+		SeesAll bool                  `json:"sees_all,omitempty"`
+		Caps    []directory.MemberCap `json:"caps,omitempty"`
 	}
 	var caps []string
 	cmd := command("add ACCOUNT MEMBER", "Add a member to an account", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) (err error) {
@@ -99,14 +98,14 @@ func (c *cli) addMemberCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&in.Name, "name", "", "name for people")
 	f.StringVar(&in.Email, "email", "", "e-mail address")
-	f.StringVar(&in.Role, "role", string(meter.RoleMember), "admin, member or viewer")
+	f.StringVar(&in.Role, "role", string(directory.RoleMember), "admin, member or viewer")
 	f.BoolVar(&in.SeesAll, "sees-all", false, "may see what the other members use")
 	f.StringSliceVar(&caps, "cap", nil, "most that it may spend, such as 50/month")
 	return cmd
 }
 
 // changeMember changes a member that is there: a mistyped name must not make one.
-func (c *cli) changeMember(account, member string, in meter.MemberChange) error {
+func (c *cli) changeMember(account, member string, in directory.MemberChange) error {
 	uri := accountURI(account, "members", member)
 	if _, err := c.ask(http.MethodGet, uri, "", nil, nil); err != nil {
 		return err
@@ -115,7 +114,7 @@ func (c *cli) changeMember(account, member string, in meter.MemberChange) error 
 }
 
 func (c *cli) memberDone(done, method, uri string, in any) error {
-	var m meter.Member
+	var m directory.Member
 	if _, err := c.ask(method, uri, "", in, &m); err != nil {
 		return err
 	}
@@ -125,19 +124,19 @@ func (c *cli) memberDone(done, method, uri string, in any) error {
 }
 
 // parseCaps reads "50/month".
-func parseCaps(texts []string) ([]meter.MemberCap, error) {
-	caps := []meter.MemberCap{}
+func parseCaps(texts []string) ([]directory.MemberCap, error) {
+	caps := []directory.MemberCap{}
 	for _, text := range texts {
 		amount, every, ok := strings.Cut(text, "/")
 		if !ok {
 			return nil, &exit{exitInvalid, errors.New("the cap " + text + ": write an amount and a period, such as 50/month")}
 		}
-		caps = append(caps, meter.MemberCap{Amount: amount, Every: every})
+		caps = append(caps, directory.MemberCap{Amount: amount, Every: every})
 	}
 	return caps, nil
 }
 
-func capsText(caps []meter.MemberCap) string {
+func capsText(caps []directory.MemberCap) string {
 	var texts []string
 	for _, c := range caps {
 		texts = append(texts, c.Amount+"/"+c.Every)

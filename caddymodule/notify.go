@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 )
 
@@ -147,8 +147,8 @@ func (a *App) startNotify(e *engine) error {
 		return w.URL, key, err
 	}
 	s.Admins = func(account string) (to []string) {
-		for _, m := range e.Members(account) {
-			if m.Role == meter.RoleAdmin && m.Email != "" {
+		for _, m := range e.Directory.Members.List(account) {
+			if m.Role == directory.RoleAdmin && m.Email != "" {
 				to = append(to, m.Email)
 			}
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 )
 
@@ -106,9 +106,9 @@ func (c *cli) operatorCommands() *cobra.Command {
 		})
 	})
 	create.Flags().StringVar(&name, "name", "", "whose or what it is for")
-	create.Flags().StringVar(&scope, "scope", meter.ScopeRead, "read, grant (moves credits) or admin (changes everything)")
+	create.Flags().StringVar(&scope, "scope", directory.ScopeRead, "read, grant (moves credits) or admin (changes everything)")
 	list_ := command("list", "List operators' keys", cobra.NoArgs, func(*cobra.Command, []string) error {
-		var l list[meter.Key]
+		var l list[directory.Key]
 		if _, err := c.ask(http.MethodGet, "/meter/operator-keys", "", nil, &l); err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (c *cli) operatorCommands() *cobra.Command {
 		})
 	})
 	revoke := command("revoke KEY", "Revoke an operator's key by its id (op_…), and its sessions, at once", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var k meter.Key
+		var k directory.Key
 		if _, err := c.ask(http.MethodDelete, "/meter/operator-keys/"+url.PathEscape(args[0]), "", nil, &k); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (c *cli) portalCommand() *cobra.Command {
 	var in PortalSession
 	var role string
 	cmd := command("portal ACCOUNT", "Make a link that opens an account's portal once, within 5 minutes", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		in.Account, in.Role = args[0], meter.Role(role)
+		in.Account, in.Role = args[0], directory.Role(role)
 		var l PortalLink
 		if _, err := c.ask(http.MethodPost, "/meter/portal-sessions", "", in, &l); err != nil {
 			return err

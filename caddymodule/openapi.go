@@ -6,6 +6,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/openapi"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 )
 
@@ -45,7 +46,7 @@ type (
 	}
 	memberIn struct {
 		ID string `json:"id"`
-		meter.MemberChange
+		directory.MemberChange
 	}
 	textIn    struct{ Text string }
 	overlapIn struct{ Overlap string }
@@ -86,15 +87,15 @@ func accountOperations() []openapi.Operation {
 		{Pattern: "GET /meter/accounts/{id}/charges/{charge}", Tag: accounts, Summary: "A charge", Out: ChargeView{}},
 		{Pattern: "GET /meter/accounts/{id}/history", Tag: accounts, Summary: "The journal", Params: []openapi.Param{{Name: "limit", Description: "up to 10,000; the newest"}, {Name: "after", Description: "sequence number: those after it, oldest first"}}, Out: list[EntryView]{}},
 		{Pattern: "GET /meter/accounts/{id}/periods", Tag: accounts, Summary: "Billing periods that have closed, newest first, with their overage", Params: []openapi.Param{{Name: "limit", Description: "up to 1000; default 24"}}, Out: list[PeriodView]{}},
-		{Pattern: "GET /meter/accounts/{id}/keys", Tag: team, Summary: "API keys of an account", Out: list[meter.Key]{}},
+		{Pattern: "GET /meter/accounts/{id}/keys", Tag: team, Summary: "API keys of an account", Out: list[directory.Key]{}},
 		{Pattern: "POST /meter/accounts/{id}/keys", Tag: team, Summary: "Create an API key; it is shown once", In: keyIn{}, Out: OperatorKeyView{}},
-		{Pattern: "DELETE /meter/accounts/{id}/keys/{key}", Tag: team, Summary: "Revoke a key", Out: meter.Key{}},
+		{Pattern: "DELETE /meter/accounts/{id}/keys/{key}", Tag: team, Summary: "Revoke a key", Out: directory.Key{}},
 		{Pattern: "POST /meter/accounts/{id}/keys/{key}/rotate", Tag: team, Summary: "Make a new key like this one, which ends after the overlap", In: overlapIn{}, Out: OperatorKeyView{}},
-		{Pattern: "GET /meter/accounts/{id}/members", Tag: team, Summary: "Members of an account", Out: list[meter.Member]{}},
-		{Pattern: "POST /meter/accounts/{id}/members", Tag: team, Summary: "Add a member", In: memberIn{}, Out: meter.Member{}},
-		{Pattern: "GET /meter/accounts/{id}/members/{member}", Tag: team, Summary: "A member", Out: meter.Member{}},
-		{Pattern: "PUT /meter/accounts/{id}/members/{member}", Tag: team, Summary: "Add a member, or change one", In: meter.MemberChange{}, Out: meter.Member{}},
-		{Pattern: "DELETE /meter/accounts/{id}/members/{member}", Tag: team, Summary: "Remove a member; its keys are revoked", Out: meter.Member{}},
+		{Pattern: "GET /meter/accounts/{id}/members", Tag: team, Summary: "Members of an account", Out: list[directory.Member]{}},
+		{Pattern: "POST /meter/accounts/{id}/members", Tag: team, Summary: "Add a member", In: memberIn{}, Out: directory.Member{}},
+		{Pattern: "GET /meter/accounts/{id}/members/{member}", Tag: team, Summary: "A member", Out: directory.Member{}},
+		{Pattern: "PUT /meter/accounts/{id}/members/{member}", Tag: team, Summary: "Add a member, or change one", In: directory.MemberChange{}, Out: directory.Member{}},
+		{Pattern: "DELETE /meter/accounts/{id}/members/{member}", Tag: team, Summary: "Remove a member; its keys are revoked", Out: directory.Member{}},
 	}
 }
 
@@ -123,9 +124,9 @@ func gatewayOperations() []openapi.Operation {
 		{Pattern: "GET /meter/backup", Tag: tag, Summary: "A copy of the whole ledger", Media: "application/octet-stream"},
 		{Pattern: "POST /meter/clock/confirm", Tag: tag, Summary: "Accept the system's clock after a jump", Out: map[string]any{}},
 		{Pattern: "POST /meter/portal-sessions", Tag: tag, Summary: "Make a link that opens the portal once", In: PortalSession{}, Out: PortalLink{}},
-		{Pattern: "GET /meter/operator-keys", Tag: tag, Summary: "Operators' keys", Out: list[meter.Key]{}},
+		{Pattern: "GET /meter/operator-keys", Tag: tag, Summary: "Operators' keys", Out: list[directory.Key]{}},
 		{Pattern: "POST /meter/operator-keys", Tag: tag, Summary: "Create an operator's key", In: operatorKeyIn{}, Out: OperatorKeyView{}},
-		{Pattern: "DELETE /meter/operator-keys/{key}", Tag: tag, Summary: "Revoke an operator's key", Out: meter.Key{}},
+		{Pattern: "DELETE /meter/operator-keys/{key}", Tag: tag, Summary: "Revoke an operator's key", Out: directory.Key{}},
 		{Pattern: "GET /meter/webhooks", Tag: hooks, Summary: "Where events go", Out: list[WebhookView]{}},
 		{Pattern: "POST /meter/webhooks/{webhook}/test", Tag: hooks, Summary: "Send a test event", Out: map[string]string{}},
 		{Pattern: "POST /meter/webhooks/{webhook}/enable", Tag: hooks, Summary: "Switch an endpoint on that answered 410", Out: list[WebhookView]{}},

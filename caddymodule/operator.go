@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -217,7 +217,7 @@ func (c *call) listKeys() (any, error) {
 	if _, err := c.m.Account(c.Context(), c.id()); err != nil {
 		return nil, err
 	}
-	return list[meter.Key]{Data: append([]meter.Key{}, c.m.Keys(c.id())...)}, nil
+	return list[directory.Key]{Data: append([]directory.Key{}, c.m.Directory.Keys.List(c.id())...)}, nil
 }
 
 func (c *call) createKey() (any, error) {
@@ -228,18 +228,18 @@ func (c *call) createKey() (any, error) {
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	secret, k, err := c.m.CreateKey(c.Context(), meter.Key{Account: c.id(), Member: in.Member, Name: in.Name, ExpiresAt: in.ExpiresAt})
+	secret, k, err := c.m.Directory.Keys.Create(c.Context(), directory.Key{Account: c.id(), Member: in.Member, Name: in.Name, ExpiresAt: in.ExpiresAt})
 	if err != nil {
 		return nil, err
 	}
 	return struct {
-		meter.Key
+		directory.Key
 		Secret string `json:"secret"`
 	}{k, secret}, nil
 }
 
 func (c *call) revokeKey() (any, error) {
-	return c.m.RevokeKey(c.Context(), c.id(), c.PathValue("key"))
+	return c.m.Directory.Keys.Revoke(c.Context(), c.id(), c.PathValue("key"))
 }
 
 func (c *call) showCharge() (any, error) {

@@ -5,19 +5,19 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
 func (c *call) listOperatorKeys() (any, error) {
-	return list[meter.Key]{Data: append([]meter.Key{}, c.m.OperatorKeys()...)}, nil
+	return list[directory.Key]{Data: append([]directory.Key{}, c.m.Directory.Operators.List()...)}, nil
 }
 
 // OperatorKeyView is a new operator's key with its secret, which nobody can
 // read again.
 type OperatorKeyView struct {
-	meter.Key
+	directory.Key
 	Secret string `json:"secret"`
 }
 
@@ -29,7 +29,7 @@ func (c *call) createOperatorKey() (any, error) {
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	secret, k, err := c.m.CreateOperatorKey(c.Context(), in.Name, in.Scope, in.ExpiresAt)
+	secret, k, err := c.m.Directory.Operators.Create(c.Context(), in.Name, in.Scope, in.ExpiresAt)
 	if err != nil {
 		return nil, err
 	}
@@ -37,17 +37,17 @@ func (c *call) createOperatorKey() (any, error) {
 }
 
 func (c *call) revokeOperatorKey() (any, error) {
-	return c.m.RevokeOperatorKey(c.Context(), c.PathValue("key"))
+	return c.m.Directory.Operators.Revoke(c.Context(), c.PathValue("key"))
 }
 
 // PortalSession asks for a link that opens the portal once.
 type PortalSession struct {
-	Account   string       `json:"account"`
-	Role      meter.Role   `json:"role"`               // default: the member's, or admin without a member
-	Accounts  []meter.Seat `json:"accounts,omitempty"` // further ones of the same person
-	Member    string       `json:"member,omitempty"`
-	ReturnURL string       `json:"return_url,omitempty"`
-	Portal    string       `json:"portal,omitempty"` // where it is: https://app.example.com/_meter; default: only the path is given
+	Account   string           `json:"account"`
+	Role      directory.Role   `json:"role"`               // default: the member's, or admin without a member
+	Accounts  []directory.Seat `json:"accounts,omitempty"` // further ones of the same person
+	Member    string           `json:"member,omitempty"`
+	ReturnURL string           `json:"return_url,omitempty"`
+	Portal    string           `json:"portal,omitempty"` // where it is: https://app.example.com/_meter; default: only the path is given
 }
 
 // PortalLink is the link.
@@ -69,8 +69,8 @@ func (c *call) createPortalSession() (any, error) {
 	if in.Role == "" {
 		in.Role = c.roleOf(in.Account, in.Member)
 	}
-	s := meter.Session{Seats: append([]meter.Seat{{Account: in.Account, Role: in.Role}}, in.Accounts...), Member: in.Member, ReturnURL: in.ReturnURL}
-	token, err := c.m.CreateLink(c.Context(), s)
+	s := directory.Session{Seats: append([]directory.Seat{{Account: in.Account, Role: in.Role}}, in.Accounts...), Member: in.Member, ReturnURL: in.ReturnURL}
+	token, err := c.m.Directory.Sessions.CreateLink(c.Context(), s)
 	if err != nil {
 		return nil, err
 	}
@@ -78,17 +78,17 @@ func (c *call) createPortalSession() (any, error) {
 	if at == "" {
 		at = "/_meter"
 	}
-	return PortalLink{URL: at + "/open/" + token, ExpiresAt: c.m.Now().Add(meter.LinkLasts).UTC()}, nil
+	return PortalLink{URL: at + "/open/" + token, ExpiresAt: c.m.Now().Add(directory.LinkLasts).UTC()}, nil
 }
 
-func (c *call) roleOf(account, member string) meter.Role {
+func (c *call) roleOf(account, member string) directory.Role {
 	if member == "" {
-		return meter.RoleAdmin
+		return directory.RoleAdmin
 	}
-	if x, err := c.m.Member(account, member); err == nil {
+	if x, err := c.m.Directory.Members.Get(account, member); err == nil {
 		return x.Role
 	}
-	return meter.RoleMember
+	return directory.RoleMember
 }
 
 // HoldView is an open hold.
@@ -129,7 +129,7 @@ func (c *call) rotateKey() (any, error) {
 			return nil, fmt.Errorf("%w: overlap is %q; write how long the old key lives on, such as 24h", input.ErrInvalid, in.Overlap)
 		}
 	}
-	secret, k, err := c.m.RotateKey(c.Context(), c.id(), c.PathValue("key"), overlap)
+	secret, k, err := c.m.Directory.Keys.Rotate(c.Context(), c.id(), c.PathValue("key"), overlap)
 	if err != nil {
 		return nil, err
 	}

@@ -16,10 +16,9 @@ import (
 	"time"
 
 	"github.com/andybalholm/brotli"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/klauspost/compress/zstd"
 	"github.com/tidwall/gjson"
-
-	"github.com/farebox-dev/farebox/meter"
 )
 
 // reasonOf finds the reason of a refusal in any dialect.
@@ -220,7 +219,7 @@ func TestKeys(t *testing.T) {
 	g := start(t, setup{})
 	key, other := g.account("acme", "10"), g.account("other", "10")
 	var revoked, expired struct {
-		meter.Key
+		directory.Key
 		Secret string
 	}
 	g.must(g.ask(http.MethodPost, "/meter/accounts/acme/keys", nil, &revoked))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/portal"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store/memory"
@@ -62,7 +63,7 @@ func (s *shop) key(who string) string {
 	s.Helper()
 	if s.keys[who] == "" {
 		account, member, _ := strings.Cut(who, "/")
-		secret, _, err := s.m.CreateKey(s.Context(), meter.Key{Account: account, Member: member})
+		secret, _, err := s.m.Directory.Keys.Create(s.Context(), directory.Key{Account: account, Member: member})
 		if err != nil {
 			s.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -19,23 +20,9 @@ import (
 	"github.com/farebox-dev/farebox/meter/ulid"
 )
 
-// ValidAccountID accepts 1 to 128 printable characters without spaces, quotes
-// and slashes, so that an id fits into a URL, a header and a file name.
-func ValidAccountID(id string) error {
-	if id == "" || len(id) > 128 {
-		return input.Errorf("an account id has 1 to 128 characters")
-	}
-	for _, r := range id {
-		if r <= ' ' || r == 0x7f || r == '/' || r == '\\' || r == '"' || r == '\'' || r == '?' || r == '#' || r == '%' {
-			return input.Errorf("the account id %q contains %q; use letters, digits and . _ - : @ + ~", id, r)
-		}
-	}
-	return nil
-}
-
 // CreateAccount opens an account on a plan; "" is the default plan.
 func (m *Meter) CreateAccount(ctx context.Context, id, name, plan string) (*ledger.Account, error) {
-	if err := ValidAccountID(id); err != nil {
+	if err := directory.ValidID(id); err != nil {
 		return nil, err
 	}
 	if plan != "" && m.Books.InForce().Plan(plan) == nil {
@@ -56,8 +43,8 @@ func (m *Meter) CloseAccount(ctx context.Context, id, reason string) (*ledger.Ac
 	if _, err := m.bank.Do(ctx, ledger.AccountID(id), ledger.SetAttributes{Suspended: &suspended, Reason: reason}); err != nil {
 		return nil, err
 	}
-	for _, k := range m.Keys(id) {
-		if _, err := m.RevokeKey(ctx, id, k.ID); err != nil {
+	for _, k := range m.Directory.Keys.List(id) {
+		if _, err := m.Directory.Keys.Revoke(ctx, id, k.ID); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -127,7 +128,7 @@ func (m *Meter) planOf(ctx context.Context, c Caller) (string, error) {
 	}
 	_, err := m.bank.Do(ctx, id, ledger.Touch{})
 	if errors.Is(err, ledger.ErrNoAccount) && c.Trusted {
-		if err = ValidAccountID(c.Account); err == nil {
+		if err = directory.ValidID(c.Account); err == nil {
 			if _, err = m.bank.Do(ctx, id, ledger.Open{ID: id}); errors.Is(err, ledger.ErrAccountExists) {
 				err = nil
 			}
@@ -259,7 +260,7 @@ func attributes(id string, more map[string]string) map[string]string {
 // withPlan prices for a plan and holds.
 func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) {
 	a.plan, a.clamp = a.book.Plan(plan), 0
-	if err := a.m.mayAsk(a.req.Caller, a.price.Free() || a.price.Operation() == nil); err != nil {
+	if err := a.m.Directory.Members.Check(a.req.Caller.Account, a.req.Caller.Member, a.price.Free() || a.price.Operation() == nil); err != nil {
 		return nil, err
 	}
 	if r := a.price.PlanAllows(a.plan); r != nil {

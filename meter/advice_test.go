@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/tidwall/sjson"
 )
 
@@ -72,7 +73,7 @@ policies: {reserve_output_tokens: %d, hold: %s, clamp_output: %s}
 func (s *situation) build(t *testing.T) *gate {
 	g := gateWith(t, s.prices, "p", time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC))
 	if s.member != "" {
-		g.set(s.member, MemberChange{})
+		g.set(s.member, directory.MemberChange{})
 	}
 	for _, b := range s.spend {
 		r := post(chat, b)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -13,14 +14,14 @@ import (
 
 // Reasons of denials besides those of package pricing and of ledger.Refusal.
 const (
-	NoKey                = "no_key"
-	UnknownKey           = "unknown_key"
-	KeyRevoked           = "key_revoked"
-	KeyExpired           = "key_expired"
+	NoKey                = directory.NoKey
+	UnknownKey           = directory.UnknownKey
+	KeyRevoked           = directory.KeyRevoked
+	KeyExpired           = directory.KeyExpired
 	UnknownAccount       = "unknown_account"
 	AccountSuspended     = "account_suspended"
-	MemberRemoved        = "member_removed"
-	ViewerCannotSpend    = "viewer_cannot_spend"
+	MemberRemoved        = directory.MemberRemoved
+	ViewerCannotSpend    = directory.ViewerCannotSpend
 	SubscriptionRequired = "subscription_required"
 	IdempotencyConflict  = "idempotency_conflict"
 	Unavailable          = "meter_unavailable"
@@ -123,11 +124,14 @@ func (f *Facts) JSON() []byte {
 func denialOf(err error) error {
 	var p *pricing.Refusal
 	var d *Denial
+	var who *directory.Refusal
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &d):
 		return d
+	case errors.As(err, &who):
+		return &Denial{Reason: who.Reason, Message: who.Message, Err: err}
 	case errors.As(err, &p):
 		return &Denial{Reason: p.Reason, Field: p.Field, Message: p.Message, Err: err}
 	case errors.Is(err, ledger.ErrNoAccount):

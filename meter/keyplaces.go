@@ -3,6 +3,8 @@ package meter
 import (
 	"net/url"
 	"strings"
+
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 // keyPlace is one place of a request where the providers' SDKs put an API key.
@@ -30,7 +32,7 @@ func SecretOf(header map[string][]string, query string) string {
 	other := ""
 	for _, p := range keyPlaces {
 		for _, v := range p.read(header, query) {
-			if strings.HasPrefix(v, KeyPrefix) {
+			if strings.HasPrefix(v, directory.KeyPrefix) {
 				return v
 			}
 			if v != "" {
@@ -126,7 +128,7 @@ const keyParameter = "key"
 func parameterKey(part string) (key string, ok bool) {
 	name, value, _ := strings.Cut(part, "=")
 	decoded, err := url.QueryUnescape(name)
-	if decoded != keyParameter && (err == nil || !strings.Contains(part, KeyPrefix)) {
+	if decoded != keyParameter && (err == nil || !strings.Contains(part, directory.KeyPrefix)) {
 		return "", false
 	}
 	if key, err = url.QueryUnescape(value); err != nil {

@@ -3,12 +3,14 @@ package meter
 import (
 	"maps"
 	"testing"
+
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 // Wherever a key is read it is taken out: of what goes upstream, and of what is
 // kept in the store.
 func TestAKeyIsStrippedWhereverItIsRead(t *testing.T) {
-	const key = KeyPrefix + "0123456789"
+	const key = directory.KeyPrefix + "0123456789"
 	for _, tt := range []struct {
 		name, value, query string
 		left, leftQuery    string

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 func refusal(t *testing.T, err error) *Denial {
@@ -19,7 +21,7 @@ func refusal(t *testing.T, err error) *Denial {
 // A refusal gives the figures of the limit that refused, and its way out works.
 func TestARefusalByACapSaysWhichAndWhenItEnds(t *testing.T) {
 	g := newGate(t, "basic")
-	g.set("mira", MemberChange{Caps: &[]MemberCap{{"15", "day"}}})
+	g.set("mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "15", Every: "day"}}})
 	r := post("/v1/images", `{}`)
 	r.Caller.Member = "mira"
 	first := g.admit(r)
@@ -55,7 +57,7 @@ func TestARefusalByACapSaysWhichAndWhenItEnds(t *testing.T) {
 // What is advised or written into a request fits into the cap as well as into the balance.
 func TestAdviceFitsIntoTheCap(t *testing.T) {
 	g := newGate(t, "basic")
-	g.set("mira", MemberChange{Caps: &[]MemberCap{{"150", "month"}}})
+	g.set("mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "150", Every: "month"}}})
 	r := post(chat, `{"model":"words","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}`)
 	r.Caller.Member = "mira"
 	c := g.admit(r) // the balance has 1000, the cap leaves 150

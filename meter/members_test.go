@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
@@ -34,9 +35,9 @@ func (g *gate) asks(c Caller, method, uri string) string {
 	return "ok"
 }
 
-func (g *gate) set(id string, c MemberChange) Member {
+func (g *gate) set(id string, c directory.MemberChange) directory.Member {
 	g.Helper()
-	x, err := g.m.SetMember(g.Context(), "acme", id, c)
+	x, err := g.m.Directory.Members.Set(g.Context(), "acme", id, c)
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -49,8 +50,8 @@ func TestRolesAndRemoval(t *testing.T) {
 	if got := g.image(Caller{Account: "acme", Member: "nobody added"}); got != "ok" {
 		t.Errorf("a member that nobody has added: %s", got)
 	}
-	g.set("mira", MemberChange{Role: new(RoleViewer), Email: new("mira@example.com")})
-	secret, key, err := g.m.CreateKey(ctx, Key{Account: "acme", Member: "mira"})
+	g.set("mira", directory.MemberChange{Role: new(directory.RoleViewer), Email: new("mira@example.com")})
+	secret, key, err := g.m.Directory.Keys.Create(ctx, directory.Key{Account: "acme", Member: "mira"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,14 +65,14 @@ func TestRolesAndRemoval(t *testing.T) {
 	if got := g.asks(caller, "GET", "/v1/ping"); got != "ok" {
 		t.Errorf("a viewer's free request: %s", got)
 	}
-	g.set("mira", MemberChange{Role: new(RoleMember)})
+	g.set("mira", directory.MemberChange{Role: new(directory.RoleMember)})
 	if got := g.image(caller); got != "ok" {
 		t.Errorf("a member's image: %s", got)
 	}
-	if _, err := g.m.AddMember(ctx, "acme", "mira", MemberChange{}); !errors.Is(err, ErrMemberExists) {
+	if _, err := g.m.Directory.Members.Add(ctx, "acme", "mira", directory.MemberChange{}); !errors.Is(err, directory.ErrMemberExists) {
 		t.Errorf("added twice: %v", err)
 	}
-	if _, err := g.m.RemoveMember(ctx, "acme", "mira"); err != nil {
+	if _, err := g.m.Directory.Members.Remove(ctx, "acme", "mira"); err != nil {
 		t.Fatal(err)
 	}
 	var d *Denial
@@ -81,14 +82,14 @@ func TestRolesAndRemoval(t *testing.T) {
 	if got := g.image(Caller{Account: "acme", Member: "mira", Trusted: true}); got != MemberRemoved {
 		t.Errorf("named by a proxy after it is gone: %s", got)
 	}
-	if _, _, err := g.m.CreateKey(ctx, Key{Account: "acme", Member: "mira"}); !errors.Is(err, ErrNoMember) {
+	if _, _, err := g.m.Directory.Keys.Create(ctx, directory.Key{Account: "acme", Member: "mira"}); !errors.Is(err, directory.ErrNoMember) {
 		t.Errorf("a key for a member that is gone: %v", err)
 	}
-	if _, err := g.m.RemoveMember(ctx, "acme", "mira"); !errors.Is(err, ErrNoMember) {
+	if _, err := g.m.Directory.Members.Remove(ctx, "acme", "mira"); !errors.Is(err, directory.ErrNoMember) {
 		t.Errorf("removed twice: %v", err)
 	}
-	again, err := g.m.AddMember(ctx, "acme", "mira", MemberChange{})
-	if err != nil || again.Role != RoleMember || again.Email != "" {
+	again, err := g.m.Directory.Members.Add(ctx, "acme", "mira", directory.MemberChange{})
+	if err != nil || again.Role != directory.RoleMember || again.Email != "" {
 		t.Errorf("added again: %+v, %v", again, err)
 	}
 	if got := g.image(Caller{Account: "acme", Member: "mira"}); got != "ok" {
@@ -102,37 +103,37 @@ func TestRolesAndRemoval(t *testing.T) {
 func TestTheLastAdminStays(t *testing.T) {
 	g := newGate(t, "basic")
 	ctx := t.Context()
-	g.set("ann", MemberChange{Role: new(RoleAdmin)})
-	if _, err := g.m.SetMember(ctx, "acme", "ann", MemberChange{Role: new(RoleMember)}); !errors.Is(err, ErrLastAdmin) {
+	g.set("ann", directory.MemberChange{Role: new(directory.RoleAdmin)})
+	if _, err := g.m.Directory.Members.Set(ctx, "acme", "ann", directory.MemberChange{Role: new(directory.RoleMember)}); !errors.Is(err, directory.ErrLastAdmin) {
 		t.Errorf("the last admin was demoted: %v", err)
 	}
-	if _, err := g.m.RemoveMember(ctx, "acme", "ann"); !errors.Is(err, ErrLastAdmin) {
+	if _, err := g.m.Directory.Members.Remove(ctx, "acme", "ann"); !errors.Is(err, directory.ErrLastAdmin) {
 		t.Errorf("the last admin was removed: %v", err)
 	}
 	for round := range 100 { // two remove each other at the same time
-		g.set("bob", MemberChange{Role: new(RoleAdmin)})
-		g.set("ann", MemberChange{Role: new(RoleAdmin)})
+		g.set("bob", directory.MemberChange{Role: new(directory.RoleAdmin)})
+		g.set("ann", directory.MemberChange{Role: new(directory.RoleAdmin)})
 		var wg sync.WaitGroup
 		begin := make(chan struct{})
 		for _, id := range []string{"ann", "bob"} {
 			wg.Go(func() {
 				<-begin
-				_, _ = g.m.RemoveMember(ctx, "acme", id)
+				_, _ = g.m.Directory.Members.Remove(ctx, "acme", id)
 			})
 		}
 		close(begin)
 		wg.Wait()
-		if left := g.m.Members("acme"); len(left) != 1 || left[0].Role != RoleAdmin {
+		if left := g.m.Directory.Members.List("acme"); len(left) != 1 || left[0].Role != directory.RoleAdmin {
 			t.Fatalf("round %d: %+v are left, want one admin", round, left)
 		}
 	}
-	left := g.m.Members("acme")
-	g.set(left[0].ID, MemberChange{Name: new("the boss")}) // keeps the role
+	left := g.m.Directory.Members.List("acme")
+	g.set(left[0].ID, directory.MemberChange{Name: new("the boss")}) // keeps the role
 }
 
 func TestAMembersOwnCap(t *testing.T) {
 	g := newGate(t, "basic")
-	g.set("mira", MemberChange{Caps: &[]MemberCap{{"25", "month"}}})
+	g.set("mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "25", Every: "month"}}})
 	mira, ben := Caller{Account: "acme", Member: "mira"}, Caller{Account: "acme", Member: "ben"}
 	for i, want := range []string{"ok", "ok", "insufficient_credits member_cap"} {
 		if got := g.image(mira); got != want {
@@ -142,7 +143,7 @@ func TestAMembersOwnCap(t *testing.T) {
 	if got := g.image(ben); got != "ok" {
 		t.Errorf("another member: %s", got)
 	}
-	g.set("mira", MemberChange{Caps: &[]MemberCap{{"30.0", "month"}}})
+	g.set("mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "30.0", Every: "month"}}})
 	if got := g.image(mira); got != "ok" {
 		t.Errorf("after the cap was raised: %s", got)
 	}
@@ -153,7 +154,7 @@ func TestAMembersOwnCap(t *testing.T) {
 	if got := g.image(mira); got != "ok" {
 		t.Errorf("next month: %s", got)
 	}
-	g.set("mira", MemberChange{Caps: &[]MemberCap{}})
+	g.set("mira", directory.MemberChange{Caps: &[]directory.MemberCap{}})
 	for range 5 {
 		if got := g.image(mira); got != "ok" {
 			t.Errorf("without a cap: %s", got)
@@ -163,27 +164,27 @@ func TestAMembersOwnCap(t *testing.T) {
 
 func TestMembersOutliveTheProcess(t *testing.T) {
 	g := newGate(t, "basic")
-	g.set("mira", MemberChange{Role: new(RoleViewer), Name: new("Mira"), SeesAll: new(true), Caps: &[]MemberCap{{"5", "day"}, {"60", "year"}}})
-	g.set("gone", MemberChange{})
-	if _, err := g.m.RemoveMember(t.Context(), "acme", "gone"); err != nil {
+	g.set("mira", directory.MemberChange{Role: new(directory.RoleViewer), Name: new("Mira"), SeesAll: new(true), Caps: &[]directory.MemberCap{{Amount: "5", Every: "day"}, {Amount: "60", Every: "year"}}})
+	g.set("gone", directory.MemberChange{})
+	if _, err := g.m.Directory.Members.Remove(t.Context(), "acme", "gone"); err != nil {
 		t.Fatal(err)
 	}
 	book, _ := g.m.Book()
-	before := g.m.Members("acme")
+	before := g.m.Directory.Members.List("acme")
 	g.m.Close()
 	m, err := Open(t.Context(), Options{Store: g.m.opt.Store, Book: book, Now: g.m.opt.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.m = m
-	after := m.Members("acme")
+	after := m.Directory.Members.List("acme")
 	if fmt.Sprintf("%+v", before) != fmt.Sprintf("%+v", after) || len(after) != 1 {
 		t.Errorf("before: %+v\nafter: %+v", before, after)
 	}
 	if len(m.memberCaps(Caller{Account: "acme", Member: "mira"})) != 2 {
 		t.Error("the caps are gone")
 	}
-	if err := m.mayAsk(Caller{Account: "acme", Member: "gone"}, true); err == nil {
+	if err := m.Directory.Members.Check("acme", "gone", true); err == nil {
 		t.Error("the removed member is back")
 	}
 }
@@ -192,33 +193,33 @@ func TestMembersThatCannotBe(t *testing.T) {
 	g := newGate(t, "basic")
 	for name, c := range map[string]struct {
 		id     string
-		change MemberChange
+		change directory.MemberChange
 	}{
-		"role":      {"mira", MemberChange{Role: new(Role("owner"))}},
-		"id":        {"mi ra", MemberChange{}},
-		"no id":     {"", MemberChange{}},
-		"email":     {"mira", MemberChange{Email: new("mira")}},
-		"two":       {"mira", MemberChange{Email: new("a@b, c@d")}},
-		"amount":    {"mira", MemberChange{Caps: &[]MemberCap{{"lots", "day"}}}},
-		"negative":  {"mira", MemberChange{Caps: &[]MemberCap{{"-1", "day"}}}},
-		"every":     {"mira", MemberChange{Caps: &[]MemberCap{{"5", "minute"}}}},
-		"two a day": {"mira", MemberChange{Caps: &[]MemberCap{{"5", "day"}, {"6", "day"}}}},
+		"role":      {"mira", directory.MemberChange{Role: new(directory.Role("owner"))}},
+		"id":        {"mi ra", directory.MemberChange{}},
+		"no id":     {"", directory.MemberChange{}},
+		"email":     {"mira", directory.MemberChange{Email: new("mira")}},
+		"two":       {"mira", directory.MemberChange{Email: new("a@b, c@d")}},
+		"amount":    {"mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "lots", Every: "day"}}}},
+		"negative":  {"mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "-1", Every: "day"}}}},
+		"every":     {"mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "5", Every: "minute"}}}},
+		"two a day": {"mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "5", Every: "day"}, {Amount: "6", Every: "day"}}}},
 	} {
-		if _, err := g.m.SetMember(t.Context(), "acme", c.id, c.change); !errors.Is(err, input.ErrInvalid) {
+		if _, err := g.m.Directory.Members.Set(t.Context(), "acme", c.id, c.change); !errors.Is(err, input.ErrInvalid) {
 			t.Errorf("%s: %v, want an error that says what to write", name, err)
 		}
 	}
-	if _, err := g.m.SetMember(t.Context(), "nowhere", "mira", MemberChange{}); !errors.Is(err, ledger.ErrNoAccount) {
+	if _, err := g.m.Directory.Members.Set(t.Context(), "nowhere", "mira", directory.MemberChange{}); !errors.Is(err, ledger.ErrNoAccount) {
 		t.Errorf("a member of no account: %v", err)
 	}
-	if len(g.m.Members("acme")) != 0 {
-		t.Errorf("%+v", g.m.Members("acme"))
+	if len(g.m.Directory.Members.List("acme")) != 0 {
+		t.Errorf("%+v", g.m.Directory.Members.List("acme"))
 	}
 }
 
 func TestAMembersOwnCapEndsAStream(t *testing.T) {
 	g := newGate(t, "basic")
-	g.set("mira", MemberChange{Caps: &[]MemberCap{{"150", "month"}}})
+	g.set("mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "150", Every: "month"}}})
 	r := post(chat, streamed)
 	r.Caller.Member = "mira"
 	c := g.admit(r)
@@ -235,7 +236,7 @@ func TestAMembersOwnCapEndsAStream(t *testing.T) {
 // A socket ends at a cap as a stream does.
 func TestAMembersOwnCapEndsASocket(t *testing.T) {
 	g := newGate(t, "basic")
-	g.set("mira", MemberChange{Caps: &[]MemberCap{{"150", "month"}}})
+	g.set("mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "150", Every: "month"}}})
 	r := get("/v1/realtime?model=words")
 	r.Caller.Member = "mira"
 	c := g.admit(r)

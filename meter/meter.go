@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricebook"
@@ -49,18 +50,17 @@ type Options struct {
 
 // Meter meters. Its methods are safe for concurrent use.
 type Meter struct {
-	Books   *pricebook.Books // the price book in force, and those before it
-	Reports *report.Reports  // usage, charges, journal, estimates
-	Events  *event.Hub       // what happened, for people and programs
+	Books     *pricebook.Books     // the price book in force, and those before it
+	Reports   *report.Reports      // usage, charges, journal, estimates
+	Events    *event.Hub           // what happened, for people and programs
+	Directory *directory.Directory // keys, members, operators, sessions
 
-	opt             Options
-	bank            *bank.Bank
-	keys, operators keyring
-	roster          roster
-	jobs            jobs
-	owners          owners
-	calibration     calibration
-	unpriced        unpriced
+	opt         Options
+	bank        *bank.Bank
+	jobs        jobs
+	owners      owners
+	calibration calibration
+	unpriced    unpriced
 
 	watchers watchers
 	settling settling
@@ -80,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	if o.Problem == nil {
 		o.Problem = func(error) {}
 	}
-	m := &Meter{opt: o, Books: pricebook.New(o.Book, o.Now), keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}, owners: owners{pending: map[string]string{}}}
+	m := &Meter{opt: o, Books: pricebook.New(o.Book, o.Now), owners: owners{pending: map[string]string{}}}
 	events, err := event.NewHub(ctx, event.Options{Store: o.Store, Books: m.Books, Now: o.Now, Problem: o.Problem, Endpoints: o.Endpoints})
 	if m.Events = events; err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	m.bank = b
 	m.Reports = report.New(b, m.Books)
 	m.Events.Open(b, m.Reports)
-	if err := errors.Join(m.Books.Open(ctx, b, o.Text), m.keys.load(ctx, b), m.operators.load(ctx, b), m.roster.load(ctx, b, o.Book.Credit.Decimals), m.forgetEnded(ctx)); err != nil {
+	if err := errors.Join(m.Books.Open(ctx, b, o.Text), m.loadDirectory(ctx), m.forgetEnded(ctx)); err != nil {
 		b.Close()
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -268,7 +269,7 @@ func TestSubscriptionsRefundsAndKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.tells("an operator's refund", event.Refunded)
-	if _, _, err := n.m.CreateKey(t.Context(), Key{Account: "acme", Name: "laptop"}); err != nil {
+	if _, _, err := n.m.Directory.Keys.Create(t.Context(), directory.Key{Account: "acme", Name: "laptop"}); err != nil {
 		t.Fatal(err)
 	}
 	n.tells("a key", event.KeyCreated)

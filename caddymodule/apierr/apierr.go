@@ -7,8 +7,8 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -49,10 +49,10 @@ func Of(err error) (status int, reason string) {
 		{ledger.ErrNoAccount, http.StatusNotFound, "no_such_account"},
 		{ledger.ErrNoCharge, http.StatusNotFound, "no_such_charge"},
 		{ledger.ErrNoGrant, http.StatusNotFound, "no_such_grant"},
-		{meter.ErrNoSuchKey, http.StatusNotFound, "no_such_key"},
-		{meter.ErrNoMember, http.StatusNotFound, "no_such_member"},
-		{meter.ErrMemberExists, http.StatusConflict, "member_exists"},
-		{meter.ErrLastAdmin, http.StatusConflict, "last_admin"},
+		{directory.ErrNoSuchKey, http.StatusNotFound, "no_such_key"},
+		{directory.ErrNoMember, http.StatusNotFound, "no_such_member"},
+		{directory.ErrMemberExists, http.StatusConflict, "member_exists"},
+		{directory.ErrLastAdmin, http.StatusConflict, "last_admin"},
 		{event.ErrNoDelivery, http.StatusNotFound, "no_such_delivery"},
 		{ledger.ErrRenewsAt, http.StatusBadRequest, "invalid_request"},
 		{ledger.ErrThreshold, http.StatusBadRequest, "invalid_request"},

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 func TestNobodyReachesAnotherAccount(t *testing.T) {
 	s := newSite(t)
 	theirs := s.image("other/")
-	var keys list[meter.Key]
+	var keys list[directory.Key]
 	s.gets("other/", "v1/keys", &keys)
 	for _, path := range []string{"balance", "balance/days", "usage", "usage/hints", "charges", "charges/" + theirs, "ledger", "prices", "packs", "alerts", "webhook", "keys", "members", "account", "events", "accounts", "session"} {
 		s.wants(http.StatusForbidden, "acme/mira", http.MethodGet, "v1/"+path+"?account=other", "")
@@ -82,7 +83,7 @@ func TestRoles(t *testing.T) {
 
 func TestAMemberRevokesHisOwnKeysOnly(t *testing.T) {
 	s := newSite(t)
-	var keys list[meter.Key]
+	var keys list[directory.Key]
 	s.gets("acme/mira", "v1/keys", &keys)
 	for _, k := range keys.Data {
 		if k.Member != "jon" {
@@ -115,14 +116,14 @@ func TestAMemberSeesHisOwn(t *testing.T) {
 	if u.Total.Credits != "24" || len(u.Data) != 1 || u.Data[0].Group != "jon" {
 		t.Errorf("jon's usage: %+v", u)
 	}
-	var keys list[meter.Key]
+	var keys list[directory.Key]
 	s.gets("acme/jon", "v1/keys", &keys)
 	for _, k := range keys.Data {
 		if k.Member != "jon" {
 			t.Errorf("jon sees the key of %q", k.Member)
 		}
 	}
-	var members list[meter.Member]
+	var members list[directory.Member]
 	if s.gets("acme/jon", "v1/members", &members); len(members.Data) != 1 || members.Data[0].ID != "jon" {
 		t.Errorf("jon sees %+v", members.Data)
 	}
@@ -131,7 +132,7 @@ func TestAMemberSeesHisOwn(t *testing.T) {
 		t.Errorf("the pool is everyone's, buying the admins': %s %q", b.Available, b.Links.TopUp)
 	}
 	yes := true
-	if _, err := s.m.SetMember(t.Context(), "acme", "jon", meter.MemberChange{SeesAll: &yes}); err != nil {
+	if _, err := s.m.Directory.Members.Set(t.Context(), "acme", "jon", directory.MemberChange{SeesAll: &yes}); err != nil {
 		t.Fatal(err)
 	}
 	if s.gets("acme/jon", "v1/charges", &charges); len(charges.Data) != 2 {
@@ -143,7 +144,7 @@ func TestARemovedMemberIsOut(t *testing.T) {
 	s := newSite(t)
 	cookie := "cookie " + s.signsIn("acme/jon").Value
 	s.wants(http.StatusOK, cookie, http.MethodGet, "v1/balance", "")
-	if _, err := s.m.RemoveMember(t.Context(), "acme", "jon"); err != nil {
+	if _, err := s.m.Directory.Members.Remove(t.Context(), "acme", "jon"); err != nil {
 		t.Fatal(err)
 	}
 	if w := s.asks(cookie, http.MethodGet, "v1/balance", ""); w.Code != http.StatusUnauthorized && w.Code != http.StatusForbidden {
@@ -154,13 +155,13 @@ func TestARemovedMemberIsOut(t *testing.T) {
 
 func TestADemotedAdminIsNoneAnyMore(t *testing.T) {
 	s := newSite(t)
-	admin, viewer := meter.RoleAdmin, meter.RoleViewer
-	if _, err := s.m.SetMember(t.Context(), "acme", "jon", meter.MemberChange{Role: &admin}); err != nil {
+	admin, viewer := directory.RoleAdmin, directory.RoleViewer
+	if _, err := s.m.Directory.Members.Set(t.Context(), "acme", "jon", directory.MemberChange{Role: &admin}); err != nil {
 		t.Fatal(err)
 	}
 	cookie := "cookie " + s.signsIn("acme/jon").Value
 	s.wants(http.StatusOK, cookie, http.MethodGet, "v1/ledger", "")
-	if _, err := s.m.SetMember(t.Context(), "acme", "jon", meter.MemberChange{Role: &viewer}); err != nil {
+	if _, err := s.m.Directory.Members.Set(t.Context(), "acme", "jon", directory.MemberChange{Role: &viewer}); err != nil {
 		t.Fatal(err)
 	}
 	s.wants(http.StatusForbidden, cookie, http.MethodGet, "v1/ledger", "")
@@ -235,13 +236,13 @@ func TestSessionsEnd(t *testing.T) {
 	s.wants(http.StatusOK, one, http.MethodDelete, "v1/session", "")
 	s.wants(http.StatusUnauthorized, one, http.MethodGet, "v1/balance", "")
 	s.wants(http.StatusOK, two, http.MethodGet, "v1/balance", "")
-	s.now = s.now.Add(meter.SessionLasts - time.Minute)
+	s.now = s.now.Add(directory.SessionLasts - time.Minute)
 	s.wants(http.StatusOK, two, http.MethodGet, "v1/balance", "")
 	s.now = s.now.Add(2 * time.Minute)
 	s.wants(http.StatusUnauthorized, two, http.MethodGet, "v1/balance", "")
 
 	three := "cookie " + s.signsIn("acme/jon").Value
-	var keys list[meter.Key]
+	var keys list[directory.Key]
 	s.gets("acme/jon", "v1/keys", &keys)
 	s.wants(http.StatusOK, "acme/mira", http.MethodDelete, "v1/keys/"+keys.Data[0].ID, "")
 	s.wants(http.StatusUnauthorized, three, http.MethodGet, "v1/balance", "") // with the key that opened it
@@ -250,7 +251,7 @@ func TestSessionsEnd(t *testing.T) {
 func TestALinkOpensOnce(t *testing.T) {
 	s := newSite(t)
 	link := func() string {
-		token, err := s.m.CreateLink(t.Context(), meter.Session{Member: "mira", Seats: []meter.Seat{{Account: "acme", Role: meter.RoleAdmin}, {Account: "other", Role: meter.RoleViewer}}})
+		token, err := s.m.Directory.Sessions.CreateLink(t.Context(), directory.Session{Member: "mira", Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}, {Account: "other", Role: directory.RoleViewer}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,14 +266,14 @@ func TestALinkOpensOnce(t *testing.T) {
 	s.wants(http.StatusUnauthorized, "", http.MethodGet, "open/"+token, "")
 	s.wants(http.StatusUnauthorized, "cookie "+token, http.MethodGet, "v1/balance", "")
 	var v SessionView
-	if s.gets("cookie "+cookie.Value, "v1/session", &v); len(v.Accounts) != 2 || v.Account != "acme" || v.Role != meter.RoleAdmin {
+	if s.gets("cookie "+cookie.Value, "v1/session", &v); len(v.Accounts) != 2 || v.Account != "acme" || v.Role != directory.RoleAdmin {
 		t.Errorf("%+v", v)
 	}
-	if s.gets("cookie "+cookie.Value, "v1/session?account=other", &v); v.Account != "other" || v.Role != meter.RoleViewer {
+	if s.gets("cookie "+cookie.Value, "v1/session?account=other", &v); v.Account != "other" || v.Role != directory.RoleViewer {
 		t.Errorf("%+v", v)
 	}
 	late := link()
-	s.now = s.now.Add(meter.LinkLasts + time.Second)
+	s.now = s.now.Add(directory.LinkLasts + time.Second)
 	s.wants(http.StatusUnauthorized, "", http.MethodGet, "open/"+late, "")
 	s.wants(http.StatusUnauthorized, "", http.MethodGet, "open/nonsense", "")
 }
@@ -282,7 +283,7 @@ func TestOperators(t *testing.T) {
 	reached := ""
 	keys := map[string]string{}
 	for _, scope := range []string{"read", "grant", "admin"} {
-		secret, _, err := s.m.CreateOperatorKey(t.Context(), scope, scope, time.Time{})
+		secret, _, err := s.m.Directory.Operators.Create(t.Context(), scope, scope, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -247,7 +247,7 @@ func (c *call) showAccount() (any, error) {
 	}
 	return AccountView{
 		ID: string(a.ID), Name: nameOf(string(a.ID), a.Name), Plan: planView(a, c.bookNow()), Suspended: a.Suspended,
-		CreatedAt: a.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), Members: len(c.m.Members(c.who.account)),
+		CreatedAt: a.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), Members: len(c.m.Directory.Members.List(c.who.account)),
 	}, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 // operator passes requests below /admin/v1/ on to the operator's API, if the
@@ -44,16 +44,16 @@ func (p *Portal) operator(w http.ResponseWriter, r *http.Request) {
 func scopeFor(method, path string) string {
 	switch {
 	case path == "/meter/backup": // every secret's hash, every customer's history
-		return meter.ScopeAdmin
+		return directory.ScopeAdmin
 	case strings.HasPrefix(path, "/meter/operator-keys"):
-		return meter.ScopeAdmin
+		return directory.ScopeAdmin
 	case strings.HasPrefix(path, "/meter/portal/"): // the command line's way to the portal API, which asks for no scopes any more
-		return meter.ScopeAdmin
+		return directory.ScopeAdmin
 	case method == http.MethodGet,
 		method == http.MethodPost && slices.Contains([]string{"/meter/prices/check", "/meter/prices/explain", "/meter/prices/replay", "/meter/prices/diff"}, path):
-		return meter.ScopeRead
+		return directory.ScopeRead
 	case method == http.MethodPost && (strings.HasSuffix(path, "/grants") || strings.HasSuffix(path, "/void") || strings.HasSuffix(path, "/refund") || strings.HasSuffix(path, "/subscription/renew")):
-		return meter.ScopeGrant
+		return directory.ScopeGrant
 	}
-	return meter.ScopeAdmin
+	return directory.ScopeAdmin
 }

@@ -10,18 +10,19 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 // caller is who uses the API: someone of an account, or an operator.
 type caller struct {
 	account  string // that the request is about; "" for an operator who named none
 	member   string
-	role     meter.Role
+	role     directory.Role
 	seesAll  bool // what other members use, too
-	seats    []meter.Seat
+	seats    []directory.Seat
 	scopes   []string // of an operator
 	byCookie bool
-	session  *meter.Session
+	session  *directory.Session
 }
 
 // need is what an endpoint needs of its caller.
@@ -36,7 +37,7 @@ const (
 )
 
 func (w *caller) operator() bool { return len(w.scopes) > 0 }
-func (w *caller) admin() bool    { return w.role == meter.RoleAdmin }
+func (w *caller) admin() bool    { return w.role == directory.RoleAdmin }
 
 type (
 	meterKey struct{}
@@ -89,10 +90,10 @@ func (p *Portal) identify(c *call, needs need) (*caller, error) {
 		return nil, err
 	}
 	w.seat(c.m)
-	if w.operator() && c.Method != http.MethodGet && c.URL.Path != "/v1/estimate" && !slices.Contains(w.scopes, meter.ScopeAdmin) {
+	if w.operator() && c.Method != http.MethodGet && c.URL.Path != "/v1/estimate" && !slices.Contains(w.scopes, directory.ScopeAdmin) {
 		return nil, apierr.ErrForbidden
 	}
-	if needs == admin && !w.admin() || needs == spender && w.role == meter.RoleViewer {
+	if needs == admin && !w.admin() || needs == spender && w.role == directory.RoleViewer {
 		return nil, apierr.ErrForbidden
 	}
 	return w, nil
@@ -106,7 +107,7 @@ func public(r *http.Request) bool {
 // signedIn reads key or cookie.
 func (p *Portal) signedIn(c *call) (*caller, error) {
 	if c.Context().Value(trusted{}) != nil {
-		return &caller{scopes: []string{meter.ScopeRead, meter.ScopeGrant, meter.ScopeAdmin}}, nil
+		return &caller{scopes: []string{directory.ScopeRead, directory.ScopeGrant, directory.ScopeAdmin}}, nil
 	}
 	if secret := secretOf(c.Header); secret != "" {
 		return p.byKey(c.m, secret)
@@ -115,9 +116,9 @@ func (p *Portal) signedIn(c *call) (*caller, error) {
 	if err != nil {
 		return nil, apierr.ErrSignedOut
 	}
-	s, err := c.m.SessionOf(c.Context(), cookie.Value)
+	s, err := c.m.Directory.Sessions.Find(c.Context(), cookie.Value)
 	if err != nil {
-		if errors.Is(err, meter.ErrNoSession) {
+		if errors.Is(err, directory.ErrNoSession) {
 			return nil, apierr.ErrSignedOut
 		}
 		return nil, err
@@ -131,8 +132,8 @@ func (p *Portal) signedIn(c *call) (*caller, error) {
 
 // byKey signs in with an API key or an operator's key.
 func (p *Portal) byKey(m *meter.Meter, secret string) (*caller, error) {
-	if strings.HasPrefix(secret, meter.OperatorPrefix) {
-		k, ok := m.Operator(secret)
+	if strings.HasPrefix(secret, directory.OperatorPrefix) {
+		k, ok := m.Directory.Operators.Find(secret)
 		if !ok || p.Operator == nil {
 			return nil, apierr.ErrSignedOut
 		}
@@ -142,19 +143,19 @@ func (p *Portal) byKey(m *meter.Meter, secret string) (*caller, error) {
 	if err != nil {
 		return nil, errors.Join(apierr.ErrSignedOut, err)
 	}
-	return &caller{seats: []meter.Seat{{Account: k.Account, Role: RoleOf(m, k.Account, k.Member)}}, member: k.Member}, nil
+	return &caller{seats: []directory.Seat{{Account: k.Account, Role: RoleOf(m, k.Account, k.Member)}}, member: k.Member}, nil
 }
 
 // RoleOf is what a key may do: that of its member. A key that belongs to nobody
 // in particular is the account's own, and an admin.
-func RoleOf(m *meter.Meter, account, member string) meter.Role {
+func RoleOf(m *meter.Meter, account, member string) directory.Role {
 	if member == "" {
-		return meter.RoleAdmin
+		return directory.RoleAdmin
 	}
-	if x, err := m.Member(account, member); err == nil {
+	if x, err := m.Directory.Members.Get(account, member); err == nil {
 		return x.Role
 	}
-	return meter.RoleMember
+	return directory.RoleMember
 }
 
 // secretOf reads the key from where the SDKs put it.
@@ -170,7 +171,7 @@ func secretOf(h http.Header) string {
 func (w *caller) choose(c *call, needed bool) error {
 	wanted := c.URL.Query().Get("account")
 	if w.operator() {
-		w.account, w.role, w.seesAll = wanted, meter.RoleAdmin, true
+		w.account, w.role, w.seesAll = wanted, directory.RoleAdmin, true
 		if wanted == "" && needed {
 			return invalid("say which account: ?account=…")
 		}
@@ -178,7 +179,7 @@ func (w *caller) choose(c *call, needed bool) error {
 	}
 	for _, s := range w.seats {
 		if wanted == "" || s.Account == wanted {
-			if c.m.WasRemoved(s.Account, w.member) {
+			if c.m.Directory.Members.Removed(s.Account, w.member) {
 				return apierr.ErrForbidden
 			}
 			w.account, w.role = s.Account, s.Role
@@ -195,16 +196,16 @@ func (w *caller) seat(m *meter.Meter) {
 		w.seesAll = w.seesAll || w.admin()
 		return
 	}
-	if x, err := m.Member(w.account, w.member); err == nil {
+	if x, err := m.Directory.Members.Get(w.account, w.member); err == nil {
 		w.role = lesser(w.role, x.Role)
 		w.seesAll = x.SeesAll
 	}
 	w.seesAll = w.seesAll || w.admin()
 }
 
-var rank = map[meter.Role]int{meter.RoleViewer: 1, meter.RoleMember: 2, meter.RoleAdmin: 3}
+var rank = map[directory.Role]int{directory.RoleViewer: 1, directory.RoleMember: 2, directory.RoleAdmin: 3}
 
-func lesser(a, b meter.Role) meter.Role {
+func lesser(a, b directory.Role) directory.Role {
 	if rank[a] < rank[b] {
 		return a
 	}

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/farebox-dev/farebox/caddymodule/openapi"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 func (p *Portal) openAPI(w http.ResponseWriter, _ *http.Request) {
@@ -85,11 +85,11 @@ func peopleOperations() []openapi.Operation {
 			URL string `json:"url"`
 		}{}, Out: WebhookView{}},
 		{Pattern: "DELETE /v1/webhook", Tag: "alerts", Summary: "Remove the account's own webhook", Params: ofAccount, Out: WebhookView{}},
-		{Pattern: "GET /v1/keys", Tag: "team", Summary: "API keys", Params: ofAccount, Out: list[meter.Key]{}},
+		{Pattern: "GET /v1/keys", Tag: "team", Summary: "API keys", Params: ofAccount, Out: list[directory.Key]{}},
 		{Pattern: "POST /v1/keys", Tag: "team", Summary: "Create an API key; it is shown once", Params: ofAccount, In: newKey{}, Out: NewKeyView{}},
-		{Pattern: "DELETE /v1/keys/{key}", Tag: "team", Summary: "Revoke a key", Params: ofAccount, Out: meter.Key{}},
-		{Pattern: "GET /v1/members", Tag: "team", Summary: "The account's members", Params: ofAccount, Out: list[meter.Member]{}},
-		{Pattern: "PUT /v1/members/{member}", Tag: "team", Summary: "Add a member, or change one", Params: ofAccount, In: meter.MemberChange{}, Out: meter.Member{}},
-		{Pattern: "DELETE /v1/members/{member}", Tag: "team", Summary: "Remove a member; its keys are revoked", Params: ofAccount, Out: meter.Member{}},
+		{Pattern: "DELETE /v1/keys/{key}", Tag: "team", Summary: "Revoke a key", Params: ofAccount, Out: directory.Key{}},
+		{Pattern: "GET /v1/members", Tag: "team", Summary: "The account's members", Params: ofAccount, Out: list[directory.Member]{}},
+		{Pattern: "PUT /v1/members/{member}", Tag: "team", Summary: "Add a member, or change one", Params: ofAccount, In: directory.MemberChange{}, Out: directory.Member{}},
+		{Pattern: "DELETE /v1/members/{member}", Tag: "team", Summary: "Remove a member; its keys are revoked", Params: ofAccount, Out: directory.Member{}},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
@@ -40,7 +41,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 	if _, err := m.CreateAccount(t.Context(), "acme", "Acme", ""); err != nil {
 		t.Fatal(err)
 	}
-	secret, _, err := m.CreateKey(t.Context(), meter.Key{Account: "acme"})
+	secret, _, err := m.Directory.Keys.Create(t.Context(), directory.Key{Account: "acme"})
 	if err != nil {
 		t.Fatal(err)
 	}

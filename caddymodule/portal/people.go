@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 // keys lists the account's API keys; who may not see what others use, his own.
@@ -12,8 +12,8 @@ func (c *call) keys() (any, error) {
 	if _, err := c.query(); err != nil {
 		return nil, err
 	}
-	out := list[meter.Key]{Data: []meter.Key{}}
-	for _, k := range c.m.Keys(c.who.account) {
+	out := list[directory.Key]{Data: []directory.Key{}}
+	for _, k := range c.m.Directory.Keys.List(c.who.account) {
 		if c.who.seesAll || k.Member == c.who.member {
 			out.Data = append(out.Data, k)
 		}
@@ -23,7 +23,7 @@ func (c *call) keys() (any, error) {
 
 // NewKeyView is a key with its secret, which nobody can read again.
 type NewKeyView struct {
-	meter.Key
+	directory.Key
 	Secret string `json:"secret"`
 }
 
@@ -48,7 +48,7 @@ func (c *call) createKey() (any, error) {
 		}
 		in.Member = c.who.member
 	}
-	secret, k, err := c.m.CreateKey(c.Context(), meter.Key{Account: c.who.account, Member: in.Member, Name: in.Name, ExpiresAt: in.ExpiresAt})
+	secret, k, err := c.m.Directory.Keys.Create(c.Context(), directory.Key{Account: c.who.account, Member: in.Member, Name: in.Name, ExpiresAt: in.ExpiresAt})
 	if err != nil {
 		return nil, err
 	}
@@ -59,14 +59,14 @@ func (c *call) revokeKey() (any, error) {
 	id := c.PathValue("key")
 	if !c.who.admin() {
 		mine := false
-		for _, k := range c.m.Keys(c.who.account) {
+		for _, k := range c.m.Directory.Keys.List(c.who.account) {
 			mine = mine || k.ID == id && k.Member == c.who.member && k.Member != ""
 		}
 		if !mine {
 			return nil, apierr.ErrForbidden
 		}
 	}
-	return c.m.RevokeKey(c.Context(), c.who.account, id)
+	return c.m.Directory.Keys.Revoke(c.Context(), c.who.account, id)
 }
 
 // members lists the team; who may not see what others use, himself.
@@ -74,8 +74,8 @@ func (c *call) members() (any, error) {
 	if _, err := c.query(); err != nil {
 		return nil, err
 	}
-	out := list[meter.Member]{Data: []meter.Member{}}
-	for _, m := range c.m.Members(c.who.account) {
+	out := list[directory.Member]{Data: []directory.Member{}}
+	for _, m := range c.m.Directory.Members.List(c.who.account) {
 		if c.who.seesAll || m.ID == c.who.member {
 			out.Data = append(out.Data, m)
 		}
@@ -84,15 +84,15 @@ func (c *call) members() (any, error) {
 }
 
 func (c *call) putMember() (any, error) {
-	var in meter.MemberChange
+	var in directory.MemberChange
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	return c.m.SetMember(c.Context(), c.who.account, c.PathValue("member"), in)
+	return c.m.Directory.Members.Set(c.Context(), c.who.account, c.PathValue("member"), in)
 }
 
 func (c *call) removeMember() (any, error) {
-	return c.m.RemoveMember(c.Context(), c.who.account, c.PathValue("member"))
+	return c.m.Directory.Members.Remove(c.Context(), c.who.account, c.PathValue("member"))
 }
 
 // AlertsView is when an account's admins are told.
@@ -124,8 +124,8 @@ func (c *call) alerts() (any, error) {
 			v.Below = append(v.Below, LevelView{Threshold: l.Text, Credits: c.text(l.Limit), Due: l.Due})
 		}
 	}
-	for _, m := range c.m.Members(c.who.account) {
-		if m.Role == meter.RoleAdmin && m.Email != "" {
+	for _, m := range c.m.Directory.Members.List(c.who.account) {
+		if m.Role == directory.RoleAdmin && m.Email != "" {
 			v.Email = append(v.Email, m.Email)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 )
@@ -354,7 +355,7 @@ func TestNamesAreText(t *testing.T) {
 	if _, err := s.m.CreateAccount(t.Context(), "evil", evil, ""); err != nil {
 		t.Fatal(err)
 	}
-	secret, _, err := s.m.CreateKey(t.Context(), meter.Key{Account: "evil"})
+	secret, _, err := s.m.Directory.Keys.Create(t.Context(), directory.Key{Account: "evil"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +364,7 @@ func TestNamesAreText(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil || v.Name != evil || !strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
 		t.Errorf("%v %q %v", err, v.Name, w.Header())
 	}
-	token, err := s.m.CreateLink(t.Context(), meter.Session{Seats: []meter.Seat{{Account: "evil", Role: meter.RoleAdmin}}})
+	token, err := s.m.Directory.Sessions.CreateLink(t.Context(), directory.Session{Seats: []directory.Seat{{Account: "evil", Role: directory.RoleAdmin}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,28 +7,28 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/caddymodule/apierr"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 // SessionView says who is signed in.
 type SessionView struct {
-	Account   string     `json:"account,omitempty"`
-	Accounts  []SeatView `json:"accounts"`
-	Member    string     `json:"member,omitempty"`
-	Role      meter.Role `json:"role,omitempty"`
-	SeesAll   bool       `json:"sees_all"`
-	Operator  bool       `json:"operator"`
-	Scopes    []string   `json:"scopes,omitempty"`
-	Console   bool       `json:"console"` // operators can sign in here
-	ReturnURL string     `json:"return_url,omitempty"`
-	Brand     Brand      `json:"brand"`
+	Account   string         `json:"account,omitempty"`
+	Accounts  []SeatView     `json:"accounts"`
+	Member    string         `json:"member,omitempty"`
+	Role      directory.Role `json:"role,omitempty"`
+	SeesAll   bool           `json:"sees_all"`
+	Operator  bool           `json:"operator"`
+	Scopes    []string       `json:"scopes,omitempty"`
+	Console   bool           `json:"console"` // operators can sign in here
+	ReturnURL string         `json:"return_url,omitempty"`
+	Brand     Brand          `json:"brand"`
 }
 
 // SeatView is an account that the session opens.
 type SeatView struct {
-	ID   string     `json:"id"`
-	Name string     `json:"name"`
-	Role meter.Role `json:"role"`
+	ID   string         `json:"id"`
+	Name string         `json:"name"`
+	Role directory.Role `json:"role"`
 }
 
 func (c *call) showSession() (any, error) {
@@ -72,8 +72,8 @@ func (c *call) signIn() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := meter.Session{Seats: w.seats, Member: w.member, Scopes: w.scopes, APIKey: c.keyID(in.Key)}
-	cookie, s, err := c.m.OpenSession(c.Context(), s)
+	s := directory.Session{Seats: w.seats, Member: w.member, Scopes: w.scopes, APIKey: c.keyID(in.Key)}
+	cookie, s, err := c.m.Directory.Sessions.Open(c.Context(), s)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (c *call) signIn() (any, error) {
 }
 
 func (c *call) keyID(secret string) string {
-	if k, ok := c.m.Operator(strings.TrimSpace(secret)); ok {
+	if k, ok := c.m.Directory.Operators.Find(strings.TrimSpace(secret)); ok {
 		return k.ID
 	}
 	k, _ := c.m.Identify(strings.TrimSpace(secret))
@@ -96,7 +96,7 @@ func (c *call) signOut() (any, error) {
 		if err := sameSite(c.Request); err != nil {
 			return nil, err
 		}
-		if err := c.m.CloseSession(c.Context(), cookie.Value); err != nil {
+		if err := c.m.Directory.Sessions.Close(c.Context(), cookie.Value); err != nil {
 			return nil, err
 		}
 	}
@@ -109,7 +109,7 @@ func (c *call) signOut() (any, error) {
 func (c *call) setCookie(w http.ResponseWriter, value string) {
 	cookie := &http.Cookie{
 		Name: c.p.cookieName(c.Request), Value: value, Path: c.p.Base + "/", HttpOnly: true, Secure: c.p.secure(c.Request), SameSite: http.SameSiteStrictMode,
-		MaxAge: int(meter.SessionLasts.Seconds()),
+		MaxAge: int(directory.SessionLasts.Seconds()),
 	}
 	if value == "" {
 		cookie.MaxAge = -1
@@ -122,7 +122,7 @@ func (c *call) setCookie(w http.ResponseWriter, value string) {
 // browser would not send a SameSite=Strict cookie.
 func (p *Portal) open(w http.ResponseWriter, r *http.Request) {
 	c := &call{Request: r, p: p, m: meterOf(r.Context()), w: w}
-	cookie, s, err := c.m.OpenLink(r.Context(), r.PathValue("token"))
+	cookie, s, err := c.m.Directory.Sessions.OpenLink(r.Context(), r.PathValue("token"))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
@@ -60,14 +61,14 @@ func newSite(t *testing.T) *site {
 			t.Fatal(err)
 		}
 	}
-	for id, role := range map[string]meter.Role{"mira": meter.RoleAdmin, "jon": meter.RoleMember, "vera": meter.RoleViewer} {
-		if _, err := m.AddMember(t.Context(), "acme", id, meter.MemberChange{Role: &role}); err != nil {
+	for id, role := range map[string]directory.Role{"mira": directory.RoleAdmin, "jon": directory.RoleMember, "vera": directory.RoleViewer} {
+		if _, err := m.Directory.Members.Add(t.Context(), "acme", id, directory.MemberChange{Role: &role}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, who := range []string{"acme/mira", "acme/jon", "acme/vera", "acme/", "other/"} {
 		account, member, _ := strings.Cut(who, "/")
-		secret, _, err := m.CreateKey(t.Context(), meter.Key{Account: account, Member: member})
+		secret, _, err := m.Directory.Keys.Create(t.Context(), directory.Key{Account: account, Member: member})
 		if err != nil {
 			t.Fatal(err)
 		}

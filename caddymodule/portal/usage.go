@@ -130,13 +130,13 @@ func (c *call) groupName(by, group string) string {
 			return m.Name
 		}
 	case "key":
-		for _, k := range c.m.Keys(c.who.account) {
+		for _, k := range c.m.Directory.Keys.List(c.who.account) {
 			if k.ID == group {
 				return strings.TrimSpace(k.Name + " " + k.Hint)
 			}
 		}
 	case "member":
-		if m, err := c.m.Member(c.who.account, group); err == nil && m.Name != "" {
+		if m, err := c.m.Directory.Members.Get(c.who.account, group); err == nil && m.Name != "" {
 			return m.Name
 		}
 	}

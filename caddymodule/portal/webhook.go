@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 )
 
@@ -27,7 +27,7 @@ func (c *call) webhook() (any, error) {
 		return v, err
 	}
 	v.URL, v.Secret, v.CreatedAt = w.URL, w.Secret, timeOf(w.CreatedAt)
-	if c.who.operator() && !slices.Contains(c.who.scopes, meter.ScopeAdmin) { // who has it can sign as we do
+	if c.who.operator() && !slices.Contains(c.who.scopes, directory.ScopeAdmin) { // who has it can sign as we do
 		v.Secret = ""
 	}
 	endpoint := w.Endpoint(c.who.account).Name

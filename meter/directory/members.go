@@ -1,4 +1,4 @@
-package meter
+package directory
 
 import (
 	"context"
@@ -125,20 +125,23 @@ func capsOf(caps []MemberCap, decimals int) (list []ledger.Cap, err error) {
 	return list, nil
 }
 
-// Member finds a member that was added and not removed.
-func (m *Meter) Member(account, id string) (Member, error) {
-	x := m.roster.find(account, id)
+// Members are the people and services that share accounts.
+type Members struct{ *core }
+
+// Get finds a member that was added and not removed.
+func (d *Members) Get(account, id string) (Member, error) {
+	x := d.roster.find(account, id)
 	if x == nil || !x.RemovedAt.IsZero() {
 		return Member{}, fmt.Errorf("%w: %s", ErrNoMember, id)
 	}
 	return x.Member, nil
 }
 
-// Members lists an account's members, in order of id.
-func (m *Meter) Members(account string) (list []Member) {
-	m.roster.mu.RLock()
-	defer m.roster.mu.RUnlock()
-	for _, x := range m.roster.members {
+// List lists an account's members, in order of id.
+func (d *Members) List(account string) (list []Member) {
+	d.roster.mu.RLock()
+	defer d.roster.mu.RUnlock()
+	for _, x := range d.roster.members {
 		if x.Account == account && x.RemovedAt.IsZero() {
 			list = append(list, x.Member)
 		}
@@ -147,35 +150,35 @@ func (m *Meter) Members(account string) (list []Member) {
 	return list
 }
 
-// AddMember adds a member; one that was removed comes back without its keys.
-func (m *Meter) AddMember(ctx context.Context, account, id string, c MemberChange) (Member, error) {
-	m.roster.change.Lock()
-	defer m.roster.change.Unlock()
-	if _, err := m.Member(account, id); err == nil {
+// Add adds a member; one that was removed comes back without its keys.
+func (d *Members) Add(ctx context.Context, account, id string, c MemberChange) (Member, error) {
+	d.roster.change.Lock()
+	defer d.roster.change.Unlock()
+	if _, err := d.Get(account, id); err == nil {
 		return Member{}, fmt.Errorf("%w: %s", ErrMemberExists, id)
 	}
-	return m.setMember(ctx, account, id, c)
+	return d.setMember(ctx, account, id, c)
 }
 
-// SetMember changes a member, or adds it.
-func (m *Meter) SetMember(ctx context.Context, account, id string, c MemberChange) (Member, error) {
-	m.roster.change.Lock()
-	defer m.roster.change.Unlock()
-	return m.setMember(ctx, account, id, c)
+// Set changes a member, or adds it.
+func (d *Members) Set(ctx context.Context, account, id string, c MemberChange) (Member, error) {
+	d.roster.change.Lock()
+	defer d.roster.change.Unlock()
+	return d.setMember(ctx, account, id, c)
 }
 
-func (m *Meter) setMember(ctx context.Context, account, id string, c MemberChange) (Member, error) {
+func (d *Members) setMember(ctx context.Context, account, id string, c MemberChange) (Member, error) {
 	if err := validMember(id, c); err != nil {
 		return Member{}, err
 	}
-	if _, err := m.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+	if _, err := d.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
 		return Member{}, err
 	}
-	x, err := m.Member(account, id)
+	x, err := d.Get(account, id)
 	if err != nil {
-		x = Member{Account: account, ID: id, Role: RoleMember, CreatedAt: m.opt.Now().UTC().Truncate(time.Second)}
+		x = Member{Account: account, ID: id, Role: RoleMember, CreatedAt: d.now().UTC().Truncate(time.Second)}
 	}
-	if c.Role != nil && *c.Role != RoleAdmin && m.lastAdmin(account, id) {
+	if c.Role != nil && *c.Role != RoleAdmin && d.lastAdmin(account, id) {
 		return Member{}, fmt.Errorf("%w: %s", ErrLastAdmin, id)
 	}
 	set(&x.Name, c.Name)
@@ -185,11 +188,11 @@ func (m *Meter) setMember(ctx context.Context, account, id string, c MemberChang
 	if c.Caps != nil {
 		x.Caps = slices.Clone(*c.Caps)
 	}
-	caps, err := capsOf(x.Caps, m.Books.InForce().Credit.Decimals)
+	caps, err := capsOf(x.Caps, d.books.InForce().Credit.Decimals)
 	if err != nil {
 		return Member{}, err
 	}
-	return x, m.putMember(ctx, &rostered{x, caps}, nil)
+	return x, d.putMember(ctx, &rostered{x, caps}, nil)
 }
 
 func set[T any](to, from *T) {
@@ -199,7 +202,7 @@ func set[T any](to, from *T) {
 }
 
 func validMember(id string, c MemberChange) error {
-	if err := ValidAccountID(id); err != nil {
+	if err := ValidID(id); err != nil {
 		return input.Errorf("the member id %q: use 1 to 128 letters, digits and . _ - : @ + ~", id)
 	}
 	if r := c.Role; r != nil && *r != RoleAdmin && *r != RoleMember && *r != RoleViewer {
@@ -215,9 +218,9 @@ func validMember(id string, c MemberChange) error {
 }
 
 // lastAdmin reports whether id is the only admin that an account has.
-func (m *Meter) lastAdmin(account, id string) bool {
+func (d *Members) lastAdmin(account, id string) bool {
 	is := false
-	for _, x := range m.Members(account) {
+	for _, x := range d.List(account) {
 		if x.Role == RoleAdmin {
 			if x.ID != id {
 				return false
@@ -228,37 +231,37 @@ func (m *Meter) lastAdmin(account, id string) bool {
 	return is
 }
 
-// RemoveMember ends a member: its keys are revoked, and whoever names it is
+// Remove ends a member: its keys are revoked, and whoever names it is
 // refused. What it has used stays in the books.
-func (m *Meter) RemoveMember(ctx context.Context, account, id string) (Member, error) {
-	m.roster.change.Lock()
-	defer m.roster.change.Unlock()
-	x, err := m.Member(account, id)
+func (d *Members) Remove(ctx context.Context, account, id string) (Member, error) {
+	d.roster.change.Lock()
+	defer d.roster.change.Unlock()
+	x, err := d.Get(account, id)
 	if err != nil {
 		return Member{}, err
 	}
-	if m.lastAdmin(account, id) {
+	if d.lastAdmin(account, id) {
 		return Member{}, fmt.Errorf("%w: %s", ErrLastAdmin, id)
 	}
-	now := m.opt.Now().UTC().Truncate(time.Second)
+	now := d.now().UTC().Truncate(time.Second)
 	x.RemovedAt = now
-	gone := m.keys.ofMember(account, id)
+	gone := d.keys.ofMember(account, id)
 	for hash, k := range gone {
 		k.RevokedAt = now
 		gone[hash] = k
 	}
-	return x, m.putMember(ctx, &rostered{Member: x}, gone)
+	return x, d.putMember(ctx, &rostered{Member: x}, gone)
 }
 
 // putMember writes a member, and keys that change with it, in one commit.
-func (m *Meter) putMember(ctx context.Context, x *rostered, keys map[[32]byte]Key) error {
+func (d *Members) putMember(ctx context.Context, x *rostered, keys map[[32]byte]Key) error {
 	raw, err := json.Marshal(x.Member)
 	if err != nil {
 		return err
 	}
-	err = m.bank.Update(ctx, func(tx store.Tx) error {
+	err = d.bank.Update(ctx, func(tx store.Tx) error {
 		for hash, k := range keys {
-			if err := m.keys.write(tx, hash, &k); err != nil {
+			if err := d.keys.write(tx, hash, &k); err != nil {
 				return err
 			}
 		}
@@ -267,40 +270,45 @@ func (m *Meter) putMember(ctx context.Context, x *rostered, keys map[[32]byte]Ke
 	if err != nil {
 		return err
 	}
-	m.roster.mu.Lock()
-	m.roster.members[memberID{x.Account, x.ID}] = x
-	m.roster.mu.Unlock()
-	m.keys.put(keys)
+	d.roster.mu.Lock()
+	d.roster.members[memberID{x.Account, x.ID}] = x
+	d.roster.mu.Unlock()
+	d.keys.put(keys)
 	return nil
 }
 
-// mayAsk refuses the requests of a member that was removed; of one that only
-// looks, those that cost something.
-func (m *Meter) mayAsk(c Caller, free bool) error {
-	x := m.roster.find(c.Account, c.Member)
+// Check refuses the requests of a member that was removed and, of one that only
+// looks, those that cost something. The error is a *Refusal.
+func (d *Members) Check(account, member string, free bool) error {
+	x := d.roster.find(account, member)
 	switch {
-	case c.Member == "" || x == nil:
+	case member == "" || x == nil:
 		return nil
 	case !x.RemovedAt.IsZero():
-		return &Denial{Reason: MemberRemoved, Message: "The member " + c.Member + " was removed from this account at " + x.RemovedAt.Format(time.RFC3339) + "."}
+		return &Refusal{MemberRemoved, "The member " + member + " was removed from this account at " + x.RemovedAt.Format(time.RFC3339) + "."}
 	case x.Role == RoleViewer && !free:
-		return &Denial{Reason: ViewerCannotSpend, Message: "The member " + c.Member + " has the role viewer, which may look but not spend; an admin of the account can change that."}
+		return &Refusal{ViewerCannotSpend, "The member " + member + " has the role viewer, which may look but not spend; an admin of the account can change that."}
 	}
 	return nil
 }
 
-// memberCaps are the caps of the caller's own.
-func (m *Meter) memberCaps(c Caller) []ledger.Cap {
-	if x := m.roster.find(c.Account, c.Member); c.Member != "" && x != nil {
+// Removed reports whether a member was removed from an account.
+func (d *Members) Removed(account, member string) bool {
+	x := d.roster.find(account, member)
+	return member != "" && x != nil && !x.RemovedAt.IsZero()
+}
+
+// Caps are a member's own caps, on top of those of the plan.
+func (d *Members) Caps(account, member string) []ledger.Cap {
+	if x := d.roster.find(account, member); member != "" && x != nil {
 		return x.caps
 	}
 	return nil
 }
 
-// mayBuy: of an account that has named its members, only admins are told how
-// credits are bought. A key that belongs to nobody in particular is the
-// account's own.
-func (m *Meter) mayBuy(c Caller) bool {
-	x := m.roster.find(c.Account, c.Member)
-	return c.Member == "" || x == nil || x.Role == RoleAdmin
+// MayBuy reports whether a member is offered credits: of an account that has
+// named its members, only admins are. A key of no member is the account's own.
+func (d *Members) MayBuy(account, member string) bool {
+	x := d.roster.find(account, member)
+	return member == "" || x == nil || x.Role == RoleAdmin
 }

@@ -1,4 +1,4 @@
-package meter
+package directory
 
 import (
 	"crypto/rand"

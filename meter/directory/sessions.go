@@ -1,4 +1,4 @@
-package meter
+package directory
 
 import (
 	"context"
@@ -39,8 +39,11 @@ type Session struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+// Sessions let browsers in.
+type Sessions struct{ *core }
+
 // CreateLink makes a token that opens the session once, within LinkLasts.
-func (m *Meter) CreateLink(ctx context.Context, s Session) (token string, err error) {
+func (d *Sessions) CreateLink(ctx context.Context, s Session) (token string, err error) {
 	if len(s.Seats) == 0 {
 		return "", input.Errorf("say which account the session is for")
 	}
@@ -48,11 +51,11 @@ func (m *Meter) CreateLink(ctx context.Context, s Session) (token string, err er
 		if !validRole(seat.Role) {
 			return "", input.Errorf("role is %q; write admin, member or viewer", seat.Role)
 		}
-		if _, err := m.bank.Do(ctx, ledger.AccountID(seat.Account), ledger.Touch{}); err != nil {
+		if _, err := d.bank.Do(ctx, ledger.AccountID(seat.Account), ledger.Touch{}); err != nil {
 			return "", err
 		}
 	}
-	return m.putSession(ctx, linkPrefix, s, LinkLasts)
+	return d.putSession(ctx, linkPrefix, s, LinkLasts)
 }
 
 func validRole(role Role) bool {
@@ -66,18 +69,18 @@ const (
 )
 
 // OpenLink turns a link's token into a session, once.
-func (m *Meter) OpenLink(ctx context.Context, token string) (cookie string, s Session, err error) {
+func (d *Sessions) OpenLink(ctx context.Context, token string) (cookie string, s Session, err error) {
 	if !wellFormed(token, linkPrefix) {
 		return "", s, ErrNoSession
 	}
 	taken := ErrNoSession
-	err = m.bank.Update(ctx, func(tx store.Tx) error {
+	err = d.bank.Update(ctx, func(tx store.Tx) error {
 		id := sessionID(token)
 		raw, err := tx.Get(id)
 		if err != nil || json.Unmarshal(raw, &s) != nil {
 			return nil // unknown or used
 		}
-		if s.ExpiresAt.After(m.opt.Now()) {
+		if s.ExpiresAt.After(d.now()) {
 			taken = nil
 		}
 		return tx.Delete(id)
@@ -85,23 +88,23 @@ func (m *Meter) OpenLink(ctx context.Context, token string) (cookie string, s Se
 	if err = errors.Join(err, taken); err != nil {
 		return "", Session{}, err
 	}
-	return m.OpenSession(ctx, s)
+	return d.Open(ctx, s)
 }
 
-// OpenSession starts a session; the caller has made sure of who it is for.
-func (m *Meter) OpenSession(ctx context.Context, s Session) (cookie string, _ Session, err error) {
-	cookie, err = m.putSession(ctx, sessionPrefix, s, SessionLasts)
+// Open starts a session; the caller has made sure of who it is for.
+func (d *Sessions) Open(ctx context.Context, s Session) (cookie string, _ Session, err error) {
+	cookie, err = d.putSession(ctx, sessionPrefix, s, SessionLasts)
 	return cookie, s, err
 }
 
-func (m *Meter) putSession(ctx context.Context, prefix string, s Session, lasts time.Duration) (string, error) {
-	secret, now := newSecret(prefix), m.opt.Now().UTC()
+func (d *Sessions) putSession(ctx context.Context, prefix string, s Session, lasts time.Duration) (string, error) {
+	secret, now := newSecret(prefix), d.now().UTC()
 	s.CreatedAt, s.ExpiresAt = now, now.Add(lasts)
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return "", err
 	}
-	return secret, m.bank.Update(ctx, func(tx store.Tx) error {
+	return secret, d.bank.Update(ctx, func(tx store.Tx) error {
 		if err := forgetSessions(tx, now); err != nil {
 			return err
 		}
@@ -133,44 +136,28 @@ func sessionID(secret string) store.ID {
 	return store.ID{Kind: store.Session, Name: string(hash[:])}
 }
 
-// SessionOf finds the session of a cookie, or ErrNoSession.
-func (m *Meter) SessionOf(ctx context.Context, cookie string) (s Session, err error) {
+// Find finds the session of a cookie, or ErrNoSession.
+func (d *Sessions) Find(ctx context.Context, cookie string) (s Session, err error) {
 	if !wellFormed(cookie, sessionPrefix) {
 		return s, ErrNoSession
 	}
-	err = m.bank.View(ctx, func(v store.Snapshot) error {
+	err = d.bank.View(ctx, func(v store.Snapshot) error {
 		raw, err := v.Get(sessionID(cookie))
 		if errors.Is(err, store.ErrNotFound) {
 			return ErrNoSession
 		}
 		return errors.Join(err, json.Unmarshal(raw, &s))
 	})
-	if err == nil && (!s.ExpiresAt.After(m.opt.Now()) || s.APIKey != "" && !m.keyLives(s.APIKey)) {
+	if err == nil && (!s.ExpiresAt.After(d.now()) || s.APIKey != "" && !d.keyLives(s.APIKey)) {
 		err = ErrNoSession
 	}
 	return s, err
 }
 
-// keyLives: a session ends with the API or operator key that opened it.
-func (m *Meter) keyLives(id string) bool {
-	now := m.opt.Now()
-	lives := func(k *Key) bool {
-		return k.ID == id && k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(now))
-	}
-	return m.keys.any(lives) || m.operators.any(lives)
-}
-
-// CloseSession ends the session of a cookie.
-func (m *Meter) CloseSession(ctx context.Context, cookie string) error {
+// Close ends the session of a cookie.
+func (d *Sessions) Close(ctx context.Context, cookie string) error {
 	if !wellFormed(cookie, sessionPrefix) {
 		return nil
 	}
-	return m.bank.Update(ctx, func(tx store.Tx) error { return tx.Delete(sessionID(cookie)) })
-}
-
-// WasRemoved reports whether a member was removed from an account: sessions of
-// such a member open it no more.
-func (m *Meter) WasRemoved(account, member string) bool {
-	x := m.roster.find(account, member)
-	return member != "" && x != nil && !x.RemovedAt.IsZero()
+	return d.bank.Update(ctx, func(tx store.Tx) error { return tx.Delete(sessionID(cookie)) })
 }

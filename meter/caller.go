@@ -1,0 +1,30 @@
+package meter
+
+import (
+	"context"
+
+	"github.com/farebox-dev/farebox/meter/directory"
+	"github.com/farebox-dev/farebox/meter/ledger"
+)
+
+func (m *Meter) loadDirectory(ctx context.Context) (err error) {
+	m.Directory, err = directory.Load(ctx, m.bank, m.Books, m.Events, m.opt.Now)
+	return err
+}
+
+// Identify finds whose key this is. The error is a *Denial.
+func (m *Meter) Identify(secret string) (Caller, error) {
+	k, err := m.Directory.Keys.Find(secret)
+	if err != nil {
+		return Caller{}, denialOf(err)
+	}
+	return Caller{Account: k.Account, Member: k.Member, Key: k.ID}, nil
+}
+
+// memberCaps are the caps of the caller's own.
+func (m *Meter) memberCaps(c Caller) []ledger.Cap {
+	return m.Directory.Members.Caps(c.Account, c.Member)
+}
+
+// mayBuy reports whether the caller is offered credits.
+func (m *Meter) mayBuy(c Caller) bool { return m.Directory.Members.MayBuy(c.Account, c.Member) }

@@ -1,0 +1,81 @@
+// Package directory knows who may ask: API keys, members, operators' keys and
+// the sessions of browsers. Secrets are kept as hashes only.
+package directory
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/event"
+	"github.com/farebox-dev/farebox/meter/input"
+	"github.com/farebox-dev/farebox/meter/pricebook"
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// Reasons of a Refusal.
+const (
+	NoKey             = "no_key"
+	UnknownKey        = "unknown_key"
+	KeyRevoked        = "key_revoked"
+	KeyExpired        = "key_expired"
+	MemberRemoved     = "member_removed"
+	ViewerCannotSpend = "viewer_cannot_spend"
+)
+
+// Refusal is why a caller may not ask.
+type Refusal struct {
+	Reason  string
+	Message string // for people: what is wrong and what to do
+}
+
+func (r *Refusal) Error() string { return r.Reason + ": " + r.Message }
+
+// Directory is all of it. Its methods are safe for concurrent use.
+type Directory struct {
+	Keys      *Keys
+	Members   *Members
+	Operators *Operators
+	Sessions  *Sessions
+}
+
+// core is what the parts share: one change can touch several of them.
+type core struct {
+	bank            *bank.Bank
+	books           *pricebook.Books
+	events          *event.Hub
+	now             func() time.Time
+	keys, operators keyring
+	roster          roster
+}
+
+// Load reads the directory from a bank.
+func Load(ctx context.Context, b *bank.Bank, books *pricebook.Books, events *event.Hub, now func() time.Time) (*Directory, error) {
+	c := &core{bank: b, books: books, events: events, now: now, keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}}
+	err := errors.Join(c.keys.load(ctx, b), c.operators.load(ctx, b), c.roster.load(ctx, b, books.InForce().Credit.Decimals))
+	return &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}}, err
+}
+
+// keyLives: a session ends with the API or operator key that opened it.
+func (c *core) keyLives(id string) bool {
+	now := c.now()
+	lives := func(k *Key) bool {
+		return k.ID == id && k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(now))
+	}
+	return c.keys.any(lives) || c.operators.any(lives)
+}
+
+// ValidID accepts 1 to 128 printable characters without spaces, quotes
+// and slashes, so that an id fits into a URL, a header and a file name.
+func ValidID(id string) error {
+	if id == "" || len(id) > 128 {
+		return input.Errorf("an account id has 1 to 128 characters")
+	}
+	for _, r := range id {
+		if r <= ' ' || r == 0x7f || r == '/' || r == '\\' || r == '"' || r == '\'' || r == '?' || r == '#' || r == '%' {
+			return input.Errorf("the account id %q contains %q; use letters, digits and . _ - : @ + ~", id, r)
+		}
+	}
+	return nil
+}

@@ -50,7 +50,7 @@ func (c *Charge) priceAgain(settle ledger.Settle, left money.Amount, n int) ledg
 	}
 	settle.Cost = q.Amount
 	if settle.Outcome.Estimated {
-		settle.Cost = min(settle.Cost, c.hold)
+		settle.Cost = min(settle.Cost, c.hold+c.room)
 	}
 	claim.Less = last
 	settle.Free = claim

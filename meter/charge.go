@@ -50,6 +50,8 @@ type Charge struct {
 	noted  time.Time
 	booked chan struct{}
 	result *ledger.Result // of the settle; nil if the ledger refused it
+	room   money.Amount   // that it may cost beyond its hold
+	below  bool           // it may end below zero: cut is as far as the overdraft reaches
 	scarce bool           // there was nothing to extend the hold with, the last time
 	cut    int64          // output tokens up to which the stream is paid for; 0: no need to look
 
@@ -114,7 +116,7 @@ func (c *Charge) Begin(status int, header map[string][]string) {
 	}
 	c.reader = c.reads.NewReader(status, header, opt)
 	covered := c.hold == 0 && c.price.FreeTier() != nil // the whole answer is free, however long
-	if c.info.Stream && !c.free && !covered && c.price.TokenPriced() && !c.book.Policies.ExhaustedOverdraft {
+	if c.info.Stream && !c.free && !covered && c.price.TokenPriced() {
 		c.cut = c.bound * c.price.Answers()
 	}
 }
@@ -150,10 +152,37 @@ func (c *Charge) Observe(ctx context.Context, p []byte) ([]byte, error) {
 	if delivered*8 < c.cut*7 { // not near the end of what is held
 		return out, nil
 	}
-	if c.extend(ctx) || delivered < c.cut {
+	if c.extend(ctx) || delivered < c.cut || c.overdraw(ctx) {
 		return out, nil
 	}
 	return c.breakOff(out)
+}
+
+// overdraw lets a stream whose hold can't be extended go on below zero, once and
+// as far as the overdraft reaches.
+func (c *Charge) overdraw(ctx context.Context) bool {
+	if c.below || !c.book.Policies.ExhaustedOverdraft {
+		return false
+	}
+	c.below, c.room = true, c.overdraft(ctx)
+	bound, ok := c.price.LargestOutput(c.ahead(), c.plan, pricing.FreeLeft{}, c.hold+c.room)
+	if !ok || bound <= c.bound {
+		return false
+	}
+	c.bound, c.cut, c.scarce = bound, bound*c.price.Answers(), true
+	return true
+}
+
+// overdraft is what the account may still use beyond its holds: what is
+// available, and what is left of the overdraft.
+func (c *Charge) overdraft(ctx context.Context) money.Amount {
+	acc, err := c.m.bank.Account(ctx, ledger.AccountID(c.req.Caller.Account))
+	if err != nil {
+		return 0
+	}
+	subject := c.price.Subject()
+	available, _ := acc.AvailableFor(&subject, c.m.Now())
+	return available + max(0, c.book.Policies.Overdraft-acc.Debt)
 }
 
 // breakOff ends a stream for lack of credits.

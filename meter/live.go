@@ -37,12 +37,15 @@ func (c *Charge) ServerMessage(ctx context.Context, p []byte) error {
 		return nil
 	}
 	c.reader.Event(p)
-	if c.free || c.step == 0 || c.book.Policies.ExhaustedOverdraft {
+	if c.free || c.step == 0 {
 		return nil
 	}
 	cost := c.spent()
 	c.noteCost(cost)
 	if cost < c.hold-c.hold/8 || c.nextTurn(ctx, cost) || cost < c.hold {
+		return nil
+	}
+	if c.book.Policies.ExhaustedOverdraft && cost < c.hold+c.overdraft(ctx) {
 		return nil
 	}
 	c.broken = true

@@ -168,7 +168,7 @@ func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 		q.Amount, out.Estimated, claim = c.hold, true, nil
 	}
 	if estimated {
-		q.Amount = min(q.Amount, c.hold)
+		q.Amount = min(q.Amount, c.hold+c.room)
 	} else if r.Usage.InputTotal.OK {
 		c.m.calibration.learn(c.price.ModelAsked(), c.scan, usage.Tokens.InputSide())
 		c.m.calibration.sees(c.price.ModelAsked(), &usage.Tokens)

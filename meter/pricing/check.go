@@ -11,6 +11,7 @@ import (
 func (l *loader) check() {
 	l.neverMatching()
 	l.unpricedFree()
+	l.unbounded()
 	for _, m := range l.book.Models {
 		l.outputMaximum(m)
 		l.cachedAboveInput(m)
@@ -44,6 +45,19 @@ func (l *loader) warnAt(line, col, width int, path, message string) {
 func (l *loader) unpricedFree() {
 	if n := l.places["policies.unpriced"]; n != nil && l.book.Policies.UnpricedFree {
 		l.warn(n, "policies.unpriced", `every request without an operation passes uncharged; let only paths with prices reach the meter, in the Caddyfile: "meter /v1/*"`)
+	}
+}
+
+// unbounded warns of answers that nothing bounds: no output limit is written into
+// requests, and the file does not say what the model can make at most.
+func (l *loader) unbounded() {
+	if l.book.Policies.ClampOutput {
+		return
+	}
+	for _, m := range l.book.Models {
+		if m.MaxOutputTokens == 0 && m.table.tokens[Output].set {
+			l.warnAt(m.Line, m.Column, len(m.Key), "models."+m.Key, "nothing bounds an answer of this model, because of policies.clamp_output: false; what it costs beyond its hold and the balance is lost. Write max_output_tokens")
+		}
 	}
 }
 

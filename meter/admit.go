@@ -155,6 +155,11 @@ func (a *admission) read() error {
 	}
 	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hintOf(a.price.API()))
 	a.reads = a.api
+	if a.price.ReadsModels() {
+		if err := a.mayRun(); err != nil {
+			return err
+		}
+	}
 	if a.price.Free() {
 		return nil
 	}
@@ -165,9 +170,6 @@ func (a *admission) read() error {
 		if a.info = a.api.ReadRequest(a.req.Body); a.info.Reject != "" {
 			return rejection(a.info)
 		}
-	}
-	if r := a.price.Others(a.info.Others); r != nil {
-		return r
 	}
 	if a.price.NeedsAsks() {
 		a.price.Asks(asked(a.api, a.req.Body))
@@ -189,6 +191,18 @@ func (a *admission) read() error {
 	}
 	a.estimateInput(true)
 	a.kinds()
+	return nil
+}
+
+// mayRun tells the price of all the models that the request may run.
+func (a *admission) mayRun() error {
+	runs := a.api.Runs(a.req.Body)
+	if runs.Reject != "" {
+		return &Denial{Reason: runs.Reject, Field: "body." + runs.Field, Message: runs.Message}
+	}
+	if r := a.price.MayRun(pricing.Runs{Models: runs.Models, Chooser: runs.Chooser, Unseen: a.api.Elsewhere()}); r != nil {
+		return r
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -268,6 +269,7 @@ func (q *asking) anything() {
 func (q *asking) searches() {
 	tools := gjson.GetBytes(q.doc, "tools")
 	switch p := q.api.profile; {
+	case q.searchesBeside(tools): // as many as the price file reserves
 	case p.family == FamilyAnthropic:
 		q.anthropicTools(tools, "web_search")
 		q.anthropicTools(tools, "web_fetch")
@@ -284,11 +286,21 @@ func (q *asking) searches() {
 	case p == &cohereChat:
 		q.list = append(q.list, Ask{Unit: "search_unit", Most: 1, Guess: true}, Ask{Unit: "web_search", Most: 1, Guess: true})
 	case p.family == FamilyOpenAI && p.limitField != "":
-		if !runs(tools, "web_search", "browser_search") && !q.has("web_search_options", "search_parameters", "plugins") {
+		if !runs(tools, "web_search", "browser_search") && !q.has("web_search_options", "search_parameters") {
 			// Some models search whatever the request says (Perplexity, OpenAI's search models): once, or as the price file reserves.
 			q.list = append(q.list, Ask{Unit: "web_search", Most: 1, Guess: true})
 		}
 	}
+}
+
+// searchesBeside reports whether OpenRouter would search the web for the request, whatever its shape: by a plugin, by the
+// variant :online, which is the same, or by a tool of its own. Each is billed (openrouter.ai/docs/features/web-search).
+func (q *asking) searchesBeside(tools gjson.Result) bool {
+	if q.has("plugins") || runs(tools, "openrouter:web_search", "openrouter:web_fetch") {
+		return true
+	}
+	names := append(q.api.Runs(q.doc).Models, gjson.GetBytes(q.doc, "model").Str)
+	return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(strings.ToLower(name), ":online") })
 }
 
 func (q *asking) has(names ...string) bool {

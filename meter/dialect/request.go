@@ -18,8 +18,6 @@ type RequestInfo struct {
 	ServiceTier   string
 	// Hides is true if a part of the answer may not be seen in its stream as text: reasoning, sound, pictures.
 	Hides bool
-	// Others are further models that the request may run: fallbacks (OpenRouter's models), the requests of a batch.
-	Others []string
 	// Limits are the output bounds of the requests in a batch, nil elsewhere; 0 is none.
 	Limits []int64
 	// Reject is "" or the reason why the request must be refused with 400: "ambiguous_request" (a metered key twice, or in
@@ -37,13 +35,13 @@ const (
 const (
 	maxLimit    = 1 << 31
 	maxMultiple = 100_000
-	maxOthers   = 1000
 )
 
 // common are the top-level members that change a price whatever the API.
 var common = []string{
 	"model", "stream", "stream_options", "n", "best_of", "service_tier", "serviceTier", "speed", "modalities", "size", "quality",
 	"seconds", "duration", "models", "tools", "messages", "input", "prompt", "partial_images", "background",
+	"fallbacks", "plugins", "preset",
 }
 
 // ReadRequest reads a request body, which should be valid JSON; anything else gives what the path says. Parsers differ in
@@ -61,7 +59,6 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 				n = 0
 			}
 			info.Limits = append(info.Limits, n)
-			info.other(one.Get("params.model"))
 			return true
 		})
 	}
@@ -89,10 +86,6 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 		}
 	}
 	info.Stream = info.Stream || doc.Get("stream_format").Str == "sse"
-	doc.Get("models").ForEach(func(_, model gjson.Result) bool {
-		info.other(model)
-		return true
-	})
 	info.AskedForUsage = doc.Get("stream_options.include_usage").Type == gjson.True
 	for _, path := range []string{"service_tier", "serviceTier", "generationConfig.serviceTier"} {
 		if v := doc.Get(path); v.Type == gjson.String {
@@ -135,13 +128,6 @@ func hides(doc gjson.Result) bool {
 		}
 	}
 	return false
-}
-
-// other notes a further model, each once.
-func (info *RequestInfo) other(model gjson.Result) {
-	if model.Type == gjson.String && model.Str != "" && !slices.Contains(info.Others, model.Str) && len(info.Others) < maxOthers {
-		info.Others = append(info.Others, model.Str)
-	}
 }
 
 // shallow copies the members of a request without the values that make it large; their keys stay. All further reading is

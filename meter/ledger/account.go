@@ -130,7 +130,7 @@ func (g *Grant) over(now time.Time) bool { return !g.ExpiresAt.IsZero() && !g.Ex
 
 // permits reports whether g may pay for x.
 func (g *Grant) permits(x *selector.Subject) bool {
-	return (g.OnlyFor.Empty() || g.OnlyFor.Selects(x)) && !g.NotFor.Selects(x)
+	return selector.Permits(&g.OnlyFor, &g.NotFor, x)
 }
 
 // Counter is what a cap or a free tier has seen in one period.

@@ -1,17 +1,26 @@
 package pricing
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // askedModel reads the name of the model. Where the price does not need it, it
 // is still read if plans or grants look at models.
 func (in *intake) askedModel(lower string, needed bool) *Refusal {
 	r, op := in.r, in.op
-	if op.noModel || op.modelFrom != nil && op.modelFrom.answer() {
+	if op.modelFrom != nil && op.modelFrom.answer() {
+		r.unseen = true
+		return nil
+	}
+	if op.noModel {
 		return nil
 	}
 	if !needed && !op.usesModel && !op.adjustToModel && !in.r.book.selectsModels {
 		return nil
 	}
+	r.reads = true
+	r.decided = r.decided || op.usesModel
 	name, refusal := in.modelName(lower, needed || op.usesModel)
 	if refusal != nil {
 		return refusal
@@ -47,7 +56,7 @@ func (in *intake) modelName(lower string, needed bool) (string, *Refusal) {
 		}
 	}
 	if f.from == fromBody && in.bodyBad {
-		if !needed || in.form && in.op.modelFrom == nil {
+		if in.form && in.op.modelFrom == nil || !needed && !mayBeJSON(in.f.Body) {
 			return "", nil
 		}
 		return "", notJSON(f)
@@ -60,6 +69,13 @@ func (in *intake) modelName(lower string, needed bool) (string, *Refusal) {
 		return "", nil
 	}
 	return v.text, nil
+}
+
+// mayBeJSON reports whether a server that is lenient could read an object or a
+// list in a body that is no JSON: Python reads NaN, others comments and commas.
+func mayBeJSON(body []byte) bool {
+	body = bytes.TrimLeft(body, "\xef\xbb\xbf \t\r\n\f\v\x00")
+	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
 }
 
 // pathModel is the model that the path names: it is the one that runs, whatever the body says.

@@ -18,7 +18,7 @@ func (b *Book) lookup(name string, at time.Time) *Model {
 	if m := b.exact[name]; m != nil && !m.pattern && m.effective(at) {
 		return m
 	}
-	bare, dated := withoutDate(name)
+	bare, dated := selector.WithoutDate(name)
 	if dated {
 		if m := b.exact[bare]; m != nil && !m.pattern && m.effective(at) {
 			return m
@@ -41,26 +41,6 @@ func (b *Book) fitting(name string, at time.Time) *Model {
 }
 
 func (m *Model) effective(at time.Time) bool { return m.from.IsZero() || !at.Before(m.from) }
-
-// withoutDate cuts -YYYYMMDD or -YYYY-MM-DD off a name.
-func withoutDate(name string) (string, bool) {
-	for _, layout := range []string{"-dddddddd", "-dddd-dd-dd"} {
-		cut := len(name) - len(layout)
-		if cut > 0 && isLayout(name[cut:], layout) {
-			return name[:cut], true
-		}
-	}
-	return name, false
-}
-
-func isLayout(s, layout string) bool {
-	for i := range len(layout) {
-		if digit := s[i] >= '0' && s[i] <= '9'; layout[i] == 'd' && !digit || layout[i] == '-' && s[i] != '-' {
-			return false
-		}
-	}
-	return true
-}
 
 // prices reports whether an entry has a price for an operation: any rate but
 // those of units that the operation does not measure and the API not report.

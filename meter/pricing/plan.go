@@ -125,5 +125,5 @@ func (p *Plan) Permits(s *selector.Subject) bool { return p.includes(s) }
 
 // Permits reports whether credits of g may pay for a request.
 func (g *Grant) Permits(s *selector.Subject) bool {
-	return (g.OnlyFor.Empty() || g.OnlyFor.Selects(s)) && !g.NotFor.Selects(s)
+	return selector.Permits(g.OnlyFor, g.NotFor, s)
 }

@@ -42,6 +42,9 @@ type Request struct {
 	answers    int64 // body.n
 	asked      []Asked
 	others     []otherModel
+	reads      bool   // the price, a plan or a grant looks at the model
+	decided    bool   // a condition on the model has decided something
+	unseen     bool   // it runs models that only its answer names
 	may        uint32 // kinds of tokens, as bits
 
 	held    Quote // of the last hold
@@ -212,6 +215,7 @@ func (in *intake) names(lower string) *Refusal {
 	for i := range in.op.where.all {
 		switch in.op.where.all[i].on {
 		case onModel:
+			in.r.decided = true
 			if refusal := in.askedModel(lower, false); refusal != nil {
 				return refusal
 			}

@@ -1,11 +1,5 @@
 package pricing
 
-import (
-	"strings"
-
-	"github.com/farebox-dev/farebox/meter/selector"
-)
-
 // Operation is the operation of the request, nil if it has none and is free.
 func (r *Request) Operation() *Operation { return r.op }
 
@@ -46,88 +40,6 @@ func (r *Request) ServiceTier() string { return r.tier }
 
 // Free reports whether the request costs nothing whatever it uses.
 func (r *Request) Free() bool { return r.op == nil || r.op.free }
-
-// Subject is what selectors look at.
-func (r *Request) Subject() selector.Subject {
-	if r.op == nil {
-		return selector.Subject{}
-	}
-	s := selector.Subject{Operation: r.op.ID, Feature: r.op.Feature, Tags: r.op.Tags}
-	if r.entry != nil && len(r.entry.Tags) > 0 {
-		s.Tags = append(s.Tags[:len(s.Tags):len(s.Tags)], r.entry.Tags...)
-	}
-	if r.model != "" {
-		s.Models = []string{r.model}
-		if r.entry != nil && r.entry.Key != r.model {
-			s.Models = append(s.Models, r.entry.Key)
-		}
-	}
-	return s
-}
-
-// PlanAllows is nil if the plan's allow and deny let the request pass.
-// Requests without an operation, and callers without a plan, always pass.
-func (r *Request) PlanAllows(p *Plan) *Refusal {
-	if r.op == nil || p == nil || p.Allow == nil && p.Deny == nil {
-		return nil
-	}
-	s := r.Subject()
-	if p.includes(&s) && r.othersAllowed(p) {
-		return nil
-	}
-	var others []*Plan
-	for _, other := range r.book.Plans {
-		if other.includes(&s) && r.othersAllowed(other) {
-			others = append(others, other)
-		}
-	}
-	return planRefusal(p, others)
-}
-
-func (r *Request) othersAllowed(p *Plan) bool {
-	for _, o := range r.others {
-		s := selector.Subject{Operation: r.op.ID, Feature: r.op.Feature, Models: []string{o.name, o.entry.Key}}
-		s.Tags = append(r.op.Tags[:len(r.op.Tags):len(r.op.Tags)], o.entry.Tags...)
-		if !p.includes(&s) {
-			return false
-		}
-	}
-	return true
-}
-
-// otherModel is a further model that the request may run.
-type otherModel struct {
-	name  string
-	entry *Model
-}
-
-// Others tells the request which further models it may run: fallbacks, the requests of a batch. Each must have a price, a plan must
-// allow them all, and the dearest is held.
-func (r *Request) Others(names []string) *Refusal {
-	if r.op == nil || r.op.free || !r.op.price.byModel {
-		return nil
-	}
-	for _, name := range names {
-		if name == r.model {
-			continue
-		}
-		entry := r.book.lookup(name, r.at)
-		if entry == nil {
-			entry = r.book.Policies.unlisted
-		}
-		if entry == nil || !entry.prices(r.op, strings.ToLower(r.path)) {
-			refusal := refuse(403, ModelNotPriced, "body.models", "the model %q has no price for %s", shorten(name), r.op.Name)
-			refusal.Model = shorten(name)
-			return refusal
-		}
-		r.others = append(r.others, otherModel{name, entry})
-	}
-	return nil
-}
-
-func (p *Plan) includes(s *selector.Subject) bool {
-	return (p.Allow == nil || p.Allow.Selects(s)) && !p.Deny.Selects(s)
-}
 
 // Labels are the extra report columns of the request; nil if it has none.
 func (r *Request) Labels() map[string]string {

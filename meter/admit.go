@@ -78,8 +78,8 @@ func (m *Meter) Route(method, uri string) pricing.Route {
 
 // Refused is why a request that its Route refuses is refused. A job of another
 // account is not there, whether or not there is a price for asking, and neither
-// is anything under an odd spelling of its path; a route that nobody may use says
-// so to everybody.
+// is anything under an odd spelling of its path; a route that no account may use says
+// so to all.
 func (m *Meter) Refused(ctx context.Context, req *Request, why *pricing.Refusal) error {
 	book := m.Books.InForce().Book
 	list, err := refs(book, req)

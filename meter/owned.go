@@ -157,7 +157,7 @@ func (m *Meter) mayUse(ctx context.Context, book *pricing.Book, req *Request) er
 				owner = req.Caller.Account
 			}
 		}
-		if err != nil { // whose it is is not known: nobody gets it
+		if err != nil { // the owner is not known, so no account gets it
 			return &Denial{Reason: Unavailable, Strict: true, Err: err, Message: "Whose " + words(r.kind) + " these are can't be read right now. Nothing was charged. Try again in a moment."}
 		}
 		if owner != req.Caller.Account || !clean {

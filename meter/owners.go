@@ -17,7 +17,7 @@ import (
 // An id that an upstream hands out belongs to the account that got it from an
 // answer. Upstreams see one caller, the gateway, and would show everybody
 // everything. What is not known to belong to an account is refused like what
-// belongs to another: nothing can be learned from the difference.
+// a caller learns nothing from the difference.
 //
 // A record is a few bytes, kept for as long as dialect.KeptFor says after it was
 // last asked for.
@@ -180,7 +180,7 @@ func (m *Meter) startSweeping() {
 	defer m.owners.mu.Unlock()
 	m.owners.sweeper = time.AfterFunc(time.Minute, func() {
 		if err := m.sweepOwners(context.Background()); err != nil && !errors.Is(err, bank.ErrClosed) {
-			m.opt.Problem(fmt.Errorf("forgetting ids that nobody has asked for: %w", err))
+			m.opt.Problem(fmt.Errorf("deleting records of unused ids: %w", err))
 		}
 		m.owners.mu.Lock()
 		defer m.owners.mu.Unlock()
@@ -199,7 +199,7 @@ func (m *Meter) stopSweeping() {
 	}
 }
 
-// sweepOwners forgets what nobody has asked for in a long time.
+// sweepOwners deletes records that have not been used for a long time.
 func (m *Meter) sweepOwners(ctx context.Context) error {
 	now := m.opt.Now()
 	old := func(name string, v []byte) bool {

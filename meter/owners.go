@@ -15,9 +15,9 @@ import (
 )
 
 // An id that an upstream hands out belongs to the account that got it from an
-// answer. Upstreams see one caller, the gateway, and would show everybody
-// everything. What is not known to belong to an account is refused like what
-// a caller learns nothing from the difference.
+// answer. Upstreams see one caller, the gateway, and would show every account
+// everything. An unknown id is refused like one of another account: a caller
+// learns nothing from the difference.
 //
 // A record is a few bytes, kept for as long as dialect.KeptFor says after it was
 // last asked for.

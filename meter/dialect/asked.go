@@ -265,28 +265,32 @@ func (q *asking) anything() {
 	q.pages()
 }
 
-// searches are as many as the tools of the request allow; without such a tool there are none.
+// searches are as many as the tools of the request allow. There are none only where every tool of it is known not to search; what
+// it refers to (a stored prompt, cached content, an agent) may bring tools that it does not show.
 func (q *asking) searches() {
 	tools := gjson.GetBytes(q.doc, "tools")
 	switch p := q.api.profile; {
 	case q.searchesBeside(tools): // as many as the price file reserves
+	case p == &anthropicBatch:
+		q.anthropicTools("web_search", gjson.GetBytes(q.doc, "requests.#.params.tools").Array()...)
+		q.anthropicTools("web_fetch", gjson.GetBytes(q.doc, "requests.#.params.tools").Array()...)
 	case p.family == FamilyAnthropic:
-		q.anthropicTools(tools, "web_search")
-		q.anthropicTools(tools, "web_fetch")
+		q.anthropicTools("web_search", tools)
+		q.anthropicTools("web_fetch", tools)
 	case p == &openaiResponses:
-		if !runs(tools, "web_search") {
+		if !anyTool(tools, maySearch) && !q.has("prompt.id", "preset", "search_parameters", "web_search_options") {
 			q.atMost("web_search", 0)
 		} else if n, ok := q.number(1, "max_tool_calls"); ok {
 			q.atMost("web_search", n)
 		}
 	case p.family == FamilyGemini:
-		if !runs(tools, "google_search", "googleSearch", "google_maps", "googleMaps", "enterpriseWebSearch", "enterprise_web_search") {
+		if !anyTool(tools, maySearch) && !q.has("cachedContent", "cached_content", "agent") {
 			q.atMost("web_search", 0)
 		}
 	case p == &cohereChat:
 		q.list = append(q.list, Ask{Unit: "search_unit", Most: 1, Guess: true}, Ask{Unit: "web_search", Most: 1, Guess: true})
 	case p.family == FamilyOpenAI && p.limitField != "":
-		if !runs(tools, "web_search", "browser_search") && !q.has("web_search_options", "search_parameters") {
+		if !anyTool(tools, maySearch) && !q.has("web_search_options", "search_parameters") {
 			// Some models search whatever the request says (Perplexity, OpenAI's search models): once, or as the price file reserves.
 			q.list = append(q.list, Ask{Unit: "web_search", Most: 1, Guess: true})
 		}
@@ -296,7 +300,8 @@ func (q *asking) searches() {
 // searchesBeside reports whether OpenRouter would search the web for the request, whatever its shape: by a plugin, by the
 // variant :online, which is the same, or by a tool of its own. Each is billed (openrouter.ai/docs/features/web-search).
 func (q *asking) searchesBeside(tools gjson.Result) bool {
-	if q.has("plugins") || runs(tools, "openrouter:web_search", "openrouter:web_fetch") {
+	searching := func(name string) bool { return strings.HasPrefix(name, "openrouter:web_") }
+	if q.has("plugins") || anyTool(tools, searching) {
 		return true
 	}
 	names := append(q.api.Runs(q.doc).Models, gjson.GetBytes(q.doc, "model").Str)
@@ -313,30 +318,20 @@ func (q *asking) has(names ...string) bool {
 }
 
 // anthropicTools adds up the max_uses of the server tools of one name; if one has none, nothing bounds it.
-func (q *asking) anthropicTools(tools gjson.Result, name string) {
+func (q *asking) anthropicTools(name string, lists ...gjson.Result) {
 	n, bounded := int64(0), true
-	tools.ForEach(func(_, t gjson.Result) bool {
-		if !strings.HasPrefix(t.Get("type").Str, name) {
+	for _, tools := range lists {
+		tools.ForEach(func(_, t gjson.Result) bool {
+			if !strings.HasPrefix(t.Get("type").Str, name) {
+				return true
+			}
+			uses, ok := looseNumber([]byte(t.Get("max_uses").Raw), 1)
+			bounded = bounded && ok && uses >= 0
+			n = min(n+max(uses, 0), maxCount)
 			return true
-		}
-		uses, ok := looseNumber([]byte(t.Get("max_uses").Raw), 1)
-		bounded = bounded && ok && uses >= 0
-		n += max(uses, 0)
-		return true
-	})
-	if bounded {
-		q.atMost(name, min(n, maxCount))
+		})
 	}
-}
-
-// runs reports whether one of the tools is, or has a member, of one of these names.
-func runs(tools gjson.Result, names ...string) bool {
-	found := false
-	tools.ForEach(func(_, t gjson.Result) bool {
-		for _, name := range names {
-			found = found || strings.HasPrefix(t.Get("type").Str, name) || t.Get(name).Exists()
-		}
-		return !found
-	})
-	return found
+	if bounded {
+		q.atMost(name, n)
+	}
 }

@@ -59,7 +59,7 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 	if len(top.tools) > 2 {
 		e.Overhead = toolOverhead
 	}
-	e.Hidden = top.hidden || runsTools(top.tools)
+	e.Hidden = top.hidden || anyTool(gjson.ParseBytes(top.tools), hosted)
 	e.CacheWrites = s.marked || a.Family != FamilyAnthropic && a.profile != &bedrockConverse && a.profile != &bedrockInvoke
 	return e
 }
@@ -135,24 +135,6 @@ func topOf(body []byte) (t topLevel) {
 			t.hidden = t.hidden || len(value) > 0 && value[0] == '{' && !isNull(lookup(value, "id"))
 		}
 	}
-}
-
-// serverTools run at the provider; what they find is input of later hops.
-var serverTools = [][]byte{
-	[]byte(`"web_search`), []byte(`"web_fetch`), []byte(`"file_search"`), []byte(`"mcp"`), []byte(`"code_interpreter"`),
-	[]byte(`"code_execution`), []byte(`"google_search"`), []byte(`"googleSearch"`), []byte(`"urlContext"`),
-}
-
-func runsTools(tools []byte) bool {
-	if len(tools) == 0 {
-		return false
-	}
-	for _, t := range serverTools {
-		if bytes.Contains(tools, t) {
-			return true
-		}
-	}
-	return false
 }
 
 // countInts counts token ids in an array of numbers or of arrays of numbers.

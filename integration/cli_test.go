@@ -5,7 +5,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tidwall/gjson"
 )
@@ -139,7 +138,7 @@ func TestCommandsWithoutAServer(t *testing.T) {
 	g.has("acme", "26")
 }
 
-// The demo needs nothing and serves within seconds.
+// The demo needs nothing.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	g := &gateway{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), upstream: httptest.NewServer(http.NotFoundHandler())}
@@ -147,7 +146,6 @@ func TestDemo(t *testing.T) {
 	g.launch("meter", "demo", "--listen", g.addr, "--address", g.admin, "--data", g.path("demo"))
 	defer g.kill()
 	key := ""
-	began := time.Now()
 	g.eventually("the demo shows a key", func() bool {
 		_, rest, ok := strings.Cut(g.log.String(), "export KEY=")
 		if ok {
@@ -155,9 +153,6 @@ func TestDemo(t *testing.T) {
 		}
 		return ok
 	})
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("the demo took %v to start", took)
-	}
 	if a := g.post(key, chatPath, chatBody("demo-small")); a.StatusCode != http.StatusOK || a.cost() != credits(price("demo", helloTokens, usualTokens)) {
 		t.Errorf("%s %s", a.Status, a.body)
 	}

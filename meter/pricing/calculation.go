@@ -195,6 +195,11 @@ func (k *calculation) adjust(list []adjust, whose byte) error {
 		case verdict != holds:
 			continue
 		}
+		var before *table
+		if k.c.any && a.when.asksAnswer() {
+			was := *k.table
+			before = &was
+		}
 		if k.trace != nil {
 			k.trace.adjusted(a)
 		}
@@ -222,6 +227,11 @@ func (k *calculation) adjust(list []adjust, whose byte) error {
 			} else {
 				k.table.replace(a.rates)
 			}
+		}
+		if before != nil { // it may hold or not
+			k.work = *k.table
+			k.table = &k.work
+			k.table.dearer(before)
 		}
 		if k.trace != nil {
 			k.trace.lines[len(k.trace.lines)-1].Total = k.sum(nil)

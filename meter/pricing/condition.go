@@ -71,7 +71,12 @@ type circumstances struct {
 	tokens          bool // input and output are known
 	at              time.Time
 	quantities      []quantity
+	assumed         assumptions
+	any             bool // what is about the answer may hold or not
 }
+
+// assumptions are conditions whose parts about the answer are taken to hold.
+type assumptions map[*conditions]bool
 
 func (c *circumstances) quantity(unit string) (money.Decimal, bool) {
 	for i := range c.quantities {
@@ -111,7 +116,7 @@ func (k *condition) decide(cs *conditions, c *circumstances) verdict {
 			values = c.answer
 		}
 		if values == nil {
-			return fails
+			return truth(c.any || c.assumed[cs])
 		}
 		return k.fits(&values[k.field.slot])
 	case onModel:

@@ -110,6 +110,8 @@ func (r *Request) ExplainHold(est Usage, plan *Plan, free FreeLeft) (*Explanatio
 	if r.modelLater() {
 		e.Model = r.book.exact[q.Model]
 	}
+	r.assumed, r.anyAnswer = q.assumed, q.anyAnswer
+	defer func() { r.assumed, r.anyAnswer = nil, false }()
 	if q.tier != "" {
 		asked := r.tier
 		r.tier = q.tier

@@ -16,7 +16,9 @@ type Quote struct {
 	FreeUsed    money.Decimal // of the operation's free tier
 	Lines       []Line        // the calculation; only from Explain
 
-	tier string // that the provider might choose, and that is held for
+	tier      string      // that the provider might choose, and that is held for
+	assumed   assumptions // of the answer, that are held for
+	anyAnswer bool        // the dearest of each rate is held, whatever the answer says
 }
 
 // FreeLeft is what the account has left of the operation's free tier.
@@ -88,7 +90,7 @@ func (r *Request) estimate(est *Usage, bound int64, plan *Plan, free FreeLeft) (
 // estimateTier is estimateBy for the dearest service tier that the request lets
 // the provider choose.
 func (r *Request) estimateTier(m *Model, est *Usage, bound int64, plan *Plan, free FreeLeft) (Quote, error) {
-	q, err := r.estimateBy(m, est, bound, plan, free, nil)
+	q, err := r.estimateAnswers(m, est, bound, plan, free)
 	if r.tier != "auto" || err != nil {
 		return q, err
 	}
@@ -97,13 +99,75 @@ func (r *Request) estimateTier(m *Model, est *Usage, bound int64, plan *Plan, fr
 		for i := range list {
 			for _, tier := range list[i].when.tiers() {
 				r.tier = tier
-				if other, err := r.estimateBy(m, est, bound, plan, free, nil); err == nil && other.Amount > q.Amount {
+				if other, err := r.estimateAnswers(m, est, bound, plan, free); err == nil && other.Amount > q.Amount {
 					q, q.tier = other, tier
 				}
 			}
 		}
 	}
 	return q, nil
+}
+
+// estimateAnswers is estimateBy for the dearest answer: which adjustments that
+// look at the answer will hold is not known yet.
+func (r *Request) estimateAnswers(m *Model, est *Usage, bound int64, plan *Plan, free FreeLeft) (Quote, error) {
+	dearest, err := r.estimateBy(m, est, bound, plan, free, nil)
+	maybe := r.undecided(m)
+	if len(maybe) == 0 || err != nil {
+		return dearest, err
+	}
+	defer func() { r.assumed, r.anyAnswer = nil, false }()
+	if len(maybe) > combined {
+		r.anyAnswer = true
+		dearest, err = r.estimateBy(m, est, bound, plan, free, nil)
+		dearest.anyAnswer = true
+		return dearest, err
+	}
+	for set := 1; set < 1<<len(maybe); set++ {
+		r.assumed = assume(maybe, set)
+		q, err := r.estimateBy(m, est, bound, plan, free, nil)
+		if err == nil && q.Amount > dearest.Amount {
+			dearest, dearest.assumed = q, r.assumed
+		}
+	}
+	return dearest, nil
+}
+
+// combined is up to how many adjustments that look at the answer are tried in
+// all combinations. Of more, the hold takes the dearest of each rate, which no
+// combination exceeds.
+const combined = 4
+
+func assume(list []*conditions, set int) assumptions {
+	a := assumptions{}
+	for i, cs := range list {
+		if set&(1<<i) != 0 {
+			a[cs] = true
+		}
+	}
+	return a
+}
+
+// undecided are the conditions of adjustments that look at the answer.
+func (r *Request) undecided(m *Model) (list []*conditions) {
+	for _, adjusts := range [][]adjust{m.adjustments(), r.op.adjusts} {
+		for i := range adjusts {
+			if adjusts[i].when.asksAnswer() {
+				list = append(list, adjusts[i].when)
+			}
+		}
+	}
+	return list
+}
+
+// asksAnswer reports whether some condition is about the answer.
+func (cs *conditions) asksAnswer() bool {
+	for i := range cs.all {
+		if cs.all[i].on == onField && cs.all[i].field.answer() {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *Model) adjustments() []adjust {
@@ -142,7 +206,7 @@ func (r *Request) estimateBy(m *Model, est *Usage, bound int64, plan *Plan, free
 		k.tokens[i] = max(est.Tokens[i], 0)
 	}
 	k.tokens[Output] = product(bound, r.answers)
-	k.c = circumstances{request: r.values, model: r.model, tier: r.tier, at: r.at}
+	k.c = circumstances{request: r.values, model: r.model, tier: r.tier, at: r.at, assumed: r.assumed, any: r.anyAnswer}
 	k.c.quantities = append(k.quantityRoom[:0], r.quantities...)
 	q, err := k.price(r.times)
 	q.OutputBound = bound

@@ -94,6 +94,45 @@ func (t *table) replace(o *table) {
 	t.free = false
 }
 
+// dearer raises every rate to that of o, if that is more: no usage costs less by
+// the result than by either.
+func (t *table) dearer(o *table) {
+	most := func(x, y rate) rate {
+		if !x.set || y.set && y.value.Cmp(x.value) > 0 {
+			return y
+		}
+		return x
+	}
+	t.request = most(t.request, o.request)
+	own := *t // rates are lent between kinds
+	for k := range NumKinds {
+		a, _ := own.token(k)
+		b, _ := o.token(k)
+		if t.tokens[k] = (rate{a, true}); b.Cmp(a) > 0 {
+			t.tokens[k].value = b
+		}
+	}
+	units := append([]unitRate(nil), t.units...)
+next:
+	for _, u := range o.units {
+		for i := range units {
+			if units[i].unit == u.unit {
+				if u.rate.Cmp(units[i].rate) > 0 {
+					units[i].rate = u.rate
+				}
+				continue next
+			}
+		}
+		units = append(units, u)
+	}
+	t.units = units
+	t.minimum = most(t.minimum, o.minimum)
+	if t.maximum = most(t.maximum, o.maximum); !own.maximum.set || !o.maximum.set {
+		t.maximum = rate{}
+	}
+	t.free = own.free && o.free
+}
+
 // token is the rate of a kind, its own or lent.
 func (t *table) token(k Kind) (money.Decimal, Kind) {
 	for !t.tokens[k].set {

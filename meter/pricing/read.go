@@ -47,8 +47,10 @@ type Request struct {
 	unseen     bool   // it runs models that only its answer names
 	may        uint32 // kinds of tokens, as bits
 
-	held    Quote // of the last hold
-	holding bool
+	held      Quote // of the last hold
+	holding   bool
+	assumed   assumptions // while a hold is priced
+	anyAnswer bool
 
 	valueRoom    [20]value
 	quantityRoom [4]quantity

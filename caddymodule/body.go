@@ -195,8 +195,11 @@ func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http
 	if h.Account == "" {
 		stripKeys(out)
 	}
-	for _, name := range overrides {
-		out.Header.Del(name)
+	asMatched(out)
+	for name := range out.Header {
+		if misleads(name) {
+			delete(out.Header, name)
+		}
 	}
 	if read {
 		out.Header.Set("Accept-Encoding", "identity")

@@ -21,9 +21,6 @@ func stripKeys(r *http.Request) {
 	}
 }
 
-// overrides are headers by which some servers take another path or method than the one that was priced.
-var overrides = []string{"X-Original-Url", "X-Rewrite-Url", "X-Original-Uri", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
-
 // scopedIdempotency makes a client's Idempotency-Key one of its account: two accounts that use the same key must not get each
 // other's answers from the upstream, which sees one caller.
 func scopedIdempotency(h http.Header, account string) {

@@ -43,7 +43,7 @@ func cleanPath(uri string) (path string, ok bool) {
 			hi, okHi := hexDigit(path[i+1])
 			lo, okLo := hexDigit(path[i+2])
 			c = hi<<4 | lo
-			if !okHi || !okLo || c == '/' || c == '%' {
+			if !okHi || !okLo || c == '/' || c == '%' || c == '?' || c == '#' {
 				return "", false
 			}
 			i += 2

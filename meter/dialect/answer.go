@@ -34,8 +34,11 @@ func (r *Reader) answer(data []byte, name string) {
 			}
 		case "error":
 			r.errorMember(value)
-		case "object": // vLLM's errors inside a stream
-			if string(inString(value)) == "error" {
+		case "object":
+			if p.freeObject != "" && string(inString(value)) == p.freeObject {
+				r.known, r.unbilled = true, true
+			}
+			if string(inString(value)) == "error" { // vLLM's errors inside a stream
 				r.failed = true
 				r.errorCodeOf(data)
 			}

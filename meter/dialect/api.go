@@ -43,25 +43,26 @@ type profile struct {
 	intInput   string   // a field that may hold token ids instead of text (embeddings)
 
 	// Answer.
-	usage     []place
-	fields    []field
-	fixed     []fixedCount
-	perDone   []count // counted once for each event in done
-	perBody   []count // counted once for a whole JSON answer
-	headers   []headerField
-	searches  func(r *Reader, answer []byte) // counts searches that have no number in the usage
-	sums      string                         // a list in the usage whose members' sums count if larger (Anthropic's iterations)
-	exclusive bool                           // input excludes cache reads and writes
-	output    outputRule
-	text      textSpec
-	done      []string // event types that end the answer well
-	failed    []string // event types that end it badly
-	job       *jobSpec
-	arrays    bool // streams may be one JSON array (Gemini)
-	lines     bool // newline-delimited JSON, whatever the content type says (batch results)
-	sum       bool // every usage is a part of the answer's (turns of a socket, lines of a batch)
-	socket    bool // speaks WebSocket
-	noUsage   bool // the answer is complete without token usage (images, jobs, plain)
+	usage      []place
+	fields     []field
+	fixed      []fixedCount
+	perDone    []count // counted once for each event in done
+	perBody    []count // counted once for a whole JSON answer
+	headers    []headerField
+	searches   func(r *Reader, answer []byte) // counts searches that have no number in the usage
+	sums       string                         // a list in the usage whose members' sums count if larger (Anthropic's iterations)
+	exclusive  bool                           // input excludes cache reads and writes
+	output     outputRule
+	text       textSpec
+	done       []string // event types that end the answer well
+	failed     []string // event types that end it badly
+	job        *jobSpec
+	arrays     bool   // streams may be one JSON array (Gemini)
+	lines      bool   // newline-delimited JSON, whatever the content type says (batch results)
+	sum        bool   // every usage is a part of the answer's (turns of a socket, lines of a batch)
+	socket     bool   // speaks WebSocket
+	freeObject string // the object of answers that cost nothing: a free API has the same path
+	noUsage    bool   // the answer is complete without token usage (images, jobs, plain)
 }
 
 // matched is what a path says beyond its endpoint.
@@ -72,7 +73,7 @@ type matched struct {
 
 // profiles in the order in which they are tried; the more specific path first.
 var profiles = []*profile{
-	&azureChat, &azureEmbeddings, &mistralChat, &mistralOther, &mistralOCR, &openaiChat, &openaiResponsesCount, &openaiResponses, &openaiResponsesPoll, &openaiCompletions,
+	&azureChat, &azureEmbeddings, &mistralChat, &mistralOther, &mistralOCR, &mistralConversations, &openaiChat, &openaiResponsesCount, &openaiResponses, &openaiResponsesPoll, &openaiCompletions,
 	&openaiRealtime,
 	&openaiEmbeddings, &openaiImages, &openaiSpeech, &openaiAudio, &openaiModerations, &openaiVideoPoll, &openaiVideo,
 	&anthropicCount, &anthropicBatch, &anthropicBatchPoll, &anthropicBatchResults, &anthropicMessages, &anthropicVertex,

@@ -59,7 +59,7 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 	if len(top.tools) > 2 {
 		e.Overhead = toolOverhead
 	}
-	e.Hidden = top.hidden || anyTool(gjson.ParseBytes(top.tools), hosted)
+	e.Hidden = top.hidden || anyTool(gjson.ParseBytes(top.tools), hosted) || p == &mistralConversations // which go on where they were
 	e.CacheWrites = s.marked || a.Family != FamilyAnthropic && a.profile != &bedrockConverse && a.profile != &bedrockInvoke
 	return e
 }

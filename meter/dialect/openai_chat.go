@@ -43,33 +43,6 @@ var azureChat = profile{
 	failed: []string{"error"},
 }
 
-// mistralOther are Mistral's own endpoints of the same shape.
-var mistralOther = profile{
-	name: "mistral-fim", family: FamilyOpenAI, provider: "mistral",
-	match:  post("/fim/completions", "/agents/completions"),
-	limits: []string{"max_tokens"}, limitField: "max_tokens",
-	multiples: []string{"n"},
-	usage:     chatUsage, fields: chatFields, text: chatText,
-}
-
-// mistralOCR is priced by the page.
-var mistralOCR = profile{
-	name: "mistral-ocr", family: FamilyOpenAI, provider: "mistral",
-	match:   post("/v1/ocr"),
-	usage:   []place{{path: "usage_info", mark: `"usage_info"`}},
-	fields:  []field{{"pages_processed", cPages}},
-	noUsage: true,
-}
-
-// mistralChat is the same wire without stream_options, which Mistral refuses with 422; usage comes in the finish chunk anyway.
-var mistralChat = profile{
-	name: "mistral-chat", family: FamilyOpenAI, provider: "mistral", hintOnly: true,
-	match:  post("/chat/completions", "/fim/completions"),
-	limits: []string{"max_tokens"}, limitField: "max_tokens",
-	multiples: []string{"n"},
-	usage:     chatUsage, fields: chatFields, text: chatText,
-}
-
 var openaiCompletions = profile{
 	name: "openai-completions", family: FamilyOpenAI, provider: "openai",
 	match: func(method, path string) (matched, bool) {

@@ -12,7 +12,10 @@ var openaiFields = fieldsOf(
 	named(cCitation, "citation_tokens"),   // Perplexity
 	named(cSearch, "num_search_queries"),  // Perplexity
 	named(cSources, "num_sources_used"),   // xAI
-	named(cWebSearch, "server_side_tool_usage_details.web_search_calls", "server_tool_use.web_search_requests"),
+	named(cWebSearch, "server_side_tool_usage_details.web_search_calls", "server_tool_use.web_search_requests",
+		"server_tool_use_details.web_search_requests",                                           // OpenRouter
+		"tool_calls_details.search_web.invocation", "tool_calls_details.web_search.invocation"), // Perplexity's agents
+	named(cWebFetch, "server_tool_use.web_fetch_requests", "tool_calls_details.fetch_url.invocation"),
 	named(cMillis, "prompt_audio_seconds"), // Mistral
 	inDetails("prompt_tokens_details"),
 	inDetails("input_tokens_details"),

@@ -62,7 +62,7 @@ type Reader struct {
 	transcriber      string        // model that turns speech into text beside the answer
 	turn             turn          // of a socket
 
-	closed, overflow, torn, finish, failed, refused, errored, pending, over, quota bool
+	closed, overflow, torn, finish, failed, refused, errored, pending, over, quota, unbilled bool
 }
 
 // NewReader starts reading an answer. header has canonical names, as http.Header does. The bytes given to Write must be decoded.

@@ -125,7 +125,7 @@ func (r *Reader) statusOf(u Usage) Status {
 		return StatusError
 	case r.errored && strings.Trim(u.CostUSD, "0.") == "": // OpenRouter charges no answer that its host broke off, unless it says so
 		return StatusError
-	case p.free || r.refused && r.contents == 0:
+	case p.free || r.unbilled || r.refused && r.contents == 0:
 		return StatusFree
 	case r.framing == framingEvents && r.turn.open:
 		return StatusPartial

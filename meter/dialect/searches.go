@@ -15,11 +15,14 @@ import (
 //	Gemini 3 and later each query that is not empty, once (ai.google.dev/gemini-api/docs/google-search, pricing);
 //	                   Interactions report the number: usage.grounding_tool_count
 //	Anthropic          usage.server_tool_use.web_search_requests
-//	xAI                usage.server_side_tool_usage_details.web_search_calls, in chat and in Responses
-//	Perplexity         usage.num_search_queries
-//	others             usage.server_tool_use.web_search_requests (OpenRouter, LiteLLM)
+//	xAI                usage.server_side_tool_usage_details.web_search_calls, in chat and in Responses; X Search is
+//	                   billed by the posts and profiles that it fetched, which are no web searches
+//	Perplexity         usage.num_search_queries; of agents usage.tool_calls_details.search_web.invocation
+//	OpenRouter         usage.server_tool_use_details.web_search_requests
+//	LiteLLM            usage.server_tool_use.web_search_requests
+//	Mistral            usage.connectors.web_search and web_search_premium, of conversations
 //
-// The last four are fields of the usage; the first three have to be counted in the answer.
+// The first three have to be counted in the answer; the others are in its usage.
 
 // openaiSearches counts the searches among the items of a response, or, in a stream, among the items that are done.
 func openaiSearches(r *Reader, data []byte) {
@@ -59,6 +62,22 @@ func isSearch(item gjson.Result) bool {
 		return false
 	}
 	return item.Get("type").Str == "web_search_call" && (action == "" || action == "search")
+}
+
+// mistralSearches adds up the two web searches that agents may have; a map that an answer leaves out changes nothing.
+func mistralSearches(r *Reader, data []byte) {
+	if !bytes.Contains(data, []byte(`"connectors"`)) {
+		return
+	}
+	n, found := int64(0), false
+	for _, name := range []string{"web_search", "web_search_premium"} {
+		if x, ok := looseNumber(lookup(data, "usage.connectors."+name), 1); ok && x >= 0 {
+			n, found = min(n+x, maxCount), true
+		}
+	}
+	if found && n >= r.parts[cWebSearch].N {
+		r.parts[cWebSearch] = Count{n, true}
+	}
 }
 
 // geminiSearches counts what grounding in Google Search is billed by.

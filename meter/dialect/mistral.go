@@ -1,0 +1,58 @@
+package dialect
+
+import "strings"
+
+// Mistral speaks the chat shape, and has endpoints of its own. Sources: mistralai/client-python docs/models, docs.mistral.ai.
+
+// mistralChat is the same wire without stream_options, which Mistral refuses with 422; usage comes in the finish chunk anyway.
+var mistralChat = profile{
+	name: "mistral-chat", family: FamilyOpenAI, provider: "mistral", hintOnly: true,
+	match:  post("/chat/completions", "/fim/completions"),
+	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	multiples: []string{"n"},
+	usage:     chatUsage, fields: chatFields, text: chatText,
+}
+
+// mistralOther are Mistral's own endpoints of the same shape.
+var mistralOther = profile{
+	name: "mistral-fim", family: FamilyOpenAI, provider: "mistral",
+	match:  post("/fim/completions", "/agents/completions"),
+	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	multiples: []string{"n"},
+	usage:     chatUsage, fields: chatFields, text: chatText,
+}
+
+// mistralOCR is priced by the page.
+var mistralOCR = profile{
+	name: "mistral-ocr", family: FamilyOpenAI, provider: "mistral",
+	match:   post("/v1/ocr"),
+	usage:   []place{{path: "usage_info", mark: `"usage_info"`}},
+	fields:  []field{{"pages_processed", cPages}},
+	noUsage: true,
+}
+
+// mistralConversations run agents and their connectors. What connectors put into the prompt is beside prompt_tokens and inside
+// total_tokens. OpenAI has a free API at the same paths, which stores conversations; its answers say so.
+var mistralConversations = profile{
+	name: "mistral-conversations", family: FamilyOpenAI, provider: "mistral",
+	match: func(method, path string) (matched, bool) {
+		i := strings.LastIndex(path, "/v1/conversations")
+		if method != "POST" || i < 0 {
+			return matched{}, false
+		}
+		rest := path[i+len("/v1/conversations"):]
+		id, verb, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
+		return matched{}, rest == "" || rest[0] == '/' && id != "" && (verb == "" || verb == "restart")
+	},
+	models: []string{"model", "agent_id"},
+	limits: []string{"completion_args.max_tokens"}, limitField: "completion_args.max_tokens",
+	usage: topUsage, output: outputRest, searches: mistralSearches,
+	fields: fieldsOf(named(cToolUse, "connector_tokens"), openaiFields),
+	text: textSpec{
+		roots: []string{"content", "outputs", "arguments"},
+		keys:  map[string]textKind{"content": textString, "text": textString, "arguments": textString, "thinking": textString},
+	},
+	done:       []string{"conversation.response.done"},
+	failed:     []string{"conversation.response.error"},
+	freeObject: "conversation",
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/dustin/go-humanize"
+	"github.com/farebox-dev/farebox/meter"
 )
 
 func init() {
@@ -212,8 +213,8 @@ func (h *Handler) parseUnknownIDs(d *caddyfile.Dispenser) error {
 		return d.Err("write: unknown_ids reject, or: unknown_ids pass [<kinds>…], such as: unknown_ids pass files vector_stores")
 	}
 	h.UnknownIDs = args[1:]
-	if args[0] == "pass" && len(args) == 1 {
-		h.UnknownIDs = []string{"*"}
+	if len(args) == 1 {
+		h.UnknownIDs = []string{map[string]string{"pass": "*", "reject": meter.NoUnknownIDs}[args[0]]}
 	}
 	return nil
 }

@@ -48,8 +48,8 @@ type Handler struct {
 	Upgrade string `json:"upgrade,omitempty"`
 	// UnknownIDs are the kinds of ids that pass although no account is known to have
 	// got them from an answer, such as files that were uploaded before there was a
-	// gateway: files, responses, …, the operation of a job, or * for all. Default:
-	// none.
+	// gateway: files, responses, …, the operation of a job, * for all, or none.
+	// Default: all in bodies and queries, none in paths.
 	UnknownIDs []string `json:"unknown_ids,omitempty"`
 	// StreamComment ends event streams with a comment that says what they cost.
 	StreamComment bool `json:"stream_comment,omitempty"`
@@ -110,7 +110,7 @@ func (h *Handler) knownKinds() error {
 		}
 	}
 	for _, k := range h.UnknownIDs {
-		if k == "*" {
+		if k == "*" || k == meter.NoUnknownIDs {
 			continue
 		}
 		if err := oneOf("unknown_ids pass", k, kinds...); err != nil {

@@ -78,7 +78,9 @@ func messageOf(body string) string {
 // What a body or a query refers to is another account's, or it is not there.
 func TestReferencesToWhatAnotherAccountHas(t *testing.T) {
 	t.Parallel()
-	g, h, a, b := ownersGateway(t, nil)
+	g, h, a, b := ownersGateway(t, func(c string) string {
+		return strings.Replace(c, "\tmeter\n\n", "\tmeter {\n\t\tunknown_ids reject\n\t}\n\n", 1)
+	})
 	h.make(g, a)
 	h.mu.Lock()
 	h.given["POST /v1/chat/completions"] = `{"id":"chatcmpl-B","choices":[{"message":{"audio":{"id":"audio_A"}}}],"usage":{"prompt_tokens":10,"completion_tokens":5}}`
@@ -210,6 +212,25 @@ func TestOwnersSurviveRestarts(t *testing.T) {
 	g.eventually("the file is forgotten", func() bool {
 		return g.send("GET", "/v1/files/file-A", "", "Authorization", "Bearer "+a).StatusCode == http.StatusNotFound
 	})
+}
+
+// By default an unknown id passes in a body or a query, and never in a path.
+func TestUnknownReferencesPass(t *testing.T) {
+	t.Parallel()
+	g, _, _, b := ownersGateway(t, nil)
+	for body, path := range map[string]string{
+		`{"model":"m","input":"x","previous_response_id":"resp_unknown"}`:                                                     "/v1/responses",
+		`{"model":"m","input":"x","tools":[{"type":"file_search","vector_store_ids":["vs_of_the_operator"]}]}`:                "/v1/responses",
+		`{"contents":[],"cachedContent":"cachedContents/of-the-operator"}`:                                                    "/v1beta/models/gemini-x:generateContent",
+		`{"contents":[{"parts":[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/theirs"}}]}]}`: "/v1beta/models/gemini-x:generateContent",
+	} {
+		if got := g.post(b, path, body); got.StatusCode != http.StatusOK {
+			t.Errorf("%s %s: %s %s", path, body, got.Status, got.body)
+		}
+	}
+	if got := g.send("GET", "/v1/responses/resp_unknown", "", "Authorization", "Bearer "+b); got.StatusCode != http.StatusNotFound {
+		t.Errorf("%s %s", got.Status, got.body)
+	}
 }
 
 // Ids from before there was a gateway pass where the operator says so; those of

@@ -42,7 +42,8 @@ type Request struct {
 	// stands; see Meter.DueJobs.
 	Origin []byte
 	// UnknownIDs are the kinds (dialect.StoredKinds, or the operation of a job) of
-	// which ids pass that no account is known to have got; "*" are all.
+	// which ids pass that no account is known to have got; "*" are all. Empty: those
+	// in bodies and queries pass, those in paths don't.
 	UnknownIDs []string
 }
 

@@ -152,7 +152,7 @@ func (m *Meter) mayUse(ctx context.Context, book *pricing.Book, req *Request) er
 	}
 	for _, r := range list {
 		owner, err := m.ownerOf(ctx, r.names)
-		if err == nil && owner == "" && clean && passes(req.UnknownIDs, r.kind) {
+		if err == nil && owner == "" && clean && passes(req.UnknownIDs, &r) {
 			if owner, err = m.ownerOf(ctx, r.alike); owner == "" {
 				owner = req.Caller.Account
 			}
@@ -176,8 +176,18 @@ func Names(book *pricing.Book, method, uri, contentType string, body []byte) (so
 	return list || err != nil || len(found) > 0, body == nil && refersInBody(method, path)
 }
 
-func passes(kinds []string, kind string) bool {
-	return slices.Contains(kinds, "*") || slices.Contains(kinds, strings.TrimPrefix(kind, "/"))
+// NoUnknownIDs as the only one of Request.UnknownIDs lets none pass, not even in
+// bodies and queries.
+const NoUnknownIDs = "none"
+
+// passes reports whether an id passes that no account is known to have got: by
+// default one that a body or a query refers to, as to a vector store that the
+// operator has made for all, and none that a path names.
+func passes(kinds []string, r *ref) bool {
+	if len(kinds) == 0 {
+		return r.field != "path"
+	}
+	return slices.Contains(kinds, "*") || slices.Contains(kinds, strings.TrimPrefix(r.kind, "/"))
 }
 
 // words are a kind as people call it.

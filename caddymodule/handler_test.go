@@ -299,6 +299,51 @@ func TestStreamsPassUndelayed(t *testing.T) {
 	}
 }
 
+// A comment is a line of its own, or it is left out: behind compressed bytes or
+// half a line it would break what the client reads.
+func TestAStreamCommentIsALineOfItsOwn(t *testing.T) {
+	_, zipped := encode(t, "gzip", events)
+	a, key := running(t)
+	for name, c := range map[string]struct {
+		kind, encoding, body string
+		want                 bool
+	}{
+		"whole events":           {"text/event-stream", "", events, true},
+		"a type in capitals":     {"Text/Event-Stream; charset=utf-8", "", events, true},
+		"without its blank line": {"text/event-stream", "", strings.TrimSuffix(events, "\n"), true},
+		"carriage returns":       {"text/event-stream", "", strings.ReplaceAll(events, "\n", "\r"), true},
+		"half a line":            {"text/event-stream", "", strings.TrimRight(events, "\n"), false},
+		"compressed":             {"text/event-stream", "gzip", zipped, false},
+		"identity":               {"text/event-stream", "identity", events, true},
+	} {
+		s := serve(t, &Handler{app: a, StreamComment: true}, func(w http.ResponseWriter, _ *http.Request) error {
+			if c.encoding != "" {
+				w.Header().Set("Content-Encoding", c.encoding)
+			}
+			return answered(w, c.kind, c.body)
+		})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/chat/completions", strings.NewReader(helloStream))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Api-Key", key)
+		req.Header.Set("Accept-Encoding", "gzip") // or the client would unpack it itself
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_ = res.Body.Close()
+		rest, ok := strings.CutPrefix(string(body), c.body)
+		if !ok || res.Trailer.Get("Credits-Cost") == "" || strings.HasPrefix(rest, ": credits cost=") != c.want || !c.want && rest != "" {
+			t.Errorf("%s: ends with %q, trailer %v", name, rest, res.Trailer)
+		}
+	}
+}
+
 // With denial_format none Caddy's own errors take over, for handle_errors.
 func TestDenialsAsErrors(t *testing.T) {
 	a, _ := running(t)

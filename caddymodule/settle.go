@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/dialect"
 )
 
 // outcome says how the request ended, from what the rest of the chain did.
@@ -292,10 +293,18 @@ func (h *Handler) upstreamBilling(header http.Header, r *http.Request) []byte {
 }
 
 func (t *tap) trailers(f *meter.Final) {
-	if t.h.StreamComment && f.Booked && strings.HasPrefix(t.Header().Get("Content-Type"), "text/event-stream") && !t.gone {
+	if t.h.StreamComment && f.Booked && t.takesComment() && !t.gone {
 		_, _ = t.ResponseWriter.Write([]byte(": credits cost=" + t.credits(f.Cost) + " remaining=" + t.remaining(f.Remaining) + "\n\n"))
 	}
 	t.tell(f)
+}
+
+// takesComment reports whether a line can follow what was sent: not in compressed
+// bytes, and not in the middle of a line, which would become part of an event.
+func (t *tap) takesComment() bool {
+	encoding := strings.ToLower(t.Header().Get("Content-Encoding"))
+	return dialect.IsEventStream(t.Header().Get("Content-Type")) && (encoding == "" || encoding == "identity") &&
+		(t.last == '\n' || t.last == '\r' || t.last == 0)
 }
 
 // stored is an answer as an idempotency key keeps it.

@@ -49,6 +49,7 @@ type tap struct {
 	stopped   bool
 	answered  bool        // by the gateway, in place of an upstream that failed
 	before    http.Header // of the answer, before the rest of the chain
+	last      byte        // that was sent of the body
 	gone      bool        // the client does not read any more
 	settled   bool
 	final     meter.Final
@@ -257,6 +258,7 @@ func (t *tap) forward(p []byte) error {
 			t.keep.Write(p)
 		}
 	}
+	t.last = p[len(p)-1]
 	_, err := t.ResponseWriter.Write(p)
 	if err != nil && t.h.drains() {
 		t.gone = true // read on without him

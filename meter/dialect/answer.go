@@ -13,6 +13,7 @@ import (
 // decides whether to parse; values always come from their path.)
 func (r *Reader) answer(data []byte, name string) {
 	p := r.api.profile
+	r.events++
 	before := r.contents
 	var kind, direct []byte
 	m := object(data)

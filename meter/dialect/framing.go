@@ -47,6 +47,12 @@ func (r *Reader) sniff(p []byte) (blank int) {
 			blank++
 		}
 	}
+	if r.label != framingJSON {
+		if blank < len(p) {
+			r.framing = r.labelled(p[blank])
+		}
+		return blank
+	}
 	early := len(r.first)
 	r.first = append(r.first, p[blank:min(len(p), blank+len("retry:"))]...)
 	start := r.first
@@ -74,6 +80,21 @@ func (r *Reader) sniff(p []byte) (blank int) {
 	return blank
 }
 
+// labelled finds what an answer is that says it is a stream, by its first byte that is not blank: one JSON document comes under the
+// name of events, too, and events under the name of lines. No line of JSON begins like a field of an event.
+func (r *Reader) labelled(first byte) framing {
+	document := first == '{' || first == '['
+	switch {
+	case r.label == framingSSE && first == '[' && r.api.profile.arrays && r.status < 400:
+		return framingArray
+	case r.label == framingSSE && document:
+		return framingJSON
+	case r.label == framingLines && bytes.IndexByte([]byte(":deir"), first) >= 0:
+		return framingSSE
+	}
+	return r.label
+}
+
 // asLines reads a body that is several documents, one on each line, under a wrong name.
 func (r *Reader) asLines(doc []byte) bool {
 	if r.overflow || r.status >= 400 || bytes.IndexByte(bytes.TrimSpace(doc), '\n') < 0 {
@@ -95,6 +116,9 @@ func (r *Reader) asLines(doc []byte) bool {
 
 // IsDocument says whether a content type is that of one JSON document.
 func IsDocument(contentType string) bool { return framingOf(contentType) == framingJSON }
+
+// IsEventStream says whether a content type is that of server-sent events.
+func IsEventStream(contentType string) bool { return framingOf(contentType) == framingSSE }
 
 // LooksStreamed says whether the first bytes of an answer, labelled as one JSON document, are those of a stream: server-sent
 // events, or a whole document on the first line and another one behind it.

@@ -39,10 +39,12 @@ type Reader struct {
 	depth  int
 	body   []byte
 
-	json    bool   // what the answer says it is
-	first   []byte // bytes by which it is not yet known what it is
-	held    []byte // strip mode: the current event, not yet forwarded
-	passing bool   // strip mode: the current event is too large to be held
+	json    bool    // what the answer says it is
+	label   framing // of an answer that says it is a stream
+	events  int64   // JSON documents that were read
+	first   []byte  // bytes by which it is not yet known what it is
+	held    []byte  // strip mode: the current event, not yet forwarded
+	passing bool    // strip mode: the current event is too large to be held
 	drop    bool
 	out     []byte
 
@@ -72,8 +74,12 @@ func (a *API) NewReader(status int, header map[string][]string, opt ReaderOption
 	}
 	r := &Reader{api: a, opt: opt, status: status}
 	r.sse.data = &r.doc
-	if r.framing = framingOf(headerValue(header, "Content-Type")); r.framing == framingJSON {
+	switch r.framing = framingOf(headerValue(header, "Content-Type")); r.framing {
+	case framingJSON:
 		r.framing, r.json = framingSniff, true
+	case framingSSE, framingLines:
+		r.framing, r.label = framingSniff, r.framing
+	default:
 	}
 	if a.profile.lines && status < 400 {
 		r.framing = framingLines

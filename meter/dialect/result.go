@@ -113,6 +113,8 @@ func (r *Reader) notAnswer() bool {
 		return r.html || len(p.headers) == 0
 	case len(p.text.roots) == 0:
 		return r.torn
+	case r.framing == framingSSE, r.framing == framingLines, r.framing == framingArray:
+		return r.events == 0 // comments, a page, half an event
 	}
 	return r.torn || r.framing == framingJSON
 }

@@ -173,11 +173,40 @@ func (s readSet) request() []*field {
 	return list
 }
 
+// compileOperation notes which fields of requests the operation needs, and where
+// collect looks for each.
 func (l *loader) compileOperation(op *Operation, modelTier bool) {
-	b := l.book
 	op.free = op.price.table.free && len(op.adjusts) == 0
-	where, reads, all := readSet{}, readSet{}, readSet{}
-	inWhere := where.conditions(op.where)
+	inWhere := op.compileReads()
+	all := readSet{}
+	if !op.free {
+		l.pricedBy(op, all, modelTier)
+	}
+	if inWhere.tier {
+		all.add(l.book.fields.index["body.service_tier"])
+	}
+	for _, f := range op.whereReads {
+		all.add(f)
+	}
+	l.namesModel(op, all)
+	for i := range l.book.Labels {
+		all.add(l.book.Labels[i].field)
+	}
+	all.conditions(l.book.Policies.refundWhen)
+	if op.Job != nil {
+		all.add(op.Job.id)
+	}
+	op.sortFields(all.request())
+	if op.price.byModel && op.modelFrom != nil && op.modelFrom.answer() {
+		op.candidates = l.answeringModels(op)
+	}
+}
+
+// compileReads notes what the operation's own conditions, measures and quantity
+// read, and returns what its "where" looks at.
+func (op *Operation) compileReads() (inWhere uses) {
+	where, reads := readSet{}, readSet{}
+	inWhere = where.conditions(op.where)
 	op.whereReads = where.request()
 	for i := range op.adjusts {
 		op.adjustToModel = op.adjustToModel || op.adjusts[i].byModel
@@ -192,57 +221,47 @@ func (l *loader) compileOperation(op *Operation, modelTier bool) {
 	op.reads = reads.request()
 	op.usesTier = inAdjust.tier
 	op.usesModel = inAdjust.model || inWhere.model
-	byModel := op.price.byModel || op.adjustToModel
-	if !op.free {
-		for _, f := range op.reads {
-			all.add(f)
-		}
-		if byModel {
-			for _, f := range b.modelReads {
-				all.add(f)
-			}
-		}
-		if op.usesTier || byModel && modelTier {
-			all.add(b.fields.index["body.service_tier"])
-		}
-		if l.tokenPriced(op, byModel) {
-			for _, name := range append([]string{geminiLimit, answersField}, limitFields...) {
-				all.add(b.fields.index[name])
-			}
-		}
-	}
-	if inWhere.tier {
-		all.add(b.fields.index["body.service_tier"])
-	}
-	for _, f := range op.whereReads {
+	return inWhere
+}
+
+// byModels reports whether the price may come from the model.
+func (op *Operation) byModels() bool { return op.price.byModel || op.adjustToModel }
+
+// pricedBy adds what the price depends on.
+func (l *loader) pricedBy(op *Operation, all readSet, modelTier bool) {
+	index := l.book.fields.index
+	for _, f := range op.reads {
 		all.add(f)
 	}
-	if !op.noModel && (byModel || op.usesModel || b.selectsModels) {
-		if op.modelFrom != nil {
-			all.add(op.modelFrom)
-			if op.modelFrom.from == fromPath {
-				all.add(b.fields.index["body.model"])
-			}
-		} else {
-			all.add(b.fields.index["body.model"])
-			all.add(b.fields.index["form.model"])
+	if op.byModels() {
+		for _, f := range l.book.modelReads {
+			all.add(f)
 		}
 	}
-	for i := range b.Labels {
-		all.add(b.Labels[i].field)
+	if op.usesTier || op.byModels() && modelTier {
+		all.add(index["body.service_tier"])
 	}
-	all.conditions(b.Policies.refundWhen)
-	if op.Job != nil {
-		all.add(op.Job.id)
-	}
-	op.sortFields(all.request())
-	if op.price.byModel && op.modelFrom != nil && op.modelFrom.answer() {
-		for _, m := range b.Models {
-			if m.pricesSome(op) {
-				op.candidates = append(op.candidates, m)
-			}
+	if l.tokenPriced(op, op.byModels()) {
+		for _, name := range append([]string{geminiLimit, answersField}, limitFields...) {
+			all.add(index[name])
 		}
-		op.candidates = dearest(op.candidates)
+	}
+}
+
+// namesModel adds where the model is named, if anything depends on it.
+func (l *loader) namesModel(op *Operation, all readSet) {
+	if op.noModel || !op.byModels() && !op.usesModel && !l.book.selectsModels {
+		return
+	}
+	index := l.book.fields.index
+	if op.modelFrom == nil {
+		all.add(index["body.model"])
+		all.add(index["form.model"])
+		return
+	}
+	all.add(op.modelFrom)
+	if op.modelFrom.from == fromPath { // a body that names another is refused
+		all.add(index["body.model"])
 	}
 }
 
@@ -255,22 +274,6 @@ func (l *loader) tokenPriced(op *Operation, byModel bool) bool {
 			if m.tokenPriced() {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-// pricesSome reports whether an entry prices requests of the operation on
-// some of its paths.
-func (m *Model) pricesSome(op *Operation) bool {
-	for i := range op.patterns {
-		if m.prices(op, op.patterns[i].path) {
-			return true
-		}
-	}
-	for _, u := range m.table.units {
-		if op.mayReport(u.unit) {
-			return true
 		}
 	}
 	return false
@@ -291,48 +294,4 @@ func (op *Operation) sortFields(list []*field) {
 			op.plain = append(op.plain, f)
 		}
 	}
-}
-
-// dearest drops the candidates that can never be the dearest: those without
-// adjustments that another one without adjustments, and without a ceiling, is
-// at least as dear as in everything. Of thousands of models a few are left.
-func dearest(list []*Model) []*Model {
-	var kept []*Model
-	for i, m := range list {
-		beaten := false
-		for j, o := range list {
-			if i != j && m.beatenBy(o) && (!o.beatenBy(m) || i >= j) {
-				beaten = true
-				break
-			}
-		}
-		if !beaten {
-			kept = append(kept, m)
-		}
-	}
-	return kept
-}
-
-func (m *Model) beatenBy(o *Model) bool {
-	if len(m.adjusts)+len(o.adjusts)+len(m.reserve)+len(o.reserve) > 0 || !m.from.Equal(o.from) || o.table.maximum.set ||
-		m.MaxOutputTokens != o.MaxOutputTokens && o.MaxOutputTokens != 0 && (m.MaxOutputTokens == 0 || m.MaxOutputTokens > o.MaxOutputTokens) ||
-		m.MaxOutputTokens != 0 && o.MaxOutputTokens == 0 {
-		return false
-	}
-	if m.table.request.value.Cmp(o.table.request.value) > 0 || m.table.minimum.value.Cmp(o.table.minimum.value) > 0 {
-		return false
-	}
-	for k := range NumKinds {
-		mine, _ := m.table.token(k)
-		other, _ := o.table.token(k)
-		if mine.Cmp(other) > 0 {
-			return false
-		}
-	}
-	for _, u := range m.table.units {
-		if other, _ := o.table.unit(u.unit); u.rate.Cmp(other) > 0 {
-			return false
-		}
-	}
-	return true
 }

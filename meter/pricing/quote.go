@@ -274,42 +274,49 @@ func (r *Request) largestBound() int64 {
 // change its mind, with 0 and most around them.
 func (r *Request) outputEdges(most int64) []int64 {
 	edges := []int64{0, most}
-	note := func(n money.Decimal) {
-		amount, err := n.Floor(0)
-		if err != nil || r.answers == 0 {
-			return
-		}
-		at := int64(amount) / r.answers
-		for _, e := range []int64{at - 1, at, at + 1} {
-			if e > 0 && e < most {
-				edges = append(edges, e)
-			}
-		}
-	}
-	look := func(list []adjust) {
+	for _, list := range [][]adjust{r.op.adjusts, r.Model().adjustments()} {
 		for i := range list {
 			for j := range list[i].when.all {
-				k := &list[i].when.all[j]
-				if k.on != onOutputTokens {
-					continue
-				}
-				if b := k.bounds; b != nil {
-					for _, x := range []rate{b.above, b.below, b.atLeast, b.atMost} {
-						if x.set {
-							note(x.value)
-						}
-					}
-				}
-				for _, o := range k.operands {
-					note(o.number)
+				for _, n := range list[i].when.all[j].outputs() {
+					edges = append(edges, r.aroundOutput(n, most)...)
 				}
 			}
 		}
-	}
-	look(r.op.adjusts)
-	if m := r.Model(); m != nil {
-		look(m.adjusts)
 	}
 	slices.Sort(edges)
 	return edges
+}
+
+// outputs are the numbers of output tokens that a condition compares with.
+func (k *condition) outputs() (list []money.Decimal) {
+	if k.on != onOutputTokens {
+		return nil
+	}
+	if b := k.bounds; b != nil {
+		for _, x := range []rate{b.above, b.below, b.atLeast, b.atMost} {
+			if x.set {
+				list = append(list, x.value)
+			}
+		}
+	}
+	for _, o := range k.operands {
+		list = append(list, o.number)
+	}
+	return list
+}
+
+// aroundOutput are the bounds of one answer just before, at and just after a
+// number of output tokens of all answers.
+func (r *Request) aroundOutput(n money.Decimal, most int64) (list []int64) {
+	amount, err := n.Floor(0)
+	if err != nil || r.answers == 0 {
+		return nil
+	}
+	at := int64(amount) / r.answers
+	for _, e := range []int64{at - 1, at, at + 1} {
+		if e > 0 && e < most {
+			list = append(list, e)
+		}
+	}
+	return list
 }

@@ -1,0 +1,75 @@
+package pricing
+
+// Where only the answer says which model has worked, the hold is that of the
+// dearest of those that it may name.
+
+// answeringModels are the models that an answer may name, of those that can be
+// the dearest.
+func (l *loader) answeringModels(op *Operation) (list []*Model) {
+	for _, m := range l.book.Models {
+		if m.pricesSome(op) {
+			list = append(list, m)
+		}
+	}
+	return dearest(list)
+}
+
+// pricesSome reports whether an entry prices requests of the operation on
+// some of its paths.
+func (m *Model) pricesSome(op *Operation) bool {
+	for i := range op.patterns {
+		if m.prices(op, op.patterns[i].path) {
+			return true
+		}
+	}
+	for _, u := range m.table.units {
+		if op.mayReport(u.unit) {
+			return true
+		}
+	}
+	return false
+}
+
+// dearest drops the candidates that can never be the dearest: those without
+// adjustments that another one without adjustments, and without a ceiling, is
+// at least as dear as in everything. Of thousands of models a few are left.
+func dearest(list []*Model) []*Model {
+	var kept []*Model
+	for i, m := range list {
+		beaten := false
+		for j, o := range list {
+			if i != j && m.beatenBy(o) && (!o.beatenBy(m) || i >= j) {
+				beaten = true
+				break
+			}
+		}
+		if !beaten {
+			kept = append(kept, m)
+		}
+	}
+	return kept
+}
+
+func (m *Model) beatenBy(o *Model) bool {
+	if len(m.adjusts)+len(o.adjusts)+len(m.reserve)+len(o.reserve) > 0 || !m.from.Equal(o.from) || o.table.maximum.set ||
+		m.MaxOutputTokens != o.MaxOutputTokens && o.MaxOutputTokens != 0 && (m.MaxOutputTokens == 0 || m.MaxOutputTokens > o.MaxOutputTokens) ||
+		m.MaxOutputTokens != 0 && o.MaxOutputTokens == 0 {
+		return false
+	}
+	if m.table.request.value.Cmp(o.table.request.value) > 0 || m.table.minimum.value.Cmp(o.table.minimum.value) > 0 {
+		return false
+	}
+	for k := range NumKinds {
+		mine, _ := m.table.token(k)
+		other, _ := o.table.token(k)
+		if mine.Cmp(other) > 0 {
+			return false
+		}
+	}
+	for _, u := range m.table.units {
+		if other, _ := o.table.unit(u.unit); u.rate.Cmp(other) > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -62,6 +62,7 @@ type profile struct {
 	sum        bool   // every usage is a part of the answer's (turns of a socket, lines of a batch)
 	socket     bool   // speaks WebSocket
 	freeObject string // the object of answers that cost nothing: a free API has the same path
+	pictures   bool   // output whose parts are not reported is pictures
 	noUsage    bool   // the answer is complete without token usage (images, jobs, plain)
 }
 

@@ -21,6 +21,9 @@ func (p *profile) usageOf(c *counts) Usage {
 	if split := u.CacheWrite5m.N + u.CacheWrite1h.N; split > u.CacheWrite.N {
 		u.CacheWrite = Count{split, true}
 	}
+	if p.pictures && !u.ImageOut.OK {
+		u.ImageOut = u.OutputTotal
+	}
 	total := g(cTotal)
 	u.wholeInput(p, total)
 	u.wholeOutput(p, total)
@@ -90,6 +93,8 @@ func (u *Usage) wholeOutput(p *profile, total Count) {
 		case !u.OutputTotal.OK && u.Reasoning.N > 0:
 			u.OutputTotal = u.Reasoning
 		case !u.OutputTotal.OK:
+		case u.Citation.OK: // Sonar Deep Research: each is billed by itself, and the total has neither
+			u.OutputTotal.N += u.Reasoning.N
 		case known && rest > u.OutputTotal.N:
 			u.OutputTotal.N += min(rest-u.OutputTotal.N, u.Reasoning.N)
 		case p.output == outputRest && !known, u.Reasoning.N > u.OutputTotal.N:

@@ -14,6 +14,7 @@ var openaiFields = fieldsOf(
 	named(cSources, "num_sources_used"),   // xAI
 	named(cWebSearch, "server_side_tool_usage_details.web_search_calls", "server_tool_use.web_search_requests",
 		"server_tool_use_details.web_search_requests",                                           // OpenRouter
+		"tool_usage.web_search",                                                                 // BytePlus
 		"tool_calls_details.search_web.invocation", "tool_calls_details.web_search.invocation"), // Perplexity's agents
 	named(cWebFetch, "server_tool_use.web_fetch_requests", "tool_calls_details.fetch_url.invocation"),
 	named(cMillis, "prompt_audio_seconds"), // Mistral

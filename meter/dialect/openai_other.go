@@ -31,11 +31,12 @@ var openaiImages = profile{
 	match:     post("/images/generations", "/images/edits", "/images/variations"),
 	multiples: []string{"n"},
 	usage:     topUsage, fields: responsesFields,
-	fixed:   []fixedCount{{`"data"`, "data.#", cImages}},
-	perDone: []count{cImages},
-	done:    []string{"image_generation.completed", "image_edit.completed"},
-	failed:  []string{"error"},
-	noUsage: true,
+	pictures: true,
+	fixed:    []fixedCount{{`"data"`, "data.#", cImages}},
+	perDone:  []count{cImages},
+	done:     []string{"image_generation.completed", "image_edit.completed"},
+	failed:   []string{"error"},
+	noUsage:  true,
 }
 
 // openaiSpeech answers with sound; what is billed by characters is in the request. As events it reports tokens.

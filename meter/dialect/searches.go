@@ -26,17 +26,22 @@ import (
 
 // openaiSearches counts the searches among the items of a response, or, in a stream, among the items that are done.
 func openaiSearches(r *Reader, data []byte) {
-	if !bytes.Contains(data, []byte(`"web_search_call"`)) {
+	if !bytes.Contains(data, []byte(`"web_search_call"`)) && !bytes.Contains(data, []byte(`"num_requests"`)) {
 		return
 	}
-	n := int64(0)
-	for _, path := range []string{"output", "response.output"} {
-		gjson.GetBytes(data, path).ForEach(func(_, item gjson.Result) bool {
+	most := int64(0)
+	for _, base := range []string{"", "response."} {
+		n := int64(0)
+		gjson.GetBytes(data, base+"output").ForEach(func(_, item gjson.Result) bool {
 			if isSearch(item) {
 				n++
 			}
 			return true
 		})
+		if own, ok := parseNumber(lookup(data, base+"tool_usage.web_search.num_requests"), 1); ok { // OpenAI's own count
+			n = max(n, own)
+		}
+		most = max(most, n)
 	}
 	if item := gjson.GetBytes(data, "item"); isSearch(item) && item.Get("status").Str == "completed" {
 		if r.searched == nil {
@@ -46,9 +51,8 @@ func openaiSearches(r *Reader, data []byte) {
 			r.searched[item.Get("id").Str] = true
 		}
 	}
-	n = max(n, int64(len(r.searched)))
-	if n > r.parts[cWebSearch].N {
-		r.parts[cWebSearch] = Count{n, true}
+	if most = max(most, int64(len(r.searched))); most > r.parts[cWebSearch].N {
+		r.parts[cWebSearch] = Count{most, true}
 	}
 }
 

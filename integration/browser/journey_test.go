@@ -14,7 +14,7 @@ import (
 )
 
 // live is how soon a page has to show what has happened.
-const live = time.Second
+const live = 3 * time.Second
 
 // picture asks for one, and returns the status.
 func (d *demo) picture(t *testing.T, key string) int {

@@ -258,7 +258,7 @@ func TestReceiversThatHangOrAreGone(t *testing.T) {
 	stopping := time.Now()
 	g.booksInOrder()
 	g.stop()
-	if took := time.Since(stopping); took > 5*time.Second {
+	if took := time.Since(stopping); took > 12*time.Second { // not the hanging one's 15
 		t.Errorf("stopping took %s", took)
 	}
 }

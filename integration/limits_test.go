@@ -43,7 +43,7 @@ func TestGracePeriodEnds(t *testing.T) {
 		t.Errorf("%d more words, done %v", words, done)
 	}
 	g.ended()
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > time.Minute { // not the 5 minutes of the Caddyfile
 		t.Errorf("it took %s", took)
 	}
 	g.run()

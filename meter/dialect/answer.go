@@ -155,6 +155,8 @@ func (r *Reader) place(at *place, data []byte) {
 	base := strings.TrimSuffix(at.base, ".")
 	if tier := inString(lookup(usage, "service_tier")); tier != nil {
 		r.tier = string(tier)
+	} else if tier := inString(lookup(usage, "serviceTier")); tier != nil { // Gemini, in small or capital letters
+		r.tier = strings.ToLower(string(tier))
 	} else if tier := inString(lookup(data, joinPath(base, "service_tier"))); tier != nil {
 		r.tier = string(tier)
 	}

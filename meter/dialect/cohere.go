@@ -7,6 +7,7 @@ var cohereFields = []field{
 	{"output_tokens", cOutput},
 	{"search_units", cSearchUnits},
 	{"images", cImages},
+	{"image_tokens", cImageIn},
 }
 
 var cohereUsage = []place{

@@ -209,6 +209,7 @@ var geminiLongJob = jobSpec{
 var geminiLongParts = []fixedCount{
 	{`"generatedSamples"`, "response.generateVideoResponse.generatedSamples.#", cVideos},
 	{`"generatedVideos"`, "response.generatedVideos.#", cVideos},
+	{`"videos"`, "response.videos.#", cVideos}, // Vertex
 }
 
 var geminiLong = profile{

@@ -38,7 +38,9 @@ func (p *profile) usageOf(c *counts) Usage {
 func (u *Usage) wholeInput(p *profile, total Count) {
 	switch {
 	case !u.InputTotal.OK && p.output == outputZero:
-		u.InputTotal = total
+		if u.InputTotal = total; !total.OK {
+			u.InputTotal = u.ImageIn // Cohere embeds pictures without text
+		}
 	case !u.InputTotal.OK:
 	case p.exclusive:
 		u.InputTotal.N += u.CacheRead.N + u.CacheWrite.N
@@ -64,6 +66,8 @@ func (u *Usage) outside(total Count) int64 {
 		return cache
 	case audio > u.InputTotal.N:
 		return audio
+	case u.ImageIn.N > u.InputTotal.N:
+		return u.ImageIn.N
 	}
 	return 0
 }

@@ -210,7 +210,7 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	defer c.KeepAlive()()
 	ctx, cancel := h.upstreamContext(r)
 	defer cancel()
-	t := newTap(w, r, h, e, c, cancel)
+	t := newTap(ctx, w, r, h, e, c, cancel)
 	finished := false
 	if c.Metered() {
 		spanEvent(r, "meter.hold", (&reported{caller, c, t}).get, "charge", "operation", "model", "held")

@@ -23,17 +23,18 @@ import (
 // outcome says how the request ended, from what the rest of the chain did.
 func (t *tap) outcome(finished bool, err error) meter.Outcome {
 	clientGone := t.r.Context().Err() != nil
+	ownEnd := t.h.drains() && t.upstream.Err() == nil // nobody but the upstream has ended its answer, whether the client was there or not
 	var status caddyhttp.HandlerError
 	switch {
 	case t.socket != nil: // whoever ended it, that was no failure
 		return meter.Answered
 	case t.stopped:
 		return meter.Stopped
-	case !finished && (clientGone || t.gone): // reverse_proxy panics when a copy is cut short
+	case !finished && (clientGone || t.gone) && !ownEnd: // reverse_proxy panics when a copy is cut short
 		return meter.ClientLeft
 	case !finished:
 		return meter.UpstreamBroke
-	case err == nil && t.wrote && t.status == 499, clientGone && !t.wrote:
+	case err == nil && t.wrote && t.status == 499, clientGone && !t.wrote && (!ownEnd || proxyFailed(err) == 0):
 		t.status, t.wrote = 0, false
 		t.c.Begin(0, nil) // there was no answer; the 499 is Caddy's own
 		return t.left()
@@ -41,7 +42,7 @@ func (t *tap) outcome(finished bool, err error) meter.Outcome {
 		return meter.Answered
 	case !errors.As(err, &status):
 		t.begin(http.StatusInternalServerError)
-	case !t.wrote && !reached(err):
+	case !t.wrote && (!reached(err) || clientGone && !t.sent.Load()):
 		return meter.NotReached
 	case status.StatusCode == http.StatusGatewayTimeout:
 		return meter.TimedOut
@@ -53,7 +54,7 @@ func (t *tap) outcome(finished bool, err error) meter.Outcome {
 	return meter.Answered
 }
 
-// left: a client who is gone before the upstream has seen his request owes nothing.
+// left: a client who is gone before the upstream has the whole of his request owes nothing.
 func (t *tap) left() meter.Outcome {
 	if !t.sent.Load() {
 		return meter.NotReached
@@ -61,9 +62,13 @@ func (t *tap) left() meter.Outcome {
 	return meter.ClientLeft
 }
 
-// traced notes when the request is on its way to an upstream.
+// traced notes when an upstream has the whole request.
 func (t *tap) traced(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { t.sent.Store(true) }})
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
+		if w.Err == nil {
+			t.sent.Store(true)
+		}
+	}})
 }
 
 // begin tells the charge which status Caddy will answer with.

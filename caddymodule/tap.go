@@ -29,10 +29,11 @@ const maxKept = 256 << 10
 // are held back until their cost is known; everything else passes at once.
 type tap struct {
 	*caddyhttp.ResponseWriterWrapper
-	r      *http.Request
-	h      *Handler
-	c      *meter.Charge
-	cancel context.CancelFunc
+	r        *http.Request
+	h        *Handler
+	c        *meter.Charge
+	upstream context.Context //nolint:containedctx // of the request to the upstream, which may outlive the client's
+	cancel   context.CancelFunc
 
 	decimals int
 	unit     string
@@ -44,7 +45,7 @@ type tap struct {
 	first     *attempt      // can be sent again without what the gateway wrote into it
 	keep      *bytes.Buffer // for a replay
 	encoded   *decoding     // the answer came compressed all the same
-	sent      atomic.Bool   // an upstream has seen the request
+	sent      atomic.Bool   // an upstream has the whole request
 	socket    *socket       // the connection, once it has left HTTP
 	stopped   bool
 	answered  bool        // by the gateway, in place of an upstream that failed
@@ -55,10 +56,10 @@ type tap struct {
 	final     meter.Final
 }
 
-func newTap(w http.ResponseWriter, r *http.Request, h *Handler, e *engine, c *meter.Charge, cancel context.CancelFunc) *tap {
+func newTap(ctx context.Context, w http.ResponseWriter, r *http.Request, h *Handler, e *engine, c *meter.Charge, cancel context.CancelFunc) *tap {
 	book, _ := e.Book()
 	t := &tap{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r, h: h, c: c, cancel: cancel,
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r, h: h, c: c, upstream: ctx, cancel: cancel,
 		decimals: book.Credit.Decimals, unit: book.Credit.Name, before: w.Header().Clone(),
 	}
 	if c.Metered() && r.Header.Get("Idempotency-Key") != "" {

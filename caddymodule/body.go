@@ -7,7 +7,6 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 // read gathers what Admit has to know. Who calls, and whether the operation is
@@ -44,6 +44,9 @@ func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*mete
 	req.Origin = originOf(r)
 	if route.Free && !route.NeedsBody || !route.NeedsBody && req.Idempotency == "" {
 		return req, caller, nil // the body flows through unread
+	}
+	if len(r.Header["Content-Type"]) > 1 { // servers differ in which one they take
+		return nil, caller, &meter.Denial{Reason: pricing.AmbiguousRequest, Field: "header.Content-Type", Message: "The request has more than one Content-Type; send one."}
 	}
 	req.Body, err = h.readBody(w, r)
 	return req, caller, err
@@ -214,9 +217,6 @@ func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http
 	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	out.ContentLength = int64(len(body))
 	out.TransferEncoding = nil
-	if t, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.EqualFold(strings.TrimSpace(t), "application/x-www-form-urlencoded") && json.Valid(body) {
-		out.Header.Set("Content-Type", "application/json") // it was read as JSON; an upstream must not read it as a form
-	}
 	out.Header.Set("Content-Length", itoa(out.ContentLength))
 	for _, name := range []string{"Content-Encoding", "Content-Md5", "Digest", "Content-Digest", "Expect"} {
 		out.Header.Del(name)

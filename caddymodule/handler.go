@@ -242,6 +242,9 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 			body = c.Body()
 		}
 		out := h.upstreamRequest(r.WithContext(t.traced(ctx)), body, true)
+		if sent := c.SentType(); body != nil && sent != req.ContentType {
+			out.Header.Set("Content-Type", sent)
+		}
 		scopedIdempotency(out.Header, caller.Account)
 		return next.ServeHTTP(t, out)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -92,10 +93,10 @@ func member(name, value string) string {
 // allowed is the most output that the request that leaves lets the upstream make.
 func allowed(c *Charge, modelMax int64) int64 {
 	most := modelMax
-	if info := c.api.ReadRequest(c.Body()); info.MaxOutput.OK {
+	if info := c.api.ReadRequest(dialect.JSONBody(c.Body())); info.MaxOutput.OK {
 		most = min(most, info.MaxOutput.N)
 	}
-	return most * max(c.api.ReadRequest(c.Body()).N, 1)
+	return most * max(c.api.ReadRequest(dialect.JSONBody(c.Body())).N, 1)
 }
 
 // Whatever is asked for, however much at once: an answer that uses all that its

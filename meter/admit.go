@@ -1,7 +1,6 @@
 package meter
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/directory"
+	"github.com/farebox-dev/farebox/meter/form"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -56,6 +56,7 @@ type admission struct {
 	price *pricing.Request
 	api   *dialect.API // of the endpoint: how errors look, what may be edited
 	reads *dialect.API // how the answer is read
+	body  dialect.Body
 	info  dialect.RequestInfo
 	scan  dialect.InputEstimate // what the dialect says of the input
 	est   pricing.Usage         // the same as tokens, by what the model has made of such input before
@@ -155,7 +156,7 @@ func (a *admission) read() error {
 		return err
 	}
 	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hintOf(a.price.API()))
-	a.reads = a.api
+	a.reads, a.body = a.api, dialect.ReadBody(a.req.ContentType, a.req.Body)
 	if a.price.ReadsModels() {
 		if err := a.mayRun(); err != nil {
 			return err
@@ -167,23 +168,26 @@ func (a *admission) read() error {
 	if field := a.api.DropsUsage(a.req.URI, a.req.Header); field != "" {
 		return &Denial{Reason: pricing.AmbiguousRequest, Field: field, Message: `The answer would leave out what it used, and could not be charged; leave out "` + field + `".`}
 	}
+	if (a.price.NeedsAsks() || a.price.TokenPriced()) && !a.price.JSON() && !a.body.Readable() {
+		return &Denial{Reason: pricing.BodyNotJSON, Field: "body", Message: "The body is neither one JSON document in UTF-8 nor a form under its own Content-Type; send one of them."}
+	}
 	if !a.api.Plain() {
-		if a.info = a.api.ReadRequest(a.req.Body); a.info.Reject != "" {
+		if a.info = a.api.ReadRequest(a.body); a.info.Reject != "" {
 			return rejection(a.info)
 		}
 	}
 	if a.price.NeedsAsks() {
-		a.price.Asks(asked(a.api, a.req.Body))
+		a.price.Asks(asked(a.api, a.body))
 	}
 	if !a.price.TokenPriced() { // a condition may still ask how long the input is
-		a.estimateInput(!a.api.Plain() && bytes.HasPrefix(bytes.TrimLeft(a.req.Body, " \t\r\n"), []byte("{")))
+		a.estimateInput(!a.api.Plain() && a.body.Kind == form.JSON)
 		return nil
 	}
 	if a.api.Plain() { // priced by tokens behind a path of its own: most speak like chat completions
 		a.reads = dialect.Recognise("POST", "/v1/chat/completions", "")
 	}
 	if a.api.Plain() {
-		if a.info = a.api.ReadRequest(a.req.Body); a.info.Reject != "" {
+		if a.info = a.api.ReadRequest(a.body); a.info.Reject != "" {
 			return rejection(a.info)
 		}
 	}
@@ -197,7 +201,7 @@ func (a *admission) read() error {
 
 // mayRun tells the price of all the models that the request may run.
 func (a *admission) mayRun() error {
-	runs := a.api.Runs(a.req.Body)
+	runs := a.api.Runs(a.body)
 	if runs.Reject != "" {
 		return &Denial{Reason: runs.Reject, Field: "body." + runs.Field, Message: runs.Message}
 	}
@@ -212,7 +216,7 @@ func (a *admission) estimateInput(worthIt bool) {
 	case a.m.estimate != nil:
 		a.est = a.m.estimate(a.req)
 	case worthIt:
-		a.scan = a.reads.EstimateInput(a.req.Body)
+		a.scan = a.reads.EstimateInput(a.body)
 		a.est.Tokens[pricing.Input] = a.m.calibration.tokens(a.price.ModelAsked(), a.scan)
 	}
 }
@@ -231,7 +235,7 @@ func (a *admission) ahead() pricing.Usage {
 }
 
 // asked are the units that a request asks for, as the price file counts them.
-func asked(api *dialect.API, body []byte) []pricing.Asked {
+func asked(api *dialect.API, body dialect.Body) []pricing.Asked {
 	asks := api.Asks(body)
 	list := make([]pricing.Asked, 0, len(asks))
 	for _, a := range asks {

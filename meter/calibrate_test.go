@@ -133,7 +133,7 @@ func BenchmarkEstimate(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				c.tokens("light", api.EstimateInput(body))
+				c.tokens("light", api.EstimateInput(dialect.JSONBody(body)))
 			}
 		})
 	}

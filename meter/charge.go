@@ -77,6 +77,15 @@ type Replay struct {
 	Answer []byte // as given to KeepAnswer; nil if it was too large or is not there yet
 }
 
+// SentType is the Content-Type under which the body goes on: the client's,
+// unless a server could read something else by it than was priced.
+func (c *Charge) SentType() string {
+	if c.price.JSON() || c.admission.body.Kind.IsForm() || c.price.NeedsAsks() || c.price.TokenPriced() {
+		return c.admission.body.Kind.SentType(c.req.ContentType)
+	}
+	return c.req.ContentType
+}
+
 // Body is what to send upstream: the request's own body, or one with a usage
 // request or an output limit written into it.
 func (c *Charge) Body() []byte { return c.body }

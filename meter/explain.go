@@ -23,12 +23,13 @@ func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanati
 		return nil, refusal
 	}
 	api := dialect.Recognise(f.Method, r.Path(), hintOf(r.API()))
+	body := dialect.ReadBody(f.ContentType, f.Body)
 	a := &admission{book: &loaded{Book: b}, plan: p, price: r, api: api, reads: api}
 	if r.NeedsAsks() {
-		r.Asks(asked(api, f.Body))
+		r.Asks(asked(api, body))
 	}
 	if r.TokenPriced() {
-		a.info, a.scan = api.ReadRequest(f.Body), api.EstimateInput(f.Body)
+		a.info, a.scan = api.ReadRequest(body), api.EstimateInput(body)
 		a.est.Tokens[pricing.Input] = a.scan.Total()
 		a.kinds()
 	}

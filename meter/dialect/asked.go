@@ -1,7 +1,6 @@
 package dialect
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,20 +22,16 @@ type Ask struct {
 
 // asking is one request while its units are counted.
 type asking struct {
-	api  *API
-	body []byte // as sent
-	doc  []byte // JSON; of a form, its short fields
+	api *API
+	Body
 	form bool
 	list []Ask
 }
 
 // Asks are the units that a request says it wants, each once. What it does not say is left out: a price file has a reserve for
 // that. body is the decoded body of the request, JSON or a form.
-func (a *API) Asks(body []byte) []Ask {
-	q := &asking{api: a, body: body, doc: body}
-	if q.form = bytes.HasPrefix(body, []byte("--")); q.form {
-		q.doc = formFields(body)
-	}
+func (a *API) Asks(b Body) []Ask {
+	q := &asking{api: a, Body: b, form: b.Kind.IsForm()}
 	q.searches()
 	switch p := a.profile; p {
 	case &openaiSpeech:
@@ -118,12 +113,12 @@ func (q *asking) recording() {
 		return
 	}
 	total := int64(0)
-	for _, f := range formFiles(q.body) {
+	for _, f := range q.files {
 		ms, _ := media.Length(f)
 		total += ms
 	}
 	if total == 0 && q.fileURL() == "" { // no part is a file: whatever the upstream takes for one is not longer than the body
-		total = media.Bound(int64(len(q.body)))
+		total = media.Bound(int64(len(q.raw)))
 	}
 	if total > 0 {
 		q.millis(total, total)
@@ -245,7 +240,7 @@ func (q *asking) characters(names ...string) {
 	for _, name := range names {
 		n = max(n, int64(utf8.RuneCountInString(gjson.GetBytes(q.doc, name).String())))
 	}
-	q.list = append(q.list, Ask{Unit: "character", Most: int64(len(q.body)), Else: n})
+	q.list = append(q.list, Ask{Unit: "character", Most: int64(len(q.raw)), Else: n})
 }
 
 // anything reads the names that most APIs have for the same.
@@ -305,7 +300,7 @@ func (q *asking) searchesBeside(tools gjson.Result) bool {
 	if q.has("plugins") || anyTool(tools, searching) {
 		return true
 	}
-	names := append(q.api.Runs(q.doc).Models, gjson.GetBytes(q.doc, "model").Str)
+	names := append(q.api.Runs(q.Body).Models, gjson.GetBytes(q.doc, "model").Str)
 	return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(strings.ToLower(name), ":online") })
 }
 

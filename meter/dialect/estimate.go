@@ -32,13 +32,17 @@ func (e InputEstimate) Bound() int64 { return max(e.Bytes-e.Inline, 0) + e.Media
 const toolOverhead = 350
 
 // EstimateInput estimates the input of a request body: one pass, no allocation for text (wire.md §6.4).
-func (a *API) EstimateInput(body []byte) InputEstimate {
+func (a *API) EstimateInput(b Body) InputEstimate {
+	if b.Kind.IsForm() {
+		return a.estimateForm(b)
+	}
+	return a.estimate(b.raw)
+}
+
+func (a *API) estimate(body []byte) InputEstimate {
 	e := InputEstimate{Bytes: int64(len(body))}
 	if len(body) == 0 {
 		return e
-	}
-	if bytes.HasPrefix(body, []byte("--")) {
-		return a.estimateForm(body)
 	}
 	p := a.profile
 	if p.intInput != "" {
@@ -64,15 +68,14 @@ func (a *API) EstimateInput(body []byte) InputEstimate {
 	return e
 }
 
-// estimateForm estimates a multipart body: its text fields as text, its files by the kind of API.
-func (a *API) estimateForm(body []byte) InputEstimate {
-	fields := formFields(body)
-	e := a.EstimateInput(fields)
-	e.Bytes = int64(len(body))
-	if e.Medias = bytes.Count(body, []byte("filename=")); e.Medias == 0 {
+// estimateForm estimates a form: its text fields as text, its files by the kind of API.
+func (a *API) estimateForm(b Body) InputEstimate {
+	e := a.estimate(b.doc)
+	e.Bytes = int64(len(b.raw))
+	if e.Medias = len(b.files); e.Medias == 0 {
 		return e
 	}
-	e.Inline = e.Bytes - int64(len(fields))
+	e.Inline = max(e.Bytes-int64(len(b.doc)), 0)
 	if a.profile == &openaiAudio {
 		e.Media = audioTokens(e.Bytes)
 	} else {

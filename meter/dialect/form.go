@@ -1,48 +1,79 @@
 package dialect
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
-	"mime/multipart"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/meter/form"
 )
 
-// maxField bounds one form field that is read; files are skipped.
-const maxField = 4 << 10
+// maxField bounds one form field that is read; a longer one is no number and no text that a model is asked, but a file.
+const maxField = 1 << 20
 
-// formFields turns the short text fields of a multipart body (audio uploads, image edits) into a JSON object, so that they are
-// read by the same rules as a JSON body; repeated fields stay repeated. The boundary is the body's own first line.
-func formFields(body []byte) []byte {
-	line, _, _ := bytes.Cut(body, []byte("\n"))
-	boundary := string(bytes.TrimRight(line, "\r")[2:])
-	if boundary == "" || len(boundary) > 70 {
-		return nil
-	}
-	out := []byte{'{'}
-	parts := multipart.NewReader(bytes.NewReader(body), boundary)
-	for range 100 {
-		part, err := parts.NextRawPart()
+// Body is a request body, read once: by the reader of forms that pricing has, too.
+type Body struct {
+	Kind  form.Kind
+	raw   []byte // as sent
+	doc   []byte // JSON; of a form, its short fields
+	files [][]byte
+	odd   bool // its Content-Type is a form's to some servers only
+}
+
+// ReadBody reads a decoded body by its Content-Type. A form that can't be read in one way has no fields; pricing refuses it.
+func ReadBody(contentType string, raw []byte) Body {
+	b := Body{Kind: form.KindOf(contentType, raw), raw: raw, doc: raw}
+	switch b.Kind {
+	case form.Multipart:
+		parts, err := form.Read(contentType, raw)
 		if err != nil {
-			break
+			parts = nil
 		}
-		if part.FileName() != "" || part.FormName() == "" {
+		b.fields(parts)
+	case form.URLEncoded:
+		b.fields(form.Fields(raw))
+	case form.Other:
+		kind := strings.ToLower(contentType)
+		b.odd = len(raw) > 0 && (strings.Contains(kind, "multipart") || strings.Contains(kind, "urlencoded"))
+	case form.JSON:
+	}
+	return b
+}
+
+// JSONBody is a body without a Content-Type.
+func JSONBody(raw []byte) Body { return ReadBody("", raw) }
+
+// Readable reports whether the body is JSON, a form, or nothing that some server could take for either.
+func (b *Body) Readable() bool {
+	return !b.odd && (b.Kind != form.JSON || gjson.ValidBytes(b.raw))
+}
+
+// fields turns the short text fields into a JSON object, so that they are read by the same rules as a JSON body; repeated fields
+// stay repeated. name[] and name[0] are name to many servers.
+func (b *Body) fields(parts []form.Part) {
+	b.doc = []byte{'{'}
+	for i := range parts {
+		p := &parts[i]
+		if p.File || len(p.Value) > maxField {
+			b.files = append(b.files, p.Value)
 			continue
 		}
-		value, err := io.ReadAll(io.LimitReader(part, maxField))
-		if err != nil {
-			break
+		name, _, _ := strings.Cut(p.Name, "[")
+		if name == "" {
+			continue
 		}
-		if len(out) > 1 {
-			out = append(out, ',')
+		if len(b.doc) > 1 {
+			b.doc = append(b.doc, ',')
 		}
-		out = append(append(out, quote(part.FormName())...), ':')
-		if text := string(value); text == "true" || text == "false" {
-			out = append(out, text...)
+		b.doc = append(append(b.doc, quote(name)...), ':')
+		if text := string(p.Value); text == "true" || text == "false" {
+			b.doc = append(b.doc, text...)
 		} else {
-			out = append(out, quote(text)...)
+			b.doc = append(b.doc, quote(text)...)
 		}
 	}
-	return append(out, '}')
+	b.doc = append(b.doc, '}')
 }
 
 func quote(s string) []byte {
@@ -51,27 +82,4 @@ func quote(s string) []byte {
 		return []byte(`""`) // cannot happen: strings always marshal
 	}
 	return b
-}
-
-// formFiles are the contents of the files in a multipart body, without copying them.
-func formFiles(body []byte) (files [][]byte) {
-	line, _, _ := bytes.Cut(body, []byte("\n"))
-	delimiter := append([]byte("\n"), bytes.TrimRight(line, "\r")...)
-	for rest := body[len(line):]; ; {
-		head, tail, ok := bytes.Cut(rest, []byte("\r\n\r\n"))
-		if !ok {
-			return files
-		}
-		end := bytes.Index(tail, delimiter)
-		if end < 0 {
-			end = len(tail)
-		}
-		if bytes.Contains(bytes.ToLower(head), []byte("filename")) {
-			files = append(files, bytes.TrimSuffix(tail[:end], []byte("\r")))
-		}
-		if end == len(tail) || len(files) == 100 {
-			return files
-		}
-		rest = tail[end+len(delimiter):]
-	}
 }

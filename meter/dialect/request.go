@@ -42,16 +42,17 @@ var common = []string{
 	"model", "stream", "stream_options", "n", "best_of", "service_tier", "serviceTier", "speed", "modalities", "size", "quality",
 	"seconds", "duration", "models", "tools", "messages", "input", "prompt", "partial_images", "background",
 	"fallbacks", "plugins", "preset",
+	"num_images", "num_outputs", "number_of_images", "batch_size", "samples", "sampleCount", "num_videos", "duration_seconds", "speed", "pages", "document",
+	"texts", "passages", "inputs", "instances", "parameters", "max_tool_calls", "web_search_options", "search_parameters",
+	"requests", "images", "query",
 }
 
 // ReadRequest reads a request body, which should be valid JSON; anything else gives what the path says. Parsers differ in
 // which of two equal keys they take, and Go servers match keys in any case; so a metered key must be there once.
-func (a *API) ReadRequest(body []byte) RequestInfo {
+func (a *API) ReadRequest(b Body) RequestInfo {
+	body := b.doc
 	p := a.profile
 	info := RequestInfo{Model: a.PathModel, N: 1, Stream: a.pathStream || p.streams}
-	if len(body) > 2 && body[0] == '-' && body[1] == '-' {
-		body = formFields(body)
-	}
 	if p == &anthropicBatch {
 		gjson.GetBytes(body, "requests").ForEach(func(_, one gjson.Result) bool {
 			n, ok := looseNumber([]byte(one.Get("params.max_tokens").Raw), 1)
@@ -62,12 +63,12 @@ func (a *API) ReadRequest(body []byte) RequestInfo {
 			return true
 		})
 	}
-	shallow := p.shallow(body)
+	shallow, lists := p.shallow(body)
 	if !gjson.ValidBytes(shallow) {
 		return info
 	}
 	doc := gjson.ParseBytes(shallow)
-	if field := p.ambiguous(doc); field != "" {
+	if field := p.ambiguous(doc, lists); field != "" {
 		info.Reject, info.Field = RejectAmbiguous, field
 	}
 	for _, path := range p.modelPaths() {
@@ -130,18 +131,28 @@ func hides(doc gjson.Result) bool {
 	return false
 }
 
+// inner is one member of the request that is an object or a list.
+type inner struct {
+	key   string
+	value []byte
+}
+
 // shallow copies the members of a request without the values that make it large; their keys stay. All further reading is
-// then independent of the length of the conversation. nil if body is not an object.
-func (p *profile) shallow(body []byte) []byte {
+// then independent of the length of the conversation. lists are the values that are worth looking into, in full. nil if body is
+// not an object.
+func (p *profile) shallow(body []byte) (out []byte, lists []inner) {
 	m := object(body)
 	if m.b == nil {
-		return nil
+		return nil, nil
 	}
-	out := append(make([]byte, 0, 512), '{')
+	out = append(make([]byte, 0, 512), '{')
 	for {
 		key, value, ok := m.next()
 		if !ok {
-			return append(out, '}')
+			return append(out, '}'), lists
+		}
+		if name := plainKey(key); value[0] == '{' || value[0] == '[' && !slices.Contains(conversations, name) {
+			lists = append(lists, inner{name, value})
 		}
 		switch string(key) {
 		case "messages", "contents", "input", "system", "documents", "instructions", "tools", "prompt", "image", "images", "requests":
@@ -197,7 +208,7 @@ func (info *RequestInfo) number(doc gjson.Result, path string, limit, floor int6
 }
 
 // ambiguous returns the first metered member that is there twice, or spelled in another case.
-func (p *profile) ambiguous(doc gjson.Result) string {
+func (p *profile) ambiguous(doc gjson.Result, lists []inner) string {
 	top := common
 	var nested map[string][]string
 	for _, path := range append(p.limits[:len(p.limits):len(p.limits)], p.multiples...) {
@@ -211,6 +222,9 @@ func (p *profile) ambiguous(doc gjson.Result) string {
 		if !slices.Contains(top, name) {
 			top = append(top[:len(top):len(top)], name)
 		}
+	}
+	if field := twice(doc, lists, top); field != "" {
+		return field
 	}
 	if field := repeated(doc, top); field != "" {
 		return field
@@ -230,23 +244,14 @@ func (p *profile) ambiguous(doc gjson.Result) string {
 	return ""
 }
 
-// repeated returns the first of names that obj has twice or in another case (by Unicode folding, as encoding/json does).
+// repeated returns the first of names that obj has in another case (by Unicode folding, as encoding/json does).
 func repeated(obj gjson.Result, names []string) (field string) {
-	var seen uint64
 	obj.ForEach(func(key, _ gjson.Result) bool {
-		for i, name := range names {
-			if key.Str != name {
-				if strings.EqualFold(key.Str, name) && !slices.Contains(names, key.Str) {
-					field = name
-					return false
-				}
-				continue
-			}
-			if seen&(1<<i) != 0 {
+		for _, name := range names {
+			if key.Str != name && strings.EqualFold(key.Str, name) && !slices.Contains(names, key.Str) {
 				field = name
 				return false
 			}
-			seen |= 1 << i
 		}
 		return true
 	})

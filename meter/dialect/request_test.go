@@ -30,7 +30,7 @@ func TestRequestAttacks(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			info := Recognise("POST", tt.path, "").ReadRequest([]byte(tt.body))
+			info := Recognise("POST", tt.path, "").ReadRequest(JSONBody([]byte(tt.body)))
 			if info.Reject != tt.reject || info.Field != tt.field {
 				t.Errorf("got %q %q, want %q %q", info.Reject, info.Field, tt.reject, tt.field)
 			}
@@ -55,7 +55,7 @@ func TestRequestLimits(t *testing.T) {
 		{"/gateway/v1/responses", `{"max_output_tokens":7}`, Count{7, true}, 1},
 	}
 	for _, tt := range tests {
-		info := Recognise("POST", tt.path, "").ReadRequest([]byte(tt.body))
+		info := Recognise("POST", tt.path, "").ReadRequest(JSONBody([]byte(tt.body)))
 		if info.MaxOutput != tt.limit || info.N != tt.n || info.Reject != "" {
 			t.Errorf("%s %s: %+v", tt.path, tt.body, info)
 		}
@@ -66,14 +66,14 @@ func TestMultipartRequest(t *testing.T) {
 	body := "--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n" +
 		"--b0\r\nContent-Disposition: form-data; name=\"stream\"\r\n\r\ntrue\r\n--b0--\r\n"
 	api := Recognise("POST", "/v1/audio/transcriptions", "")
-	if info := api.ReadRequest([]byte(body)); info.Model != "whisper-1" || !info.Stream || info.Reject != "" {
+	if info := api.ReadRequest(ReadBody("multipart/form-data; boundary=b0", []byte(body))); info.Model != "whisper-1" || !info.Stream || info.Reject != "" {
 		t.Errorf("%+v", info)
 	}
-	if e := api.EstimateInput([]byte(body)); e.Media != 32 || e.Text > 40 {
+	if e := api.EstimateInput(ReadBody("multipart/form-data; boundary=b0", []byte(body))); e.Media != 32 || e.Text > 40 {
 		t.Errorf("%+v", e)
 	}
 	twice := strings.Replace(body, "--b0--", "--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ndear\r\n--b0--", 1)
-	if info := api.ReadRequest([]byte(twice)); info.Reject != RejectAmbiguous {
+	if info := api.ReadRequest(ReadBody("multipart/form-data; boundary=b0", []byte(twice))); info.Reject != RejectAmbiguous {
 		t.Errorf("two models accepted: %+v", info)
 	}
 }
@@ -165,7 +165,7 @@ func FuzzPrepare(f *testing.F) {
 	paths := []string{"/v1/chat/completions", "/v1/messages", "/api/chat", "/v1beta/models/g:generateContent"}
 	f.Fuzz(func(t *testing.T, body []byte, limit int64, which int) {
 		api := Recognise("POST", paths[uint(which)%4], "")
-		info := api.ReadRequest(body)
+		info := api.ReadRequest(JSONBody(body))
 		before := bytes.Clone(body)
 		out, injected, err := api.Prepare(body, Edit{RequestUsage: true, MaxOutput: limit & 0xFFFF})
 		if !bytes.Equal(body, before) {
@@ -178,7 +178,7 @@ func FuzzPrepare(f *testing.F) {
 		if json.Unmarshal(out, &res) != nil {
 			t.Fatalf("%q became invalid: %q", before, out)
 		}
-		again := api.ReadRequest(out)
+		again := api.ReadRequest(JSONBody(out))
 		if limit&0xFFFF > 0 && (!again.MaxOutput.OK || again.MaxOutput.N > limit&0xFFFF) {
 			t.Fatalf("limit not kept: %q", out)
 		}

@@ -29,35 +29,38 @@ type running struct {
 // Runs finds all that a body says about models, whichever API of this shape is behind it: OpenRouter's models, preset, plugins
 // and server tools, the fallbacks of OpenRouter, LiteLLM and Anthropic, tools that run a model (Anthropic's advisor), and the
 // requests of a batch. Names that others than the API at hand know are read, too: which one it is can't be seen.
-func (a *API) Runs(body []byte) Runs {
+func (a *API) Runs(b Body) Runs {
 	r := &running{seen: map[string]struct{}{}}
-	if !gjson.ValidBytes(body) {
-		return r.Runs
-	}
-	doc := gjson.ParseBytes(body)
-	doc.ForEach(func(key, v gjson.Result) bool {
-		switch key.Str {
+	m := object(b.doc)
+	for r.Reject == "" {
+		key, value, ok := m.next()
+		if !ok {
+			break
+		}
+		switch name := strings.ToLower(plainKey(key)); name { // in any case: some servers read it so
 		case "models", "fallbacks", "fallback_models", "context_window_fallbacks", "content_policy_fallbacks":
-			r.names(key.Str, v)
+			r.names(name, gjson.ParseBytes(value))
 		case "preset":
-			if v.Type == gjson.String && v.Str != "" {
+			if len(inString(value)) > 0 {
 				r.Chooser = "body.preset"
 			}
-		case "plugins":
-			r.helpers("body.plugins", v)
-		case "tools":
-			r.helpers("body.tools", v)
+		case "plugins", "tools":
+			r.helpers("body."+name, gjson.ParseBytes(value))
 		case "requests":
-			v.ForEach(func(_, one gjson.Result) bool {
-				r.name("requests", one.Get("params.model"))
-				r.helpers("body.requests", one.Get("params.tools"))
-				r.names("requests", one.Get("params.fallbacks"))
-				return r.Reject == ""
-			})
+			r.batch(gjson.ParseBytes(value))
 		}
+	}
+	return r.Runs
+}
+
+// batch notes the models of the requests in a batch.
+func (r *running) batch(requests gjson.Result) {
+	requests.ForEach(func(_, one gjson.Result) bool {
+		r.name("requests", one.Get("params.model"))
+		r.helpers("body.requests", one.Get("params.tools"))
+		r.names("requests", one.Get("params.fallbacks"))
 		return r.Reject == ""
 	})
-	return r.Runs
 }
 
 // names notes all names in a list, in its objects ({"model": "x"}) or in their lists ({"x": ["y"]}).

@@ -28,7 +28,7 @@ func TestSearchesThatMayRunAreNotBoundedByNone(t *testing.T) {
 	} {
 		api := Recognise("POST", c.path, "")
 		most := int64(-1)
-		for _, ask := range api.Asks([]byte(c.body)) {
+		for _, ask := range api.Asks(JSONBody([]byte(c.body))) {
 			if ask.Unit == "web_search" {
 				most = ask.Most
 			}

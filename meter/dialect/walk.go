@@ -3,6 +3,8 @@ package dialect
 import (
 	"bytes"
 	"strings"
+
+	"github.com/tidwall/gjson"
 )
 
 // members walks the direct members of a JSON object without allocating. It is lenient: on malformed input it ends early.
@@ -46,6 +48,14 @@ func (m *members) next() (key, value []byte, ok bool) {
 	}
 	m.i = end
 	return key, b[i:end], true
+}
+
+// plainKey is a key without its escapes.
+func plainKey(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw)
+	}
+	return gjson.Parse(`"` + string(raw) + `"`).Str
 }
 
 // lookup follows a dotted path of plain member names. nil when absent.

@@ -96,7 +96,7 @@ func checkRequest(t *testing.T, name string, want expectation) {
 	if body == nil {
 		return
 	}
-	info := Recognise(want.Request.Method, want.Request.Path, "").ReadRequest(body)
+	info := Recognise(want.Request.Method, want.Request.Path, "").ReadRequest(JSONBody(body))
 	if want.Outcome == "reject" {
 		if info.Reject == "" && (!info.MaxOutput.OK || !strings.Contains(name, "string-number")) {
 			t.Errorf("accepted as %+v", info)

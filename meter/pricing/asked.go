@@ -1,8 +1,9 @@
 package pricing
 
 import (
-	"bytes"
 	"strings"
+
+	"github.com/farebox-dev/farebox/meter/form"
 )
 
 // askedModel reads the name of the model. Where the price does not need it, it
@@ -56,7 +57,7 @@ func (in *intake) modelName(lower string, needed bool) (string, *Refusal) {
 		}
 	}
 	if f.from == fromBody && in.bodyBad {
-		if in.form && in.op.modelFrom == nil || !needed && !mayBeJSON(in.f.Body) {
+		if in.form && in.op.modelFrom == nil || !needed && form.KindOf(in.f.ContentType, in.f.Body) != form.JSON {
 			return "", nil
 		}
 		return "", notJSON(f)
@@ -69,13 +70,6 @@ func (in *intake) modelName(lower string, needed bool) (string, *Refusal) {
 		return "", nil
 	}
 	return v.text, nil
-}
-
-// mayBeJSON reports whether a server that is lenient could read an object or a
-// list in a body that is no JSON: Python reads NaN, others comments and commas.
-func mayBeJSON(body []byte) bool {
-	body = bytes.TrimLeft(body, "\xef\xbb\xbf \t\r\n\f\v\x00")
-	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
 }
 
 // pathModel is the model that the path names: it is the one that runs, whatever the body says.
@@ -132,7 +126,7 @@ func (in *intake) entry(lower string) *Refusal {
 	if !op.price.byModel {
 		if op.adjustToModel && r.entry != nil && r.entry.prices(op, lower) {
 			r.priced = true
-			return in.unambiguous(r.entry.reads)
+			return in.strict(r.entry.reads)
 		}
 		return nil
 	}
@@ -146,7 +140,7 @@ func (in *intake) entry(lower string) *Refusal {
 		return refusal
 	}
 	r.priced = true
-	return in.unambiguous(r.entry.reads)
+	return in.strict(r.entry.reads)
 }
 
 func shorten(s string) string {

@@ -49,6 +49,9 @@ type field struct {
 // answer reports whether the field belongs to the answer.
 func (f *field) answer() bool { return f.from >= fromResponseBody }
 
+// inBody reports whether the field is in the body of the request.
+func (f *field) inBody() bool { return f.from == fromBody || f.from == fromForm }
+
 // json reports whether the values of the field are JSON values, not text.
 func (f *field) json() bool { return f.from == fromBody || f.from == fromResponseBody }
 

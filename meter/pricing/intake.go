@@ -1,7 +1,6 @@
 package pricing
 
 import (
-	"bytes"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -24,7 +23,7 @@ func (in *intake) collect() {
 	for _, f := range in.op.plain {
 		in.r.values[f.slot] = in.plainValue(f)
 	}
-	in.form = isForm(in.f.ContentType, in.f.Body)
+	in.form = form.KindOf(in.f.ContentType, in.f.Body).IsForm()
 	if len(in.op.forms) > 0 && in.form {
 		in.formValues()
 	}
@@ -34,19 +33,8 @@ func (in *intake) collect() {
 		in.bodyBad = true
 	default:
 		in.bodyBad = !scanJSON(in.f.Body, in.op.bodyTree, in.r.values)
+		in.r.json = !in.bodyBad
 	}
-}
-
-// isForm tells a form from JSON. Programs that do not care send JSON under
-// curl's default type for forms, and upstreams that do not care read it.
-func isForm(contentType string, body []byte) bool {
-	t, _, _ := strings.Cut(contentType, ";")
-	t = strings.TrimSpace(t)
-	if strings.EqualFold(t, "multipart/form-data") {
-		return true
-	}
-	first := bytes.TrimLeft(body, " \t\r\n")
-	return strings.EqualFold(t, "application/x-www-form-urlencoded") && (len(first) == 0 || first[0] != '{' && first[0] != '[')
 }
 
 // unambiguous refuses if one of the fields is ambiguous or can't be read.
@@ -213,20 +201,31 @@ func (v *value) take(part *form.Part, name string) {
 	}
 }
 
-// strictForm refuses a body that is not the form that the operation reads, or one that parsers read in different ways.
-func (in *intake) strictForm() *Refusal {
+// strictForm refuses a form that parsers read in different ways, and a body
+// that is no form where one of the fields is a form's.
+func (in *intake) strictForm(fields []*field) *Refusal {
 	if form.Is(in.f.ContentType) && len(in.f.Body) > 0 && in.formBad == nil && len(in.op.forms) == 0 {
 		_, in.formBad = form.Read(in.f.ContentType, in.f.Body)
 	}
 	if in.formBad != nil {
 		return refuse(400, BodyNotForm, "", "the form can't be read in one way: %s", in.formBad)
 	}
+	return in.needsForm(fields)
+}
+
+// strict refuses fields that are ambiguous, or that a body of this kind can't have.
+func (in *intake) strict(fields []*field) *Refusal {
+	if refusal := in.needsForm(fields); refusal != nil {
+		return refusal
+	}
+	return in.unambiguous(fields)
+}
+
+// needsForm refuses a body that is no form where one of the fields is a form's:
+// the upstream may read the same name in JSON.
+func (in *intake) needsForm(fields []*field) *Refusal {
 	if in.form || len(in.f.Body) == 0 {
 		return nil
-	}
-	fields := in.op.reads
-	if in.op.modelFrom != nil {
-		fields = append(fields[:len(fields):len(fields)], in.op.modelFrom)
 	}
 	for _, f := range fields {
 		if f.from == fromForm {

@@ -42,6 +42,7 @@ type Request struct {
 	answers    int64 // body.n
 	asked      []Asked
 	others     []otherModel
+	json       bool   // the body was read as one JSON document
 	reads      bool   // the price, a plan or a grant looks at the model
 	decided    bool   // a condition on the model has decided something
 	unseen     bool   // it runs models that only its answer names
@@ -171,14 +172,14 @@ func (in *intake) where(lower string) (bool, *Refusal) {
 	r, op := in.r, in.op
 	c := circumstances{request: r.values, at: r.at}
 	for _, f := range op.whereReads {
-		if f.from != fromBody && r.values[f.slot].ambiguous {
+		if !f.inBody() && r.values[f.slot].ambiguous {
 			return false, ambiguousField(f)
 		}
 	}
 	bodied := false
 	for i := range op.where.all {
 		k := &op.where.all[i]
-		if k.on == onField && k.field.from != fromBody || k.on == onHours || k.on == onDays {
+		if k.on == onField && !k.field.inBody() || k.on == onHours || k.on == onDays {
 			if k.decide(op.where, &c) == fails {
 				return false, nil
 			}
@@ -187,6 +188,9 @@ func (in *intake) where(lower string) (bool, *Refusal) {
 		}
 	}
 	if bodied {
+		if refusal := in.strictForm(op.whereReads); refusal != nil {
+			return false, refusal
+		}
 		if refusal := in.unambiguous(op.whereReads); refusal != nil {
 			return false, refusal
 		}
@@ -245,7 +249,11 @@ func (in *intake) request(lower string) *Refusal {
 	if op.free {
 		return in.askedModel(lower, false)
 	}
-	if refusal := in.strictForm(); refusal != nil {
+	reads := op.reads
+	if op.modelFrom != nil {
+		reads = append(reads[:len(reads):len(reads)], op.modelFrom)
+	}
+	if refusal := in.strictForm(reads); refusal != nil {
 		return refusal
 	}
 	if refusal := in.unambiguous(op.reads); refusal != nil {

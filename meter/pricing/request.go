@@ -38,6 +38,9 @@ func (r *Request) Path() string { return r.path }
 // ServiceTier is the service tier that was asked for, if a price depends on it.
 func (r *Request) ServiceTier() string { return r.tier }
 
+// JSON reports whether something was read in the body, as one JSON document.
+func (r *Request) JSON() bool { return r.json }
+
 // Free reports whether the request costs nothing whatever it uses.
 func (r *Request) Free() bool { return r.op == nil || r.op.free }
 

@@ -116,3 +116,54 @@ func TestThePathNamesTheModel(t *testing.T) {
 		}
 	}
 }
+
+const formFile = `
+version: 1
+credit: {name: credit}
+operations:
+  dear:
+    match: POST /v1/edits
+    where: {form.kind: dear}
+    price: 100
+  cheap: {match: POST /v1/edits, price: 1}
+  json: {match: POST /v1/json, where: {body.kind: dear}, price: 100}
+  rest: {match: POST /v1/json, price: 1}
+`
+
+// A condition on a form, or on JSON, is not passed by a body of the other kind.
+func TestConditionsOnTheBodyNeedTheirKind(t *testing.T) {
+	b, problems := pricing.Load("pricing.yaml", []byte(formFile))
+	if b == nil {
+		t.Fatal(problems)
+	}
+	const multipart = "multipart/form-data; boundary=b"
+	field := func(head, value string) string { return "--b\r\n" + head + "\r\n\r\n" + value + "\r\n--b--\r\n" }
+	const kind = `Content-Disposition: form-data; name="kind"`
+	for _, tt := range []struct{ path, contentType, body, want string }{
+		{"/v1/edits", multipart, field(kind, "dear"), "dear"},
+		{"/v1/edits", multipart, field(kind, "plain"), "cheap"},
+		{"/v1/edits", "application/x-www-form-urlencoded", "kind=dear", "dear"},
+		{"/v1/edits", "", "", "cheap"},
+		{"/v1/edits", "application/json", `{"kind":"dear"}`, pricing.BodyNotForm},
+		{"/v1/edits", "application/x-www-form-urlencoded", `{"kind":"dear"}`, pricing.BodyNotForm},
+		{"/v1/edits", "text/plain", "kind=dear", pricing.BodyNotForm},
+		{"/v1/edits", multipart, field(`Content-Disposition: form-data; name*=utf-8''kind`, "dear"), pricing.BodyNotForm},
+		{"/v1/edits", multipart, field(kind, "plain") + field(kind, "dear"), pricing.BodyNotForm},
+		{"/v1/edits", "application/x-www-form-urlencoded", "kind=plain&kind=dear", pricing.AmbiguousRequest},
+		{"/v1/json", "text/plain", `{"kind":"dear"}`, "json"},
+		{"/v1/json", multipart, field(kind, "dear"), pricing.BodyNotJSON},
+		{"/v1/json", "application/json", "\xef\xbb\xbf" + `{"kind":"dear"}`, pricing.BodyNotJSON},
+	} {
+		r, err := b.Read(&pricing.Facts{Method: "POST", URI: tt.path, Body: []byte(tt.body), ContentType: tt.contentType})
+		got := ""
+		var refusal *pricing.Refusal
+		if errors.As(err, &refusal) {
+			got = refusal.Reason
+		} else if r != nil {
+			got = r.Operation().ID
+		}
+		if got != tt.want {
+			t.Errorf("%s %s %q: %s, want %s", tt.path, tt.contentType, tt.body, got, tt.want)
+		}
+	}
+}

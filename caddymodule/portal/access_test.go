@@ -39,7 +39,8 @@ func TestNobodyReachesAnotherAccount(t *testing.T) {
 
 func TestWhoIsNotSignedIn(t *testing.T) {
 	s := newSite(t)
-	for pattern, e := range routes {
+	for _, e := range routes {
+		pattern := e.Pattern
 		method, path, _ := strings.Cut(pattern, " ")
 		if e.needs == anybody {
 			continue
@@ -336,4 +337,21 @@ func TestOperators(t *testing.T) {
 	}
 	s.wants(http.StatusForbidden, cookie, http.MethodPost, "admin/v1/accounts/acme/grants", `{}`, "Origin", "https://evil.example")
 	s.wants(http.StatusOK, cookie, http.MethodPost, "admin/v1/accounts/acme/grants", `{}`, "Origin", "http://portal.example")
+}
+
+// A parameter that an endpoint does not have is an error, on reads and on writes.
+func TestUnknownParametersAreErrors(t *testing.T) {
+	s := newSite(t)
+	for _, e := range routes {
+		method, path, _ := strings.Cut(e.Pattern, " ")
+		path = strings.NewReplacer("{key}", "key_x", "{member}", "mira", "{charge}", "ch_x").Replace(path)
+		if e.Media == "text/event-stream" || e.needs == anybody {
+			continue
+		}
+		w := s.wants(http.StatusBadRequest, "acme/", method, strings.TrimPrefix(path, "/")+"?acount=other", "{}")
+		if !strings.Contains(w.Body.String(), `no parameter \"acount\"`) {
+			t.Errorf("%s: %s", e.Pattern, w.Body)
+		}
+		s.wants(http.StatusBadRequest, "acme/", method, strings.TrimPrefix(path, "/")+"?account=acme&account=other", "{}")
+	}
 }

@@ -97,9 +97,6 @@ type LinksView struct {
 }
 
 func (c *call) balance() (any, error) {
-	if _, err := c.query(); err != nil {
-		return nil, err
-	}
 	a, err := c.m.Account(c.Context(), c.who.account)
 	if err != nil {
 		return nil, err

@@ -60,9 +60,6 @@ type PricesView struct {
 }
 
 func (c *call) prices() (any, error) {
-	if _, err := c.query(); err != nil {
-		return nil, err
-	}
 	b := c.bookNow()
 	v := PricesView{Unit: unitView(b), Prices: []PriceView{}, Plans: []PlanOffer{}, Book: b.Digest()}
 	for _, p := range b.PricesList() {
@@ -190,9 +187,6 @@ type PackView struct {
 }
 
 func (c *call) packs() (any, error) {
-	if _, err := c.query(); err != nil {
-		return nil, err
-	}
 	b := c.bookNow()
 	plan := ""
 	var a *ledger.Account
@@ -238,9 +232,6 @@ type AccountView struct {
 }
 
 func (c *call) showAccount() (any, error) {
-	if _, err := c.query(); err != nil {
-		return nil, err
-	}
 	a, err := c.m.Account(c.Context(), c.who.account)
 	if err != nil {
 		return nil, err

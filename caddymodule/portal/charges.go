@@ -83,10 +83,7 @@ func (c *call) chargeView(h *ledger.Charge) ChargeView {
 func (c *call) charges() (any, error) {
 	labels := c.labels()
 	names := slices.Concat(usage.Dimensions, labels, []string{"state", "outcome"})
-	q, err := c.query(append([]string{"from", "to", "period", "tz", "q", "limit", "cursor", "format"}, names...)...)
-	if err != nil {
-		return nil, err
-	}
+	q := c.URL.Query()
 	f, err := c.chargeFilter(q, names)
 	if err != nil {
 		return nil, err
@@ -134,9 +131,6 @@ func (c *call) chargeFilter(q url.Values, names []string) (f report.ChargeFilter
 }
 
 func (c *call) charge() (any, error) {
-	if _, err := c.query(); err != nil {
-		return nil, err
-	}
 	h, err := c.m.Reports.Charge(c.Context(), c.who.account, c.PathValue("charge"))
 	if err != nil {
 		return nil, err
@@ -179,10 +173,7 @@ type PostingView struct {
 
 // ledger lists the journal, newest first. It names no requests and no members.
 func (c *call) ledger() (any, error) {
-	q, err := c.query("limit", "cursor")
-	if err != nil {
-		return nil, err
-	}
+	q := c.URL.Query()
 	n, err := limit(q, 50, 1000)
 	if err != nil {
 		return nil, err

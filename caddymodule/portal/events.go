@@ -10,9 +10,6 @@ import (
 // something of the account has changed. What it is, the page asks for; so a
 // stream says nothing that the page might not see.
 func (c *call) events() (any, error) {
-	if _, err := c.query(); err != nil {
-		return nil, err
-	}
 	if _, err := c.m.Account(c.Context(), c.who.account); err != nil {
 		return nil, err
 	}

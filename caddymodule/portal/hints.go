@@ -31,10 +31,7 @@ type HintView struct {
 // hints lists the largest savings first.
 func (c *call) hints() (any, error) {
 	labels := c.labels()
-	q, err := c.query(append([]string{"from", "to", "period", "tz"}, slices.Concat(usage.Dimensions, labels)...)...)
-	if err != nil {
-		return nil, err
-	}
+	q := c.URL.Query()
 	asked, err := c.usageQuery(q, labels)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	pathpkg "path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,8 +76,8 @@ type endpoint func(*call) (any, error)
 func (p *Portal) Init() {
 	p.Base = strings.TrimSuffix(p.Base, "/")
 	p.mux, p.document = http.NewServeMux(), sync.OnceValues(p.describe)
-	for pattern, e := range routes {
-		p.mux.HandleFunc(pattern, p.handler(pattern, e.fn, e.needs))
+	for i := range routes {
+		p.mux.HandleFunc(routes[i].Pattern, p.handler(&routes[i]))
 	}
 	p.mux.HandleFunc("GET /open/{token}", p.open)
 	p.mux.HandleFunc("GET /credit-balance.js", p.element)
@@ -114,21 +113,24 @@ func (p *Portal) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
 }
 
 // handler identifies the caller and writes what an endpoint returns.
-func (p *Portal) handler(pattern string, fn endpoint, needs need) http.HandlerFunc {
+func (p *Portal) handler(to *route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Request: r, p: p, m: meterOf(r.Context()), w: w}
 		var err error
-		if c.who, err = p.identify(c, needs); err != nil {
+		if c.who, err = p.identify(c, to.needs); err == nil {
+			err = to.checkQuery(r.URL.RawQuery, c.labels())
+		}
+		if err != nil {
 			p.fail(w, err)
 			return
 		}
-		v, err := fn(c)
+		v, err := to.fn(c)
 		switch {
 		case err != nil:
 			p.fail(w, err)
 		case v != nil:
 			if p.answered != nil {
-				p.answered(pattern, v)
+				p.answered(to.Pattern, v)
 			}
 			writeJSON(w, v)
 		}
@@ -162,24 +164,6 @@ func (c *call) body(v any) error {
 
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{input.ErrInvalid}, args...)...)
-}
-
-// query allows only the parameters that an endpoint has: a misspelt filter
-// must not show everything.
-func (c *call) query(allowed ...string) (url.Values, error) {
-	q, err := url.ParseQuery(c.URL.RawQuery)
-	if err != nil {
-		return nil, invalid("the query of the URL cannot be read: %v", err)
-	}
-	for name, values := range q {
-		if len(values) > 1 {
-			return nil, invalid("the parameter %s is there %d times; send it once", name, len(values))
-		}
-		if name != "account" && !slices.Contains(allowed, name) {
-			return nil, invalid("there is no parameter %q here; there are %s", name, strings.Join(append(allowed, "account"), ", "))
-		}
-	}
-	return q, nil
 }
 
 // limit reads ?limit=, up to most.

@@ -20,10 +20,7 @@ type PointView struct {
 }
 
 func (c *call) trail() (any, error) {
-	q, err := c.query("tz")
-	if err != nil {
-		return nil, err
-	}
+	q := c.URL.Query()
 	zone, err := c.zone(q)
 	if err != nil {
 		return nil, err

@@ -60,10 +60,7 @@ func (c *call) sum(s *usage.Sum) UsageSum {
 
 func (c *call) usage() (any, error) {
 	labels := c.labels()
-	q, err := c.query(append([]string{"from", "to", "period", "interval", "group_by", "tz", "format"}, slices.Concat(usage.Dimensions, labels)...)...)
-	if err != nil {
-		return nil, err
-	}
+	q := c.URL.Query()
 	asked, err := c.usageQuery(q, labels)
 	if err != nil {
 		return nil, err

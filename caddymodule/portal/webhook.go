@@ -18,9 +18,6 @@ type WebhookView struct {
 }
 
 func (c *call) webhook() (any, error) {
-	if _, err := c.query(); err != nil {
-		return nil, err
-	}
 	w, ok, err := c.m.Events.Webhook(c.Context(), c.who.account)
 	v := WebhookView{Deliveries: []event.Delivery{}}
 	if err != nil || !ok {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -158,15 +159,19 @@ var usedPorts sync.Map
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(17_000)) //nolint:gosec // below the ports that outgoing connections get, which could take it before the gateway does
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		_ = l.Close()                                            // only its number is wanted
+		if _, used := usedPorts.LoadOrStore(addr, true); !used { // Caddy shares ports: two gateways would answer for each other
+			return addr
+		}
 	}
-	defer l.Close()                                                      //nolint:errcheck // only its number is wanted
-	if _, used := usedPorts.LoadOrStore(l.Addr().String(), true); used { // Caddy shares ports: two gateways would answer for each other
-		return freePort(t)
-	}
-	return l.Addr().String()
+	t.Fatal("there is no free port")
+	return ""
 }
 
 // env is what the shipped Caddyfile takes from the environment.

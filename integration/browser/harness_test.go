@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -167,12 +168,14 @@ func launch() (*demo, error) {
 }
 
 func freePort() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(17_000)) //nolint:gosec // below the ports that outgoing connections get
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close() // only its number is wanted
+			return addr
+		}
 	}
-	defer l.Close() //nolint:errcheck // only its number is wanted
-	return l.Addr().String()
+	panic("there is no free port")
 }
 
 // ask uses the operator's API on the admin endpoint.

@@ -2,6 +2,8 @@ package pricing
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/selector"
@@ -13,6 +15,7 @@ func (l *loader) check() {
 	l.unpricedFree()
 	l.unbounded()
 	for _, m := range l.book.Models {
+		l.neverReported(m)
 		l.outputMaximum(m)
 		l.cachedAboveInput(m)
 	}
@@ -100,6 +103,53 @@ func (l *loader) outputMaximum(m *Model) {
 	l.warnAt(m.Line, m.Column, len(m.Key), "", fmt.Sprintf(
 		"models.%s has no max_output_tokens; %d tokens are held when a request sets no limit",
 		m.Key, l.book.Policies.ReserveOutputTokens))
+}
+
+// neverReported finds rates of a model by units that nothing counts: they would
+// never be charged. One that is spelled like a unit that exists is a mistake; tables
+// of public prices have others, and models that wait for their operation.
+func (l *loader) neverReported(m *Model) {
+	n := l.places["models."+m.Key]
+	if n == nil {
+		return
+	}
+	for i := range n.pairs {
+		p := &n.pairs[i]
+		unit, ok := strings.CutPrefix(p.key, "per_")
+		if !ok || unit == "request" || strings.HasSuffix(unit, "token") || strings.HasSuffix(unit, "tokens") || l.counts(unit) {
+			continue
+		}
+		known := reportedUnits()
+		if slices.Contains(known, unit) {
+			l.add(p.line, p.col, p.width, "models."+m.Key, fmt.Sprintf("no operation that is priced by_model reports %s or measures it, so this is never charged", unit), true)
+			continue
+		}
+		if hint := suggest(unit, append(known, slices.Collect(maps.Keys(l.units))...)); hint != "" {
+			l.add(p.line, p.col, p.width, "models."+m.Key, fmt.Sprintf("no answer reports %q, so it would never be charged%s", unit, strings.Replace(hint, `"`, `"per_`, 1)), false)
+			continue
+		}
+		l.add(p.line, p.col, p.width, "models."+m.Key, fmt.Sprintf("no answer reports %q and no operation measures it, so it is never charged; let the operation measure it, or write one of per_%s", unit, strings.Join(known, ", per_")), true)
+	}
+}
+
+// counts reports whether an operation that is priced by model has a quantity of the unit.
+func (l *loader) counts(unit string) bool {
+	return slices.ContainsFunc(l.book.Operations, func(op *Operation) bool {
+		return op.price.byModel && (op.measured(unit) != nil || op.mayReport(unit))
+	})
+}
+
+// reportedUnits are all units that answers report, each once.
+func reportedUnits() []string {
+	var list []string
+	for _, r := range reported {
+		for unit := range strings.FieldsSeq(r.units) {
+			if !slices.Contains(list, unit) {
+				list = append(list, unit)
+			}
+		}
+	}
+	return list
 }
 
 func (l *loader) cachedAboveInput(m *Model) {

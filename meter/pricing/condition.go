@@ -33,6 +33,22 @@ type operand struct {
 // bounds are above, below, at_least and at_most.
 type bounds struct{ above, below, atLeast, atMost rate }
 
+// never reports whether no number is within the bounds.
+func (b *bounds) never() bool {
+	for _, low := range []rate{b.above, b.atLeast} {
+		for _, high := range []rate{b.below, b.atMost} {
+			if !low.set || !high.set {
+				continue
+			}
+			strict := low == b.above && b.above.set || high == b.below && b.below.set
+			if c := low.value.Cmp(high.value); c > 0 || c == 0 && strict {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // condition is one entry of a when; it holds if any operand fits, or if all
 // bounds do.
 type condition struct {

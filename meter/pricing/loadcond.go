@@ -137,7 +137,28 @@ func (l *loader) bounds(k *condition, n *node, path string) bool {
 		above: l.rate(n.get("above"), path+".above"), below: l.rate(n.get("below"), path+".below"),
 		atLeast: l.rate(n.get("at_least"), path+".at_least"), atMost: l.rate(n.get("at_most"), path+".at_most"),
 	}
+	if k.bounds.never() {
+		l.fail(n, path, "no number is within these bounds, so the condition never holds")
+		return false
+	}
 	return true
+}
+
+// fromAnswer makes sure that what decides a refund, or the end of a job, is said
+// by the upstream: what the client writes into its request must not.
+func (l *loader) fromAnswer(n *node, path string, cs *conditions) *conditions {
+	if cs == nil {
+		return nil
+	}
+	for i := range cs.all {
+		if k := &cs.all[i]; k.field != nil && k.field.answer() {
+			return cs
+		}
+	}
+	if len(cs.all) > 0 {
+		l.fail(n, path, "only the request decides this, so a client could; write a field of the answer, such as response.body.status")
+	}
+	return cs
 }
 
 // clock reads hours and days: one text or a list.

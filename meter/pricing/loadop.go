@@ -135,17 +135,25 @@ func (l *loader) route(n *node, path string) (pattern, bool) {
 	return p, true
 }
 
+// pathOf is what of an address, or of a path without its slash, can be matched.
+func pathOf(s string) string {
+	if _, rest, ok := strings.Cut(s, "://"); ok {
+		_, s, _ = strings.Cut(rest, "/")
+	}
+	return "/" + s
+}
+
 func routeProblem(s string) string {
 	method, rest, two := strings.Cut(s, " ")
 	switch {
 	case two && slices.Contains(methods, method) && !strings.HasPrefix(rest, "/"):
-		return fmt.Sprintf(`the path must start with "/"; did you mean "%s /%s"?`, method, strings.TrimSpace(rest))
+		return fmt.Sprintf(`the path must start with "/"; did you mean "%s %s"?`, method, pathOf(strings.TrimSpace(rest)))
 	case two && strings.HasPrefix(rest, "/") && slices.Contains(methods, strings.ToUpper(method)):
 		return fmt.Sprintf(`methods are written in capitals; did you mean "%s %s"?`, strings.ToUpper(method), rest)
 	case two && strings.HasPrefix(rest, "/"):
 		return fmt.Sprintf("%q is not a method%s", method, suggest(strings.ToUpper(method), methods))
 	case !two && !strings.HasPrefix(s, "/") && s != "" && !slices.Contains(methods, s):
-		return fmt.Sprintf(`the path must start with "/"; did you mean "/%s"?`, s)
+		return fmt.Sprintf(`the path must start with "/"; did you mean "%s"?`, pathOf(s))
 	}
 	return fmt.Sprintf(`%q is not a method and a path; write "POST /v1/images"`, s)
 }
@@ -216,6 +224,9 @@ func (l *loader) measured(n *node, path, unit string) *measured {
 	if m.max.set && m.min.set && m.max.value.Cmp(m.min.value) < 0 {
 		l.fail(n, path, "max is less than min, so no quantity fits")
 	}
+	if d := m.fallback; d.set && (m.max.set && d.value.Cmp(m.max.value) > 0 || m.min.set && d.value.Cmp(m.min.value) < 0) {
+		l.fail(n.get("default"), path+".default", "is not between min and max; no request that says how much could ask for it")
+	}
 	if v := n.get("reserve"); v != nil && !m.field.answer() {
 		l.warn(v, path+".reserve", "has no effect: %s is known before the answer", m.field.text)
 	}
@@ -270,7 +281,9 @@ func (l *loader) job(op *Operation, n *node, path string) {
 	l.required(n, path, "failed_when", "write what a failed job's status says")
 	job := &Job{MaxAge: calendar.Duration{Count: 2, Unit: calendar.Day}}
 	if v := n.get("id"); v != nil {
-		job.id, _ = l.field(v, path+".id")
+		if job.id, _ = l.field(v, path+".id"); job.id != nil && !job.id.answer() {
+			l.fail(v, path+".id", "%s is known before there is a job; write where the answer has the id, such as response.body.id", job.id.text)
+		}
 	}
 	if v := n.get("status"); v != nil {
 		p, ok := l.route(v, path+".status")
@@ -285,8 +298,8 @@ func (l *loader) job(op *Operation, n *node, path string) {
 		p.path = strings.ReplaceAll(p.path, "{id}", "*")
 		job.status = p
 	}
-	job.failed = l.conditions(n.get("failed_when"), path+".failed_when", op, false)
-	job.done = l.conditions(n.get("done_when"), path+".done_when", op, false)
+	job.failed = l.fromAnswer(n.get("failed_when"), path+".failed_when", l.conditions(n.get("failed_when"), path+".failed_when", op, false))
+	job.done = l.fromAnswer(n.get("done_when"), path+".done_when", l.conditions(n.get("done_when"), path+".done_when", op, false))
 	if v := n.get("max_age"); v != nil {
 		job.MaxAge, _ = l.duration(v, path+".max_age")
 	}

@@ -95,6 +95,6 @@ func (l *loader) refundOn(n *node, path string) RefundOn {
 // refundWhen is read after the operations, whose units it may name.
 func (l *loader) refundWhen(n *node) {
 	if v := n.get("refund_when"); v != nil {
-		l.book.Policies.refundWhen = l.conditions(v, "policies.refund_when", nil, false)
+		l.book.Policies.refundWhen = l.fromAnswer(v, "policies.refund_when", l.conditions(v, "policies.refund_when", nil, false))
 	}
 }

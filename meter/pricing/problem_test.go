@@ -177,11 +177,34 @@ func TestRefusedFiles(t *testing.T) {
 		file("packs: {p: {credits: 1, price: 5 USD, only_plans: [x]}}\n"):                                                    `there is no plan "x"`,
 		file("alerts: [{below: 5, overage_above: 1}]\n"):                                                                     "an alert has one of",
 		file("links: {top_up: \"javascript:alert(1)\"}\n"):                                                                   "is not a link",
+		file("  b: {match: /v1/chat/completions, price: by_model}\nmodels: {m: {per_images: 1}}\n"):                          `no answer reports "images", so it would never be charged; did you mean "per_image"?`,
+		file("  b: {match: /b, price: 1, adjust: [{when: {body.n: {above: 5, below: 5}}, times: 2}]}\n"):                     "no number is within these bounds",
+		file("  b: {match: /b, price: 1, adjust: [{when: {body.n: {at_least: 6, at_most: 5}}, times: 2}]}\n"):                "no number is within these bounds",
+		file("  b: {match: /b, price: 1, quantity: {from: body.n, default: 50, max: 2}}\n"):                                  "is not between min and max",
+		file("  b: {match: /b, price: 1, quantity: {from: body.n, default: 0, min: 1}}\n"):                                   "is not between min and max",
+		file("  b: {match: /b, price: 1, job: {id: body.id, status: \"GET /b/{id}\", failed_when: {response.body.s: x}}}\n"): "is known before there is a job",
+		file("policies: {refund_when: {body.test: true}}\n"):                                                                 "so a client could",
+		file("  b: {match: \"POST https://api.example.com/v1/b\", price: 1}\n"):                                              `did you mean "POST /v1/b"?`,
 		file("labels: {l: response.body.x}\n"):                                                                               "from the request",
 		file("plans: {p: {metadata: &a {x: *a}}}\n"):                                                                         "there is no anchor",
 	} {
 		book, problems := pricing.Load("pricing.yaml", []byte(text))
 		if book != nil || !strings.Contains(problems.String(), want) {
+			t.Errorf("%q:\n%swant %s", text, problems, want)
+		}
+	}
+}
+
+// What is loaded, but is never charged, is said.
+func TestUnitsThatAreNeverCharged(t *testing.T) {
+	for text, want := range map[string]string{
+		file("  b: {match: /v1/chat/completions, price: by_model}\nmodels: {m: {per_1k_tokens: 1, per_minute: 1}}\n"): "let the operation measure it, or write one of per_",
+		file("  b: {match: /v1/chat/completions, price: by_model}\nmodels: {m: {per_1k_tokens: 1, per_page: 1}}\n"):   "no operation that is priced by_model reports page",
+		file("  b: {match: /v1/ocr, price: by_model}\nmodels: {m: {per_page: 1}}\n"):                                  "",
+		file("  b: {match: /b, price: by_model, measure: {minute: body.n}}\nmodels: {m: {per_minute: 1}}\n"):          "",
+	} {
+		book, problems := pricing.Load("pricing.yaml", []byte(text))
+		if said := strings.Contains(problems.String(), "never charged"); book == nil || said != (want != "") || !strings.Contains(problems.String(), want) {
 			t.Errorf("%q:\n%swant %s", text, problems, want)
 		}
 	}

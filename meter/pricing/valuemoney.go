@@ -76,6 +76,10 @@ func (l *loader) percent(n *node, path string) (money.Decimal, bool) {
 	if digits == "" {
 		digits = "20"
 	}
+	if strings.HasPrefix(n.text, "-") {
+		l.fail(n, path, `%s is not a percentage of 0 or more; to take something off, write "discount: %s%%" in a plan`, n.what(), digits)
+		return money.Decimal{}, false
+	}
 	l.fail(n, path, `%s is not a percentage; write "%s%%"`, n.what(), digits)
 	return money.Decimal{}, false
 }

@@ -69,8 +69,8 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 	}
 	if d.Operator {
 		d.portal.Operations = consoleOperations()
-		d.portal.Operator = func(m *meter.Meter) http.Handler {
-			return &operator{m: m, reload: d.app.reloadPrices, file: d.app.file}
+		d.portal.Operator = func(m *meter.Meter, scopes []string) http.Handler {
+			return &operator{m: m, scopes: append([]string{}, scopes...), reload: d.app.reloadPrices, file: d.app.file}
 		}
 	}
 	files, err := fs.Sub(farebox.Docs, "docs")

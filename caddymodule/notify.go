@@ -69,7 +69,7 @@ func (t *NotifyTarget) target(repl *caddy.Replacer) (x notifier.Target, err erro
 		}
 		err = notifier.CheckMail(&x)
 	default:
-		err = fmt.Errorf("there is no way %q to notify; there are webhook, email and slack", t.Kind)
+		err = fmt.Errorf("unknown notifier %q (want webhook, email or slack)", t.Kind)
 	}
 	if err != nil {
 		err = fmt.Errorf("notify %s: %w", t.Kind, err)
@@ -199,7 +199,7 @@ func (a *App) parseNotify(d *caddyfile.Dispenser) error {
 			return d.Errf("notify slack takes an address, and only <events>…, not %q", rest[0])
 		}
 	default:
-		return d.Errf("there is no way %q to notify; there are webhook, email and slack", t.Kind)
+		return d.Errf("unknown notifier %q (want webhook, email or slack)", t.Kind)
 	}
 	a.Notify = append(a.Notify, t)
 	return nil

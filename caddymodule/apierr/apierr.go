@@ -23,7 +23,7 @@ var (
 	// ErrSignedOut: nobody is signed in, or the session has ended.
 	ErrSignedOut = errors.New("sign in first: send an API key as \"Authorization: Bearer …\", or open a portal session")
 	// ErrForbidden: signed in, but not allowed to do this.
-	ErrForbidden = errors.New("this is not yours to see or to change")
+	ErrForbidden = errors.New("permission denied")
 	// ErrCrossSite: a browser sent it on behalf of another site.
 	ErrCrossSite = errors.New("this request comes from another site")
 	// ErrNotFound: there is nothing under this path.

@@ -29,7 +29,7 @@ type Portal struct {
 	Base string
 	// Operator makes the operator's API over a meter, with paths /meter/…; nil:
 	// there is no operator console here.
-	Operator func(*meter.Meter) http.Handler
+	Operator func(m *meter.Meter, scopes []string) http.Handler
 	// PublicPrices lets anybody read the price list and the packs.
 	PublicPrices bool
 	// AccountWebhooks says which addresses accounts may give for webhooks of their

@@ -164,12 +164,11 @@ func (g *gateway) trySend(method, path, body string, headers ...string) (answer,
 	if err != nil {
 		return answer{}, err
 	}
-	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(headers); i += 2 {
-		if headers[i] == "Content-Type" {
-			req.Header.Del(headers[i])
-		}
 		req.Header.Add(headers[i], headers[i+1])
+	}
+	if req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	res, err := plain.Do(req)
 	if err != nil {

@@ -78,7 +78,7 @@ func (b *Book) Route(method, uri string) Route {
 		if !op.fits(method, lower) {
 			continue
 		}
-		route.NeedsBody = route.NeedsBody || op.bodyTree != nil || len(op.forms) > 0
+		route.NeedsBody = route.NeedsBody || op.readsBody()
 		free = free && op.free
 		if op.where == nil && op.from.IsZero() {
 			route.Free = free

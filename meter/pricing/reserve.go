@@ -25,21 +25,27 @@ func (r *Request) Asks(list []Asked) { r.asked = list }
 
 // NeedsAsks reports whether the price may depend on a unit that no field of the
 // request measures.
-func (r *Request) NeedsAsks() bool {
-	if r.op == nil || r.op.free {
+func (r *Request) NeedsAsks() bool { return r.op != nil && r.op.needsAsks() }
+
+func (op *Operation) needsAsks() bool {
+	if op.free {
 		return false
 	}
-	return r.unmeasured(r.op.price.table.units) || r.unmeasuredIn(r.op.adjusts) ||
-		r.op.FreeTier != nil && r.op.FreeTier.Unit != "request" && r.op.measured(r.op.FreeTier.Unit) == nil ||
-		(r.op.price.byModel || r.op.adjustToModel) && r.book.unitsByModel
+	return op.unmeasured(op.price.table.units) || slices.ContainsFunc(op.adjusts, func(a adjust) bool { return a.rates != nil && op.unmeasured(a.rates.units) }) ||
+		op.FreeTier != nil && op.FreeTier.Unit != "request" && op.measured(op.FreeTier.Unit) == nil ||
+		(op.price.byModel || op.adjustToModel) && op.book.unitsByModel
 }
 
-func (r *Request) unmeasured(units []unitRate) bool {
-	return slices.ContainsFunc(units, func(u unitRate) bool { return r.op.measured(u.unit) == nil })
+func (op *Operation) unmeasured(units []unitRate) bool {
+	return slices.ContainsFunc(units, func(u unitRate) bool { return op.measured(u.unit) == nil })
 }
 
-func (r *Request) unmeasuredIn(list []adjust) bool {
-	return slices.ContainsFunc(list, func(a adjust) bool { return a.rates != nil && r.unmeasured(a.rates.units) })
+// readsBody reports whether a price, a condition or an estimate looks into the
+// body of requests.
+func (op *Operation) readsBody() bool {
+	return op.bodyTree != nil || len(op.forms) > 0 || op.needsAsks() || slices.ContainsFunc(op.adjusts, func(a adjust) bool {
+		return a.when != nil && slices.ContainsFunc(a.when.all, func(k condition) bool { return k.on == onInputTokens })
+	})
 }
 
 // reserve is how much of each unit is held where a request does not say.

@@ -126,7 +126,7 @@ func (t *tap) WriteHeader(status int) {
 func (t *tap) holdsBack() bool {
 	header := t.Header()
 	switch {
-	case t.bodyless(), t.status >= 300 && t.status < 400, t.retries(), t.shortText():
+	case t.bodyless(), t.status >= 300 && t.status < 400, t.retries(), t.short():
 		return true
 	case !dialect.IsDocument(header.Get("Content-Type")):
 		return false
@@ -134,11 +134,10 @@ func (t *tap) holdsBack() bool {
 	return t.status >= 300 || !t.c.Stream() || header.Get("Content-Length") != ""
 }
 
-// shortText is a text whose length is known, such as a transcription: no trailer can follow it, so its cost has to be in front.
-func (t *tap) shortText() bool {
+// short is an answer whose length is known, such as a transcription or speech: no trailer can follow it, so its cost has to be in front.
+func (t *tap) short() bool {
 	n, err := strconv.Atoi(t.Header().Get("Content-Length"))
-	kind := t.Header().Get("Content-Type")
-	return err == nil && n <= maxBuffered && strings.HasPrefix(kind, "text/") && !strings.HasPrefix(kind, "text/event-stream")
+	return err == nil && n <= maxBuffered && !dialect.IsEventStream(t.Header().Get("Content-Type"))
 }
 
 // bodyless answers have no body and so no trailer (RFC 9110, 6.4.1).

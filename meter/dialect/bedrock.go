@@ -52,7 +52,8 @@ var bedrockInvoke = profile{
 		{path: "message.usage", base: "message.", mark: `"message_start"`, except: []count{cOutput}},
 		{path: "usage", mark: `"usage"`},
 		{path: "amazon-bedrock-invocationMetrics", mark: `"amazon-bedrock-invocationMetrics"`},
-		{mark: `"prompt_token_count"`}, // Llama
+		{mark: `"prompt_token_count"`},  // Llama
+		{mark: `"inputTextTokenCount"`}, // Titan: its text and its embeddings
 	},
 	fields: append([]field{
 		{"inputTokenCount", cInput},
@@ -63,12 +64,14 @@ var bedrockInvoke = profile{
 		{"outputTokens", cOutput}, // Nova
 		{"prompt_token_count", cInput},
 		{"generation_token_count", cOutput},
+		{"inputTextTokenCount", cInput},
+		{`results.#(tokenCount>0).tokenCount`, cOutput},
 		{"prompt_tokens", cInput},
 		{"completion_tokens", cOutput},
 	}, anthropicFields...),
 	exclusive: true, output: outputAsIs,
 	text: textSpec{
-		roots: []string{"delta", "content", "generation", "outputs", "outputText", "results", "completion"},
+		roots: []string{"delta", "content", "generation", "outputs", "outputText", "results", "completion", "embedding", "embeddings", "embeddingsByType"},
 		keys: map[string]textKind{
 			"text": textString, "thinking": textString, "partial_json": textString, "input": textJSON, "outputText": textString,
 			"stop_reason": textFinish,

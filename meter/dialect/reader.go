@@ -87,7 +87,7 @@ func (a *API) NewReader(status int, header map[string][]string, opt ReaderOption
 	r.html = strings.HasPrefix(strings.ToLower(headerValue(header, "Content-Type")), "text/html")
 	for _, h := range a.profile.headers {
 		if n, ok := parseNumber([]byte(headerValue(header, h.name)), 1); ok && n >= 0 {
-			r.counts.c[h.to] = Count{n, true}
+			r.counts.c[h.to], r.known = Count{n, true}, true
 		}
 	}
 	return r

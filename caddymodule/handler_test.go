@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -340,6 +341,31 @@ func TestAStreamCommentIsALineOfItsOwn(t *testing.T) {
 		rest, ok := strings.CutPrefix(string(body), c.body)
 		if !ok || res.Trailer.Get("Credits-Cost") == "" || strings.HasPrefix(rest, ": credits cost=") != c.want || !c.want && rest != "" {
 			t.Errorf("%s: ends with %q, trailer %v", name, rest, res.Trailer)
+		}
+	}
+}
+
+// What an answer cost is told whatever its length and its kind: in front of a
+// short one, behind a long one.
+func TestTheCostIsToldAtAnyLength(t *testing.T) {
+	a, key := running(t)
+	reply := strings.Replace(reply, "{", `{"pad":"%s",`, 1)
+	for name, size := range map[string]int{"short": 10, "long": maxBuffered} {
+		for _, declared := range []bool{true, false} {
+			body := strings.Replace(reply, "%s", strings.Repeat("a", size), 1)
+			s := serve(t, &Handler{app: a}, func(w http.ResponseWriter, _ *http.Request) error {
+				if declared {
+					w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+				}
+				return answered(w, "application/json", body)
+			})
+			res, got, err := ask(t, s, key, hello)
+			if err != nil || got != body {
+				t.Fatalf("%s: %d bytes of %d, %v", name, len(got), len(body), err)
+			}
+			if told := res.Header.Get("Credits-Cost") + res.Trailer.Get("Credits-Cost"); told != replyCost {
+				t.Errorf("%s, declared %v: told %q, want %s", name, declared, told, replyCost)
+			}
 		}
 	}
 }

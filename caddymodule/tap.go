@@ -173,7 +173,8 @@ func (t *tap) sendHeader() {
 	if !t.c.Free() {
 		t.set("Credits-Remaining", t.remaining(t.c.Remaining))
 	}
-	if t.Header().Get("Content-Length") == "" || t.status == http.StatusOK && t.c.Stream() {
+	// Of HTTP/1 only an answer without a declared length can have trailers.
+	if t.Header().Get("Content-Length") == "" || t.status == http.StatusOK && (t.c.Stream() || !t.c.Free()) {
 		t.Header().Del("Content-Length")
 		if t.r.ProtoAtLeast(1, 1) && !t.bodyless() {
 			t.Header().Add("Trailer", "Credits-Cost, Credits-Remaining")

@@ -157,6 +157,9 @@ func (a *admission) read() error {
 	}
 	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hintOf(a.price.API()))
 	a.reads, a.body = a.api, dialect.ReadBody(a.req.ContentType, a.req.Body)
+	if !a.price.JSON() && refersInBody(a.req.Method, path) && !a.body.Readable() { // what it names could not be looked at
+		return unreadable()
+	}
 	if a.price.ReadsModels() {
 		if err := a.mayRun(); err != nil {
 			return err
@@ -169,7 +172,7 @@ func (a *admission) read() error {
 		return &Denial{Reason: pricing.AmbiguousRequest, Field: field, Message: `The answer would leave out what it used, and could not be charged; leave out "` + field + `".`}
 	}
 	if (a.price.NeedsAsks() || a.price.TokenPriced()) && !a.price.JSON() && !a.body.Readable() {
-		return &Denial{Reason: pricing.BodyNotJSON, Field: "body", Message: "The body is neither one JSON document in UTF-8 nor a form under its own Content-Type; send one of them."}
+		return unreadable()
 	}
 	if !a.api.Plain() {
 		if a.info = a.api.ReadRequest(a.body); a.info.Reject != "" {
@@ -197,6 +200,11 @@ func (a *admission) read() error {
 	a.estimateInput(true)
 	a.kinds()
 	return nil
+}
+
+// unreadable refuses a body that some servers could read.
+func unreadable() error {
+	return &Denial{Reason: pricing.BodyNotJSON, Field: "body", Message: "The body is neither one JSON document in UTF-8 nor a form under its own Content-Type; send one of them."}
 }
 
 // mayRun tells the price of all the models that the request may run.

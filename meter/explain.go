@@ -19,12 +19,17 @@ func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanati
 	if err != nil {
 		return nil, err
 	}
+	api := dialect.Recognise(f.Method, r.Path(), hintOf(r.API()))
+	body := dialect.ReadBody(f.ContentType, f.Body)
+	a := &admission{book: &loaded{Book: b}, plan: p, price: r, api: api, reads: api, body: body}
+	if r.ReadsModels() {
+		if err := a.mayRun(); err != nil {
+			return nil, err
+		}
+	}
 	if refusal := r.PlanAllows(p); refusal != nil {
 		return nil, refusal
 	}
-	api := dialect.Recognise(f.Method, r.Path(), hintOf(r.API()))
-	body := dialect.ReadBody(f.ContentType, f.Body)
-	a := &admission{book: &loaded{Book: b}, plan: p, price: r, api: api, reads: api}
 	if r.NeedsAsks() {
 		r.Asks(asked(api, body))
 	}

@@ -91,12 +91,12 @@ func refs(book *pricing.Book, req *Request) ([]ref, error) {
 // bodyReferences are what a body names: JSON, whatever it is called, or the
 // fields of a form.
 func bodyReferences(req *Request) (list []dialect.Stored, err error) {
-	body := bytes.TrimLeft(req.Body, "\xef\xbb\xbf \t\r\n")
-	if len(body) > 0 && (body[0] == '{' || body[0] == '[') {
-		return dialect.References(body), nil
-	}
-	if !form.Is(req.ContentType) {
-		for _, s := range dialect.QueryReferences(string(body)) {
+	switch form.KindOf(req.ContentType, req.Body) {
+	case form.JSON:
+		return dialect.References(req.Body), nil
+	case form.Multipart:
+	case form.URLEncoded, form.Other:
+		for _, s := range dialect.QueryReferences(string(req.Body)) {
 			s.Field = "form." + strings.TrimPrefix(s.Field, "query.")
 			list = append(list, s)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
@@ -148,4 +149,31 @@ func TestJobsOfAnEarlierVersionHaveTheirOwner(t *testing.T) {
 	g.answered(get("/v1/responses/r1"), 200, jsonType, `{"id":"r1","status":"failed"}`)
 	g.answered(get("/clips/c1"), 200, jsonType, `{"state":"broken"}`)
 	g.wants(10_000, 0)
+}
+
+// A body that only lenient servers read names nothing that could be looked at, so it is refused, whatever the price.
+func TestReferencesInBodiesForLenientServers(t *testing.T) {
+	book, problems := pricing.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {flat: {match: POST /v1/responses, model: none, price: 1}}\nplans: {all: {credits: [{type: free, amount: 9}]}}\ndefault_plan: all\n"))
+	if book == nil {
+		t.Fatal(problems)
+	}
+	m, err := Open(t.Context(), Options{Store: memory.New(), Book: book})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := m.CreateAccount(t.Context(), "acme", "", "all"); err != nil {
+		t.Fatal(err)
+	}
+	utf16 := "{\x00\"\x00p\x00r\x00e\x00v\x00\"\x00:\x001\x00}\x00"
+	for _, body := range []string{`{"previous_response_id":"resp_x","x":NaN}`, "\xef\xbb\xbf" + `{"previous_response_id":"resp_x"}`, utf16} {
+		if _, err := m.Admit(t.Context(), post("/v1/responses", body)); reasonOf(err) != pricing.BodyNotJSON && reasonOf(err) != ObjectNotFound && reasonOf(err) != JobNotFound {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+	c, err := m.Admit(t.Context(), post("/v1/responses", `{"input":"x"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Settle(NotReached, nil)
 }

@@ -104,8 +104,10 @@ func TestEveryAdviceWorks(t *testing.T) {
 			tries := []func(*gate, *Request){nil}
 			for _, p := range o.Packs {
 				tries = append(tries, func(g *gate, _ *Request) {
-					if _, err := g.m.Grant(t.Context(), "acme", GrantRequest{Pack: p.ID, Idempotency: "pay"}); err != nil {
-						t.Fatal(err)
+					for i := range max(p.Times, 1) {
+						if _, err := g.m.Grant(t.Context(), "acme", GrantRequest{Pack: p.ID, Idempotency: fmt.Sprint("pay", i)}); err != nil {
+							t.Fatal(err)
+						}
 					}
 				})
 			}

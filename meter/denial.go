@@ -106,6 +106,7 @@ type PackOffer struct {
 	Name    string `json:"name,omitempty"`
 	Credits string `json:"credits,omitempty"`
 	Price   string `json:"price"`
+	Times   int    `json:"times,omitempty"` // how many of it the request takes, if more than one
 }
 
 // JSON is the facts as an object.

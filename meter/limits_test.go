@@ -84,3 +84,13 @@ func TestARefusalSaysThatTheTrialIsOver(t *testing.T) {
 		t.Error(d.Message)
 	}
 }
+
+// Some servers take an output limit of 0 for none: it is held as none, and a limit
+// is written over it.
+func TestAZeroLimitIsNone(t *testing.T) {
+	g := newGate(t, "basic")
+	c := g.admit(post(chat, `{"model":"words","max_tokens":0,"messages":[]}`))
+	if c.Held == 0 || c.Clamped() == 0 || strings.Contains(string(c.Body()), `"max_tokens":0,`) {
+		t.Errorf("held %d, limited to %d, sent %s", c.Held, c.Clamped(), c.Body())
+	}
+}

@@ -116,7 +116,7 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 	f, b := d.Facts, a.book
 	var ways []string
 	if acc != nil && r.LimitSource == ledger.LimitBalance && r.Reason == ledger.InsufficientCredits {
-		ways = append(ways, a.topUp(f, acc)...)
+		ways = append(ways, a.topUp(f, acc, max(0, r.Needed-r.Available))...)
 		ways = append(ways, a.wait(f, acc)...)
 	}
 	if l := r.Limit; l != nil && acc != nil {
@@ -150,8 +150,9 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 	}
 }
 
-// topUp offers the packs that are enough for the request, each by itself.
-func (a *admission) topUp(f *Facts, acc *ledger.Account) []string {
+// topUp offers the packs that are enough for the request, each by itself, and how
+// many of it that takes.
+func (a *admission) topUp(f *Facts, acc *ledger.Account, missing money.Amount) []string {
 	if !a.m.mayBuy(a.req.Caller) {
 		return []string{"ask an admin of the account for more"}
 	}
@@ -159,10 +160,18 @@ func (a *admission) topUp(f *Facts, acc *ledger.Account) []string {
 	o := Option{Do: "top_up"}
 	first := ""
 	for _, p := range b.Packs {
-		if !p.SellsTo(acc.Sub.Plan) || !a.buys(acc, p) {
+		if !p.SellsTo(acc.Sub.Plan) {
 			continue
 		}
-		if o.Packs = append(o.Packs, packOffer(b.Book, p)); first == "" {
+		n := a.packs(acc, p, missing)
+		if n == 0 {
+			continue
+		}
+		offer := packOffer(b.Book, p)
+		if n > 1 {
+			offer.Times = n
+		}
+		if o.Packs = append(o.Packs, offer); first == "" {
 			first = p.ID
 		}
 	}

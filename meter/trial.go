@@ -1,12 +1,14 @@
 package meter
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/tidwall/sjson"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -40,8 +42,29 @@ func (t *trial) admits(a *admission) bool {
 	return err == nil
 }
 
-// buys reports whether the request would be admitted after one more pack.
-func (a *admission) buys(acc *ledger.Account, p *pricing.Pack) bool {
+// mostPacks bounds how many of one pack are offered at once.
+const mostPacks = 50
+
+// packs is how many of a pack the request needs to be admitted; 0: no number that
+// is offered is enough.
+func (a *admission) packs(acc *ledger.Account, p *pricing.Pack, missing money.Amount) int {
+	n := 1
+	if !p.ByPrice && p.Credits > 0 {
+		n = int(min((missing+p.Credits-1)/p.Credits, mostPacks+1))
+	}
+	for n = max(n, 1); n <= mostPacks; n++ {
+		if a.buys(acc, p, n) {
+			return n
+		}
+		if n > 1 && p.ByPrice {
+			break
+		}
+	}
+	return 0
+}
+
+// buys reports whether the request would be admitted after n of a pack.
+func (a *admission) buys(acc *ledger.Account, p *pricing.Pack, n int) bool {
 	t := a.trial(acc, a.m.Now())
 	r := GrantRequest{Pack: p.ID}
 	if p.ByPrice && p.MaxPrice != nil {
@@ -49,12 +72,14 @@ func (a *admission) buys(acc *ledger.Account, p *pricing.Pack) bool {
 	} else if p.ByPrice {
 		return true // as much as it takes
 	}
-	g := ledger.Give{Grant: "gr_trial"}
-	if fromPack(&g, a.book.Book, r) != nil {
-		return false
-	}
-	if _, err := t.do(g); err != nil {
-		return false
+	for i := range n {
+		g := ledger.Give{Grant: ledger.GrantID("gr_trial" + strconv.Itoa(i))}
+		if fromPack(&g, a.book.Book, r) != nil {
+			return false
+		}
+		if _, err := t.do(g); err != nil {
+			return false
+		}
 	}
 	return t.admits(a)
 }

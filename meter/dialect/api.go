@@ -34,6 +34,7 @@ type profile struct {
 	// Request.
 	models     []string // default: model
 	limits     []string // fields that bound the output, all that are present count
+	zeroIsNone bool     // some servers behind this API take a limit of 0 for none
 	limitField string   // the one to write when none is present
 	limitFloor int64    // values below mean "unlimited" (Ollama: 1)
 	multiples  []string // fields that multiply the output

@@ -21,7 +21,7 @@ func bedrockPath(verb, streamVerb string) func(method, path string) (matched, bo
 var bedrockConverse = profile{
 	name: "bedrock-converse", family: FamilyPlain, provider: "bedrock", models: []string{},
 	match:  bedrockPath("converse", "converse-stream"),
-	limits: []string{"inferenceConfig.maxTokens"}, limitField: "inferenceConfig.maxTokens",
+	limits: []string{"inferenceConfig.maxTokens"}, limitField: "inferenceConfig.maxTokens", zeroIsNone: true,
 	usage: []place{{path: "usage", mark: `"usage"`}},
 	fields: []field{
 		{"inputTokens", cInput},

@@ -19,7 +19,7 @@ var cohereUsage = []place{
 var cohereChat = profile{
 	name: "cohere-chat", family: FamilyPlain, provider: "cohere",
 	match:  post("/v2/chat"),
-	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	limits: []string{"max_tokens"}, limitField: "max_tokens", zeroIsNone: true,
 	usage: cohereUsage, fields: cohereFields, output: outputAsIs,
 	text: textSpec{
 		roots: []string{"delta", "message"},

@@ -59,9 +59,9 @@ var geminiGenerate = profile{
 	match:      geminiPath("generateContent", "streamGenerateContent"),
 	models:     []string{},
 	limits:     []string{"generationConfig.maxOutputTokens", "generationConfig.max_output_tokens", "generation_config.max_output_tokens", "generation_config.maxOutputTokens"},
-	limitField: "generationConfig.maxOutputTokens",
-	multiples:  []string{"generationConfig.candidateCount", "generationConfig.candidate_count", "generation_config.candidate_count", "generation_config.candidateCount"},
-	usage:      geminiUsage, fields: geminiFields, output: outputRest, text: geminiText, searches: geminiSearches,
+	limitField: "generationConfig.maxOutputTokens", zeroIsNone: true,
+	multiples: []string{"generationConfig.candidateCount", "generationConfig.candidate_count", "generation_config.candidate_count", "generation_config.candidateCount"},
+	usage:     geminiUsage, fields: geminiFields, output: outputRest, text: geminiText, searches: geminiSearches,
 	arrays: true,
 }
 
@@ -132,8 +132,8 @@ var geminiInteractions = profile{
 	match:      post("/v1beta/interactions"),
 	models:     []string{"model", "agent"},
 	limits:     []string{"generation_config.max_output_tokens", "generationConfig.maxOutputTokens"},
-	limitField: "generation_config.max_output_tokens",
-	usage:      interactionsUsage, fields: interactionsFields, output: outputAdded,
+	limitField: "generation_config.max_output_tokens", zeroIsNone: true,
+	usage: interactionsUsage, fields: interactionsFields, output: outputAdded,
 	text: textSpec{
 		roots: []string{"delta", "steps", "outputs"},
 		keys:  map[string]textKind{"text": textString, "arguments": textJSON},

@@ -33,7 +33,7 @@ var tgiGenerate = profile{
 		m.stream = path == "/generate_stream"
 		return m, ok
 	},
-	limits: []string{"parameters.max_new_tokens"}, limitField: "parameters.max_new_tokens",
+	limits: []string{"parameters.max_new_tokens"}, limitField: "parameters.max_new_tokens", zeroIsNone: true,
 	multiples: []string{"parameters.best_of"},
 	headers:   []headerField{{"X-Prompt-Tokens", cInput}, {"X-Generated-Tokens", cOutput}},
 	usage:     []place{{path: "details", mark: `"generated_tokens"`}},
@@ -52,7 +52,7 @@ var openaiRuns = profile{
 		rest, ok := after(path, "/v1/threads/")
 		return matched{}, ok && method == "POST" && (rest == "runs" || len(rest) > 5 && rest[len(rest)-5:] == "/runs")
 	},
-	limits: chatLimits[:1], limitField: "max_completion_tokens",
+	limits: chatLimits[:1], limitField: "max_completion_tokens", zeroIsNone: true,
 	usage: topUsage, fields: chatFields,
 	text:   textSpec{roots: []string{"delta"}, keys: map[string]textKind{"value": textString, "arguments": textString}},
 	done:   []string{"thread.run.completed", "thread.run.incomplete"},

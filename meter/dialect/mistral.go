@@ -8,7 +8,7 @@ import "strings"
 var mistralChat = profile{
 	name: "mistral-chat", family: FamilyOpenAI, provider: "mistral", hintOnly: true,
 	match:  post("/chat/completions", "/fim/completions"),
-	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	limits: []string{"max_tokens"}, limitField: "max_tokens", zeroIsNone: true,
 	multiples: []string{"n"},
 	usage:     chatUsage, fields: chatFields, text: chatText,
 }
@@ -17,7 +17,7 @@ var mistralChat = profile{
 var mistralOther = profile{
 	name: "mistral-fim", family: FamilyOpenAI, provider: "mistral",
 	match:  post("/fim/completions", "/agents/completions"),
-	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	limits: []string{"max_tokens"}, limitField: "max_tokens", zeroIsNone: true,
 	multiples: []string{"n"},
 	usage:     chatUsage, fields: chatFields, text: chatText,
 }

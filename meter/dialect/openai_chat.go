@@ -27,7 +27,7 @@ var chatLimits = []string{"max_completion_tokens", "max_tokens"}
 var openaiChat = profile{
 	name: "openai-chat", family: FamilyOpenAI, provider: "openai",
 	match:  post("/chat/completions"),
-	limits: chatLimits, limitField: "max_completion_tokens",
+	limits: chatLimits, limitField: "max_completion_tokens", zeroIsNone: true,
 	multiples: []string{"n"}, inject: true,
 	usage: chatUsage, fields: chatFields, text: chatText,
 	failed: []string{"error"},
@@ -37,7 +37,7 @@ var openaiChat = profile{
 var azureChat = profile{
 	name: "azure-chat", family: FamilyOpenAI, provider: "azure",
 	match:  deployment("/chat/completions"),
-	limits: chatLimits, limitField: "max_completion_tokens",
+	limits: chatLimits, limitField: "max_completion_tokens", zeroIsNone: true,
 	models: []string{}, multiples: []string{"n"}, inject: true,
 	usage: chatUsage, fields: chatFields, text: chatText,
 	failed: []string{"error"},

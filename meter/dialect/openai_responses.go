@@ -28,7 +28,7 @@ var responsesJob = jobSpec{
 var openaiResponses = profile{
 	name: "openai-responses", family: FamilyOpenAI, provider: "openai",
 	match:  post("/v1/responses", "/openai/responses", "/responses/compact", "/v1/agent"),
-	limits: []string{"max_output_tokens"}, limitField: "max_output_tokens",
+	limits: []string{"max_output_tokens"}, limitField: "max_output_tokens", zeroIsNone: true,
 	usage: responsesUsage, fields: responsesFields, searches: openaiSearches, text: responsesText,
 	done:   []string{"response.completed", "response.incomplete"},
 	failed: []string{"response.failed", "response.cancelled", "error"},

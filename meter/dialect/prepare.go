@@ -89,7 +89,7 @@ func (p *profile) clamp(body []byte, limit int64, field string) ([]byte, error) 
 			continue
 		}
 		n, ok := looseNumber([]byte(v.Raw), 1)
-		if ok && n < p.limitFloor {
+		if ok && (n < p.limitFloor || n == 0 && p.zeroIsNone) {
 			ok = false // "unlimited"
 		}
 		present = true

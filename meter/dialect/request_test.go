@@ -47,7 +47,9 @@ func TestRequestLimits(t *testing.T) {
 		{"/v1/chat/completions", `{"max_tokens":1,"max_completion_tokens":90000}`, Count{90000, true}, 1},
 		{"/v1/chat/completions", `{"max_tokens":1e4,"n":3}`, Count{10000, true}, 3},
 		{"/v1/chat/completions", `{"max_tokens":"9999"}`, Count{9999, true}, 1},
-		{"/v1/chat/completions", `{"max_tokens":0,"n":0}`, Count{0, true}, 1},
+		{"/v1/chat/completions", `{"max_tokens":0,"n":0}`, Count{}, 1}, // some servers take 0 for no limit
+		{"/v1/responses", `{"max_output_tokens":0}`, Count{}, 1},
+		{"/v1/completions", `{"max_tokens":0}`, Count{0, true}, 1}, // with echo, 0 is meant
 		{"/v1/completions", `{"prompt":[[1,2],[3]],"n":2,"best_of":4,"max_tokens":5}`, Count{5, true}, 8},
 		{"/v1/completions", `{"prompt":[1,2,3],"max_tokens":5}`, Count{5, true}, 1},
 		{"/api/generate", `{"options":{"num_predict":-2}}`, Count{}, 1},
@@ -132,6 +134,7 @@ func TestPrepare(t *testing.T) {
 		{"/v1/chat/completions", `{"max_tokens":10, "a":[1]}`, Edit{MaxOutput: 9}, `{"max_tokens":9, "a":[1]}`, false},
 		{"/v1/chat/completions", `{"max_tokens":8}`, Edit{MaxOutput: 9}, "", false},
 		{"/v1/chat/completions", `{"max_tokens":null}`, Edit{MaxOutput: 9}, `{"max_tokens":null,"max_completion_tokens":9}`, false},
+		{"/v1/chat/completions", `{"max_tokens":0}`, Edit{MaxOutput: 9}, `{"max_tokens":9}`, false},
 		{"/v1/messages", `{"max_tokens":100}`, Edit{MaxOutput: 9}, `{"max_tokens":9}`, false},
 		{"/api/chat", `{"model":"a"}`, Edit{MaxOutput: 9}, `{"model":"a","options":{"num_predict":9}}`, false},
 		{"/api/chat", `{"options":{"num_predict":-1}}`, Edit{MaxOutput: 9}, `{"options":{"num_predict":9}}`, false},

@@ -94,3 +94,14 @@ func TestAZeroLimitIsNone(t *testing.T) {
 		t.Errorf("held %d, limited to %d, sent %s", c.Held, c.Clamped(), c.Body())
 	}
 }
+
+// A refusal at the overage limit says what the limit leaves and what the request
+// needs of it, and when the period ends.
+func TestARefusalAtTheOverageLimit(t *testing.T) {
+	g := newGateOf(t, strings.Replace(wordsBook, "  small:", "  over: {when_empty: overage, overage: {times: 2, limit: 20}, credits: [{type: subscription, amount: 1, every: month}]}\n  small:", 1), "over")
+	_, err := g.m.Admit(t.Context(), post("/v1/videos", `{}`))
+	d := refusal(t, err)
+	if !strings.HasPrefix(d.Message, "The overage limit of 20 credits in this billing period leaves 20 credits: this request needs up to 98 credits of overage.") {
+		t.Error(d.Message)
+	}
+}

@@ -37,10 +37,7 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 		d.Message = fmt.Sprintf("The %s's limit of %s a %s leaves %s (%s used, %s held): this request needs up to %s. Nothing was charged. The limit resets at %s.",
 			l.Per, b.Of(l.Amount), l.Every, b.Of(l.Left()), text(l.Used), text(l.Held), b.Of(r.Needed), l.ResetsAt.UTC().Format(time.RFC3339))
 	case r.LimitSource != ledger.LimitBalance:
-		d.Message = fmt.Sprintf("The overage limit of this billing period is reached: this request needs up to %s. Nothing was charged.", b.Of(r.Needed))
-		if acc != nil && !acc.Sub.End.IsZero() {
-			d.Message += " The period ends at " + acc.Sub.End.UTC().Format(time.RFC3339) + "."
-		}
+		d.Message = a.overageReached(r, acc)
 	default:
 		d.Message = a.ended(acc) + fmt.Sprintf("Not enough credits: this request needs up to %s, %s are available (%s missing). Nothing was charged.",
 			b.Of(r.Needed), text(r.Available), text(missing))
@@ -53,6 +50,26 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 	}
 	a.options(d, r, acc)
 	return d
+}
+
+// overageReached explains a refusal at the overage limit: what the limit leaves,
+// and what the request needs of it, at what overage costs.
+func (a *admission) overageReached(r *ledger.Refusal, acc *ledger.Account) string {
+	b := a.book
+	if acc == nil || a.plan == nil || a.plan.Overage == nil {
+		return fmt.Sprintf("The overage limit of this billing period is reached: this request needs up to %s. Nothing was charged.", b.Of(r.Needed))
+	}
+	o := a.plan.Overage
+	left := max(0, o.Limit-acc.OveragePeriod-acc.OverageHeld)
+	needed, err := max(0, r.Needed-r.Available).Decimal(b.Credit.Decimals).Mul(o.Times).Ceil(b.Credit.Decimals)
+	if err != nil {
+		needed = r.Needed
+	}
+	text := fmt.Sprintf("The overage limit of %s in this billing period leaves %s: this request needs up to %s of overage. Nothing was charged.", b.Of(o.Limit), b.Of(left), b.Of(needed))
+	if !acc.Sub.End.IsZero() {
+		text += " The period ends at " + acc.Sub.End.UTC().Format(time.RFC3339) + "."
+	}
+	return text
 }
 
 // ended says that the account's last plan is over, if the present one began by that.
@@ -115,7 +132,7 @@ func timeOrNil(t time.Time) *time.Time {
 func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 	f, b := d.Facts, a.book
 	var ways []string
-	if acc != nil && r.LimitSource == ledger.LimitBalance && r.Reason == ledger.InsufficientCredits {
+	if acc != nil && r.Limit == nil && r.Reason == ledger.InsufficientCredits {
 		ways = append(ways, a.topUp(f, acc, max(0, r.Needed-r.Available))...)
 		ways = append(ways, a.wait(f, acc)...)
 	}

@@ -16,8 +16,8 @@ import (
 
 // An id that an upstream hands out belongs to the account that got it from an
 // answer. Upstreams see one caller, the gateway, and would show every account
-// everything. An unknown id is refused like one of another account: a caller
-// learns nothing from the difference.
+// everything. In a path an unknown id is refused like one of another account. In
+// a body or a query it passes by default; see Request.UnknownIDs.
 //
 // A record is a few bytes, kept for as long as dialect.KeptFor says after it was
 // last asked for.

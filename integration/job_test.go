@@ -95,10 +95,14 @@ func TestTheGatewayAsksForJobs(t *testing.T) {
 func TestTheGatewaysQuestionHasAnAllowListOfHeaders(t *testing.T) {
 	t.Parallel()
 	g := start(t, setup{caddyfile: asking(t), mock: mockai.Options{JobPolls: 1}})
-	sent := map[string]string{"Accept": "application/json", "User-Agent": "acme/1", "Openai-Organization": "org-1", "Openai-Project": "proj-1", "Openai-Beta": "x=v2",
-		"Anthropic-Version": "2023-06-01", "Anthropic-Beta": "y", "X-Goog-User-Project": "p"}
-	headers := []string{"X-Secret-Token", "s", "Cookie", "session=1", "X-Amz-Security-Token", "s", "Idempotency-Key", "k", "Prefer", "wait", "X-Api-Token", "s",
-		"Range", "bytes=0-1", "If-None-Match", "x", "X-Http-Method-Override", "DELETE", "Proxy-Authorization", "Basic x", "X-Forwarded-For", "192.0.2.1"}
+	sent := map[string]string{
+		"Accept": "application/json", "User-Agent": "acme/1", "Openai-Organization": "org-1", "Openai-Project": "proj-1", "Openai-Beta": "x=v2",
+		"Anthropic-Version": "2023-06-01", "Anthropic-Beta": "y", "X-Goog-User-Project": "p",
+	}
+	headers := []string{
+		"X-Secret-Token", "s", "Cookie", "session=1", "X-Amz-Security-Token", "s", "Idempotency-Key", "k", "Prefer", "wait", "X-Api-Token", "s",
+		"Range", "bytes=0-1", "If-None-Match", "x", "X-Http-Method-Override", "DELETE", "Proxy-Authorization", "Basic x", "X-Forwarded-For", "192.0.2.1",
+	}
 	for name, v := range sent {
 		headers = append(headers, name, v)
 	}

@@ -20,7 +20,6 @@ type wire struct {
 	field  string // of the output limit, in the body that leaves
 	body   func(limit, more string) string
 	answer func(input, output int64) string
-	stream string // path of a stream, if it has its own
 }
 
 var wires = []wire{

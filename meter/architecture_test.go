@@ -65,7 +65,7 @@ func arrows(t *testing.T) map[string][]string {
 			continue
 		}
 		list := []string{}
-		for _, name := range strings.Split(cells[3], ",") {
+		for name := range strings.SplitSeq(cells[3], ",") {
 			if name = strings.Trim(name, " `"); name != "" {
 				list = append(list, name)
 			}

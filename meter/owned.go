@@ -53,10 +53,15 @@ func pathRefs(book *pricing.Book, method, path string) []ref {
 	return refs
 }
 
+// inID reports whether ids have such characters.
+func inID(c rune) bool {
+	return c == '_' || c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
 // alike are the beginnings of an id that end where something else than an id begins.
 func alike(s dialect.Stored) (names []string) {
 	for i, c := range s.ID {
-		if i > 0 && !(c == '_' || c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z') {
+		if i > 0 && !inID(c) {
 			names = append(names, storedName(dialect.Stored{Kind: s.Kind, ID: s.ID[:i]}))
 		}
 	}

@@ -148,7 +148,7 @@ func GivenHeader(header map[string][]string) (list []Stored) {
 
 // Document is a JSON answer, once it has come whole; nil before, and of a stream.
 func (r *Reader) Document() []byte {
-	if r.framing != framingJSON && !(r.framing == framingSniff && r.json) || r.overflow {
+	if r.framing != framingJSON && (r.framing != framingSniff || !r.json) || r.overflow {
 		return nil
 	}
 	b := bytes.TrimSpace(r.body)

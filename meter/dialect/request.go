@@ -95,7 +95,7 @@ func (a *API) ReadRequest(b Body) RequestInfo {
 	}
 	info.Hides = hides(doc)
 	for _, path := range p.limits {
-		if n, ok := info.number(doc, path, maxLimit, p.limitFloor); ok && !(n == 0 && p.zeroIsNone) {
+		if n, ok := info.number(doc, path, maxLimit, p.limitFloor); ok && (n != 0 || !p.zeroIsNone) {
 			info.MaxOutput = Count{max(n, info.MaxOutput.N), true}
 		}
 	}

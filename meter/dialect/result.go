@@ -77,7 +77,7 @@ func (r *Reader) Result() Result {
 	p := r.api.profile
 	reported := r.counts
 	for i, c := range r.parts {
-		if c.OK && (count(i) != cWebSearch || c.N > reported.c[i].N) {
+		if c.OK && (count(i) != cWebSearch || c.N > reported.c[i].N) { //nolint:gosec // there are few counts
 			reported.c[i] = c
 		}
 	}

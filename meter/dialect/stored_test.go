@@ -95,11 +95,11 @@ func oddly(rnd *rand.Rand, s string) string {
 // noise are members that name nothing.
 func noise(rnd *rand.Rand, most int) string {
 	all := []string{`"a":{"b":[{"c":"}"}]},`, `"metadata":{"file_id":"not this"},`, `"s":"\"file_id\":\"x\"",`, `"n":-1.5e3,"t":true,`, `"input":[{"role":"user","content":"[{"}],`, `"":{"":""},`}
-	s := ""
+	var s strings.Builder
 	for range rnd.IntN(most + 1) {
-		s += all[rnd.IntN(len(all))]
+		s.WriteString(all[rnd.IntN(len(all))])
 	}
-	return s
+	return s.String()
 }
 
 // All that an answer can give passes the quick look at its documents.

@@ -167,7 +167,8 @@ func TestAPriceThatAssumedAnotherRestIsFoundAnew(t *testing.T) {
 		claim *FreeClaim
 		other money.Amount // -1: accepted
 	}{
-		{claim(30, 31, true), 30}, {claim(30, -1, true), 30}, // no claim at all
+		{claim(30, 31, true), 30},
+		{claim(30, -1, true), 30},  // no claim at all
 		{claim(30, 10, false), -1}, // 20 are left
 		{claim(30, 15, false), -1}, // 5 are left: others have taken some, but these 15 are all it wants
 		{claim(30, 15, false), 5},  // too many by now

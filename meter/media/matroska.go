@@ -38,7 +38,7 @@ func matroska(b []byte) (ms int64, ok bool) {
 	if hi != 0 || f.scale == 0 || lo > 1<<60 {
 		return 0, false
 	}
-	ms = int64((lo + 999_999) / 1_000_000)
+	ms = int64((lo + 999_999) / 1_000_000) //nolint:gosec // a duration of at most 2^64 ns in ms
 	for _, t := range f.tracks {
 		if t.kind != 2 {
 			continue
@@ -74,8 +74,8 @@ func (f *matroskaFile) elements(b []byte, depth int) {
 		head := n + m
 		unknown := size == 1<<(7*m)-1
 		end := uint64(len(b))
-		if !unknown && size < end-uint64(head) {
-			end = uint64(head) + size
+		if !unknown && size < end-uint64(head) { //nolint:gosec // not negative
+			end = uint64(head) + size //nolint:gosec // not negative
 		}
 		body := b[head:end]
 		switch id {
@@ -127,8 +127,8 @@ func (f *matroskaFile) block(b []byte) {
 	if n == 0 || len(b) < n+3 {
 		return
 	}
-	offset := int16(binary.BigEndian.Uint16(b[n:])) //nolint:gosec // it is signed
-	if at := f.cluster + uint64(max(offset, 0)); at < 1<<50 {
+	offset := int16(binary.BigEndian.Uint16(b[n:]))           //nolint:gosec // it is signed
+	if at := f.cluster + uint64(max(offset, 0)); at < 1<<50 { //nolint:gosec // not negative
 		f.last = max(f.last, at)
 	}
 	flags, data := b[n+2], b[n+3:]

@@ -58,7 +58,7 @@ func plausibleChunks(b []byte) bool {
 			}
 		}
 		size := uint64(binary.LittleEndian.Uint32(b[4:]))
-		if string(b[:4]) == "data" || size > uint64(len(b)-8) {
+		if string(b[:4]) == "data" || size > uint64(len(b)-8) { //nolint:gosec // not negative
 			return false
 		}
 		b = b[min(8+size+size&1, uint64(len(b))):]

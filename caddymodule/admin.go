@@ -102,7 +102,7 @@ var operatorMux = sync.OnceValue(func() *http.ServeMux {
 
 // answer writes what a handler returns as JSON.
 func (o *operator) answer(to *operatorRoute, w http.ResponseWriter, r *http.Request) {
-	err := to.checkQuery(r.URL.RawQuery)
+	err := to.CheckQuery(r.URL.RawQuery)
 	if !o.allowed(to.scope) {
 		err = apierr.ErrForbidden
 	}

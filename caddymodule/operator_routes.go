@@ -1,8 +1,6 @@
 package caddymodule
 
 import (
-	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -12,7 +10,6 @@ import (
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
-	"github.com/farebox-dev/farebox/meter/input"
 )
 
 // Bodies of requests that have no other use for a type.
@@ -95,29 +92,6 @@ func consoleOperations() []openapi.Operation {
 // allowed reports whether the scopes of an operator's key are enough.
 func (o *operator) allowed(scope string) bool {
 	return o.scopes == nil || slices.Contains(o.scopes, scope)
-}
-
-// checkQuery allows only the parameters that the route has, each once.
-func (r *operatorRoute) checkQuery(rawQuery string) error {
-	q, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return fmt.Errorf("%w: the query of the URL cannot be read: %w", input.ErrInvalid, err)
-	}
-	var names []string
-	for _, p := range r.Params {
-		names = append(names, p.Name)
-	}
-	for name, values := range q {
-		switch {
-		case len(names) == 0:
-			return fmt.Errorf("%w: there is no parameter %q here; this endpoint has none", input.ErrInvalid, name)
-		case !slices.Contains(names, name):
-			return fmt.Errorf("%w: there is no parameter %q here; there are %s", input.ErrInvalid, name, strings.Join(names, ", "))
-		case len(values) > 1:
-			return fmt.Errorf("%w: the parameter %s is there %d times; send it once", input.ErrInvalid, name, len(values))
-		}
-	}
-	return nil
 }
 
 func accountRoutes() []operatorRoute {

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
@@ -35,16 +36,23 @@ func (c *Charge) tryEnd(account ledger.AccountID, command ledger.Command, n int,
 	})
 }
 
-// priceAgain is settle with another rest of the free tier. The last time, it
-// takes only what the hold has claimed, which nobody else can take.
+// priceAgain is settle with another rest of the free tier. The last time but one,
+// it takes no more than the hold has claimed, which others can take only if the
+// hold was given up meanwhile. The last time it takes nothing: that is always
+// there, so the tries end.
 func (c *Charge) priceAgain(settle ledger.Settle, left money.Amount, n int) ledger.Settle {
 	last := n >= priceTries
-	if last {
-		left = c.claimed
+	switch {
+	case n > priceTries:
+		left = 0
+	case last:
+		left = min(left, c.claimed)
 	}
 	q, claim, err := c.claim(left, func(free pricing.FreeLeft) (pricing.Quote, error) { return c.price.Cost(c.answer, c.plan, free) })
+	if err != nil {
+		c.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s again: %w", c.ID, err))
+	}
 	if err != nil || claim == nil {
-		c.m.opt.Problem(err)
 		settle.Free = nil
 		return settle
 	}

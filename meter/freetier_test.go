@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -86,4 +87,28 @@ func TestShorterAnswersShareWhatThereIs(t *testing.T) {
 		t.Errorf("%d requests hold %d of 1000", admitted, held)
 	}
 	g.wants(1000-held, held)
+}
+
+// The tries of a settle end: the last claim is one that is always there, even if
+// the hold was given up meanwhile and others have taken what it had claimed.
+func TestTheTriesOfASettleEnd(t *testing.T) {
+	prices := strings.Replace(wordsBook, "  ping:", "  scan: {match: POST /v1/scan, measure: {page: {from: response.body.pages, reserve: 2}}, price: {per_page: 3}, free_tier: {page: 40, every: month}}\n  ping:", 1)
+	g := newGateOf(t, prices, "basic")
+	c := g.admit(post("/v1/scan", `{}`))
+	c.Begin(200, jsonType)
+	if _, err := c.Observe(t.Context(), []byte(`{"pages":2}`)); err != nil {
+		t.Fatal(err)
+	}
+	c.End()
+	settle, ok := c.Quote(Answered).command.(ledger.Settle)
+	if !ok || c.claimed == 0 {
+		t.Fatalf("%+v, %d claimed", settle, c.claimed)
+	}
+	for n := priceTries; n <= priceTries+1; n++ {
+		if f := c.priceAgain(settle, 0, n).Free; f == nil || f.Claim != 0 || !f.Less {
+			t.Errorf("try %d claims %+v of nothing", n, f)
+		}
+	}
+	c.Settle(Answered, nil)
+	<-c.Booked()
 }

@@ -4,11 +4,14 @@ package openapi
 
 import (
 	"encoding/json"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/farebox-dev/farebox/meter/input"
 )
 
 // Operation is one endpoint.
@@ -22,6 +25,32 @@ type Operation struct {
 	Out         any     // zero value of the answer; nil: see Media
 	Media       string  // of an answer that is not JSON
 	Public      bool    // needs no key
+}
+
+// CheckQuery allows only the parameters that the operation has, and more, each
+// once: a misspelt filter must not show everything. The error is input.ErrInvalid.
+func (o *Operation) CheckQuery(rawQuery string, more ...string) error {
+	q, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return input.Errorf("the query of the URL cannot be read: %v", err)
+	}
+	names := slices.Clone(more)
+	for _, p := range o.Params {
+		if !slices.Contains(names, p.Name) {
+			names = append(names, p.Name)
+		}
+	}
+	for name, values := range q {
+		switch {
+		case len(names) == 0:
+			return input.Errorf("there is no parameter %q here; this endpoint has none", name)
+		case !slices.Contains(names, name):
+			return input.Errorf("there is no parameter %q here; there are %s", name, strings.Join(names, ", "))
+		case len(values) > 1:
+			return input.Errorf("the parameter %s is there %d times; send it once", name, len(values))
+		}
+	}
+	return nil
 }
 
 // Param is a parameter of the query.

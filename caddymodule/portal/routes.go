@@ -2,9 +2,7 @@ package portal
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/farebox-dev/farebox/caddymodule/openapi"
 	"github.com/farebox-dev/farebox/meter/directory"
@@ -62,31 +60,13 @@ func Operations() []openapi.Operation {
 	return list
 }
 
-// checkQuery allows only the parameters that the route has, each once: a misspelt
-// filter must not show everything.
+// checkQuery is CheckQuery with the account, which pages send with everything,
+// and the labels of the price file.
 func (r *route) checkQuery(rawQuery string, labels []string) error {
-	q, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return invalid("the query of the URL cannot be read: %v", err)
+	if !r.labels {
+		labels = nil
 	}
-	names := []string{"account"} // pages send it with everything
-	for _, p := range r.Params {
-		if p.Name != "account" {
-			names = append(names, p.Name)
-		}
-	}
-	if r.labels {
-		names = append(names, labels...)
-	}
-	for name, values := range q {
-		switch {
-		case !slices.Contains(names, name):
-			return invalid("there is no parameter %q here; there are %s", name, strings.Join(names, ", "))
-		case len(values) > 1:
-			return invalid("the parameter %s is there %d times; send it once", name, len(values))
-		}
-	}
-	return nil
+	return r.CheckQuery(rawQuery, append([]string{"account"}, labels...)...)
 }
 
 func moneyRoutes() []route {

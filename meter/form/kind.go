@@ -62,7 +62,7 @@ func (k Kind) SentType(contentType string) string {
 	kind, params, err := mime.ParseMediaType(contentType)
 	plain := err == nil && (len(params) == 0 || len(params) == 1 && strings.EqualFold(params["charset"], "utf-8"))
 	switch {
-	case k == JSON && !(plain && (kind == "application/json" || kind == "text/json" || strings.HasSuffix(kind, "+json"))):
+	case k == JSON && (!plain || kind != "application/json" && kind != "text/json" && !strings.HasSuffix(kind, "+json")):
 		return "application/json"
 	case k == URLEncoded && !plain:
 		return "application/x-www-form-urlencoded"

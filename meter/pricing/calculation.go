@@ -327,7 +327,7 @@ func (k *calculation) reported(unit string) money.Decimal {
 		return k.r.ahead(k.entry, unit)
 	}
 	n, ok := k.usage.Unit(unit)
-	if ok && !(unit == "second" && n.IsZero()) || !k.unsaid { // a recording that has been heard has a length
+	if ok && (unit != "second" || !n.IsZero()) || !k.unsaid { // a recording that has been heard has a length
 		return n
 	}
 	n = k.r.unsaid(k.entry, unit)

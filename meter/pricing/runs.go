@@ -138,7 +138,7 @@ func (r *Request) PlanAllows(p *Plan) *Refusal {
 	}
 	var others []*Plan
 	for _, other := range r.book.Plans {
-		if other.includes(&s) && !(r.unseen && r.book.deniesModels(other)) {
+		if other.includes(&s) && (!r.unseen || !r.book.deniesModels(other)) {
 			others = append(others, other)
 		}
 	}

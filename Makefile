@@ -20,7 +20,7 @@ test:
 prove:
 	GOGC=2000 FAREBOX_SIM_STEPS=100000000 go test $(TAGS) -timeout 12h -v -run Simulation ./meter/ledger
 	FAREBOX_LONG=1 FAREBOX_FLIPS=600 FAREBOX_POWER_CUTS=300 go test $(TAGS) -timeout 6h -v \
-	  -run 'Flips|FaultMatrix|SmallScope|PowerCuts|Order|Sweep' ./meter/bank ./meter/ledger ./meter/store/badger ./meter/calendar ./meter/money
+	  -run 'Flips|FaultMatrix|SmallScope|PowerCuts|Order|Sweep' ./meter/writer ./meter/ledger ./meter/store/badger ./meter/calendar ./meter/money
 	FAREBOX_KILL_ROUNDS=2000 go test $(TAGS) -timeout 6h -v -run Kill ./integration
 
 bench: build ; go run ./integration/bench

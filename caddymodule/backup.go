@@ -13,8 +13,8 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/store/badger"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // backup streams a copy of the whole ledger, as of one moment, while requests go on.
@@ -99,11 +99,11 @@ func (c *cli) verifyRestored(ctx context.Context) error {
 		return err
 	}
 	defer s.Close() //nolint:errcheck // only read from
-	if format, err := bank.Format(ctx, s); err == nil && format < bank.NewestFormat() {
+	if format, err := writer.Format(ctx, s); err == nil && format < writer.NewestFormat() {
 		fmt.Printf("restored  a ledger of format %d; bring it to this version's with: farebox meter migrate --data %s\n", format, c.data)
 		return nil
 	}
-	r, err := bank.Verify(ctx, s)
+	r, err := writer.Verify(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 func (c *cli) migrateCommand() *cobra.Command {
@@ -31,7 +31,7 @@ func (c *cli) migrate(ctx context.Context, file string) error {
 		return &exit{exitInvalid, errors.New("name the data directory: --data <dir>")}
 	}
 	if _, err := os.Stat(filepath.Join(c.data, "MANIFEST")); err != nil { // opening it would make one
-		return &exit{exitNotFound, fmt.Errorf("--data %s: %w: %w", c.data, bank.ErrNoLedger, err)}
+		return &exit{exitNotFound, fmt.Errorf("--data %s: %w: %w", c.data, writer.ErrNoLedger, err)}
 	}
 	s, err := badger.Open(c.data, nil)
 	if errors.Is(err, badger.ErrInUse) {
@@ -41,30 +41,30 @@ func (c *cli) migrate(ctx context.Context, file string) error {
 		return err
 	}
 	defer s.Close() //nolint:errcheck // all that was written is synced
-	format, err := bank.Format(ctx, s)
+	format, err := writer.Format(ctx, s)
 	switch {
-	case errors.Is(err, bank.ErrNoLedger):
+	case errors.Is(err, writer.ErrNoLedger):
 		return &exit{exitNotFound, fmt.Errorf("--data %s: %w", c.data, err)}
 	case err != nil:
 		return &exit{exitRefused, err}
-	case format == bank.NewestFormat():
+	case format == writer.NewestFormat():
 		fmt.Printf("%s has format %d already; nothing to do\n", c.data, format)
 		return nil
-	case format > bank.NewestFormat(): // Migrate says what to do
+	case format > writer.NewestFormat(): // Migrate says what to do
 	default:
 		if file, err = backupBefore(ctx, s, c.data, file, format); err != nil {
 			return err
 		}
 		fmt.Printf("backup   %s\n", file)
 	}
-	err = bank.Migrate(ctx, s, func(from, to int, what string) { fmt.Printf("migrate  format %d to %d: %s\n", from, to, what) })
-	if errors.Is(err, bank.ErrOtherFormat) {
+	err = writer.Migrate(ctx, s, func(from, to int, what string) { fmt.Printf("migrate  format %d to %d: %s\n", from, to, what) })
+	if errors.Is(err, writer.ErrOtherFormat) {
 		return &exit{exitRefused, err}
 	}
 	if err != nil {
 		return fmt.Errorf("%w\nRun it again, or restore the backup: farebox meter restore %s --data <new directory>", err, file)
 	}
-	r, err := bank.Verify(ctx, s)
+	r, err := writer.Verify(ctx, s)
 	if err != nil {
 		return err
 	}

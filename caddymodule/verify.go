@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/farebox-dev/farebox/meter/bank"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // VerifyView is what a verification found.
@@ -52,12 +52,12 @@ func (c *call) verify() (any, error) {
 	return c.verified(r), nil
 }
 
-func (c *call) verified(r *bank.Report) VerifyView {
+func (c *call) verified(r *writer.Report) VerifyView {
 	v := VerifyView{
 		OK: r.Clean(), Accounts: r.Accounts, Grants: r.Grants, Entries: r.Entries, Charges: r.Charges, Holds: r.Holds,
 		Problems: append([]string{}, r.Problems...), Findings: []FindingView{},
 	}
-	standing := func(s *bank.Standing) *StandingView {
+	standing := func(s *writer.Standing) *StandingView {
 		if s == nil {
 			return nil
 		}

@@ -28,7 +28,7 @@ func (m *Meter) CreateAccount(ctx context.Context, id, name, plan string) (*ledg
 	if plan != "" && m.Books.InForce().Plan(plan) == nil {
 		return nil, fmt.Errorf("%w: %q; the price file has %s", ledger.ErrNoPlan, plan, m.planNames())
 	}
-	if _, err := m.bank.Do(ctx, ledger.AccountID(id), ledger.Open{ID: ledger.AccountID(id), Name: name, Plan: plan}); err != nil {
+	if _, err := m.writer.Do(ctx, ledger.AccountID(id), ledger.Open{ID: ledger.AccountID(id), Name: name, Plan: plan}); err != nil {
 		return nil, err
 	}
 	return m.Account(ctx, id)
@@ -40,7 +40,7 @@ func (m *Meter) CreateAccount(ctx context.Context, id, name, plan string) (*ledg
 // asked for again; resumed, the account needs new keys.
 func (m *Meter) CloseAccount(ctx context.Context, id, reason string) (*ledger.Account, error) {
 	suspended := true
-	if _, err := m.bank.Do(ctx, ledger.AccountID(id), ledger.SetAttributes{Suspended: &suspended, Reason: reason}); err != nil {
+	if _, err := m.writer.Do(ctx, ledger.AccountID(id), ledger.SetAttributes{Suspended: &suspended, Reason: reason}); err != nil {
 		return nil, err
 	}
 	for _, k := range m.Directory.Keys.List(id) {
@@ -48,7 +48,7 @@ func (m *Meter) CloseAccount(ctx context.Context, id, reason string) (*ledger.Ac
 			return nil, err
 		}
 	}
-	if _, err := m.bank.Do(ctx, ledger.AccountID(id), ledger.Cancel{Now: true, Reason: reason}); err != nil && !errors.Is(err, ledger.ErrNothingToRenew) {
+	if _, err := m.writer.Do(ctx, ledger.AccountID(id), ledger.Cancel{Now: true, Reason: reason}); err != nil && !errors.Is(err, ledger.ErrNothingToRenew) {
 		return nil, err
 	}
 	return m.Account(ctx, id)
@@ -70,18 +70,18 @@ func (m *Meter) planNames() string {
 
 // Account is a copy of an account's state, up to now.
 func (m *Meter) Account(ctx context.Context, id string) (*ledger.Account, error) {
-	return m.bank.Account(ctx, ledger.AccountID(id))
+	return m.writer.Account(ctx, ledger.AccountID(id))
 }
 
 // Accounts calls fn for every account in order of id, beginning at from, until
 // it returns false. What is due by the clock may not be booked in them yet.
 func (m *Meter) Accounts(ctx context.Context, from string, fn func(*ledger.Account) bool) error {
-	return m.bank.Accounts(ctx, from, fn)
+	return m.writer.Accounts(ctx, from, fn)
 }
 
 // Do runs any other command on an account and waits until it is durable.
 func (m *Meter) Do(ctx context.Context, id string, c ledger.Command) (ledger.Result, error) {
-	return m.bank.Do(ctx, ledger.AccountID(id), c)
+	return m.writer.Do(ctx, ledger.AccountID(id), c)
 }
 
 // GrantRequest is what an operator grants: a pack, or type and amount.
@@ -110,7 +110,7 @@ func (m *Meter) Grant(ctx context.Context, account string, r GrantRequest) (ledg
 		return ledger.Result{}, err
 	}
 	give.Idempotency, give.Hash = r.Idempotency, sha256.Sum256(raw)
-	return m.bank.Do(ctx, ledger.AccountID(account), give)
+	return m.writer.Do(ctx, ledger.AccountID(account), give)
 }
 
 func (m *Meter) give(r GrantRequest) (ledger.Give, error) {

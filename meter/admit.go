@@ -125,18 +125,18 @@ func (m *Meter) Admit(ctx context.Context, req *Request) (*Charge, error) {
 // trusted caller names for the first time is opened.
 func (m *Meter) planOf(ctx context.Context, c Caller) (string, error) {
 	id := ledger.AccountID(c.Account)
-	if plan, ok := m.bank.Plan(id); ok {
+	if plan, ok := m.writer.Plan(id); ok {
 		return plan, nil
 	}
-	_, err := m.bank.Do(ctx, id, ledger.Touch{})
+	_, err := m.writer.Do(ctx, id, ledger.Touch{})
 	if errors.Is(err, ledger.ErrNoAccount) && c.Trusted {
 		if err = directory.ValidID(c.Account); err == nil {
-			if _, err = m.bank.Do(ctx, id, ledger.Open{ID: id}); errors.Is(err, ledger.ErrAccountExists) {
+			if _, err = m.writer.Do(ctx, id, ledger.Open{ID: id}); errors.Is(err, ledger.ErrAccountExists) {
 				err = nil
 			}
 		}
 	}
-	plan, _ := m.bank.Plan(id)
+	plan, _ := m.writer.Plan(id)
 	return plan, err
 }
 
@@ -380,7 +380,7 @@ func (a *admission) refused(ctx context.Context, err error) error {
 	if !errors.As(err, &r) {
 		return err
 	}
-	acc, accErr := a.m.bank.Account(ctx, ledger.AccountID(a.req.Caller.Account))
+	acc, accErr := a.m.writer.Account(ctx, ledger.AccountID(a.req.Caller.Account))
 	if accErr != nil {
 		acc = nil
 	}

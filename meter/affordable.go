@@ -24,7 +24,7 @@ func (m *Meter) Affordable(ctx context.Context, req *Request) (Affordable, error
 	if err := a.read(); err != nil {
 		return Affordable{}, denialOf(err)
 	}
-	acc, err := m.bank.Account(ctx, ledger.AccountID(req.Caller.Account))
+	acc, err := m.writer.Account(ctx, ledger.AccountID(req.Caller.Account))
 	if err != nil {
 		return Affordable{}, denialOf(err)
 	}
@@ -56,6 +56,6 @@ func (m *Meter) SetAlerts(ctx context.Context, account string, below []string) e
 		}
 		c.Thresholds = append(c.Thresholds, pricebook.Threshold(t))
 	}
-	_, err := m.bank.Do(ctx, ledger.AccountID(account), c)
+	_, err := m.writer.Do(ctx, ledger.AccountID(account), c)
 	return err
 }

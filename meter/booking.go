@@ -23,7 +23,7 @@ func (c *Charge) bookEnd(account ledger.AccountID, command ledger.Command, then 
 }
 
 func (c *Charge) tryEnd(account ledger.AccountID, command ledger.Command, n int, then func(ledger.Result, error)) {
-	c.m.bank.GoSoon(account, command, func(res ledger.Result, err error) {
+	c.m.writer.GoSoon(account, command, func(res ledger.Result, err error) {
 		var other *ledger.OtherFree
 		settle, ok := command.(ledger.Settle)
 		if !ok || !errors.As(err, &other) {

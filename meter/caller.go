@@ -8,7 +8,7 @@ import (
 )
 
 func (m *Meter) loadDirectory(ctx context.Context) (err error) {
-	m.Directory, err = directory.Load(ctx, m.bank, m.Books, m.Events, m.opt.Now)
+	m.Directory, err = directory.Load(ctx, m.writer, m.Books, m.Events, m.opt.Now)
 	return err
 }
 

@@ -185,7 +185,7 @@ func (c *Charge) overdraw(ctx context.Context) bool {
 // overdraft is what the account may still use beyond its holds: what is
 // available, and what is left of the overdraft.
 func (c *Charge) overdraft(ctx context.Context) money.Amount {
-	acc, err := c.m.bank.Account(ctx, ledger.AccountID(c.req.Caller.Account))
+	acc, err := c.m.writer.Account(ctx, ledger.AccountID(c.req.Caller.Account))
 	if err != nil {
 		return 0
 	}
@@ -228,7 +228,7 @@ func (c *Charge) noteCost(observed money.Amount) {
 		return
 	}
 	c.noted = now
-	c.m.bank.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: observed}, nil)
+	c.m.writer.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: observed}, nil)
 }
 
 // hardBound: the request's own limit is what is held, so the answer cannot need more.
@@ -270,7 +270,7 @@ func (c *Charge) extend(ctx context.Context) bool {
 // extendHold is the one way to hold more for an answer that runs, whatever carries it: the hold becomes amount in all, within all
 // caps. If it can't, more is what could be added.
 func (c *Charge) extendHold(ctx context.Context, amount, observed money.Amount) (more money.Amount, done bool) {
-	res, err := c.m.bank.Do(ctx, ledger.AccountID(c.req.Caller.Account), ledger.Extend{
+	res, err := c.m.writer.Do(ctx, ledger.AccountID(c.req.Caller.Account), ledger.Extend{
 		Charge: ledger.ChargeID(c.ID), Amount: amount, Observed: observed, Caps: c.m.memberCaps(c.req.Caller),
 	})
 	if err == nil {

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Reasons of denials besides those of package pricing and of ledger.Refusal.
@@ -145,7 +145,7 @@ func denialOf(err error) error {
 		return &Denial{Reason: IdempotencyConflict, Message: "This Idempotency-Key was used for another request; use a new one.", Err: err}
 	case errors.Is(err, money.ErrOverflow):
 		return &Denial{Reason: pricing.QuantityTooLarge, Message: "The price of this request is more than an account can hold.", Err: err}
-	case errors.Is(err, bank.ErrUnavailable), errors.Is(err, bank.ErrClosed):
+	case errors.Is(err, writer.ErrUnavailable), errors.Is(err, writer.ErrClosed):
 		return &Denial{Reason: Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
 	}
 	return err

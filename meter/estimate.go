@@ -21,7 +21,7 @@ func (m *Meter) Estimate(ctx context.Context, req *Request) (*Estimated, error) 
 	if err := a.read(); err != nil {
 		return nil, denialOf(err)
 	}
-	acc, err := m.bank.Account(ctx, ledger.AccountID(req.Caller.Account))
+	acc, err := m.writer.Account(ctx, ledger.AccountID(req.Caller.Account))
 	if err != nil {
 		return nil, denialOf(err)
 	}

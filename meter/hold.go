@@ -29,7 +29,7 @@ type offer struct {
 // available, what a shorter answer may cost.
 func (a *admission) hold(ctx context.Context, reserve ledger.Reserve) (ledger.Result, error) {
 	account := ledger.AccountID(a.req.Caller.Account)
-	return a.holdBy(reserve, func(c ledger.Command) (ledger.Result, error) { return a.m.bank.Do(ctx, account, c) })
+	return a.holdBy(reserve, func(c ledger.Command) (ledger.Result, error) { return a.m.writer.Do(ctx, account, c) })
 }
 
 // holdBy is hold with what does the commands.

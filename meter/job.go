@@ -97,7 +97,7 @@ func (c *Charge) holdJob(f *Final, keep []byte) {
 	c.booked = booked
 	c.m.jobs.add(c.started, c.m.opt.Now())
 	// What it will cost, if the gateway should lose it.
-	c.m.bank.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: min(f.Cost, c.hold)}, nil)
+	c.m.writer.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: min(f.Cost, c.hold)}, nil)
 	c.m.keepJob(c.started, func(err error) {
 		close(booked)
 		if err != nil {

@@ -183,12 +183,12 @@ func TestAJobOutlivesTheLease(t *testing.T) {
 	g := newGate(t, "basic")
 	c := g.job("v1")
 	g.m.renewJobs()
-	if !g.m.bank.Renew(ledger.ChargeID(c.ID)) {
+	if !g.m.writer.Renew(ledger.ChargeID(c.ID)) {
 		t.Error("the hold of the job is not there any more")
 	}
 	g.answered(get("/v1/videos/v1"), 200, jsonType, `{"status":"completed"}`)
 	g.wants(950, 0)
-	if g.m.bank.Renew(ledger.ChargeID(c.ID)) || g.m.jobs.isOpen(ledger.ChargeID(c.ID)) {
+	if g.m.writer.Renew(ledger.ChargeID(c.ID)) || g.m.jobs.isOpen(ledger.ChargeID(c.ID)) {
 		t.Error("a job that has ended is still looked after")
 	}
 }

@@ -10,12 +10,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // A job is work of an upstream that goes on after its answer. Its charge stays
@@ -99,7 +99,7 @@ func (m *Meter) restoreJobs(ctx context.Context, s store.Store) error {
 // forgetEnded drops jobs whose charge was settled just before a crash.
 func (m *Meter) forgetEnded(ctx context.Context) error {
 	for id, j := range m.jobs.all {
-		a, err := m.bank.Account(ctx, j.account)
+		a, err := m.writer.Account(ctx, j.account)
 		if errors.Is(err, ledger.ErrNoAccount) || err == nil && a.Holds[id] == nil {
 			m.dropJob(j)
 			continue
@@ -130,7 +130,7 @@ func (m *Meter) renewJobs() {
 		return
 	}
 	for id := range m.jobs.all {
-		m.bank.Renew(id)
+		m.writer.Renew(id)
 	}
 	m.jobs.timer.Reset(RenewEvery)
 }
@@ -209,7 +209,7 @@ func (m *Meter) keepJob(rec *jobRecord, then func(error)) {
 		return
 	}
 	now := m.opt.Now()
-	m.bank.GoUpdate(func(tx store.Tx) error {
+	m.writer.GoUpdate(func(tx store.Tx) error {
 		for _, n := range ownedNames(rec.names()) {
 			if err := putOwner(tx, n, rec.Account, now); err != nil {
 				return err
@@ -227,10 +227,10 @@ func (m *Meter) dropJob(j *openJob) {
 // forgetJob deletes the record of a job that has ended. If it can't, the next
 // start does.
 func (m *Meter) forgetJob(j *openJob) {
-	m.bank.GoUpdate(func(tx store.Tx) error {
+	m.writer.GoUpdate(func(tx store.Tx) error {
 		return tx.Delete(store.ID{Kind: store.Owned, Account: jobsRoom, Name: string(j.charge)})
 	}, func(err error) {
-		if err != nil && !errors.Is(err, bank.ErrClosed) {
+		if err != nil && !errors.Is(err, writer.ErrClosed) {
 			m.opt.Problem(fmt.Errorf("forgetting the job of charge %s: %w", j.charge, err))
 		}
 	})
@@ -238,7 +238,7 @@ func (m *Meter) forgetJob(j *openJob) {
 
 func (m *Meter) readJob(ctx context.Context, charge ledger.ChargeID) (*jobRecord, error) {
 	rec := new(jobRecord)
-	err := m.bank.View(ctx, func(s store.Snapshot) error {
+	err := m.writer.View(ctx, func(s store.Snapshot) error {
 		raw, err := s.Get(store.ID{Kind: store.Owned, Account: jobsRoom, Name: string(charge)})
 		if err != nil {
 			return err
@@ -301,7 +301,7 @@ func (m *Meter) revive(ctx context.Context, rec *jobRecord) (*Charge, error) {
 // bookOf is a price book that was in force earlier.
 func (m *Meter) bookOf(ctx context.Context, digest string) (*pricing.Book, error) {
 	var text []byte
-	if err := m.bank.View(ctx, func(s store.Snapshot) (err error) {
+	if err := m.writer.View(ctx, func(s store.Snapshot) (err error) {
 		text, err = s.Get(store.ID{Kind: store.Book, Name: digest})
 		return err
 	}); err != nil {

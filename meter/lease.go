@@ -4,21 +4,21 @@ import (
 	"sync"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // RenewEvery is how often whoever serves a request renews its charge's lease:
 // often enough that one lost turn does no harm.
-const RenewEvery = bank.DefaultLease / 3
+const RenewEvery = writer.DefaultLease / 3
 
 // Renew says that the request is still being served. A charge that nobody
-// renews for bank.DefaultLease is taken for abandoned and resolved by the price
+// renews for writer.DefaultLease is taken for abandoned and resolved by the price
 // file's abandoned policy; its Settle is accepted all the same, later. Renew
 // writes nothing and may be called from any goroutine.
 func (c *Charge) Renew() {
 	if !c.unmetered && !c.free {
-		c.m.bank.Renew(ledger.ChargeID(c.ID))
+		c.m.writer.Renew(ledger.ChargeID(c.ID))
 	}
 }
 
@@ -53,8 +53,8 @@ func (c *Charge) KeepAlive() (stop func()) {
 }
 
 // ClockProblem is not nil while the system's clock has jumped ahead and nothing
-// expires or renews by it; see bank.ErrClockJumped.
-func (m *Meter) ClockProblem() error { return m.bank.ClockProblem() }
+// expires or renews by it; see writer.ErrClockJumped.
+func (m *Meter) ClockProblem() error { return m.writer.ClockProblem() }
 
 // ConfirmClock accepts the time that the system's clock shows now.
-func (m *Meter) ConfirmClock() { m.bank.ConfirmClock() }
+func (m *Meter) ConfirmClock() { m.writer.ConfirmClock() }

@@ -13,14 +13,14 @@ func TestAChargeHasALeaseUntilItIsSettled(t *testing.T) {
 	c := g.admit(post(chat, streamed))
 	stop := c.KeepAlive()
 	c.Renew()
-	if !g.m.bank.Renew(ledger.ChargeID(c.ID)) {
+	if !g.m.writer.Renew(ledger.ChargeID(c.ID)) {
 		t.Error("an open charge has no lease")
 	}
 	c.Settle(NotReached, nil)
 	stop()
 	stop()
 	g.wants(1000, 0)
-	if g.m.bank.Renew(ledger.ChargeID(c.ID)) {
+	if g.m.writer.Renew(ledger.ChargeID(c.ID)) {
 		t.Error("a settled charge has a lease")
 	}
 	c.Renew() // no harm

@@ -16,7 +16,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -24,6 +23,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Options of a Meter. Store and Book are required.
@@ -56,7 +56,7 @@ type Meter struct {
 	Directory *directory.Directory // keys, members, operators, sessions
 
 	opt         Options
-	bank        *bank.Bank
+	writer      *writer.Writer
 	jobs        jobs
 	owners      owners
 	calibration calibration
@@ -88,13 +88,13 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	if err := m.restoreJobs(ctx, o.Store); err != nil {
 		return nil, err
 	}
-	b, err := bank.Open(ctx, o.Store, bank.Options{
+	b, err := writer.Open(ctx, o.Store, writer.Options{
 		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, Also: m.Events.Record, Changed: m.watchers.tell, Committed: o.Committed,
 	})
 	if err != nil {
 		return nil, err
 	}
-	m.bank = b
+	m.writer = b
 	m.Reports = report.New(b, m.Books)
 	m.Events.Open(b, m.Reports)
 	if err := errors.Join(m.Books.Open(ctx, b, o.Text), m.loadDirectory(ctx), m.forgetEnded(ctx)); err != nil {
@@ -104,15 +104,15 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	return m, nil
 }
 
-func abandoned(b *pricing.Book) bank.Abandoned {
+func abandoned(b *pricing.Book) writer.Abandoned {
 	switch b.Policies.Abandoned {
 	case pricing.CaptureHold:
-		return bank.CaptureHold
+		return writer.CaptureHold
 	case pricing.Release:
-		return bank.ReleaseAll
+		return writer.ReleaseAll
 	case pricing.CaptureObserved:
 	}
-	return bank.CaptureObserved
+	return writer.CaptureObserved
 }
 
 // Close ends the deliveries of events and waits until everything that was
@@ -122,7 +122,7 @@ func (m *Meter) Close() {
 	m.stopJobs()
 	m.stopSweeping()
 	m.settling.wait()
-	m.bank.Close()
+	m.writer.Close()
 }
 
 // Book is the price book in force, and since when.
@@ -133,20 +133,20 @@ func (m *Meter) Book() (*pricing.Book, time.Time) {
 
 // Now is the ledger's clock, by which credits renew and expire. What is shown next to a balance goes by it: it does not follow the
 // system's clock where that jumps or goes back.
-func (m *Meter) Now() time.Time { return m.bank.Now() }
+func (m *Meter) Now() time.Time { return m.writer.Now() }
 
-// Verify recomputes the books from zero; see bank.Verify.
-func (m *Meter) Verify(ctx context.Context) (*bank.Report, error) {
-	if err := m.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil { // after all that was asked for
+// Verify recomputes the books from zero; see writer.Verify.
+func (m *Meter) Verify(ctx context.Context) (*writer.Report, error) {
+	if err := m.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil { // after all that was asked for
 		return nil, err
 	}
-	return bank.Verify(ctx, m.opt.Store)
+	return writer.Verify(ctx, m.opt.Store)
 }
 
 // Backup writes a copy of the whole ledger as it is after everything that was
 // asked for until now.
 func (m *Meter) Backup(ctx context.Context, w io.Writer) error {
-	if err := m.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil {
+	if err := m.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil {
 		return err
 	}
 	return m.opt.Store.Backup(ctx, w)

@@ -139,7 +139,7 @@ func (n *noticed) tells(what string, want ...string) {
 	var got []string
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		waiting := 0
-		err := n.m.bank.Update(n.Context(), func(tx store.Tx) error {
+		err := n.m.writer.Update(n.Context(), func(tx store.Tx) error {
 			return tx.Scan(store.ID{Kind: store.Outbox}, false, func(store.ID, []byte) error { waiting++; return nil })
 		})
 		n.l.mu.Lock()

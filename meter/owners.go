@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // An id that an upstream hands out belongs to the account that got it from an
@@ -83,7 +83,7 @@ func (m *Meter) own(account string, names []string) (kept <-chan struct{}) {
 		return done
 	}
 	now := m.opt.Now()
-	m.bank.GoUpdate(func(tx store.Tx) error {
+	m.writer.GoUpdate(func(tx store.Tx) error {
 		for _, n := range fresh {
 			if err := putOwner(tx, n, account, now); err != nil {
 				return err
@@ -97,7 +97,7 @@ func (m *Meter) own(account string, names []string) (kept <-chan struct{}) {
 		}
 		m.owners.mu.Unlock()
 		close(done)
-		if err != nil && !errors.Is(err, bank.ErrClosed) {
+		if err != nil && !errors.Is(err, writer.ErrClosed) {
 			m.opt.Problem(fmt.Errorf("keeping whose %d ids of account %s are: %w", len(fresh), account, err))
 		}
 	})
@@ -131,7 +131,7 @@ func (m *Meter) ownerOf(ctx context.Context, names []string) (owner string, err 
 		return owner, nil
 	}
 	var stale []string
-	err = m.bank.View(ctx, func(s store.Snapshot) error {
+	err = m.writer.View(ctx, func(s store.Snapshot) error {
 		for _, n := range names {
 			v, err := s.Get(ownerKey(n))
 			if errors.Is(err, store.ErrNotFound) {
@@ -155,7 +155,7 @@ func (m *Meter) ownerOf(ctx context.Context, names []string) (owner string, err 
 
 // disown forgets ids that their upstream has deleted.
 func (m *Meter) disown(names []string) {
-	m.bank.GoUpdate(func(tx store.Tx) error {
+	m.writer.GoUpdate(func(tx store.Tx) error {
 		for _, n := range names {
 			if err := tx.Delete(ownerKey(n)); err != nil {
 				return err
@@ -163,7 +163,7 @@ func (m *Meter) disown(names []string) {
 		}
 		return nil
 	}, func(err error) {
-		if err != nil && !errors.Is(err, bank.ErrClosed) {
+		if err != nil && !errors.Is(err, writer.ErrClosed) {
 			m.opt.Problem(fmt.Errorf("forgetting ids that were deleted: %w", err))
 		}
 	})
@@ -179,7 +179,7 @@ func (m *Meter) startSweeping() {
 	m.owners.mu.Lock()
 	defer m.owners.mu.Unlock()
 	m.owners.sweeper = time.AfterFunc(time.Minute, func() {
-		if err := m.sweepOwners(context.Background()); err != nil && !errors.Is(err, bank.ErrClosed) {
+		if err := m.sweepOwners(context.Background()); err != nil && !errors.Is(err, writer.ErrClosed) {
 			m.opt.Problem(fmt.Errorf("deleting records of unused ids: %w", err))
 		}
 		m.owners.mu.Lock()
@@ -208,7 +208,7 @@ func (m *Meter) sweepOwners(ctx context.Context) error {
 	}
 	for from := ""; ; {
 		var names []string
-		err := m.bank.View(ctx, func(s store.Snapshot) error {
+		err := m.writer.View(ctx, func(s store.Snapshot) error {
 			return s.Scan(store.ID{Kind: store.Owned, Account: ownersRoom, Name: from}, true, func(id store.ID, v []byte) error {
 				if old(id.Name, v) {
 					names = append(names, id.Name)
@@ -223,7 +223,7 @@ func (m *Meter) sweepOwners(ctx context.Context) error {
 			return err
 		}
 		from = names[len(names)-1]
-		if err := m.bank.Update(ctx, func(tx store.Tx) error {
+		if err := m.writer.Update(ctx, func(tx store.Tx) error {
 			for _, n := range names {
 				v, err := tx.Get(ownerKey(n))
 				if errors.Is(err, store.ErrNotFound) || err == nil && !old(n, v) { // somebody has asked meanwhile

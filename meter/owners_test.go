@@ -132,7 +132,7 @@ func TestJobsOfAnEarlierVersionHaveTheirOwner(t *testing.T) {
 	g := newJobsGate(t)
 	g.answered(post("/v1/responses", `{"model":"words","background":true,"input":"hi"}`), 200, jsonType, `{"id":"r1","status":"queued","model":"words"}`)
 	g.answered(post("/clips", `{}`), 200, jsonType, `{"task":"c1"}`)
-	if err := g.m.bank.Update(t.Context(), func(tx store.Tx) error {
+	if err := g.m.writer.Update(t.Context(), func(tx store.Tx) error {
 		return errors.Join(tx.Delete(ownerKey("/responses\x00r1")), tx.Put(ownerKey("/v1/responses/r1"), []byte("acme")), tx.Put(ownerKey(named("clip", "c1")), []byte("acme")))
 	}); err != nil {
 		t.Fatal(err)

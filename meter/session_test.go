@@ -161,7 +161,7 @@ func TestOldSessionsAreForgotten(t *testing.T) {
 	p.now.set(p.now.is().Add(time.Hour))
 	p.link(directory.Session{Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}}})
 	n := 0
-	err := p.m.bank.View(t.Context(), func(s store.Snapshot) error {
+	err := p.m.writer.View(t.Context(), func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Session}, false, func(store.ID, []byte) error { n++; return nil })
 	})
 	if err != nil || n != 1 {

@@ -93,7 +93,7 @@ func (c *Charge) post(settle ledger.Command) {
 	account := ledger.AccountID(c.req.Caller.Account)
 	var refused error // written and read by the ledger's writer alone
 	if c.free {
-		c.m.bank.Go(account, c.reserve, func(_ ledger.Result, err error) { refused = err })
+		c.m.writer.Go(account, c.reserve, func(_ ledger.Result, err error) { refused = err })
 	}
 	booked := make(chan struct{})
 	c.booked = booked

@@ -6,7 +6,7 @@ import "github.com/farebox-dev/farebox/meter/ledger"
 // "overage", "exhausted" (nothing is available), "low" (below one of its
 // thresholds) or "ok".
 func (m *Meter) Status(a *ledger.Account) string {
-	available, unlimited := a.Available(m.bank.Now())
+	available, unlimited := a.Available(m.writer.Now())
 	switch {
 	case a.Suspended:
 		return "suspended"
@@ -23,7 +23,7 @@ func (m *Meter) Status(a *ledger.Account) string {
 }
 
 func (m *Meter) low(a *ledger.Account) bool {
-	for _, l := range a.Levels(m.Books.InForce().Terms, m.bank.Now()) {
+	for _, l := range a.Levels(m.Books.InForce().Terms, m.writer.Now()) {
 		if l.Due && !l.Overage {
 			return true
 		}
@@ -35,5 +35,5 @@ func (m *Meter) low(a *ledger.Account) bool {
 // credits run low, as text ("20%", "500"); own: they are the account's, not the
 // price file's.
 func (m *Meter) Thresholds(a *ledger.Account) (levels []ledger.Level, own bool) {
-	return a.Levels(m.Books.InForce().Terms, m.bank.Now()), a.Watch.Own
+	return a.Levels(m.Books.InForce().Terms, m.writer.Now()), a.Watch.Own
 }

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store/badger"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Errors that no room below has a name for.
@@ -69,8 +69,8 @@ func Of(err error) (status int, reason string) {
 		{ErrCrossSite, http.StatusForbidden, "cross_site"},
 		{ErrNotFound, http.StatusNotFound, "not_found"},
 		{ErrPrices, http.StatusUnprocessableEntity, "price_file_invalid"},
-		{bank.ErrUnavailable, http.StatusServiceUnavailable, "meter_unavailable"},
-		{bank.ErrClosed, http.StatusServiceUnavailable, "meter_unavailable"},
+		{writer.ErrUnavailable, http.StatusServiceUnavailable, "meter_unavailable"},
+		{writer.ErrClosed, http.StatusServiceUnavailable, "meter_unavailable"},
 		{badger.ErrInUse, http.StatusServiceUnavailable, "meter_unavailable"},
 	} {
 		if errors.Is(err, f.err) {

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Reasons of a Refusal.
@@ -42,7 +42,7 @@ type Directory struct {
 
 // core is what the parts share: one change can touch several of them.
 type core struct {
-	bank            *bank.Bank
+	writer          *writer.Writer
 	books           *pricebook.Books
 	events          *event.Hub
 	now             func() time.Time
@@ -50,9 +50,9 @@ type core struct {
 	roster          roster
 }
 
-// Load reads the directory from a bank.
-func Load(ctx context.Context, b *bank.Bank, books *pricebook.Books, events *event.Hub, now func() time.Time) (*Directory, error) {
-	c := &core{bank: b, books: books, events: events, now: now, keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}}
+// Load reads the directory from a writer.
+func Load(ctx context.Context, b *writer.Writer, books *pricebook.Books, events *event.Hub, now func() time.Time) (*Directory, error) {
+	c := &core{writer: b, books: books, events: events, now: now, keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}}
 	err := errors.Join(c.keys.load(ctx, b), c.operators.load(ctx, b), c.roster.load(ctx, b, books.InForce().Credit.Decimals))
 	return &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}}, err
 }

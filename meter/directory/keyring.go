@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // keyring knows all keys of a kind by the SHA-256 of their text. Looking a hash
@@ -22,7 +22,7 @@ type keyring struct {
 	keys map[[32]byte]*Key
 }
 
-func (r *keyring) load(ctx context.Context, b *bank.Bank) error {
+func (r *keyring) load(ctx context.Context, b *writer.Writer) error {
 	r.keys = map[[32]byte]*Key{}
 	return b.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: r.kind}, false, func(id store.ID, v []byte) error {
@@ -81,7 +81,7 @@ func (r *keyring) list(fits func(*Key) bool) (list []Key) {
 }
 
 // store keeps a key, new or changed.
-func (r *keyring) store(ctx context.Context, b *bank.Bank, hash [32]byte, k Key) error {
+func (r *keyring) store(ctx context.Context, b *writer.Writer, hash [32]byte, k Key) error {
 	if err := b.Update(ctx, func(tx store.Tx) error { return r.write(tx, hash, &k) }); err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (r *keyring) ofMember(account, member string) map[[32]byte]Key {
 }
 
 // revoke ends a key at once. Revoking a revoked one changes nothing.
-func (r *keyring) revoke(ctx context.Context, b *bank.Bank, now time.Time, fits func(*Key) bool) (k Key, err error) {
+func (r *keyring) revoke(ctx context.Context, b *writer.Writer, now time.Time, fits func(*Key) bool) (k Key, err error) {
 	found, hash := r.first(fits)
 	if found == nil {
 		return k, ErrNoSuchKey

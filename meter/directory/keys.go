@@ -57,7 +57,7 @@ func (d *Keys) Find(secret string) (Key, error) {
 // Create makes a key for an account. The secret is returned once and cannot
 // be had again.
 func (d *Keys) Create(ctx context.Context, k Key) (secret string, created Key, err error) {
-	if _, err := d.bank.Do(ctx, ledger.AccountID(k.Account), ledger.Touch{}); err != nil {
+	if _, err := d.writer.Do(ctx, ledger.AccountID(k.Account), ledger.Touch{}); err != nil {
 		return "", Key{}, err
 	}
 	if k.Member != "" {
@@ -71,7 +71,7 @@ func (d *Keys) Create(ctx context.Context, k Key) (secret string, created Key, e
 	hash := sha256.Sum256([]byte(secret))
 	k.ID, k.CreatedAt = "key_"+hex.EncodeToString(hash[:8]), d.now().UTC().Truncate(time.Second)
 	k.Hint = hint(secret, KeyPrefix)
-	if err = d.keys.store(ctx, d.bank, hash, k); err != nil {
+	if err = d.keys.store(ctx, d.writer, hash, k); err != nil {
 		return "", Key{}, err
 	}
 	return secret, k, d.events.Post(ctx, k.Account, event.KeyCreated, k.ID, map[string]any{"key": k.ID, "name": k.Name, "hint": k.Hint, "member": k.Member})
@@ -79,7 +79,7 @@ func (d *Keys) Create(ctx context.Context, k Key) (secret string, created Key, e
 
 // Revoke ends a key at once. Revoking a revoked one changes nothing.
 func (d *Keys) Revoke(ctx context.Context, account, id string) (Key, error) {
-	k, err := d.keys.revoke(ctx, d.bank, d.now(), func(k *Key) bool { return k.Account == account && k.ID == id })
+	k, err := d.keys.revoke(ctx, d.writer, d.now(), func(k *Key) bool { return k.Account == account && k.ID == id })
 	if errors.Is(err, ErrNoSuchKey) {
 		err = fmt.Errorf("%w: %s", err, id)
 	}
@@ -105,5 +105,5 @@ func (d *Keys) Rotate(ctx context.Context, account, id string, overlap time.Dura
 	if end := d.now().Add(overlap).UTC().Truncate(time.Second); old.ExpiresAt.IsZero() || end.Before(old.ExpiresAt) {
 		old.ExpiresAt = end
 	}
-	return secret, k, d.keys.store(ctx, d.bank, hash, old)
+	return secret, k, d.keys.store(ctx, d.writer, hash, old)
 }

@@ -10,12 +10,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Errors of what operators and admins do with members.
@@ -80,7 +80,7 @@ type roster struct {
 	members map[memberID]*rostered
 }
 
-func (r *roster) load(ctx context.Context, b *bank.Bank, decimals int) error {
+func (r *roster) load(ctx context.Context, b *writer.Writer, decimals int) error {
 	r.members = map[memberID]*rostered{}
 	return b.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Member}, false, func(id store.ID, v []byte) error {
@@ -171,7 +171,7 @@ func (d *Members) setMember(ctx context.Context, account, id string, c MemberCha
 	if err := validMember(id, c); err != nil {
 		return Member{}, err
 	}
-	if _, err := d.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+	if _, err := d.writer.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
 		return Member{}, err
 	}
 	x, err := d.Get(account, id)
@@ -259,7 +259,7 @@ func (d *Members) putMember(ctx context.Context, x *rostered, keys map[[32]byte]
 	if err != nil {
 		return err
 	}
-	err = d.bank.Update(ctx, func(tx store.Tx) error {
+	err = d.writer.Update(ctx, func(tx store.Tx) error {
 		for hash, k := range keys {
 			if err := d.keys.write(tx, hash, &k); err != nil {
 				return err

@@ -40,7 +40,7 @@ func (d *Operators) Create(ctx context.Context, name, scope string, expires time
 		ID: "op_" + hex.EncodeToString(hash[:8]), Name: name, Scopes: scopes[:n+1], Hint: hint(secret, OperatorPrefix),
 		CreatedAt: d.now().UTC().Truncate(time.Second), ExpiresAt: expires,
 	}
-	return secret, k, d.operators.store(ctx, d.bank, hash, k)
+	return secret, k, d.operators.store(ctx, d.writer, hash, k)
 }
 
 // Find finds an operator's key; ok is false if it is unknown, revoked or expired.
@@ -60,7 +60,7 @@ func (d *Operators) List() []Key { return d.operators.list(func(*Key) bool { ret
 
 // Revoke ends a key, and the sessions that were opened with it, at once.
 func (d *Operators) Revoke(ctx context.Context, id string) (Key, error) {
-	k, err := d.operators.revoke(ctx, d.bank, d.now(), func(k *Key) bool { return k.ID == id })
+	k, err := d.operators.revoke(ctx, d.writer, d.now(), func(k *Key) bool { return k.ID == id })
 	if errors.Is(err, ErrNoSuchKey) {
 		err = fmt.Errorf("%w: %s", err, id)
 	}

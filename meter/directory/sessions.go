@@ -51,7 +51,7 @@ func (d *Sessions) CreateLink(ctx context.Context, s Session) (token string, err
 		if !validRole(seat.Role) {
 			return "", input.Errorf("role is %q; write admin, member or viewer", seat.Role)
 		}
-		if _, err := d.bank.Do(ctx, ledger.AccountID(seat.Account), ledger.Touch{}); err != nil {
+		if _, err := d.writer.Do(ctx, ledger.AccountID(seat.Account), ledger.Touch{}); err != nil {
 			return "", err
 		}
 	}
@@ -74,7 +74,7 @@ func (d *Sessions) OpenLink(ctx context.Context, token string) (cookie string, s
 		return "", s, ErrNoSession
 	}
 	taken := ErrNoSession
-	err = d.bank.Update(ctx, func(tx store.Tx) error {
+	err = d.writer.Update(ctx, func(tx store.Tx) error {
 		id := sessionID(token)
 		raw, err := tx.Get(id)
 		if err != nil || json.Unmarshal(raw, &s) != nil {
@@ -104,7 +104,7 @@ func (d *Sessions) putSession(ctx context.Context, prefix string, s Session, las
 	if err != nil {
 		return "", err
 	}
-	return secret, d.bank.Update(ctx, func(tx store.Tx) error {
+	return secret, d.writer.Update(ctx, func(tx store.Tx) error {
 		if err := forgetSessions(tx, now); err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (d *Sessions) Find(ctx context.Context, cookie string) (s Session, err erro
 	if !wellFormed(cookie, sessionPrefix) {
 		return s, ErrNoSession
 	}
-	err = d.bank.View(ctx, func(v store.Snapshot) error {
+	err = d.writer.View(ctx, func(v store.Snapshot) error {
 		raw, err := v.Get(sessionID(cookie))
 		if errors.Is(err, store.ErrNotFound) {
 			return ErrNoSession
@@ -159,5 +159,5 @@ func (d *Sessions) Close(ctx context.Context, cookie string) error {
 	if !wellFormed(cookie, sessionPrefix) {
 		return nil
 	}
-	return d.bank.Update(ctx, func(tx store.Tx) error { return tx.Delete(sessionID(cookie)) })
+	return d.writer.Update(ctx, func(tx store.Tx) error { return tx.Delete(sessionID(cookie)) })
 }

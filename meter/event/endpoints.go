@@ -100,7 +100,7 @@ func (h *Hub) SwitchOn(ctx context.Context, name string) error {
 
 func (h *Hub) switchEndpoint(ctx context.Context, name string, off bool) error {
 	id := store.ID{Kind: store.Endpoint, Name: name}
-	err := h.bank.Update(ctx, func(tx store.Tx) error {
+	err := h.writer.Update(ctx, func(tx store.Tx) error {
 		if off {
 			return tx.Put(id, []byte(h.o.Now().UTC().Format(time.RFC3339)))
 		}
@@ -134,7 +134,7 @@ func (w *Webhook) Endpoint(account string) Endpoint {
 // SetWebhook sets the account's own webhook; "" removes it. The secret that
 // signs is made here and returned.
 func (h *Hub) SetWebhook(ctx context.Context, account, url string) (w Webhook, err error) {
-	if _, err := h.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+	if _, err := h.writer.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
 		return w, err
 	}
 	w = Webhook{URL: url, Secret: NewSecret(), CreatedAt: h.o.Now().UTC()}
@@ -143,7 +143,7 @@ func (h *Hub) SetWebhook(ctx context.Context, account, url string) (w Webhook, e
 		return w, err
 	}
 	id := store.ID{Kind: store.Endpoint, Account: account}
-	err = h.bank.Update(ctx, func(tx store.Tx) error {
+	err = h.writer.Update(ctx, func(tx store.Tx) error {
 		if url == "" {
 			return tx.Delete(id)
 		}
@@ -166,7 +166,7 @@ func (h *Hub) SetWebhook(ctx context.Context, account, url string) (w Webhook, e
 
 // Webhook is the account's own webhook; ok is false if it has none.
 func (h *Hub) Webhook(ctx context.Context, account string) (w Webhook, ok bool, err error) {
-	err = h.bank.View(ctx, func(s store.Snapshot) error {
+	err = h.writer.View(ctx, func(s store.Snapshot) error {
 		raw, err := s.Get(store.ID{Kind: store.Endpoint, Account: account})
 		if errors.Is(err, store.ErrNotFound) {
 			return nil

@@ -7,12 +7,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Options of a Hub. All but Endpoints are required.
@@ -39,7 +39,7 @@ type Hub struct {
 	Outbox Outbox
 
 	o         Options
-	bank      *bank.Bank
+	writer    *writer.Writer
 	reports   *report.Reports
 	endpoints atomic.Pointer[[]Endpoint] // nil: there are none
 
@@ -66,7 +66,7 @@ func NewHub(ctx context.Context, o Options) (*Hub, error) {
 }
 
 // Open tells the hub where commands are written and reports are read.
-func (h *Hub) Open(b *bank.Bank, r *report.Reports) { h.bank, h.reports = b, r }
+func (h *Hub) Open(b *writer.Writer, r *report.Reports) { h.writer, h.reports = b, r }
 
 // Deliver begins, or with other options goes on, to deliver events. What is in
 // the outbox already is delivered, too.
@@ -81,7 +81,7 @@ func (h *Hub) Deliver(ctx context.Context, o DeliveryOptions) error {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop, h.done = stop, make(chan struct{})
 	h.dispatch = &Dispatcher{
-		Store: h.bank, Sender: o.Sender, Endpoints: h.Endpoints, Now: h.o.Now, Told: o.Told, Problem: h.o.Problem, Off: h.turnOff,
+		Store: h.writer, Sender: o.Sender, Endpoints: h.Endpoints, Now: h.o.Now, Told: o.Told, Problem: h.o.Problem, Off: h.turnOff,
 	}
 	go func(d *Dispatcher, done chan struct{}) {
 		defer close(done)
@@ -119,7 +119,7 @@ func (h *Hub) Endpoints() []Endpoint {
 	return nil
 }
 
-// Record runs in the commit of each command; see bank.Options.
+// Record runs in the commit of each command; see writer.Options.
 func (h *Hub) Record(tx store.Tx, a *ledger.Account, r *ledger.Result, err error, now time.Time) error {
 	endpoints := h.Endpoints()
 	if len(endpoints) == 0 {
@@ -157,7 +157,7 @@ func (h *Hub) wake() {
 		if d == nil { // it will look when it starts
 			return
 		}
-		_ = h.bank.Update(context.Background(), func(store.Tx) error { return nil }) // behind the commit
+		_ = h.writer.Update(context.Background(), func(store.Tx) error { return nil }) // behind the commit
 		d.Wake()
 	}()
 }
@@ -174,7 +174,7 @@ func (h *Hub) Post(ctx context.Context, account, kind, what string, data map[str
 }
 
 func (h *Hub) postTo(ctx context.Context, endpoints []Endpoint, e *Event) error {
-	err := h.bank.Update(ctx, func(tx store.Tx) error {
+	err := h.writer.Update(ctx, func(tx store.Tx) error {
 		_, err := post(tx, e.Account, endpoints, h.o.Now(), func(*Notice) ([]Event, bool) { return []Event{*e}, false })
 		return err
 	})
@@ -213,12 +213,12 @@ type Outbox struct{ hub *Hub }
 
 // List calls fn with deliveries, newest first, until it returns false.
 func (o *Outbox) List(ctx context.Context, fn func(*Delivery) bool) error {
-	return deliveries(ctx, o.hub.bank, fn)
+	return deliveries(ctx, o.hub.writer, fn)
 }
 
 // Redeliver sends a delivery again.
 func (o *Outbox) Redeliver(ctx context.Context, id string) (*Delivery, error) {
-	d, err := redeliver(ctx, o.hub.bank, id, o.hub.o.Now())
+	d, err := redeliver(ctx, o.hub.writer, id, o.hub.o.Now())
 	if err == nil {
 		o.hub.wake()
 	}

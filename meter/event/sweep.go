@@ -32,7 +32,7 @@ func (h *Hub) sweeper(ctx context.Context) {
 // closed and credits that expired, and tells of what will be soon.
 func (h *Hub) Sweep(ctx context.Context) error {
 	var ids []string
-	if err := h.bank.Accounts(ctx, "", func(a *ledger.Account) bool { ids = append(ids, string(a.ID)); return true }); err != nil {
+	if err := h.writer.Accounts(ctx, "", func(a *ledger.Account) bool { ids = append(ids, string(a.ID)); return true }); err != nil {
 		return err
 	}
 	for _, id := range ids {
@@ -44,17 +44,17 @@ func (h *Hub) Sweep(ctx context.Context) error {
 }
 
 func (h *Hub) soon(ctx context.Context, id string) error {
-	a, err := h.bank.Account(ctx, ledger.AccountID(id)) // books what is due
+	a, err := h.writer.Account(ctx, ledger.AccountID(id)) // books what is due
 	if err != nil {
 		return err
 	}
-	now, w := h.bank.Now(), h.words(a.Sub.Plan)
+	now, w := h.writer.Now(), h.words(a.Sub.Plan)
 	burn, until, warn := h.runsOutRule(ctx, a, now)
 	if _, expiring := Soon(a, w, &Notice{}, now); !expiring && !warn {
 		return nil
 	}
 	told := false
-	err = h.bank.Update(ctx, func(tx store.Tx) error {
+	err = h.writer.Update(ctx, func(tx store.Tx) error {
 		told, err = post(tx, id, h.Endpoints(), now, func(n *Notice) ([]Event, bool) {
 			events, changed := Soon(a, w, n, now)
 			if warn && burn.RunsOut.Before(until) {

@@ -10,10 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 var (
@@ -36,7 +36,7 @@ type InForce struct {
 type Books struct {
 	current atomic.Pointer[InForce]
 	now     func() time.Time
-	ledger  *bank.Bank
+	ledger  *writer.Writer
 	change  sync.Mutex // one Set at a time
 }
 
@@ -48,7 +48,7 @@ func New(b *pricing.Book, now func() time.Time) *Books {
 }
 
 // Open connects the books to the ledger and archives the text of the first one.
-func (s *Books) Open(ctx context.Context, ledger *bank.Bank, text []byte) error {
+func (s *Books) Open(ctx context.Context, ledger *writer.Writer, text []byte) error {
 	s.ledger = ledger
 	return s.archive(ctx, s.InForce().Book, text)
 }

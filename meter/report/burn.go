@@ -29,7 +29,7 @@ type Burn struct {
 func (rs *Reports) Burn(ctx context.Context, account string) (b Burn, ok bool, err error) {
 	const window, least = 14, 3
 	book := rs.books.InForce()
-	now, zone := rs.bank.Now(), book.Policies.Timezone
+	now, zone := rs.writer.Now(), book.Policies.Timezone
 	today := calendar.At(now, calendar.Day, now, zone).Start
 	from := calendar.At(now, calendar.Day, today.AddDate(0, 0, -window).Add(12*time.Hour), zone).Start
 	r, err := rs.Usage(ctx, account, usage.Query{From: from, To: today, Zone: zone, Interval: calendar.Day, By: "operation"})
@@ -54,7 +54,7 @@ func (rs *Reports) Burn(ctx context.Context, account string) (b Burn, ok bool, e
 		return b, false, nil
 	}
 	b.PerDay, b.PerMonth = rounded(r.Total.Net(), b.Days), rounded(30*min(r.Total.Net(), ledger.MaxAmount/30), b.Days)
-	a, err := rs.bank.Account(ctx, ledger.AccountID(account))
+	a, err := rs.writer.Account(ctx, ledger.AccountID(account))
 	if err != nil || b.PerDay == 0 {
 		return b, b.PerDay > 0, err
 	}
@@ -65,7 +65,7 @@ func (rs *Reports) Burn(ctx context.Context, account string) (b Burn, ok bool, e
 
 // firstUse is when the account used something for the first time.
 func (rs *Reports) firstUse(ctx context.Context, account string) (at time.Time, err error) {
-	err = rs.bank.View(ctx, func(s store.Snapshot) error {
+	err = rs.writer.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Usage, Account: account}, true, func(id store.ID, _ []byte) error {
 			k, err := usage.ParseName(id.Name)
 			if at = k.At; err == nil {

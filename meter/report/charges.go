@@ -7,30 +7,30 @@ import (
 	"strings"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/ulid"
 	"github.com/farebox-dev/farebox/meter/usage"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Usage sums what an account used; see usage.Query. Everything that was settled
 // before the call is in it.
 func (rs *Reports) Usage(ctx context.Context, account string, q usage.Query) (*usage.Report, error) {
-	if _, err := rs.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+	if _, err := rs.writer.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
 		return nil, err
 	}
 	r := usage.NewReport(q)
-	err := rs.bank.View(ctx, func(s store.Snapshot) error { return addUsage(s, r, account) })
+	err := rs.writer.View(ctx, func(s store.Snapshot) error { return addUsage(s, r, account) })
 	return r, err
 }
 
 // UsageOfAll calls fn with the report of each account that used anything.
 func (rs *Reports) UsageOfAll(ctx context.Context, q usage.Query, fn func(account string, r *usage.Report)) error {
-	if err := rs.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil {
+	if err := rs.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil {
 		return err
 	}
-	return rs.bank.View(ctx, func(s store.Snapshot) error {
+	return rs.writer.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Account}, false, func(at store.ID, _ []byte) error {
 			r := usage.NewReport(q)
 			err := addUsage(s, r, at.Account)
@@ -63,7 +63,7 @@ type ChargeFilter struct {
 // Charges calls fn with the charges of an account, newest first, open ones
 // included, until it returns false.
 func (rs *Reports) Charges(ctx context.Context, account string, f ChargeFilter, fn func(*ledger.Charge) bool) error {
-	a, err := rs.bank.Account(ctx, ledger.AccountID(account))
+	a, err := rs.writer.Account(ctx, ledger.AccountID(account))
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (rs *Reports) Charges(ctx context.Context, account string, f ChargeFilter, 
 	}
 	open := newestHolds(a, f.Before)
 	more := func(c *ledger.Charge) bool { return !f.selects(c) || fn(c) }
-	return rs.bank.View(ctx, func(s store.Snapshot) error {
+	return rs.writer.View(ctx, func(s store.Snapshot) error {
 		var last ledger.ChargeID
 		err := s.ScanBack(store.ID{Kind: store.Charge, Account: account, Name: f.Before}, func(_ store.ID, v []byte) error {
 			c, err := ledger.DecodeCharge(v)
@@ -154,14 +154,14 @@ func StateOf(c *ledger.Charge) string {
 // JournalBack calls fn with the entries of an account's journal, newest first,
 // beginning before a sequence number (0: at the end), until it returns false.
 func (rs *Reports) JournalBack(ctx context.Context, account string, before uint64, fn func(*ledger.Entry) bool) error {
-	if _, err := rs.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+	if _, err := rs.writer.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
 		return err
 	}
 	from := store.ID{Kind: store.Entry, Account: account}
 	if before > 0 {
 		from.Name = store.Sequence(before)
 	}
-	return rs.bank.View(ctx, func(s store.Snapshot) error {
+	return rs.writer.View(ctx, func(s store.Snapshot) error {
 		return s.ScanBack(from, func(_ store.ID, v []byte) error {
 			e, err := ledger.DecodeEntry(v)
 			if err == nil && !fn(e) {
@@ -175,7 +175,7 @@ func (rs *Reports) JournalBack(ctx context.Context, account string, before uint6
 // Holds calls fn with every open hold, oldest first.
 func (rs *Reports) Holds(ctx context.Context, fn func(*ledger.Charge)) error {
 	var all []*ledger.Charge
-	err := rs.bank.View(ctx, func(s store.Snapshot) error {
+	err := rs.writer.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Hold}, false, func(_ store.ID, v []byte) error {
 			h, err := ledger.DecodeCharge(v)
 			all = append(all, h)
@@ -194,7 +194,7 @@ func (rs *Reports) Holds(ctx context.Context, fn func(*ledger.Charge)) error {
 
 // Charge finds a charge of an account, open or resolved.
 func (rs *Reports) Charge(ctx context.Context, account, id string) (*ledger.Charge, error) {
-	a, err := rs.bank.Account(ctx, ledger.AccountID(account))
+	a, err := rs.writer.Account(ctx, ledger.AccountID(account))
 	if err != nil {
 		return nil, err
 	}
@@ -202,8 +202,8 @@ func (rs *Reports) Charge(ctx context.Context, account, id string) (*ledger.Char
 		return h, nil
 	}
 	var c *ledger.Charge
-	err = rs.bank.View(ctx, func(s store.Snapshot) error {
-		c, err = bank.Charge(s, ledger.AccountID(account), ledger.ChargeID(id))
+	err = rs.writer.View(ctx, func(s store.Snapshot) error {
+		c, err = writer.Charge(s, ledger.AccountID(account), ledger.ChargeID(id))
 		return err
 	})
 	return c, err
@@ -212,10 +212,10 @@ func (rs *Reports) Charge(ctx context.Context, account, id string) (*ledger.Char
 // Journal calls fn for the entries of an account's journal after a sequence
 // number, in order, until it returns false.
 func (rs *Reports) Journal(ctx context.Context, account string, after uint64, fn func(*ledger.Entry) bool) error {
-	if _, err := rs.bank.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
+	if _, err := rs.writer.Do(ctx, ledger.AccountID(account), ledger.Touch{}); err != nil {
 		return err
 	}
-	return rs.bank.View(ctx, func(s store.Snapshot) error {
+	return rs.writer.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Entry, Account: account, Name: store.Sequence(after + 1)}, true, func(_ store.ID, v []byte) error {
 			e, err := ledger.DecodeEntry(v)
 			if err != nil {

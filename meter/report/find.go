@@ -13,10 +13,10 @@ import (
 // It looks at every account: for people who have an id from a customer's
 // screenshot, not for the request path.
 func (rs *Reports) Owner(ctx context.Context, id string) (account string, err error) {
-	if err := rs.bank.Update(ctx, func(store.Tx) error { return nil }); err != nil { // after all that was asked for
+	if err := rs.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil { // after all that was asked for
 		return "", err
 	}
-	err = rs.bank.View(ctx, func(s store.Snapshot) error {
+	err = rs.writer.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Account}, false, func(at store.ID, raw []byte) error {
 			a, err := ledger.DecodeAccount(raw)
 			if err != nil {

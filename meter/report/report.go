@@ -4,15 +4,15 @@
 package report
 
 import (
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/pricebook"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Reports reads a ledger. Its methods are safe for concurrent use.
 type Reports struct {
-	bank  *bank.Bank
-	books *pricebook.Books
+	writer *writer.Writer
+	books  *pricebook.Books
 }
 
-// New reads the ledger of a bank, with the prices of books.
-func New(b *bank.Bank, books *pricebook.Books) *Reports { return &Reports{bank: b, books: books} }
+// New reads the ledger of a writer, with the prices of books.
+func New(b *writer.Writer, books *pricebook.Books) *Reports { return &Reports{writer: b, books: books} }

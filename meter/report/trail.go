@@ -23,7 +23,7 @@ const longestTrail = 50_000
 // that expiries, renewals and refunds are in it as they happened. Unlimited
 // grants count nothing.
 func (rs *Reports) Trail(ctx context.Context, account string, times []time.Time) ([]Point, error) {
-	a, err := rs.bank.Account(ctx, ledger.AccountID(account))
+	a, err := rs.writer.Account(ctx, ledger.AccountID(account))
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func Count(b *pricing.Book, p *pricing.Plan, have money.Amount, price money.Deci
 // TypicalCosts is what a request of each operation cost the account on average
 // in the last 30 days, rounded up.
 func (rs *Reports) TypicalCosts(ctx context.Context, account string) map[string]money.Amount {
-	now := rs.bank.Now()
+	now := rs.writer.Now()
 	r, err := rs.Usage(ctx, account, usage.Query{From: now.AddDate(0, 0, -30), To: now.Add(usage.Slot), By: "operation"})
 	if err != nil {
 		return nil

@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/bank"
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // A power cut takes what was written and never synced: of the log, the record
@@ -67,7 +67,7 @@ type plant struct {
 	dir     string
 	rng     *rand.Rand
 	s       *Store
-	b       *bank.Bank
+	b       *writer.Writer
 	n       int
 	settled map[ledger.ChargeID]money.Amount
 	books   int
@@ -89,7 +89,7 @@ func (p *plant) start() {
 		return errors.Join(err, datasync(f))
 	}
 	var err error
-	if p.b, err = bank.Open(context.Background(), p.s, bank.Options{Now: time.Now, Terms: plantTerms()}); err != nil {
+	if p.b, err = writer.Open(context.Background(), p.s, writer.Options{Now: time.Now, Terms: plantTerms()}); err != nil {
 		p.t.Fatal(err)
 	}
 	for i := range 4 {
@@ -254,7 +254,7 @@ func (p *plant) check(image string) error {
 	if err := p.verify(s); err != nil {
 		return err
 	}
-	b, err := bank.Open(context.Background(), s, bank.Options{Now: time.Now, Terms: plantTerms()})
+	b, err := writer.Open(context.Background(), s, writer.Options{Now: time.Now, Terms: plantTerms()})
 	if err != nil {
 		return fmt.Errorf("starting again: %w", err)
 	}
@@ -264,7 +264,7 @@ func (p *plant) check(image string) error {
 }
 
 func (p *plant) verify(s *Store) error {
-	r, err := bank.Verify(context.Background(), s)
+	r, err := writer.Verify(context.Background(), s)
 	if err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (p *plant) verify(s *Store) error {
 			if n == p.n { // what tearLog did after the cut
 				continue
 			}
-			c, err := bank.Charge(v, account(n), id)
+			c, err := writer.Charge(v, account(n), id)
 			if err != nil || c.Cost != cost {
 				return fmt.Errorf("charge %s, acknowledged at %d: %+v, %w", id, cost, c, err)
 			}

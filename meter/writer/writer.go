@@ -1,8 +1,8 @@
-// Package bank is the ledger's one writer. It takes all commands that wait,
+// Package writer is the ledger's one writer. It takes all commands that wait,
 // applies them to account state in memory, commits them in one transaction with
 // one fsync, and then answers all callers. So no two requests ever race for a
 // balance, and the cost of durability is shared.
-package bank
+package writer
 
 import (
 	"context"
@@ -23,11 +23,11 @@ var (
 	// the answer of a commit was lost: the same command, with the same ids, can be
 	// sent again and happens once.
 	ErrUnavailable = errors.New("the ledger cannot be written")
-	// ErrClosed: the bank was closed.
+	// ErrClosed: the writer was closed.
 	ErrClosed = errors.New("the ledger is closed")
 )
 
-// Options of a Bank. Now and Terms are required.
+// Options of a Writer. Now and Terms are required.
 type Options struct {
 	Now   func() time.Time
 	Terms *ledger.Terms
@@ -41,7 +41,7 @@ type Options struct {
 	// Keep, if set, says which open holds of the last process somebody still
 	// settles: their leases begin anew instead.
 	Keep func(ledger.ChargeID) bool
-	// Problem is told once if an invariant is violated; the bank then refuses
+	// Problem is told once if an invariant is violated; the writer then refuses
 	// every command. It is told of ErrClockJumped and ErrClockBehind, too.
 	Problem func(error)
 	// Also, if set, runs in the commit of each command, after it: a is the account
@@ -64,8 +64,8 @@ const (
 	ReleaseAll
 )
 
-// Bank writes the ledger. Its methods are safe for concurrent use.
-type Bank struct {
+// Writer writes the ledger. Its methods are safe for concurrent use.
+type Writer struct {
 	store store.Store
 	opt   Options
 	queue chan *job
@@ -117,8 +117,8 @@ type job struct {
 
 // Open starts the writer on a store, after it has resolved the holds that the
 // last process left open. The store must have been made for the same decimals.
-func Open(ctx context.Context, s store.Store, o Options) (*Bank, error) {
-	b := &Bank{
+func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
+	b := &Writer{
 		store: s, opt: o, terms: o.Terms, queue: make(chan *job, 4*maxBatch), done: make(chan struct{}),
 		cache: map[ledger.AccountID]*ledger.Account{}, sums: map[store.ID]usage.Sum{}, clock: newClock(&o), leases: newLeases(&o), stop: make(chan struct{}),
 	}
@@ -142,20 +142,20 @@ func Open(ctx context.Context, s store.Store, o Options) (*Bank, error) {
 
 // Do applies a command to an account and waits until it is durable. A ctx that
 // ends while the command waits does not take it back.
-func (b *Bank) Do(ctx context.Context, account ledger.AccountID, c ledger.Command) (ledger.Result, error) {
+func (b *Writer) Do(ctx context.Context, account ledger.AccountID, c ledger.Command) (ledger.Result, error) {
 	return b.wait(ctx, &job{account: account, command: c})
 }
 
 // Go applies a command without waiting; then, if not nil, is called from the
 // writer when it is durable or has failed and must not block. A command that
 // could not be written is tried again until Close.
-func (b *Bank) Go(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
+func (b *Writer) Go(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
 	b.post(&job{account: account, command: c, answer: orNothing(then)})
 }
 
 // GoSoon is Go for a command whose durability someone is waiting for by other
 // means: it does not linger for company.
-func (b *Bank) GoSoon(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
+func (b *Writer) GoSoon(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
 	b.post(&job{account: account, command: c, answer: orNothing(then), soon: true})
 }
 
@@ -167,7 +167,7 @@ func orNothing(then func(ledger.Result, error)) func(ledger.Result, error) {
 }
 
 // post sends a job that nobody waits for.
-func (b *Bank) post(j *job) {
+func (b *Writer) post(j *job) {
 	if err := b.send(context.Background(), j); err != nil {
 		j.answer(ledger.Result{}, err)
 	}
@@ -175,7 +175,7 @@ func (b *Bank) post(j *job) {
 
 // Account is a copy of an account's state, with everything booked that was
 // asked for or due before.
-func (b *Bank) Account(ctx context.Context, account ledger.AccountID) (*ledger.Account, error) {
+func (b *Writer) Account(ctx context.Context, account ledger.AccountID) (*ledger.Account, error) {
 	var got *ledger.Account
 	_, err := b.wait(ctx, &job{account: account, command: ledger.Touch{}, read: func(a *ledger.Account) { got = a.Clone() }})
 	return got, err
@@ -183,7 +183,7 @@ func (b *Bank) Account(ctx context.Context, account ledger.AccountID) (*ledger.A
 
 // Accounts calls fn for every account in order of id, beginning at from, until
 // it returns false. What is due by the clock may not be booked in them yet.
-func (b *Bank) Accounts(ctx context.Context, from string, fn func(*ledger.Account) bool) error {
+func (b *Writer) Accounts(ctx context.Context, from string, fn func(*ledger.Account) bool) error {
 	return b.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Account, Account: from}, false, func(_ store.ID, v []byte) error {
 			a, err := ledger.DecodeAccount(v)
@@ -201,31 +201,31 @@ func (b *Bank) Accounts(ctx context.Context, from string, fn func(*ledger.Accoun
 // Update runs fn in the writer, in order with all commands, and commits what it
 // writes. fn checks before it writes: what it has put is committed even if it
 // then returns an error.
-func (b *Bank) Update(ctx context.Context, fn func(store.Tx) error) error {
+func (b *Writer) Update(ctx context.Context, fn func(store.Tx) error) error {
 	_, err := b.wait(ctx, &job{update: fn})
 	return err
 }
 
 // GoUpdate is Update without waiting.
-func (b *Bank) GoUpdate(fn func(store.Tx) error, then func(error)) {
+func (b *Writer) GoUpdate(fn func(store.Tx) error, then func(error)) {
 	if err := b.send(context.Background(), &job{update: fn, answer: func(_ ledger.Result, err error) { then(err) }}); err != nil {
 		then(err)
 	}
 }
 
 // SetTerms takes effect for commands that come after it.
-func (b *Bank) SetTerms(t *ledger.Terms) {
+func (b *Writer) SetTerms(t *ledger.Terms) {
 	_ = b.send(context.Background(), &job{terms: t, answer: func(ledger.Result, error) {}})
 }
 
 // View reads the store. It may miss commands that have not been committed yet.
-func (b *Bank) View(ctx context.Context, fn func(store.Snapshot) error) error {
+func (b *Writer) View(ctx context.Context, fn func(store.Snapshot) error) error {
 	return b.store.View(ctx, fn)
 }
 
 // Plan is the account's plan as of its last commit: a hint to price with, which
 // Reserve checks. Not ok: the account was not used since the start.
-func (b *Bank) Plan(account ledger.AccountID) (plan string, ok bool) {
+func (b *Writer) Plan(account ledger.AccountID) (plan string, ok bool) {
 	v, ok := b.plans.Load(account)
 	if !ok {
 		return "", false
@@ -235,18 +235,18 @@ func (b *Bank) Plan(account ledger.AccountID) (plan string, ok bool) {
 
 // Now is the ledger's clock: it never goes back, and not ahead of what has
 // really passed, see ClockProblem.
-func (b *Bank) Now() time.Time { return b.clock.now() }
+func (b *Writer) Now() time.Time { return b.clock.now() }
 
 // ClockProblem is ErrClockJumped, with details, while the system's clock is not
 // believed; else nil.
-func (b *Bank) ClockProblem() error { return b.clock.problemNow() }
+func (b *Writer) ClockProblem() error { return b.clock.problemNow() }
 
 // ConfirmClock accepts the time that the system's clock shows now.
-func (b *Bank) ConfirmClock() { b.clock.confirm() }
+func (b *Writer) ConfirmClock() { b.clock.confirm() }
 
 // Close waits for everything that was asked for to be durable and stops the
 // writer. It does not close the store.
-func (b *Bank) Close() {
+func (b *Writer) Close() {
 	b.mu.Lock()
 	if !b.closed {
 		b.closed = true
@@ -258,7 +258,7 @@ func (b *Bank) Close() {
 	<-b.done
 }
 
-func (b *Bank) send(ctx context.Context, j *job) error {
+func (b *Writer) send(ctx context.Context, j *job) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.closed {
@@ -272,7 +272,7 @@ func (b *Bank) send(ctx context.Context, j *job) error {
 	}
 }
 
-func (b *Bank) wait(ctx context.Context, j *job) (ledger.Result, error) {
+func (b *Writer) wait(ctx context.Context, j *job) (ledger.Result, error) {
 	j.awaited = true
 	answered := make(chan struct{})
 	var result ledger.Result

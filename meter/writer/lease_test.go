@@ -1,4 +1,4 @@
-package bank
+package writer
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ func (s *stopwatch) elapsed() time.Duration { return time.Duration(s.ns.Load()) 
 func (s *stopwatch) pass(d time.Duration)   { s.ns.Add(int64(d)) }
 
 // swept runs a sweep and waits until the writer has gone through it.
-func swept(t *testing.T, b *Bank, account ledger.AccountID) *ledger.Account {
+func swept(t *testing.T, b *Writer, account ledger.AccountID) *ledger.Account {
 	t.Helper()
 	b.sweep()
 	a, err := b.Account(ctx, account)

@@ -1,4 +1,4 @@
-package bank
+package writer
 
 import (
 	"errors"
@@ -28,7 +28,7 @@ func startLine() *timeline {
 	return &timeline{wall: time.Date(2026, 11, 12, 12, 0, 0, 0, time.UTC)}
 }
 
-func available(t *testing.T, b *Bank) int64 {
+func available(t *testing.T, b *Writer) int64 {
 	t.Helper()
 	a, err := b.Account(ctx, "acme")
 	if err != nil {

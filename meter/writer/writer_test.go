@@ -1,4 +1,4 @@
-package bank
+package writer
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func terms() *ledger.Terms {
 	}
 }
 
-func open(t *testing.T, s store.Store, o Options) *Bank {
+func open(t *testing.T, s store.Store, o Options) *Writer {
 	t.Helper()
 	if o.Now == nil {
 		o.Now = time.Now
@@ -44,7 +44,7 @@ func open(t *testing.T, s store.Store, o Options) *Bank {
 	return b
 }
 
-func must(t *testing.T, b *Bank, account ledger.AccountID, c ledger.Command) ledger.Result {
+func must(t *testing.T, b *Writer, account ledger.AccountID, c ledger.Command) ledger.Result {
 	t.Helper()
 	r, err := b.Do(ctx, account, c)
 	if err != nil {

@@ -1,4 +1,4 @@
-package bank
+package writer
 
 import (
 	"context"
@@ -151,25 +151,25 @@ func faultScript() []faultStep {
 
 // faultRun runs the script with one fault.
 type faultRun struct {
-	t     *testing.T
-	store *faulty
-	again func(store.Store) store.Store // what a new process finds
-	bank  *Bank
-	now   time.Time
-	terms *ledger.Terms
+	t      *testing.T
+	store  *faulty
+	again  func(store.Store) store.Store // what a new process finds
+	writer *Writer
+	now    time.Time
+	terms  *ledger.Terms
 }
 
 func (r *faultRun) open() {
-	r.bank = open(r.t, r.store, Options{Now: func() time.Time { return r.now }, Terms: r.terms})
+	r.writer = open(r.t, r.store, Options{Now: func() time.Time { return r.now }, Terms: r.terms})
 }
 
 func (r *faultRun) do(s *faultStep) error {
 	if s.update {
-		return r.bank.Update(ctx, func(tx store.Tx) error {
+		return r.writer.Update(ctx, func(tx store.Tx) error {
 			return tx.Put(store.ID{Kind: store.Key, Name: "hash"}, []byte(`{"id":"key_1"}`))
 		})
 	}
-	_, err := r.bank.Do(ctx, "acme", s.command)
+	_, err := r.writer.Do(ctx, "acme", s.command)
 	return err
 }
 
@@ -177,7 +177,7 @@ func (r *faultRun) do(s *faultStep) error {
 // step and the end.
 func (r *faultRun) run(script []faultStep, at int, f fault, write int, loose bool) (writes []int, end string, problem error) {
 	r.open()
-	defer func() { r.bank.Close() }()
+	defer func() { r.writer.Close() }()
 	crashed := false
 	for i := range script {
 		s := &script[i]
@@ -196,7 +196,7 @@ func (r *faultRun) run(script []faultStep, at int, f fault, write int, loose boo
 			}
 			if r.store.dead {
 				crashed = true
-				r.bank.Close()
+				r.writer.Close()
 				r.store = &faulty{Store: r.again(r.store.Store)}
 				r.open()
 			}
@@ -226,7 +226,7 @@ func (r *faultRun) run(script []faultStep, at int, f fault, write int, loose boo
 // leaves out which instance of a plan's grant a charge was drawn from: a crash
 // releases its hold, and the late settle draws anew, maybe after a renewal.
 func (r *faultRun) end(sources bool) string {
-	a, err := r.bank.Account(ctx, "acme")
+	a, err := r.writer.Account(ctx, "acme")
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package bank
+package writer
 
 import (
 	"time"
@@ -7,7 +7,7 @@ import (
 )
 
 // Nobody would send a settle again if it could not be written: the writer keeps
-// it and tries again, in order, until it can be, or until the bank is closed.
+// it and tries again, in order, until it can be, or until the writer is closed.
 
 const (
 	retryEvery = time.Second
@@ -15,12 +15,12 @@ const (
 )
 
 // mayWait reports whether j can be tried again instead of failing now.
-func (b *Bank) mayWait(j *job) bool {
+func (b *Writer) mayWait(j *job) bool {
 	return !j.awaited && !j.last && j.command != nil && b.broken == nil && len(b.waiting) < maxWaiting
 }
 
 // behind moves what nobody waits for behind what waits already.
-func (b *Bank) behind(batch []*job) []*job {
+func (b *Writer) behind(batch []*job) []*job {
 	if len(b.waiting) == 0 {
 		return batch
 	}
@@ -35,7 +35,7 @@ func (b *Bank) behind(batch []*job) []*job {
 	return rest
 }
 
-func (b *Bank) keep(j *job) {
+func (b *Writer) keep(j *job) {
 	j.result, j.err = ledger.Result{}, nil
 	b.waiting = append(b.waiting, j)
 	b.anyWaiting.Store(true)
@@ -43,7 +43,7 @@ func (b *Bank) keep(j *job) {
 
 // again tries what waits, one by one, so that one that can't be written for a
 // reason of its own is in nobody's way. last: there is no other time.
-func (b *Bank) again(last bool) {
+func (b *Writer) again(last bool) {
 	if len(b.waiting) == 0 || !last && time.Since(b.tried) < retryEvery {
 		return
 	}

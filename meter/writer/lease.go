@@ -1,4 +1,4 @@
-package bank
+package writer
 
 import (
 	"sync"
@@ -88,10 +88,10 @@ func (l *leases) allLapsed() map[ledger.ChargeID]ledger.AccountID {
 // renewed for the length of the lease is resolved by the Abandoned policy. It
 // costs no write and may be called from any goroutine. False: there is no such
 // hold (any more).
-func (b *Bank) Renew(id ledger.ChargeID) bool { return b.leases.renew(id) }
+func (b *Writer) Renew(id ledger.ChargeID) bool { return b.leases.renew(id) }
 
 // sweeper resolves holds whose lease has lapsed, until stop is closed.
-func (b *Bank) sweeper(every time.Duration, stop <-chan struct{}) {
+func (b *Writer) sweeper(every time.Duration, stop <-chan struct{}) {
 	defer b.sweeping.Done()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -107,7 +107,7 @@ func (b *Bank) sweeper(every time.Duration, stop <-chan struct{}) {
 
 // sweep has the writer look at every hold that seems to have lapsed, and try
 // again what could not be written.
-func (b *Bank) sweep() {
+func (b *Writer) sweep() {
 	for id, account := range b.leases.allLapsed() {
 		b.post(&job{account: account, lapsed: id, why: "lease lapsed", answer: func(ledger.Result, error) {}})
 	}
@@ -118,7 +118,7 @@ func (b *Bank) sweep() {
 
 // resolution says what becomes of an abandoned hold; nil if it is not abandoned
 // after all. Whatever it is, the request's real end is still accepted later.
-func (b *Bank) resolution(a *ledger.Account, j *job) ledger.Command {
+func (b *Writer) resolution(a *ledger.Account, j *job) ledger.Command {
 	h := a.Holds[j.lapsed]
 	if h == nil {
 		b.leases.end(j.lapsed)

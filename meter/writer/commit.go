@@ -1,4 +1,4 @@
-package bank
+package writer
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 )
 
 // run is the writer. While one batch commits, the next one fills.
-func (b *Bank) run() {
+func (b *Writer) run() {
 	defer close(b.done)
 	batch := make([]*job, 0, maxBatch)
 	linger := time.NewTimer(time.Hour)
@@ -32,7 +32,7 @@ func (b *Bank) run() {
 const lingerFor = 5 * time.Millisecond
 
 // fill takes what waits into the batch.
-func (b *Bank) fill(batch []*job, linger *time.Timer) []*job {
+func (b *Writer) fill(batch []*job, linger *time.Timer) []*job {
 	awaited := batch[0].awaited || batch[0].soon
 	armed := false
 	for len(batch) < maxBatch {
@@ -64,7 +64,7 @@ func (b *Bank) fill(batch []*job, linger *time.Timer) []*job {
 	return batch
 }
 
-func (b *Bank) commit(batch []*job) {
+func (b *Writer) commit(batch []*job) {
 	began := time.Now()
 	err := b.broken
 	if err == nil {
@@ -118,7 +118,7 @@ func (b *Bank) commit(batch []*job) {
 }
 
 // forget drops what is in memory of a batch: it never became true.
-func (b *Bank) forget(batch []*job) {
+func (b *Writer) forget(batch []*job) {
 	clear(b.sums)
 	for _, j := range batch {
 		delete(b.cache, j.account)
@@ -127,7 +127,7 @@ func (b *Bank) forget(batch []*job) {
 }
 
 // endLease forgets the lease of a hold whose end is durable.
-func (b *Bank) endLease(j *job) {
+func (b *Writer) endLease(j *job) {
 	if c := j.result.Charge; c != nil && c.State != ledger.Held {
 		b.leases.end(c.ID)
 	}
@@ -146,7 +146,7 @@ func accounts(batch []*job) (ids []string) {
 
 // apply runs all commands of a batch and puts what they changed into tx. An
 // error of a command is that caller's alone; an error here fails the batch.
-func (b *Bank) apply(tx store.Tx, batch []*job) (err error) {
+func (b *Writer) apply(tx store.Tx, batch []*job) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			var broken *ledger.Broken
@@ -211,7 +211,7 @@ func (s *strict) Delete(id store.ID) error {
 	return err
 }
 
-func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account, used rows) error {
+func (b *Writer) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account, used rows) error {
 	a, err := b.load(tx, j.account)
 	if err != nil {
 		return err
@@ -248,7 +248,7 @@ func (b *Bank) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.A
 }
 
 // load is the account from memory or from the store; a new one if there is none.
-func (b *Bank) load(tx store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
+func (b *Writer) load(tx store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
 	if a := b.cache[id]; a != nil {
 		return a, nil
 	}

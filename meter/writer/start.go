@@ -1,4 +1,4 @@
-package bank
+package writer
 
 import (
 	"context"
@@ -16,7 +16,7 @@ var ErrOtherFormat = errors.New("this data directory does not fit")
 
 // checkFormat writes format and decimals into a new store and refuses one that
 // was made with others.
-func (b *Bank) checkFormat(ctx context.Context) error {
+func (b *Writer) checkFormat(ctx context.Context) error {
 	return b.store.Update(ctx, nil, func(tx store.Tx) error {
 		format, err := readFormat(tx)
 		switch {
@@ -42,7 +42,7 @@ func (b *Bank) checkFormat(ctx context.Context) error {
 
 // recover resolves the holds that the last process left behind: whoever held
 // them cannot settle them any more.
-func (b *Bank) recover(ctx context.Context) error {
+func (b *Writer) recover(ctx context.Context) error {
 	var open []*ledger.Charge
 	err := b.store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Hold}, false, func(x store.ID, v []byte) error {
@@ -79,7 +79,7 @@ func (b *Bank) recover(ctx context.Context) error {
 }
 
 // startClock begins where the last process ended.
-func (b *Bank) startClock(ctx context.Context) error {
+func (b *Writer) startClock(ctx context.Context) error {
 	return b.store.View(ctx, func(s store.Snapshot) error {
 		at, err := readClock(s)
 		b.clock.start(at)

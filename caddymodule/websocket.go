@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/wsframe"
+	"github.com/farebox-dev/farebox/internal/wsframe"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/dialect"
 )

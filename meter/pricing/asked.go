@@ -10,11 +10,11 @@ import (
 // is still read if plans or grants look at models.
 func (in *intake) askedModel(lower string, needed bool) *Refusal {
 	r, op := in.r, in.op
-	if op.modelFrom != nil && op.modelFrom.answer() {
+	if op.ModelFrom != nil && op.ModelFrom.InAnswer() {
 		r.unseen = true
 		return nil
 	}
-	if op.noModel {
+	if op.NoModel {
 		return nil
 	}
 	if !needed && !op.usesModel && !op.adjustToModel && !in.r.book.selectsModels {
@@ -38,26 +38,26 @@ func (in *intake) askedModel(lower string, needed bool) *Refusal {
 }
 
 func (in *intake) modelField() string {
-	if in.op.modelFrom != nil {
-		return in.op.modelFrom.text
+	if in.op.ModelFrom != nil {
+		return in.op.ModelFrom.Text
 	}
 	return "body.model"
 }
 
 func (in *intake) modelName(lower string, needed bool) (string, *Refusal) {
-	f := in.op.modelFrom
+	f := in.op.ModelFrom
 	if f == nil {
 		if name := in.pathModel(); name != "" {
 			return name, in.otherModel(name)
 		}
 		f = in.r.book.modelField(in.form)
-	} else if f.from == fromPath && in.f.PathModel != "" {
+	} else if f.From == FromPath && in.f.PathModel != "" {
 		if refusal := in.otherModel(in.f.PathModel); refusal != nil {
 			return "", refusal
 		}
 	}
-	if f.from == fromBody && in.bodyBad {
-		if in.form && in.op.modelFrom == nil || !needed && form.KindOf(in.f.ContentType, in.f.Body) != form.JSON {
+	if f.From == FromBody && in.bodyBad {
+		if in.form && in.op.ModelFrom == nil || !needed && form.KindOf(in.f.ContentType, in.f.Body) != form.JSON {
 			return "", nil
 		}
 		return "", notJSON(f)
@@ -86,7 +86,7 @@ func (in *intake) pathModel() string {
 
 // otherModel refuses a body that names another model than the path.
 func (in *intake) otherModel(name string) *Refusal {
-	f := in.r.book.fields.index["body.model"]
+	f := in.r.book.Fields.index["body.model"]
 	v := &in.r.values[f.slot]
 	switch {
 	case v.ambiguous:
@@ -94,7 +94,7 @@ func (in *intake) otherModel(name string) *Refusal {
 	case v.kind == absent || in.bodyBad || v.kind == textValue && bareModel(v.text) == bareModel(name):
 		return nil
 	}
-	return refuse(400, AmbiguousRequest, f.text, "the path names the model %q and the body another one; send the same name in both, or leave it out of the body", shorten(name))
+	return refuse(400, AmbiguousRequest, f.Text, "the path names the model %q and the body another one; send the same name in both, or leave it out of the body", shorten(name))
 }
 
 // bareModel is a model's name without the collection that some APIs put in front of it: models/gemini-x.
@@ -107,23 +107,23 @@ func bareModel(name string) string {
 	return name
 }
 
-func (b *Book) modelField(form bool) *field {
+func (b *Book) modelField(form bool) *Field {
 	if form {
-		return b.fields.index["form.model"]
+		return b.Fields.index["form.model"]
 	}
-	return b.fields.index["body.model"]
+	return b.Fields.index["body.model"]
 }
 
 // entry finds the price of the model that was asked for.
 func (in *intake) entry(lower string) *Refusal {
 	r, op, b := in.r, in.op, in.r.book
-	if op.modelFrom != nil && op.modelFrom.answer() {
-		if op.price.byModel {
+	if op.ModelFrom != nil && op.ModelFrom.InAnswer() {
+		if op.Price.ByModel {
 			return in.unambiguous(b.modelReads)
 		}
 		return nil
 	}
-	if !op.price.byModel {
+	if !op.Price.ByModel {
 		if op.adjustToModel && r.entry != nil && r.entry.prices(op, lower) {
 			r.priced = true
 			return in.strict(r.entry.reads)
@@ -151,7 +151,7 @@ func shorten(s string) string {
 }
 
 func (in *intake) serviceTier() *Refusal {
-	f := in.r.book.fields.index["body.service_tier"]
+	f := in.r.book.Fields.index["body.service_tier"]
 	if in.bodyBad {
 		if in.form {
 			return nil

@@ -27,7 +27,7 @@ type Book struct {
 	digest         string
 	markedUp       money.Decimal // 1 + Markup
 	lines          []string
-	fields         *fields
+	Fields         *Fields
 	answerTree     *jsonPath
 	readsAnswer    bool // a price, measure or condition reads a field of the answer
 	exact          map[string]*Model
@@ -36,14 +36,14 @@ type Book struct {
 	packs          map[string]*Pack
 	operations     map[string]*Operation
 	jobs           []*Operation
-	modelReads     []*field // that the adjusts of any model read
+	modelReads     []*Field // that the adjusts of any model read
 	selectsModels  bool     // some selector looks at models or their tags
 	unitsByModel   bool     // some model has a rate for a unit
 	responseFields responseFields
 }
 
 // responseFields are read in every answer that is JSON.
-type responseFields struct{ model, tier, usageTier *field }
+type responseFields struct{ model, tier, usageTier *Field }
 
 // Digest is the SHA-256 of the file's text, in hex.
 func (b *Book) Digest() string { return b.digest }
@@ -114,24 +114,24 @@ type Operation struct {
 
 	book          *Book
 	index         int
-	patterns      []pattern
-	where         *conditions
-	from          time.Time // effective_from
-	modelFrom     *field    // nil: the API's own place
-	noModel       bool      // model: none
-	measures      []*measured
-	quantity      *measured
-	price         price
-	adjusts       []adjust
+	Match         []Pattern
+	Where         *Conditions
+	EffectiveFrom time.Time // effective_from
+	ModelFrom     *Field    // nil: the API's own place
+	NoModel       bool      // model: none
+	Measures      []*Measure
+	Quantity      *Measure
+	Price         Price
+	Adjust        []Adjustment
 	adjustToModel bool // an adjust says price: by_model
-	free          bool // price: free and nothing that could change it
+	Free          bool // price: free and nothing that could change it
 
 	// What Read takes from a request, compiled once.
-	plain      []*field // header, query, path, key, member
-	forms      []*field
+	plain      []*Field // header, query, path, key, member
+	forms      []*Field
 	bodyTree   *jsonPath
-	whereReads []*field
-	reads      []*field // of measure, quantity, adjust and model, which must not be ambiguous
+	whereReads []*Field
+	reads      []*Field // of measure, quantity, adjust and model, which must not be ambiguous
 	usesTier   bool
 	usesModel  bool // a condition on model
 	candidates []*Model
@@ -150,32 +150,32 @@ type Job struct {
 	MaxAge     calendar.Duration
 	LostRefund bool
 
-	id        *field
-	status    pattern // with {id} as "*"
-	text      string  // the path with {id}, in small letters
-	asWritten string  // the same in its own letters
-	failed    *conditions
-	done      *conditions // nil: the usual words, see dialect
-	hook      pattern     // that the upstream calls when a job is over, if hooked
-	hooked    bool
-	hookID    *field
+	ID         *Field
+	Status     Pattern // with {id} as "*"
+	text       string  // the path with {id}, in small letters
+	asWritten  string  // the same in its own letters
+	FailedWhen *Conditions
+	DoneWhen   *Conditions // nil: the usual words, see dialect
+	Webhook    Pattern     // that the upstream calls when a job is over, if hooked
+	hooked     bool
+	WebhookID  *Field
 }
 
 // measured is how much a request asks for: of a unit, or of results.
-type measured struct {
-	unit         string // "" for quantity
-	field        *field
-	fallback     rate // default
-	min, max     rate
-	reserve      rate
-	text         bool // a JSON string may hold the number
-	whole        bool // a count
-	line, column int
+type Measure struct {
+	Unit         string // "" for quantity
+	Field        *Field
+	Default      Rate // default
+	Min, Max     Rate
+	Reserve      Rate
+	Text         bool // a JSON string may hold the number
+	Whole        bool // a count
+	Line, Column int
 }
 
 // quantity is what a request asks for of one unit.
 type quantity struct {
-	measure *measured
+	measure *Measure
 	value   money.Decimal
 }
 
@@ -187,15 +187,15 @@ type Model struct {
 	MaxInputTokens  int64 // 0: not given
 	Line, Column    int
 
-	table    table
-	reserve  reserve
-	adjusts  []adjust
-	reads    []*field // of its adjusts, in the request
-	usesTier bool
-	from     time.Time
-	literal  int // characters of a pattern other than "*"
-	order    int
-	pattern  bool
+	Table         Table
+	Reserve       Reserve
+	Adjust        []Adjustment
+	reads         []*Field // of its adjusts, in the request
+	usesTier      bool
+	EffectiveFrom time.Time
+	literal       int // characters of a pattern other than "*"
+	order         int
+	IsPattern     bool
 }
 
 // Alert is one rule of when to warn; exactly one field is set.
@@ -216,7 +216,7 @@ type Threshold struct {
 // Label is an extra column of reports.
 type Label struct {
 	Name  string
-	field *field
+	Field *Field
 }
 
 // Policies are the exceptions.
@@ -236,8 +236,8 @@ type Policies struct {
 	RequestUsage        bool
 	Abandoned           Abandoned
 
-	reserve    reserve
-	refundWhen *conditions
+	Reserve    Reserve
+	RefundWhen *Conditions
 	unlisted   *Model
 }
 

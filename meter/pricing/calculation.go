@@ -23,8 +23,8 @@ type calculation struct {
 	record  *Marks             // is told what applied; nil: nobody wants to know
 	known   map[string]verdict // of conditions, from a record; nil: they are decided by c
 
-	table   *table // in force
-	work    table  // a copy of it, once an adjustment has changed it
+	table   *Table // in force
+	work    Table  // a copy of it, once an adjustment has changed it
 	byModel bool   // the table in force is the model's
 
 	quantityRoom [4]quantity
@@ -50,7 +50,7 @@ func (k *calculation) done() {
 // maximum, and the one rounding.
 func (k *calculation) price(times money.Decimal) (Quote, error) {
 	q := Quote{}
-	if k.entry != nil && k.r.op.price.byModel {
+	if k.entry != nil && k.r.op.Price.ByModel {
 		q.Model = k.entry.Key
 	}
 	if covered := k.coverFree(&q); covered {
@@ -80,10 +80,10 @@ func (k *calculation) price(times money.Decimal) (Quote, error) {
 // finish goes from the sum of the rates to the price before its rounding.
 func (k *calculation) finish(total, times money.Decimal) money.Decimal {
 	op, t := k.r.op, k.table
-	if op.quantity != nil {
+	if op.Quantity != nil {
 		total = total.Mul(times)
 		if k.trace != nil {
-			k.trace.add(op.quantity.line, op.quantity.column, "quantity", op.quantity.field.text+" × "+times.String(), total)
+			k.trace.add(op.Quantity.Line, op.Quantity.Column, "quantity", op.Quantity.Field.Text+" × "+times.String(), total)
 		}
 	}
 	if k.byModel && !k.r.book.Markup.IsZero() {
@@ -92,22 +92,22 @@ func (k *calculation) finish(total, times money.Decimal) money.Decimal {
 			k.trace.add(0, 0, "markup", percent(k.r.book.Markup), total)
 		}
 	}
-	if k.plan != nil && k.plan.keep.set {
-		total = total.Mul(k.plan.keep.value)
+	if k.plan != nil && k.plan.keep.Set {
+		total = total.Mul(k.plan.keep.Value)
 		if k.trace != nil {
 			k.trace.add(k.plan.Line, k.plan.Column, "plan", k.plan.ID+" discount "+k.plan.DiscountText, total)
 		}
 	}
-	if t.minimum.set && total.Cmp(t.minimum.value) < 0 {
-		total = t.minimum.value
+	if t.Minimum.Set && total.Cmp(t.Minimum.Value) < 0 {
+		total = t.Minimum.Value
 		if k.trace != nil {
-			k.trace.add(t.line, t.col, "minimum", total.String(), total)
+			k.trace.add(t.Line, t.Column, "minimum", total.String(), total)
 		}
 	}
-	if t.maximum.set && total.Cmp(t.maximum.value) > 0 {
-		total = t.maximum.value
+	if t.Maximum.Set && total.Cmp(t.Maximum.Value) > 0 {
+		total = t.Maximum.Value
 		if k.trace != nil {
-			k.trace.add(t.line, t.col, "maximum", total.String(), total)
+			k.trace.add(t.Line, t.Column, "maximum", total.String(), total)
 		}
 	}
 	return total
@@ -130,7 +130,7 @@ func (k *calculation) coverFree(q *Quote) bool {
 	}
 	for i := range k.c.quantities {
 		u := &k.c.quantities[i]
-		if u.measure.unit != tier.Unit {
+		if u.measure.Unit != tier.Unit {
 			continue
 		}
 		if u.value.IsZero() { // takes nothing of the tier, so the tier pays for nothing else of it
@@ -160,33 +160,33 @@ func (k *calculation) coverFree(q *Quote) bool {
 // rates finds the table in force after all adjustments.
 func (k *calculation) rates() error {
 	op := k.r.op
-	if op.price.byModel {
+	if op.Price.ByModel {
 		if err := k.modelRates(); err != nil {
 			return err
 		}
 		k.byModel = true
 	} else {
-		k.table = &op.price.table
+		k.table = &op.Price.Table
 		k.traceRates()
 	}
-	return k.adjust(op.adjusts, 'o')
+	return k.adjust(op.Adjust, 'o')
 }
 
 func (k *calculation) modelRates() error {
 	if k.entry == nil {
 		return refuse(400, MissingModel, "body.model", "the request names no model with a price")
 	}
-	k.table = &k.entry.table
+	k.table = &k.entry.Table
 	k.traceRates()
-	return k.adjust(k.entry.adjusts, 'm')
+	return k.adjust(k.entry.Adjust, 'm')
 }
 
 // adjust applies those of a list that hold; whose says whether it is the
 // operation's or the model's.
-func (k *calculation) adjust(list []adjust, whose byte) error {
+func (k *calculation) adjust(list []Adjustment, whose byte) error {
 	for i := range list {
 		a := &list[i]
-		verdict, bad, err := k.decide(a.when)
+		verdict, bad, err := k.decide(a.When)
 		switch {
 		case err != nil:
 			return err
@@ -195,8 +195,8 @@ func (k *calculation) adjust(list []adjust, whose byte) error {
 		case verdict != holds:
 			continue
 		}
-		var before *table
-		if k.c.any && a.when.asksAnswer() {
+		var before *Table
+		if k.c.any && a.When.asksAnswer() {
 			was := *k.table
 			before = &was
 		}
@@ -207,7 +207,7 @@ func (k *calculation) adjust(list []adjust, whose byte) error {
 			k.record.applied(whose, i)
 		}
 		switch {
-		case a.byModel:
+		case a.ByModel:
 			if k.entry == nil && k.usage != nil {
 				continue // the answer made it apply; what was asked for stays priced as it was
 			}
@@ -215,17 +215,17 @@ func (k *calculation) adjust(list []adjust, whose byte) error {
 				return err
 			}
 			k.byModel = true
-		case a.whole != nil:
-			k.table = a.whole
+		case a.Price != nil:
+			k.table = a.Price
 		default:
 			if k.table != &k.work {
 				k.work = *k.table
 				k.table = &k.work
 			}
-			if a.factor.set {
-				k.table.times(a.factor.value)
+			if a.Times.Set {
+				k.table.Times(a.Times.Value)
 			} else {
-				k.table.replace(a.rates)
+				k.table.Replace(a.Rates)
 			}
 		}
 		if before != nil { // it may hold or not
@@ -242,7 +242,7 @@ func (k *calculation) adjust(list []adjust, whose byte) error {
 
 // decide is whether an adjustment holds: by the circumstances, or by what a
 // record says of them.
-func (k *calculation) decide(when *conditions) (verdict, *condition, error) {
+func (k *calculation) decide(when *Conditions) (verdict, *Condition, error) {
 	if k.known != nil {
 		v, err := k.recall(when)
 		return v, nil, err
@@ -262,17 +262,17 @@ func (k *calculation) traceRates() {
 func (k *calculation) sum(trace *trace) money.Decimal {
 	t := k.table
 	var total money.Decimal
-	if t.request.set {
-		total = t.request.value
-		trace.rate(t, "request", one, t.request.value, total)
+	if t.Request.Set {
+		total = t.Request.Value
+		trace.rate(t, "request", one, t.Request.Value, total)
 	}
-	for i := range t.units {
-		n := k.count(t.units[i].unit)
+	for i := range t.Units {
+		n := k.count(t.Units[i].Unit)
 		if n.IsZero() {
 			continue
 		}
-		total = total.Add(n.Mul(t.units[i].rate))
-		trace.rate(t, t.units[i].unit, n, t.units[i].rate, total)
+		total = total.Add(n.Mul(t.Units[i].Rate))
+		trace.rate(t, t.Units[i].Unit, n, t.Units[i].Rate, total)
 	}
 	for kind := range NumKinds {
 		if k.tokens[kind] <= 0 {
@@ -292,7 +292,7 @@ func (k *calculation) sum(trace *trace) money.Decimal {
 // tokenPrice is the price of a kind; in a hold, the dearest of the kinds that
 // this side of the request may turn out to be.
 func (k *calculation) tokenPrice(kind Kind) money.Decimal {
-	price, _ := k.table.token(kind)
+	price, _ := k.table.Token(kind)
 	if k.usage != nil || k.r.may == 0 || kind != Input && kind != Output {
 		return price
 	}
@@ -300,7 +300,7 @@ func (k *calculation) tokenPrice(kind Kind) money.Decimal {
 		if k.r.may&(1<<other) == 0 || other.IsOutput() != kind.IsOutput() {
 			continue
 		}
-		if p, _ := k.table.token(other); p.Cmp(price) > 0 {
+		if p, _ := k.table.Token(other); p.Cmp(price) > 0 {
 			price = p
 		}
 	}

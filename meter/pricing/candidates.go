@@ -17,13 +17,13 @@ func (l *loader) answeringModels(op *Operation) (list []*Model) {
 // pricesSome reports whether an entry prices requests of the operation on
 // some of its paths.
 func (m *Model) pricesSome(op *Operation) bool {
-	for i := range op.patterns {
-		if m.prices(op, op.patterns[i].path) {
+	for i := range op.Match {
+		if m.prices(op, op.Match[i].Path) {
 			return true
 		}
 	}
-	for _, u := range m.table.units {
-		if op.mayReport(u.unit) {
+	for _, u := range m.Table.Units {
+		if op.MayReport(u.Unit) {
 			return true
 		}
 	}
@@ -51,23 +51,23 @@ func dearest(list []*Model) []*Model {
 }
 
 func (m *Model) beatenBy(o *Model) bool {
-	if len(m.adjusts)+len(o.adjusts)+len(m.reserve)+len(o.reserve) > 0 || !m.from.Equal(o.from) || o.table.maximum.set ||
+	if len(m.Adjust)+len(o.Adjust)+len(m.Reserve)+len(o.Reserve) > 0 || !m.EffectiveFrom.Equal(o.EffectiveFrom) || o.Table.Maximum.Set ||
 		m.MaxOutputTokens != o.MaxOutputTokens && o.MaxOutputTokens != 0 && (m.MaxOutputTokens == 0 || m.MaxOutputTokens > o.MaxOutputTokens) ||
 		m.MaxOutputTokens != 0 && o.MaxOutputTokens == 0 {
 		return false
 	}
-	if m.table.request.value.Cmp(o.table.request.value) > 0 || m.table.minimum.value.Cmp(o.table.minimum.value) > 0 {
+	if m.Table.Request.Value.Cmp(o.Table.Request.Value) > 0 || m.Table.Minimum.Value.Cmp(o.Table.Minimum.Value) > 0 {
 		return false
 	}
 	for k := range NumKinds {
-		mine, _ := m.table.token(k)
-		other, _ := o.table.token(k)
+		mine, _ := m.Table.Token(k)
+		other, _ := o.Table.Token(k)
 		if mine.Cmp(other) > 0 {
 			return false
 		}
 	}
-	for _, u := range m.table.units {
-		if other, _ := o.table.unit(u.unit); u.rate.Cmp(other) > 0 {
+	for _, u := range m.Table.Units {
+		if other, _ := o.Table.Unit(u.Unit); u.Rate.Cmp(other) > 0 {
 			return false
 		}
 	}

@@ -21,7 +21,7 @@ func (l *loader) check() {
 	}
 	for _, op := range l.book.Operations {
 		l.freeByZero(op)
-		if op.price.byModel && len(l.book.Models) == 0 {
+		if op.Price.ByModel && len(l.book.Models) == 0 {
 			l.warnAt(op.Line, op.Column, len(op.ID), "operations."+op.ID, `is priced by_model, but there are no "models"`)
 		}
 	}
@@ -58,7 +58,7 @@ func (l *loader) unbounded() {
 		return
 	}
 	for _, m := range l.book.Models {
-		if m.MaxOutputTokens == 0 && m.table.tokens[Output].set {
+		if m.MaxOutputTokens == 0 && m.Table.Tokens[Output].Set {
 			l.warnAt(m.Line, m.Column, len(m.Key), "models."+m.Key, "nothing bounds an answer of this model, because of policies.clamp_output: false; what it costs beyond its hold and the balance is lost. Write max_output_tokens")
 		}
 	}
@@ -71,7 +71,7 @@ func (l *loader) neverMatching() {
 	for j, later := range ops {
 		for i := range j {
 			earlier := ops[i]
-			if earlier.where != nil || !earlier.from.IsZero() || len(later.patterns) == 0 || !coversAll(earlier, later) {
+			if earlier.Where != nil || !earlier.EffectiveFrom.IsZero() || len(later.Match) == 0 || !coversAll(earlier, later) {
 				continue
 			}
 			l.warnAt(later.Line, later.Column, len(later.ID), "", fmt.Sprintf(
@@ -83,10 +83,10 @@ func (l *loader) neverMatching() {
 }
 
 func coversAll(earlier, later *Operation) bool {
-	for i := range later.patterns {
+	for i := range later.Match {
 		covered := false
-		for j := range earlier.patterns {
-			covered = covered || earlier.patterns[j].covers(&later.patterns[i])
+		for j := range earlier.Match {
+			covered = covered || earlier.Match[j].Covers(&later.Match[i])
 		}
 		if !covered {
 			return false
@@ -97,7 +97,7 @@ func coversAll(earlier, later *Operation) bool {
 
 // outputMaximum warns where a hold can't know how long an answer may be.
 func (l *loader) outputMaximum(m *Model) {
-	if price, _ := m.table.token(Output); m.MaxOutputTokens > 0 || price.IsZero() {
+	if price, _ := m.Table.Token(Output); m.MaxOutputTokens > 0 || price.IsZero() {
 		return
 	}
 	l.warnAt(m.Line, m.Column, len(m.Key), "", fmt.Sprintf(
@@ -135,7 +135,7 @@ func (l *loader) neverReported(m *Model) {
 // counts reports whether an operation that is priced by model has a quantity of the unit.
 func (l *loader) counts(unit string) bool {
 	return slices.ContainsFunc(l.book.Operations, func(op *Operation) bool {
-		return op.price.byModel && (op.measured(unit) != nil || op.mayReport(unit))
+		return op.Price.ByModel && (op.Measured(unit) != nil || op.MayReport(unit))
 	})
 }
 
@@ -153,8 +153,8 @@ func reportedUnits() []string {
 }
 
 func (l *loader) cachedAboveInput(m *Model) {
-	cached, input := m.table.tokens[CachedInput], m.table.tokens[Input]
-	if !cached.set || !input.set || cached.value.Cmp(input.value) <= 0 {
+	cached, input := m.Table.Tokens[CachedInput], m.Table.Tokens[Input]
+	if !cached.Set || !input.Set || cached.Value.Cmp(input.Value) <= 0 {
 		return
 	}
 	line, col, width, a, b := l.ratesPlace(m)
@@ -174,32 +174,32 @@ func (l *loader) ratesPlace(m *Model) (line, col, width int, cached, input strin
 			}
 		}
 	}
-	c, in := m.table.tokens[CachedInput].value, m.table.tokens[Input].value
+	c, in := m.Table.Tokens[CachedInput].Value, m.Table.Tokens[Input].Value
 	return m.Line, m.Column, len(m.Key), c.String(), in.String()
 }
 
 // freeByZero warns of prices that a request can make nothing by asking for 0.
 func (l *loader) freeByZero(op *Operation) {
-	if op.free || op.price.byModel || op.price.table.request.set && op.quantity == nil ||
-		op.price.table.minimum.set || op.price.table.hasTokens() {
+	if op.Free || op.Price.ByModel || op.Price.Table.Request.Set && op.Quantity == nil ||
+		op.Price.Table.Minimum.Set || op.Price.Table.HasTokens() {
 		return
 	}
-	look := append([]*measured{}, op.measures...)
-	if op.quantity != nil {
-		look = []*measured{op.quantity}
+	look := append([]*Measure{}, op.Measures...)
+	if op.Quantity != nil {
+		look = []*Measure{op.Quantity}
 	}
 	for _, m := range look {
-		if _, charged := op.price.table.unit(m.unit); !charged && m != op.quantity || m.field.answer() {
+		if _, charged := op.Price.Table.Unit(m.Unit); !charged && m != op.Quantity || m.Field.InAnswer() {
 			continue
 		}
-		if m.min.set && !m.min.value.IsZero() {
+		if m.Min.Set && !m.Min.Value.IsZero() {
 			return
 		}
 		path := "operations." + op.ID + ".quantity"
-		if m != op.quantity {
-			path = "operations." + op.ID + ".measure." + m.unit
+		if m != op.Quantity {
+			path = "operations." + op.ID + ".measure." + m.Unit
 		}
-		l.warnAt(m.line, m.column, 1, path, `a request for 0 is free; write "min: 1" here or a "minimum" in the price`)
+		l.warnAt(m.Line, m.Column, 1, path, `a request for 0 is free; write "min: 1" here or a "minimum" in the price`)
 	}
 }
 

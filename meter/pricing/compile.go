@@ -89,22 +89,22 @@ func (l *loader) compile() {
 	b := l.book
 	b.markedUp = one.Add(b.Markup)
 	b.responseFields = responseFields{
-		model: b.fields.must("response.body.model"), tier: b.fields.must("response.body.service_tier"),
-		usageTier: b.fields.must("response.body.usage.service_tier"),
+		model: b.Fields.must("response.body.model"), tier: b.Fields.must("response.body.service_tier"),
+		usageTier: b.Fields.must("response.body.usage.service_tier"),
 	}
 	for _, name := range append([]string{"body.model", "form.model", "body.service_tier", geminiLimit, answersField}, limitFields...) {
-		b.fields.must(name)
+		b.Fields.must(name)
 	}
 	anyTier := false
 	union := readSet{}
 	for _, m := range b.Models {
 		reads := readSet{}
-		m.usesTier = reads.adjusts(m.adjusts).tier
+		m.usesTier = reads.adjusts(m.Adjust).tier
 		m.reads = reads.request()
 		anyTier = anyTier || m.usesTier
-		b.unitsByModel = b.unitsByModel || len(m.table.units) > 0
-		for i := range m.adjusts {
-			b.unitsByModel = b.unitsByModel || m.adjusts[i].rates != nil && len(m.adjusts[i].rates.units) > 0
+		b.unitsByModel = b.unitsByModel || len(m.Table.Units) > 0
+		for i := range m.Adjust {
+			b.unitsByModel = b.unitsByModel || m.Adjust[i].Rates != nil && len(m.Adjust[i].Rates.Units) > 0
 		}
 		for _, f := range m.reads {
 			union.add(f)
@@ -118,9 +118,9 @@ func (l *loader) compile() {
 		}
 	}
 	b.answerTree = newJSONPath()
-	for _, f := range b.fields.answer {
-		if f.from == fromResponseBody {
-			b.answerTree.add(strings.Split(f.name, "."), f.slot)
+	for _, f := range b.Fields.answer {
+		if f.From == FromResponseBody {
+			b.answerTree.add(strings.Split(f.Name, "."), f.slot)
 			b.readsAnswer = b.readsAnswer || f != b.responseFields.model && f != b.responseFields.tier && f != b.responseFields.usageTier
 		}
 	}
@@ -132,10 +132,10 @@ func (l *loader) compile() {
 }
 
 // readSet collects the fields that something reads.
-type readSet map[int]*field
+type readSet map[int]*Field
 
-func (s readSet) add(f *field) {
-	if f != nil && !f.answer() {
+func (s readSet) add(f *Field) {
+	if f != nil && !f.InAnswer() {
 		s[f.slot] = f
 	}
 }
@@ -143,29 +143,29 @@ func (s readSet) add(f *field) {
 // uses are the names without a prefix in conditions.
 type uses struct{ tier, model bool }
 
-func (s readSet) conditions(cs *conditions) (u uses) {
+func (s readSet) conditions(cs *Conditions) (u uses) {
 	if cs == nil {
 		return u
 	}
-	for i := range cs.all {
-		s.add(cs.all[i].field)
-		u.tier = u.tier || cs.all[i].on == onServiceTier
-		u.model = u.model || cs.all[i].on == onModel
+	for i := range cs.All {
+		s.add(cs.All[i].Field)
+		u.tier = u.tier || cs.All[i].On == OnServiceTier
+		u.model = u.model || cs.All[i].On == OnModel
 	}
 	return u
 }
 
-func (s readSet) adjusts(list []adjust) (u uses) {
+func (s readSet) adjusts(list []Adjustment) (u uses) {
 	for i := range list {
-		v := s.conditions(list[i].when)
+		v := s.conditions(list[i].When)
 		u.tier, u.model = u.tier || v.tier, u.model || v.model
 	}
 	return u
 }
 
 // request are the fields in the order of their numbers.
-func (s readSet) request() []*field {
-	list := make([]*field, 0, len(s))
+func (s readSet) request() []*Field {
+	list := make([]*Field, 0, len(s))
 	for _, f := range s {
 		list = append(list, f)
 	}
@@ -176,28 +176,28 @@ func (s readSet) request() []*field {
 // compileOperation notes which fields of requests the operation needs, and where
 // collect looks for each.
 func (l *loader) compileOperation(op *Operation, modelTier bool) {
-	op.free = op.price.table.free && len(op.adjusts) == 0
+	op.Free = op.Price.Table.Free && len(op.Adjust) == 0
 	inWhere := op.compileReads()
 	all := readSet{}
-	if !op.free {
+	if !op.Free {
 		l.pricedBy(op, all, modelTier)
 	}
 	if inWhere.tier {
-		all.add(l.book.fields.index["body.service_tier"])
+		all.add(l.book.Fields.index["body.service_tier"])
 	}
 	for _, f := range op.whereReads {
 		all.add(f)
 	}
 	l.namesModel(op, all)
 	for i := range l.book.Labels {
-		all.add(l.book.Labels[i].field)
+		all.add(l.book.Labels[i].Field)
 	}
-	all.conditions(l.book.Policies.refundWhen)
+	all.conditions(l.book.Policies.RefundWhen)
 	if op.Job != nil {
-		all.add(op.Job.id)
+		all.add(op.Job.ID)
 	}
 	op.sortFields(all.request())
-	if op.price.byModel && op.modelFrom != nil && op.modelFrom.answer() {
+	if op.Price.ByModel && op.ModelFrom != nil && op.ModelFrom.InAnswer() {
 		op.candidates = l.answeringModels(op)
 	}
 }
@@ -206,17 +206,17 @@ func (l *loader) compileOperation(op *Operation, modelTier bool) {
 // read, and returns what its "where" looks at.
 func (op *Operation) compileReads() (inWhere uses) {
 	where, reads := readSet{}, readSet{}
-	inWhere = where.conditions(op.where)
+	inWhere = where.conditions(op.Where)
 	op.whereReads = where.request()
-	for i := range op.adjusts {
-		op.adjustToModel = op.adjustToModel || op.adjusts[i].byModel
+	for i := range op.Adjust {
+		op.adjustToModel = op.adjustToModel || op.Adjust[i].ByModel
 	}
-	inAdjust := reads.adjusts(op.adjusts)
-	for _, m := range op.measures {
-		reads.add(m.field)
+	inAdjust := reads.adjusts(op.Adjust)
+	for _, m := range op.Measures {
+		reads.add(m.Field)
 	}
-	if op.quantity != nil {
-		reads.add(op.quantity.field)
+	if op.Quantity != nil {
+		reads.add(op.Quantity.Field)
 	}
 	op.reads = reads.request()
 	op.usesTier = inAdjust.tier
@@ -225,11 +225,11 @@ func (op *Operation) compileReads() (inWhere uses) {
 }
 
 // byModels reports whether the price may come from the model.
-func (op *Operation) byModels() bool { return op.price.byModel || op.adjustToModel }
+func (op *Operation) byModels() bool { return op.Price.ByModel || op.adjustToModel }
 
 // pricedBy adds what the price depends on.
 func (l *loader) pricedBy(op *Operation, all readSet, modelTier bool) {
-	index := l.book.fields.index
+	index := l.book.Fields.index
 	for _, f := range op.reads {
 		all.add(f)
 	}
@@ -250,23 +250,23 @@ func (l *loader) pricedBy(op *Operation, all readSet, modelTier bool) {
 
 // namesModel adds where the model is named, if anything depends on it.
 func (l *loader) namesModel(op *Operation, all readSet) {
-	if op.noModel || !op.byModels() && !op.usesModel && !l.book.selectsModels {
+	if op.NoModel || !op.byModels() && !op.usesModel && !l.book.selectsModels {
 		return
 	}
-	index := l.book.fields.index
-	if op.modelFrom == nil {
+	index := l.book.Fields.index
+	if op.ModelFrom == nil {
 		all.add(index["body.model"])
 		all.add(index["form.model"])
 		return
 	}
-	all.add(op.modelFrom)
-	if op.modelFrom.from == fromPath { // a body that names another is refused
+	all.add(op.ModelFrom)
+	if op.ModelFrom.From == FromPath { // a body that names another is refused
 		all.add(index["body.model"])
 	}
 }
 
 func (l *loader) tokenPriced(op *Operation, byModel bool) bool {
-	if op.price.table.hasTokens() || anyTokens(op.adjusts) {
+	if op.Price.Table.HasTokens() || anyTokens(op.Adjust) {
 		return true
 	}
 	if byModel {
@@ -280,15 +280,15 @@ func (l *loader) tokenPriced(op *Operation, byModel bool) bool {
 }
 
 // sortFields puts fields where collect looks for them.
-func (op *Operation) sortFields(list []*field) {
+func (op *Operation) sortFields(list []*Field) {
 	for _, f := range list {
-		switch f.from {
-		case fromBody:
+		switch f.From {
+		case FromBody:
 			if op.bodyTree == nil {
 				op.bodyTree = newJSONPath()
 			}
-			op.bodyTree.add(strings.Split(f.name, "."), f.slot)
-		case fromForm:
+			op.bodyTree.add(strings.Split(f.Name, "."), f.slot)
+		case FromForm:
 			op.forms = append(op.forms, f)
 		default:
 			op.plain = append(op.plain, f)

@@ -10,38 +10,38 @@ import (
 )
 
 // subject is what the left side of a condition names.
-type subject uint8
+type Subject uint8
 
 const (
-	onField subject = iota
-	onModel
-	onServiceTier
-	onInputTokens
-	onOutputTokens
-	onUnit
-	onHours
-	onDays
+	OnField Subject = iota
+	OnModel
+	OnServiceTier
+	OnInputTokens
+	OnOutputTokens
+	OnUnit
+	OnHours
+	OnDays
 )
 
 // operand is one accepted text or number of a condition.
-type operand struct {
-	text   string
-	number money.Decimal
-	isNum  bool // written as a number
+type Operand struct {
+	Text     string
+	Number   money.Decimal
+	IsNumber bool // written as a number
 }
 
 // bounds are above, below, at_least and at_most.
-type bounds struct{ above, below, atLeast, atMost rate }
+type Bounds struct{ Above, Below, AtLeast, AtMost Rate }
 
 // never reports whether no number is within the bounds.
-func (b *bounds) never() bool {
-	for _, low := range []rate{b.above, b.atLeast} {
-		for _, high := range []rate{b.below, b.atMost} {
-			if !low.set || !high.set {
+func (b *Bounds) Never() bool {
+	for _, low := range []Rate{b.Above, b.AtLeast} {
+		for _, high := range []Rate{b.Below, b.AtMost} {
+			if !low.Set || !high.Set {
 				continue
 			}
-			strict := low == b.above && b.above.set || high == b.below && b.below.set
-			if c := low.value.Cmp(high.value); c > 0 || c == 0 && strict {
+			strict := low == b.Above && b.Above.Set || high == b.Below && b.Below.Set
+			if c := low.Value.Cmp(high.Value); c > 0 || c == 0 && strict {
 				return true
 			}
 		}
@@ -51,21 +51,21 @@ func (b *bounds) never() bool {
 
 // condition is one entry of a when; it holds if any operand fits, or if all
 // bounds do.
-type condition struct {
-	on       subject
-	field    *field
-	unit     string
-	operands []operand
-	bounds   *bounds
-	hours    [][2]int // minutes of the day, from and to
-	days     uint8    // bit n: time.Weekday(n)
-	text     string   // "service_tier = flex", for explanations
+type Condition struct {
+	On       Subject
+	Field    *Field
+	Unit     string
+	Operands []Operand
+	Bounds   *Bounds
+	Hours    [][2]int // minutes of the day, from and to
+	Days     uint8    // bit n: time.Weekday(n)
+	Text     string   // "service_tier = flex", for explanations
 }
 
 // conditions all have to hold.
-type conditions struct {
-	all  []condition
-	zone *time.Location // of hours and days
+type Conditions struct {
+	All  []Condition
+	Zone *time.Location // of hours and days
 }
 
 // verdict of a condition: wrong means that a number was wanted and something
@@ -92,11 +92,11 @@ type circumstances struct {
 }
 
 // assumptions are conditions whose parts about the answer are taken to hold.
-type assumptions map[*conditions]bool
+type assumptions map[*Conditions]bool
 
 func (c *circumstances) quantity(unit string) (money.Decimal, bool) {
 	for i := range c.quantities {
-		if c.quantities[i].measure.unit == unit {
+		if c.quantities[i].measure.Unit == unit {
 			return c.quantities[i].value, true
 		}
 	}
@@ -105,15 +105,15 @@ func (c *circumstances) quantity(unit string) (money.Decimal, bool) {
 
 // hold decides a list. If something stood where a number was wanted, and all
 // else holds, the field is returned with wrong.
-func (cs *conditions) hold(c *circumstances) (verdict, *condition) {
-	var bad *condition
-	for i := range cs.all {
-		switch cs.all[i].decide(cs, c) {
+func (cs *Conditions) hold(c *circumstances) (verdict, *Condition) {
+	var bad *Condition
+	for i := range cs.All {
+		switch cs.All[i].decide(cs, c) {
 		case fails:
 			return fails, nil
 		case wrong:
 			if bad == nil {
-				bad = &cs.all[i]
+				bad = &cs.All[i]
 			}
 		case holds:
 		}
@@ -124,35 +124,35 @@ func (cs *conditions) hold(c *circumstances) (verdict, *condition) {
 	return holds, nil
 }
 
-func (k *condition) decide(cs *conditions, c *circumstances) verdict {
-	switch k.on {
-	case onField:
+func (k *Condition) decide(cs *Conditions, c *circumstances) verdict {
+	switch k.On {
+	case OnField:
 		values := c.request
-		if k.field.answer() {
+		if k.Field.InAnswer() {
 			values = c.answer
 		}
 		if values == nil {
 			return truth(c.any || c.assumed[cs])
 		}
-		return k.fits(&values[k.field.slot])
-	case onModel:
+		return k.fits(&values[k.Field.slot])
+	case OnModel:
 		v := textOrAbsent(c.model)
 		return k.fits(&v)
-	case onServiceTier:
+	case OnServiceTier:
 		v := textOrAbsent(c.tier)
 		return k.fits(&v)
-	case onInputTokens:
+	case OnInputTokens:
 		return k.number(c.input, c.tokens)
-	case onOutputTokens:
+	case OnOutputTokens:
 		return k.number(c.output, c.tokens)
-	case onUnit:
-		q, ok := c.quantity(k.unit)
+	case OnUnit:
+		q, ok := c.quantity(k.Unit)
 		return k.number(q, ok)
-	case onHours:
-		t := c.at.In(cs.zone)
+	case OnHours:
+		t := c.at.In(cs.Zone)
 		return k.hour(t.Hour()*60 + t.Minute())
-	case onDays:
-		return truth(k.days&(1<<c.at.In(cs.zone).Weekday()) != 0)
+	case OnDays:
+		return truth(k.Days&(1<<c.at.In(cs.Zone).Weekday()) != 0)
 	}
 	return fails
 }
@@ -171,8 +171,8 @@ func textOrAbsent(s string) value {
 	return value{kind: textValue, text: s}
 }
 
-func (k *condition) hour(minute int) verdict {
-	for _, h := range k.hours {
+func (k *Condition) hour(minute int) verdict {
+	for _, h := range k.Hours {
 		if h[0] < h[1] && minute >= h[0] && minute < h[1] ||
 			h[0] > h[1] && (minute >= h[0] || minute < h[1]) {
 			return holds
@@ -182,25 +182,25 @@ func (k *condition) hour(minute int) verdict {
 }
 
 // fits compares what a field holds.
-func (k *condition) fits(v *value) verdict {
+func (k *Condition) fits(v *value) verdict {
 	if v.kind == absent {
 		return fails
 	}
-	if k.bounds != nil {
+	if k.Bounds != nil {
 		return k.within(v)
 	}
 	if v.kind == otherValue {
 		return fails
 	}
-	for i := range k.operands {
-		o := &k.operands[i]
-		if v.kind == numberValue && o.isNum {
-			if n, err := jsonNumber(v.text); err == nil && n.Cmp(o.number) == 0 {
+	for i := range k.Operands {
+		o := &k.Operands[i]
+		if v.kind == numberValue && o.IsNumber {
+			if n, err := jsonNumber(v.text); err == nil && n.Cmp(o.Number) == 0 {
 				return holds
 			}
 			continue
 		}
-		if selector.Glob(o.text, v.text) {
+		if selector.Glob(o.Text, v.text) {
 			return holds
 		}
 	}
@@ -209,23 +209,23 @@ func (k *condition) fits(v *value) verdict {
 
 // within compares with bounds. Numbers too large or too small to be kept are
 // beyond every bound.
-func (k *condition) within(v *value) verdict {
+func (k *Condition) within(v *value) verdict {
 	switch v.kind {
 	case numberValue:
 		n, err := jsonNumber(v.text)
 		switch {
 		case errors.Is(err, money.ErrNegative):
-			return truth(!k.bounds.above.set && !k.bounds.atLeast.set)
+			return truth(!k.Bounds.Above.Set && !k.Bounds.AtLeast.Set)
 		case errors.Is(err, money.ErrOverflow) && strings.ContainsAny(v.text, "-"):
 			return k.number(money.Decimal{}, true)
 		case errors.Is(err, money.ErrOverflow):
-			return truth(!k.bounds.below.set && !k.bounds.atMost.set)
+			return truth(!k.Bounds.Below.Set && !k.Bounds.AtMost.Set)
 		case err != nil:
 			return wrong
 		}
 		return k.number(n, true)
 	case textValue:
-		if n, ok := plainNumber(v.text); ok && k.field != nil && !k.field.json() {
+		if n, ok := plainNumber(v.text); ok && k.Field != nil && !k.Field.json() {
 			return k.number(n, true)
 		}
 	default:
@@ -234,16 +234,16 @@ func (k *condition) within(v *value) verdict {
 }
 
 // number compares a number that is known, or is not.
-func (k *condition) number(n money.Decimal, known bool) verdict {
+func (k *Condition) number(n money.Decimal, known bool) verdict {
 	if !known {
 		return fails
 	}
-	if b := k.bounds; b != nil {
-		return truth((!b.above.set || n.Cmp(b.above.value) > 0) && (!b.below.set || n.Cmp(b.below.value) < 0) &&
-			(!b.atLeast.set || n.Cmp(b.atLeast.value) >= 0) && (!b.atMost.set || n.Cmp(b.atMost.value) <= 0))
+	if b := k.Bounds; b != nil {
+		return truth((!b.Above.Set || n.Cmp(b.Above.Value) > 0) && (!b.Below.Set || n.Cmp(b.Below.Value) < 0) &&
+			(!b.AtLeast.Set || n.Cmp(b.AtLeast.Value) >= 0) && (!b.AtMost.Set || n.Cmp(b.AtMost.Value) <= 0))
 	}
-	for i := range k.operands {
-		if k.operands[i].isNum && n.Cmp(k.operands[i].number) == 0 || k.operands[i].text == "*" {
+	for i := range k.Operands {
+		if k.Operands[i].IsNumber && n.Cmp(k.Operands[i].Number) == 0 || k.Operands[i].Text == "*" {
 			return holds
 		}
 	}

@@ -131,27 +131,27 @@ func order(a, b *node) string {
 func (b *Book) words(section, id string, n *node) string {
 	switch section {
 	case "operations":
-		return b.operations[id].price.words()
+		return b.operations[id].Price.Words()
 	case "models":
-		return b.exact[id].table.words()
+		return b.exact[id].Table.Words()
 	}
 	return flow(n)
 }
 
-func (p *price) words() string {
-	if p.byModel {
+func (p *Price) Words() string {
+	if p.ByModel {
 		return "by_model"
 	}
-	return p.table.words()
+	return p.Table.Words()
 }
 
 // rates compares what an entry that both files have costs.
 func (d *differ) rates(section, id string) {
 	switch section {
 	case "operations":
-		d.changes = append(d.changes, priceChanges(id, &d.old.operations[id].price, &d.other.operations[id].price)...)
+		d.changes = append(d.changes, priceChanges(id, &d.old.operations[id].Price, &d.other.operations[id].Price)...)
 	case "models":
-		d.changes = append(d.changes, tableChanges("models", id, "", &d.old.exact[id].table, &d.other.exact[id].table)...)
+		d.changes = append(d.changes, tableChanges("models", id, "", &d.old.exact[id].Table, &d.other.exact[id].Table)...)
 	}
 }
 
@@ -227,7 +227,7 @@ func flow(n *node) string {
 		return "[" + strings.Join(parts, ", ") + "]"
 	case scalarNode:
 		if v, err := money.ParseDecimal(n.text); err == nil && n.plain {
-			return grouping(v.String())
+			return Grouping(v.String())
 		}
 		return n.text
 	case nullNode:
@@ -244,10 +244,10 @@ func DiffModel(old, other *Book, key string) []Change {
 	}
 	was := old.exact[key]
 	if was == nil {
-		return []Change{{Section: "models", ID: key, New: is.table.words()}}
+		return []Change{{Section: "models", ID: key, New: is.Table.Words()}}
 	}
-	list := tableChanges("models", key, "", &was.table, &is.table)
-	list = append(list, adjustChanges("models", key, was.table, is.table, was.adjusts, is.adjusts)...)
+	list := tableChanges("models", key, "", &was.Table, &is.Table)
+	list = append(list, adjustChanges("models", key, was.Table, is.Table, was.Adjust, is.Adjust)...)
 	if was.MaxOutputTokens != is.MaxOutputTokens && is.MaxOutputTokens > 0 {
 		list = append(list, Change{
 			Section: "models", ID: key, What: "max_output_tokens",

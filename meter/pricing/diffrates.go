@@ -10,19 +10,19 @@ import (
 )
 
 // priceChanges compares the prices of an operation.
-func priceChanges(id string, a, b *price) []Change {
-	if a.byModel != b.byModel {
-		return []Change{{Section: "operations", ID: id, What: "price", Old: a.words(), New: b.words()}}
+func priceChanges(id string, a, b *Price) []Change {
+	if a.ByModel != b.ByModel {
+		return []Change{{Section: "operations", ID: id, What: "price", Old: a.Words(), New: b.Words()}}
 	}
-	if a.byModel {
+	if a.ByModel {
 		return nil
 	}
-	return tableChanges("operations", id, "", &a.table, &b.table)
+	return tableChanges("operations", id, "", &a.Table, &b.Table)
 }
 
 // tableChanges compares two tables rate by rate; note says under which
 // condition they are in force. A kind of token without a rate has its lender's.
-func tableChanges(section, id, note string, a, b *table) (list []Change) {
+func tableChanges(section, id, note string, a, b *Table) (list []Change) {
 	add := func(what string, from, to money.Decimal, isOld, isNew bool) {
 		if from.Cmp(to) == 0 {
 			return
@@ -36,31 +36,31 @@ func tableChanges(section, id, note string, a, b *table) (list []Change) {
 		}
 		list = append(list, c)
 	}
-	add("per request", a.request.value, b.request.value, a.request.set, b.request.set)
+	add("per request", a.Request.Value, b.Request.Value, a.Request.Set, b.Request.Set)
 	for _, unit := range unitsOf(a, b) {
-		from, isOld := a.unit(unit)
-		to, isNew := b.unit(unit)
+		from, isOld := a.Unit(unit)
+		to, isNew := b.Unit(unit)
 		add("per "+strings.ReplaceAll(unit, "_", " "), from, to, isOld, isNew)
 	}
 	for k := range NumKinds {
-		if a.tokens[k].set || b.tokens[k].set {
-			from, lentA := a.token(k)
-			to, lentB := b.token(k)
-			add(k.String()+" per 1M", from.Shift(6), to.Shift(6), a.tokens[lentA].set, b.tokens[lentB].set)
+		if a.Tokens[k].Set || b.Tokens[k].Set {
+			from, lentA := a.Token(k)
+			to, lentB := b.Token(k)
+			add(k.String()+" per 1M", from.Shift(6), to.Shift(6), a.Tokens[lentA].Set, b.Tokens[lentB].Set)
 		}
 	}
-	add("minimum", a.minimum.value, b.minimum.value, a.minimum.set, b.minimum.set)
-	add("maximum", a.maximum.value, b.maximum.value, a.maximum.set, b.maximum.set)
+	add("minimum", a.Minimum.Value, b.Minimum.Value, a.Minimum.Set, b.Minimum.Set)
+	add("maximum", a.Maximum.Value, b.Maximum.Value, a.Maximum.Set, b.Maximum.Set)
 	return list
 }
 
-func unitsOf(a, b *table) (units []string) {
-	for _, u := range a.units {
-		units = append(units, u.unit)
+func unitsOf(a, b *Table) (units []string) {
+	for _, u := range a.Units {
+		units = append(units, u.Unit)
 	}
-	for _, u := range b.units {
-		if _, known := a.unit(u.unit); !known {
-			units = append(units, u.unit)
+	for _, u := range b.Units {
+		if _, known := a.Unit(u.Unit); !known {
+			units = append(units, u.Unit)
 		}
 	}
 	return units
@@ -74,20 +74,20 @@ func Jumps(old, other *Book, limit money.Decimal, at time.Time) (jumps []Change)
 	var all []Change
 	for _, op := range other.Operations {
 		if was := old.operations[op.ID]; was != nil {
-			all = append(all, priceChanges(op.ID, &was.price, &op.price)...)
-			if was.price.byModel == op.price.byModel {
-				all = append(all, adjustChanges("operations", op.ID, was.price.table, op.price.table, was.adjusts, op.adjusts)...)
+			all = append(all, priceChanges(op.ID, &was.Price, &op.Price)...)
+			if was.Price.ByModel == op.Price.ByModel {
+				all = append(all, adjustChanges("operations", op.ID, was.Price.Table, op.Price.Table, was.Adjust, op.Adjust)...)
 			}
 		}
 	}
 	for _, name := range modelNames(old, other) {
-		was, is := old.named(name, at), other.named(name, at)
+		was, is := old.NamedModel(name, at), other.NamedModel(name, at)
 		if was == nil || is == nil {
 			continue
 		}
 		a, b := old.marked(was), other.marked(is)
 		all = append(all, tableChanges("models", name, "", &a, &b)...)
-		all = append(all, adjustChanges("models", name, a, b, was.adjusts, is.adjusts)...)
+		all = append(all, adjustChanges("models", name, a, b, was.Adjust, is.Adjust)...)
 	}
 	for _, c := range all {
 		if c.exceeds(limit) {
@@ -122,34 +122,34 @@ func modelNames(a, b *Book) (names []string) {
 }
 
 // named is the entry with this key, or the one that prices a model of this name.
-func (b *Book) named(name string, at time.Time) *Model {
-	if m := b.exact[name]; m != nil && (m.pattern || m.effective(at)) {
+func (b *Book) NamedModel(name string, at time.Time) *Model {
+	if m := b.exact[name]; m != nil && (m.IsPattern || m.effective(at)) {
 		return m
 	}
 	return b.lookup(name, at)
 }
 
 // marked is the table of a model with the markup.
-func (b *Book) marked(m *Model) table {
-	t := m.table
+func (b *Book) marked(m *Model) Table {
+	t := m.Table
 	if !b.Markup.IsZero() {
-		t.times(b.markedUp)
+		t.Times(b.markedUp)
 	}
 	return t
 }
 
 // adjustChanges compares what two entries cost under the conditions that either
 // of them has, each condition alone.
-func adjustChanges(section, id string, a, b table, was, is []adjust) (list []Change) {
+func adjustChanges(section, id string, a, b Table, was, is []Adjustment) (list []Change) {
 	seen := map[string]bool{}
-	for _, adj := range append(append([]adjust(nil), is...), was...) {
-		when := adj.when.text()
+	for _, adj := range append(append([]Adjustment(nil), is...), was...) {
+		when := adj.When.Text()
 		if seen[when] {
 			continue
 		}
 		seen[when] = true
 		x, y := a, b
-		before, after := x.under(when, was), y.under(when, is)
+		before, after := x.Under(when, was), y.Under(when, is)
 		if before == after {
 			continue // only the rates have changed, and they are listed already
 		}
@@ -166,24 +166,24 @@ func beyond(list, ordinary []Change) []Change {
 }
 
 // under changes a table as the adjustments with this condition do, and says how.
-func (t *table) under(when string, list []adjust) (how string) {
+func (t *Table) Under(when string, list []Adjustment) (how string) {
 	for i := range list {
 		adj := &list[i]
-		if adj.when.text() != when {
+		if adj.When.Text() != when {
 			continue
 		}
 		switch {
-		case adj.byModel:
+		case adj.ByModel:
 			how += "by_model; "
-		case adj.whole != nil:
-			*t = *adj.whole
-			how += t.words() + "; "
-		case adj.factor.set:
-			t.times(adj.factor.value)
-			how += "times " + adj.factor.value.String() + "; "
+		case adj.Price != nil:
+			*t = *adj.Price
+			how += t.Words() + "; "
+		case adj.Times.Set:
+			t.Times(adj.Times.Value)
+			how += "times " + adj.Times.Value.String() + "; "
 		default:
-			t.replace(adj.rates)
-			how += adj.rates.words() + "; "
+			t.Replace(adj.Rates)
+			how += adj.Rates.Words() + "; "
 		}
 	}
 	return how
@@ -193,13 +193,13 @@ func (t *table) under(when string, list []adjust) (how string) {
 var groupedDigits = regexp.MustCompile(`([0-9])_([0-9])`)
 
 // text is the conditions in words: "input_tokens above 200000".
-func (cs *conditions) text() string {
+func (cs *Conditions) Text() string {
 	if cs == nil {
 		return ""
 	}
 	var parts []string
-	for i := range cs.all {
-		parts = append(parts, groupedDigits.ReplaceAllString(cs.all[i].text, "$1$2"))
+	for i := range cs.All {
+		parts = append(parts, groupedDigits.ReplaceAllString(cs.All[i].Text, "$1$2"))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -43,38 +43,38 @@ func (t *trace) list() []Line {
 	return t.lines
 }
 
-func (t *trace) adjusted(a *adjust) {
+func (t *trace) adjusted(a *Adjustment) {
 	if t == nil {
 		return
 	}
 	var texts []string
-	for i := range a.when.all {
-		texts = append(texts, a.when.all[i].text)
+	for i := range a.When.All {
+		texts = append(texts, a.When.All[i].Text)
 	}
 	text := strings.Join(texts, ", ")
 	switch {
-	case a.factor.set:
-		text += " × " + a.factor.value.String()
-	case a.byModel:
+	case a.Times.Set:
+		text += " × " + a.Times.Value.String()
+	case a.ByModel:
 		text += ": by_model"
-	case a.whole != nil && a.whole.free:
+	case a.Price != nil && a.Price.Free:
 		text += ": free"
-	case a.whole != nil:
-		text += ": " + a.whole.request.value.String()
+	case a.Price != nil:
+		text += ": " + a.Price.Request.Value.String()
 	default:
-		text += ": " + a.rates.words()
+		text += ": " + a.Rates.Words()
 	}
-	t.lines = append(t.lines, Line{Label: "adjust", Text: text, Line: a.line, Column: a.col})
+	t.lines = append(t.lines, Line{Label: "adjust", Text: text, Line: a.Line, Column: a.Column})
 }
 
-func (t *trace) rate(of *table, unit string, n, price, total money.Decimal) {
+func (t *trace) rate(of *Table, unit string, n, price, total money.Decimal) {
 	if t == nil {
 		return
 	}
-	t.lines = append(t.lines, Line{unit, fmt.Sprintf("%s %s × %s", grouping(n.String()), unit, price), total, of.line, of.col})
+	t.lines = append(t.lines, Line{unit, fmt.Sprintf("%s %s × %s", Grouping(n.String()), unit, price), total, of.Line, of.Column})
 }
 
-func (t *trace) token(of *table, kind Kind, n, price, total money.Decimal, bound bool) {
+func (t *trace) token(of *Table, kind Kind, n, price, total money.Decimal, bound bool) {
 	if t == nil {
 		return
 	}
@@ -82,11 +82,11 @@ func (t *trace) token(of *table, kind Kind, n, price, total money.Decimal, bound
 	if bound && kind == Output {
 		note = "at most "
 	}
-	t.lines = append(t.lines, Line{kind.String(), fmt.Sprintf("%s%s tokens × %s / 1M", note, grouping(n.String()), price.Shift(6)), total, of.line, of.col})
+	t.lines = append(t.lines, Line{kind.String(), fmt.Sprintf("%s%s tokens × %s / 1M", note, Grouping(n.String()), price.Shift(6)), total, of.Line, of.Column})
 }
 
 // grouping puts a comma before every third digit: "10,000".
-func grouping(s string) string {
+func Grouping(s string) string {
 	whole, fraction, point := strings.Cut(s, ".")
 	for i := len(whole) - 3; i > 0; i -= 3 {
 		whole = whole[:i] + "," + whole[i:]

@@ -6,63 +6,63 @@ import (
 )
 
 // source is where a field is read.
-type source uint8
+type Source uint8
 
 const (
-	fromBody source = iota
-	fromForm
-	fromHeader
-	fromQuery
-	fromPath
-	fromKey
-	fromMember
-	fromResponseBody
-	fromResponseHeader
-	fromResponseStatus
+	FromBody Source = iota
+	FromForm
+	FromHeader
+	FromQuery
+	FromPath
+	FromKey
+	FromMember
+	FromResponseBody
+	FromResponseHeader
+	FromResponseStatus
 )
 
 var sourcePrefixes = []struct {
 	prefix string
-	from   source
+	from   Source
 }{
-	{"response.body.", fromResponseBody},
-	{"response.header.", fromResponseHeader},
-	{"body.", fromBody},
-	{"form.", fromForm},
-	{"header.", fromHeader},
-	{"query.", fromQuery},
-	{"path.", fromPath},
-	{"key.", fromKey},
-	{"member.", fromMember},
+	{"response.body.", FromResponseBody},
+	{"response.header.", FromResponseHeader},
+	{"body.", FromBody},
+	{"form.", FromForm},
+	{"header.", FromHeader},
+	{"query.", FromQuery},
+	{"path.", FromPath},
+	{"key.", FromKey},
+	{"member.", FromMember},
 }
 
 // field is one place that a price file reads. Fields are numbered through the
 // book, separately for requests and answers, so that values live in an array.
-type field struct {
-	from    source
-	name    string // behind the prefix
-	text    string // as written
-	segment int    // of path.<n>
+type Field struct {
+	From    Source
+	Name    string // behind the prefix
+	Text    string // as written
+	Segment int    // of path.<n>
 	slot    int
 }
 
 // answer reports whether the field belongs to the answer.
-func (f *field) answer() bool { return f.from >= fromResponseBody }
+func (f *Field) InAnswer() bool { return f.From >= FromResponseBody }
 
 // inBody reports whether the field is in the body of the request.
-func (f *field) inBody() bool { return f.from == fromBody || f.from == fromForm }
+func (f *Field) inBody() bool { return f.From == FromBody || f.From == FromForm }
 
 // json reports whether the values of the field are JSON values, not text.
-func (f *field) json() bool { return f.from == fromBody || f.from == fromResponseBody }
+func (f *Field) json() bool { return f.From == FromBody || f.From == FromResponseBody }
 
 // parseField reads "body.images.#", "header.X-Lane" and so on; a nil field
 // comes with what is wrong.
-func parseField(text string) (*field, string) {
+func ParseField(text string) (*Field, string) {
 	if strings.ContainsAny(text, " \t") || len(text) > 300 {
 		return nil, "is not a field"
 	}
 	if text == "response.status" {
-		return &field{from: fromResponseStatus, text: text}, ""
+		return &Field{From: FromResponseStatus, Text: text}, ""
 	}
 	for _, s := range sourcePrefixes {
 		name, ok := strings.CutPrefix(text, s.prefix)
@@ -72,13 +72,13 @@ func parseField(text string) (*field, string) {
 		if name == "" {
 			return nil, "has no name behind the point"
 		}
-		f := &field{from: s.from, name: name, text: text}
-		if s.from == fromPath {
+		f := &Field{From: s.from, Name: name, Text: text}
+		if s.from == FromPath {
 			n, err := strconv.Atoi(name)
 			if err != nil || n < 0 || n > 1000 {
 				return nil, "needs the number of a path segment, counted from 0"
 			}
-			f.segment = n
+			f.Segment = n
 		}
 		if f.json() && !validPath(name) {
 			return nil, `is not a JSON path of names, array indexes and a final "#"`
@@ -102,23 +102,23 @@ func validPath(path string) bool {
 }
 
 // fields numbers the fields of a book.
-type fields struct {
-	request, answer []*field
-	index           map[string]*field
+type Fields struct {
+	request, answer []*Field
+	index           map[string]*Field
 }
 
-func newFields() *fields { return &fields{index: map[string]*field{}} }
+func NewFields() *Fields { return &Fields{index: map[string]*Field{}} }
 
 // add is the field of the book that reads the same place.
-func (fs *fields) add(f *field) *field {
-	key := f.text
-	if f.from == fromHeader || f.from == fromResponseHeader {
+func (fs *Fields) Add(f *Field) *Field {
+	key := f.Text
+	if f.From == FromHeader || f.From == FromResponseHeader {
 		key = strings.ToLower(key)
 	}
 	if known, ok := fs.index[key]; ok {
 		return known
 	}
-	if f.answer() {
+	if f.InAnswer() {
 		f.slot = len(fs.answer)
 		fs.answer = append(fs.answer, f)
 	} else {
@@ -132,20 +132,20 @@ func (fs *fields) add(f *field) *field {
 // ReadsHeader reports whether a price, a condition or a label of the file reads
 // this header of requests.
 func (b *Book) ReadsHeader(name string) bool {
-	for _, f := range b.fields.request {
-		if f.from == fromHeader && strings.EqualFold(f.name, name) {
+	for _, f := range b.Fields.request {
+		if f.From == FromHeader && strings.EqualFold(f.Name, name) {
 			return true
 		}
 	}
 	return false
 }
 
-func (fs *fields) must(text string) *field {
-	f, problem := parseField(text)
+func (fs *Fields) must(text string) *Field {
+	f, problem := ParseField(text)
 	if f == nil {
 		panic(text + " " + problem) // only called with constants of this package
 	}
-	return fs.add(f)
+	return fs.Add(f)
 }
 
 // valueKind says what was found in a field.

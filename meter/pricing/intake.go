@@ -38,9 +38,9 @@ func (in *intake) collect() {
 }
 
 // unambiguous refuses if one of the fields is ambiguous or can't be read.
-func (in *intake) unambiguous(fields []*field) *Refusal {
+func (in *intake) unambiguous(fields []*Field) *Refusal {
 	for _, f := range fields {
-		if f.from == fromBody && in.bodyBad {
+		if f.From == FromBody && in.bodyBad {
 			return notJSON(f)
 		}
 		if in.r.values[f.slot].ambiguous {
@@ -50,21 +50,21 @@ func (in *intake) unambiguous(fields []*field) *Refusal {
 	return nil
 }
 
-func (in *intake) plainValue(f *field) value {
-	switch f.from {
-	case fromHeader:
-		return requestHeader(in.f.Header, f.name)
-	case fromQuery:
-		return queryValue(in.f.URI, f.name)
-	case fromPath:
-		if s, ok := pathSegment(in.r.path, f.segment); ok {
+func (in *intake) plainValue(f *Field) value {
+	switch f.From {
+	case FromHeader:
+		return requestHeader(in.f.Header, f.Name)
+	case FromQuery:
+		return queryValue(in.f.URI, f.Name)
+	case FromPath:
+		if s, ok := pathSegment(in.r.path, f.Segment); ok {
 			return value{kind: textValue, text: s}
 		}
-	case fromKey:
-		return attribute(in.f.Key, f.name)
-	case fromMember:
-		return attribute(in.f.Member, f.name)
-	case fromBody, fromForm, fromResponseBody, fromResponseHeader, fromResponseStatus:
+	case FromKey:
+		return attribute(in.f.Key, f.Name)
+	case FromMember:
+		return attribute(in.f.Member, f.Name)
+	case FromBody, FromForm, FromResponseBody, FromResponseHeader, FromResponseStatus:
 	}
 	return value{}
 }
@@ -170,7 +170,7 @@ const maxFormValue = 4096
 func (in *intake) formValues() {
 	if !form.Is(in.f.ContentType) {
 		for _, f := range in.op.forms {
-			in.r.values[f.slot] = queryValue("?"+strings.ReplaceAll(string(in.f.Body), "#", "%23"), f.name)
+			in.r.values[f.slot] = queryValue("?"+strings.ReplaceAll(string(in.f.Body), "#", "%23"), f.Name)
 		}
 		return
 	}
@@ -182,7 +182,7 @@ func (in *intake) formValues() {
 	}
 	for i := range parts {
 		for _, f := range in.op.forms {
-			in.r.values[f.slot].take(&parts[i], f.name)
+			in.r.values[f.slot].take(&parts[i], f.Name)
 		}
 	}
 }
@@ -203,7 +203,7 @@ func (v *value) take(part *form.Part, name string) {
 
 // strictForm refuses a form that parsers read in different ways, and a body
 // that is no form where one of the fields is a form's.
-func (in *intake) strictForm(fields []*field) *Refusal {
+func (in *intake) strictForm(fields []*Field) *Refusal {
 	if form.Is(in.f.ContentType) && len(in.f.Body) > 0 && in.formBad == nil && len(in.op.forms) == 0 {
 		_, in.formBad = form.Read(in.f.ContentType, in.f.Body)
 	}
@@ -214,7 +214,7 @@ func (in *intake) strictForm(fields []*field) *Refusal {
 }
 
 // strict refuses fields that are ambiguous, or that a body of this kind can't have.
-func (in *intake) strict(fields []*field) *Refusal {
+func (in *intake) strict(fields []*Field) *Refusal {
 	if refusal := in.needsForm(fields); refusal != nil {
 		return refusal
 	}
@@ -223,13 +223,13 @@ func (in *intake) strict(fields []*field) *Refusal {
 
 // needsForm refuses a body that is no form where one of the fields is a form's:
 // the upstream may read the same name in JSON.
-func (in *intake) needsForm(fields []*field) *Refusal {
+func (in *intake) needsForm(fields []*Field) *Refusal {
 	if in.form || len(in.f.Body) == 0 {
 		return nil
 	}
 	for _, f := range fields {
-		if f.from == fromForm {
-			return refuse(400, BodyNotForm, f.text, "the price needs %s, and the body is no form; send it as multipart/form-data", f.text)
+		if f.From == FromForm {
+			return refuse(400, BodyNotForm, f.Text, "the price needs %s, and the body is no form; send it as multipart/form-data", f.Text)
 		}
 	}
 	return nil

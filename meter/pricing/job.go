@@ -14,10 +14,10 @@ func (r *Request) JobID(a *Answer) string {
 		return ""
 	}
 	values := r.values
-	if r.op.Job.id.answer() {
+	if r.op.Job.ID.InAnswer() {
 		values = r.book.answerValues(a, nil)
 	}
-	v := &values[r.op.Job.id.slot]
+	v := &values[r.op.Job.ID.slot]
 	if v.kind != textValue && v.kind != numberValue {
 		return ""
 	}
@@ -36,7 +36,7 @@ func (b *Book) JobFor(method, uri string) (op *Operation, id string, ok bool) {
 
 func (b *Book) jobFor(method, path, lower string) (*Operation, string, bool) {
 	for _, op := range b.jobs {
-		if !op.Job.status.fits(method, lower) {
+		if !op.Job.Status.fits(method, lower) {
 			continue
 		}
 		if id, ok := op.Job.idIn(path); ok {
@@ -56,8 +56,8 @@ func (b *Book) JobIDs(method, path string) (ops []*Operation, ids []string) {
 	}
 	lower := strings.ToLower(path)
 	for _, op := range b.Operations {
-		for i := range op.patterns {
-			if p := &op.patterns[i]; !strings.Contains(p.path, "*") && p.fits(method, lower) {
+		for i := range op.Match {
+			if p := &op.Match[i]; !strings.Contains(p.Path, "*") && p.fits(method, lower) {
 				return nil, nil
 			}
 		}
@@ -114,22 +114,22 @@ func (j *Job) idIn(path string) (string, bool) {
 // StatusPath is the path of the job's state; "" if the file's pattern leaves
 // more than the id open.
 func (j *Job) StatusPath(id string) string {
-	if strings.Contains(j.asWritten, "*") || j.status.method != "GET" && j.status.method != "" {
+	if strings.Contains(j.asWritten, "*") || j.Status.Method != "GET" && j.Status.Method != "" {
 		return ""
 	}
 	return strings.Replace(j.asWritten, "{id}", url.PathEscape(id), 1)
 }
 
 // JobFailed reports whether a status answer says that the job has failed.
-func (op *Operation) JobFailed(a *Answer) bool { return op.jobIs(a, op.Job.failed) }
+func (op *Operation) JobFailed(a *Answer) bool { return op.jobIs(a, op.Job.FailedWhen) }
 
 // JobDone reports whether a status answer says that the job has ended well.
 // known is false if the file leaves that to the usual words.
 func (op *Operation) JobDone(a *Answer) (done, known bool) {
-	return op.jobIs(a, op.Job.done), op.Job.done != nil
+	return op.jobIs(a, op.Job.DoneWhen), op.Job.DoneWhen != nil
 }
 
-func (op *Operation) jobIs(a *Answer, when *conditions) bool {
+func (op *Operation) jobIs(a *Answer, when *Conditions) bool {
 	if when == nil || a == nil {
 		return false
 	}
@@ -146,7 +146,7 @@ func (b *Book) Webhook(method, uri string) (*Operation, bool) {
 		return nil, false
 	}
 	for _, op := range b.jobs {
-		if op.Job.hooked && op.Job.hook.fits(method, strings.ToLower(path)) {
+		if op.Job.hooked && op.Job.Webhook.fits(method, strings.ToLower(path)) {
 			return op, true
 		}
 	}
@@ -157,7 +157,7 @@ func (b *Book) Webhook(method, uri string) (*Operation, bool) {
 // none.
 func (op *Operation) WebhookID(body []byte) string {
 	tree := newJSONPath()
-	tree.add(strings.Split(op.Job.hookID.name, "."), 0)
+	tree.add(strings.Split(op.Job.WebhookID.Name, "."), 0)
 	values := make([]value, 1)
 	if !scanJSON(body, tree, values) || values[0].ambiguous || values[0].kind != textValue && values[0].kind != numberValue {
 		return ""

@@ -28,17 +28,17 @@ type ListedPrice struct {
 func (b *Book) PricesList() []ListedPrice {
 	var list []ListedPrice
 	for _, op := range b.Operations {
-		if !op.price.byModel {
-			list = append(list, b.listed(op, nil, op.price.table))
+		if !op.Price.ByModel {
+			list = append(list, b.listed(op, nil, op.Price.Table))
 			continue
 		}
 		for _, m := range b.Models {
 			if !m.pricesSome(op) {
 				continue
 			}
-			t := m.table
+			t := m.Table
 			if !b.Markup.IsZero() {
-				t.times(one.Add(b.Markup))
+				t.Times(one.Add(b.Markup))
 			}
 			list = append(list, b.listed(op, m, t))
 		}
@@ -46,13 +46,13 @@ func (b *Book) PricesList() []ListedPrice {
 	return list
 }
 
-func (b *Book) listed(op *Operation, m *Model, t table) ListedPrice {
-	p := ListedPrice{Operation: op.ID, Name: op.Name, Feature: op.Feature, Words: t.words(), Adjusted: len(op.adjusts) > 0, Tags: op.Tags}
+func (b *Book) listed(op *Operation, m *Model, t Table) ListedPrice {
+	p := ListedPrice{Operation: op.ID, Name: op.Name, Feature: op.Feature, Words: t.Words(), Adjusted: len(op.Adjust) > 0, Tags: op.Tags}
 	if m != nil {
-		p.Model, p.ModelName, p.Adjusted = m.Key, m.Name, p.Adjusted || len(m.adjusts) > 0
+		p.Model, p.ModelName, p.Adjusted = m.Key, m.Name, p.Adjusted || len(m.Adjust) > 0
 		p.Tags = append(p.Tags[:len(p.Tags):len(p.Tags)], m.Tags...)
 	}
-	if f := op.FreeTier; f != nil && !t.free {
+	if f := op.FreeTier; f != nil && !t.Free {
 		p.Words += ", after " + f.String()
 	}
 	if unit, credits, ok := t.single(); ok {
@@ -80,16 +80,16 @@ func (f *FreeTier) String() string {
 // standard is the price of a request with the default quantities.
 func (op *Operation) standard(unit string, credits money.Decimal) *money.Decimal {
 	n := one
-	for _, m := range op.measures {
-		if m.unit == unit {
-			if !m.fallback.set {
+	for _, m := range op.Measures {
+		if m.Unit == unit {
+			if !m.Default.Set {
 				return nil
 			}
-			n = m.fallback.value
+			n = m.Default.Value
 		}
 	}
-	if q := op.quantity; q != nil && q.fallback.set {
-		n = n.Mul(q.fallback.value)
+	if q := op.Quantity; q != nil && q.Default.Set {
+		n = n.Mul(q.Default.Value)
 	}
 	price := credits.Mul(n)
 	return &price
@@ -109,42 +109,42 @@ func (p *ListedPrice) Each() (unit string, credits money.Decimal, ok bool) {
 }
 
 // single is the only rate of a table, if there is only one.
-func (t *table) single() (unit string, credits money.Decimal, ok bool) {
+func (t *Table) single() (unit string, credits money.Decimal, ok bool) {
 	switch {
-	case t.free:
+	case t.Free:
 		return "request", money.Decimal{}, true
-	case t.hasTokens() || t.minimum.set || t.maximum.set:
+	case t.HasTokens() || t.Minimum.Set || t.Maximum.Set:
 		return "", credits, false
-	case t.request.set && len(t.units) == 0:
-		return "request", t.request.value, true
-	case !t.request.set && len(t.units) == 1:
-		return t.units[0].unit, t.units[0].rate, true
+	case t.Request.Set && len(t.Units) == 0:
+		return "request", t.Request.Value, true
+	case !t.Request.Set && len(t.Units) == 1:
+		return t.Units[0].Unit, t.Units[0].Rate, true
 	}
 	return "", credits, false
 }
 
 // words is a table in words.
-func (t *table) words() string {
-	if t.free {
+func (t *Table) Words() string {
+	if t.Free {
 		return "free"
 	}
 	var parts []string
-	if t.request.set {
-		parts = append(parts, t.request.value.String()+" per request")
+	if t.Request.Set {
+		parts = append(parts, t.Request.Value.String()+" per request")
 	}
-	for _, u := range t.units {
-		parts = append(parts, u.rate.String()+" per "+strings.ReplaceAll(u.unit, "_", " "))
+	for _, u := range t.Units {
+		parts = append(parts, u.Rate.String()+" per "+strings.ReplaceAll(u.Unit, "_", " "))
 	}
 	for k := range NumKinds {
-		if t.tokens[k].set {
-			parts = append(parts, t.tokens[k].value.Shift(6).String()+" per 1M "+strings.ReplaceAll(k.String(), "_", " ")+" tokens")
+		if t.Tokens[k].Set {
+			parts = append(parts, t.Tokens[k].Value.Shift(6).String()+" per 1M "+strings.ReplaceAll(k.String(), "_", " ")+" tokens")
 		}
 	}
-	if t.minimum.set {
-		parts = append(parts, "at least "+t.minimum.value.String())
+	if t.Minimum.Set {
+		parts = append(parts, "at least "+t.Minimum.Value.String())
 	}
-	if t.maximum.set {
-		parts = append(parts, "at most "+t.maximum.value.String())
+	if t.Maximum.Set {
+		parts = append(parts, "at most "+t.Maximum.Value.String())
 	}
 	if len(parts) == 0 {
 		return "free"

@@ -39,7 +39,7 @@ func Load(file string, text []byte) (book *Book, problems Problems) {
 		return nil, Problems{{File: file, Line: 1, Column: 1, Message: "not valid YAML: the file is not UTF-8"}}
 	}
 	sum := sha256.Sum256(text)
-	l.book = &Book{File: file, digest: hex.EncodeToString(sum[:]), lines: l.lines, fields: newFields()}
+	l.book = &Book{File: file, digest: hex.EncodeToString(sum[:]), lines: l.lines, Fields: NewFields()}
 	if root := parseYAML(s, l.errorAt); root != nil {
 		l.root(root)
 	}
@@ -160,11 +160,11 @@ func (l *loader) labels(n *node) {
 		path := join("labels", p.key)
 		l.id(p, path)
 		if f, ok := l.field(p.value, path); ok {
-			if f.answer() {
+			if f.InAnswer() {
 				l.fail(p.value, path, "a label is read from the request, not from the answer")
 				continue
 			}
-			l.book.Labels = append(l.book.Labels, Label{Name: p.key, field: f})
+			l.book.Labels = append(l.book.Labels, Label{Name: p.key, Field: f})
 		}
 	}
 }

@@ -10,22 +10,22 @@ import (
 )
 
 var (
-	bareSubjects = map[string]subject{
-		"model": onModel, "service_tier": onServiceTier, "input_tokens": onInputTokens,
-		"output_tokens": onOutputTokens, "hours": onHours, "days": onDays,
+	bareSubjects = map[string]Subject{
+		"model": OnModel, "service_tier": OnServiceTier, "input_tokens": OnInputTokens,
+		"output_tokens": OnOutputTokens, "hours": OnHours, "days": OnDays,
 	}
 	dayNames = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 )
 
 // conditions reads a when. Units must be measured by op, or, without one, by
 // some operation. A where is decided before there is an answer.
-func (l *loader) conditions(n *node, path string, op *Operation, where bool) *conditions {
+func (l *loader) conditions(n *node, path string, op *Operation, where bool) *Conditions {
 	if n == nil || !l.mapping(n, path) {
 		return nil
 	}
-	cs := &conditions{zone: l.utc()}
+	cs := &Conditions{Zone: l.utc()}
 	if v := n.get("timezone"); v != nil {
-		cs.zone = l.zone(v, path+".timezone")
+		cs.Zone = l.zone(v, path+".timezone")
 		if n.get("hours") == nil && n.get("days") == nil {
 			l.fail(v, path+".timezone", `has no effect without "hours" or "days"`)
 		}
@@ -36,11 +36,11 @@ func (l *loader) conditions(n *node, path string, op *Operation, where bool) *co
 			continue
 		}
 		if k, ok := l.condition(p, path, op); ok {
-			if where && (k.field != nil && k.field.answer() || k.on == onInputTokens || k.on == onOutputTokens) {
+			if where && (k.Field != nil && k.Field.InAnswer() || k.On == OnInputTokens || k.On == OnOutputTokens) {
 				l.add(p.line, p.col, p.width, path, fmt.Sprintf("%s is not known when a request arrives", p.key), false)
 				continue
 			}
-			cs.all = append(cs.all, k)
+			cs.All = append(cs.All, k)
 		}
 	}
 	if len(n.pairs) == 0 {
@@ -49,22 +49,22 @@ func (l *loader) conditions(n *node, path string, op *Operation, where bool) *co
 	return cs
 }
 
-func (l *loader) condition(p *pair, path string, op *Operation) (condition, bool) {
+func (l *loader) condition(p *pair, path string, op *Operation) (Condition, bool) {
 	at := join(path, p.key)
-	k := condition{text: p.key + " = " + conditionText(p.value)}
+	k := Condition{Text: p.key + " = " + conditionText(p.value)}
 	if on, ok := bareSubjects[p.key]; ok {
-		k.on = on
-	} else if f, _ := parseField(p.key); f != nil {
-		k.field = l.book.fields.add(f)
+		k.On = on
+	} else if f, _ := ParseField(p.key); f != nil {
+		k.Field = l.book.Fields.Add(f)
 	} else if !l.conditionUnit(&k, p, path, op) {
 		return k, false
 	}
-	if k.on == onHours || k.on == onDays {
+	if k.On == OnHours || k.On == OnDays {
 		return k, l.clock(&k, p.value, at)
 	}
 	switch p.value.kind {
 	case mappingNode:
-		k.text = p.key + " " + conditionText(p.value)
+		k.Text = p.key + " " + conditionText(p.value)
 		return k, l.bounds(&k, p.value, at)
 	case listNode:
 		if len(p.value.items) == 0 {
@@ -83,19 +83,19 @@ func (l *loader) condition(p *pair, path string, op *Operation) (condition, bool
 }
 
 // conditionUnit reads a name that must be a unit.
-func (l *loader) conditionUnit(k *condition, p *pair, path string, op *Operation) bool {
-	k.on, k.unit = onUnit, p.key
-	if op != nil && op.measured(p.key) != nil || op == nil && l.units[p.key] {
+func (l *loader) conditionUnit(k *Condition, p *pair, path string, op *Operation) bool {
+	k.On, k.Unit = OnUnit, p.key
+	if op != nil && op.Measured(p.key) != nil || op == nil && l.units[p.key] {
 		return true
 	}
 	valid := []string{"model", "service_tier", "input_tokens", "output_tokens", "hours", "days", "timezone"}
 	if op != nil {
-		for _, m := range op.measures {
-			valid = append(valid, m.unit)
+		for _, m := range op.Measures {
+			valid = append(valid, m.Unit)
 		}
 	}
 	if strings.Contains(p.key, ".") {
-		_, problem := parseField(p.key)
+		_, problem := ParseField(p.key)
 		l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q %s", p.key, problem), false)
 		return false
 	}
@@ -107,25 +107,25 @@ func (l *loader) conditionUnit(k *condition, p *pair, path string, op *Operation
 	return false
 }
 
-func (l *loader) operand(k *condition, n *node, path string) bool {
+func (l *loader) operand(k *Condition, n *node, path string) bool {
 	if n.kind != scalarNode {
 		l.fail(n, path, "a text, a number, a list or {above: …} is needed here, not %s", n.what())
 		return false
 	}
-	o := operand{text: n.text}
+	o := Operand{Text: n.text}
 	if d, err := money.ParseDecimal(n.text); err == nil && n.plain {
-		o.number, o.isNum = d, true
-		o.text = strings.ReplaceAll(n.text, "_", "")
+		o.Number, o.IsNumber = d, true
+		o.Text = strings.ReplaceAll(n.text, "_", "")
 	}
-	if !o.isNum && o.text != "*" && (k.on == onInputTokens || k.on == onOutputTokens || k.on == onUnit) {
+	if !o.IsNumber && o.Text != "*" && (k.On == OnInputTokens || k.On == OnOutputTokens || k.On == OnUnit) {
 		l.fail(n, path, "%q is not a number; write digits or {above: …}", n.text)
 		return false
 	}
-	k.operands = append(k.operands, o)
+	k.Operands = append(k.Operands, o)
 	return true
 }
 
-func (l *loader) bounds(k *condition, n *node, path string) bool {
+func (l *loader) bounds(k *Condition, n *node, path string) bool {
 	if !l.object(n, path, boundKeys) {
 		return false
 	}
@@ -133,11 +133,11 @@ func (l *loader) bounds(k *condition, n *node, path string) bool {
 		l.fail(n, path, "has no bounds; write above, below, at_least or at_most")
 		return false
 	}
-	k.bounds = &bounds{
-		above: l.rate(n.get("above"), path+".above"), below: l.rate(n.get("below"), path+".below"),
-		atLeast: l.rate(n.get("at_least"), path+".at_least"), atMost: l.rate(n.get("at_most"), path+".at_most"),
+	k.Bounds = &Bounds{
+		Above: l.rate(n.get("above"), path+".above"), Below: l.rate(n.get("below"), path+".below"),
+		AtLeast: l.rate(n.get("at_least"), path+".at_least"), AtMost: l.rate(n.get("at_most"), path+".at_most"),
 	}
-	if k.bounds.never() {
+	if k.Bounds.Never() {
 		l.fail(n, path, "no number is within these bounds, so the condition never holds")
 		return false
 	}
@@ -146,23 +146,23 @@ func (l *loader) bounds(k *condition, n *node, path string) bool {
 
 // fromAnswer makes sure that what decides a refund, or the end of a job, is said
 // by the upstream: what the client writes into its request must not.
-func (l *loader) fromAnswer(n *node, path string, cs *conditions) *conditions {
+func (l *loader) fromAnswer(n *node, path string, cs *Conditions) *Conditions {
 	if cs == nil {
 		return nil
 	}
-	for i := range cs.all {
-		if k := &cs.all[i]; k.field != nil && k.field.answer() {
+	for i := range cs.All {
+		if k := &cs.All[i]; k.Field != nil && k.Field.InAnswer() {
 			return cs
 		}
 	}
-	if len(cs.all) > 0 {
+	if len(cs.All) > 0 {
 		l.fail(n, path, "only the request decides this, so a client could; write a field of the answer, such as response.body.status")
 	}
 	return cs
 }
 
 // clock reads hours and days: one text or a list.
-func (l *loader) clock(k *condition, n *node, path string) bool {
+func (l *loader) clock(k *Condition, n *node, path string) bool {
 	items := n.items
 	if n.kind != listNode {
 		items = []*node{n}
@@ -172,7 +172,7 @@ func (l *loader) clock(k *condition, n *node, path string) bool {
 		if n.kind == listNode {
 			at = fmt.Sprintf("%s[%d]", path, i)
 		}
-		if k.on == onDays {
+		if k.On == OnDays {
 			day := -1
 			for d, name := range dayNames {
 				if item.kind == scalarNode && item.text == name {
@@ -183,7 +183,7 @@ func (l *loader) clock(k *condition, n *node, path string) bool {
 				l.fail(item, at, "%s is not one of mon, tue, wed, thu, fri, sat, sun%s", item.what(), suggest(item.text, dayNames))
 				return false
 			}
-			k.days |= 1 << time.Weekday(day)
+			k.Days |= 1 << time.Weekday(day)
 			continue
 		}
 		window, ok := parseHours(item)
@@ -191,7 +191,7 @@ func (l *loader) clock(k *condition, n *node, path string) bool {
 			l.fail(item, at, `%s is not a time of day; write "22:00-06:00"`, item.what())
 			return false
 		}
-		k.hours = append(k.hours, window)
+		k.Hours = append(k.Hours, window)
 	}
 	if len(items) == 0 {
 		l.fail(n, path, "the list is empty, so the condition never holds")

@@ -32,7 +32,7 @@ func (l *loader) models(n *node) {
 		l.book.Models = append(l.book.Models, m)
 		l.places["models."+m.Key] = n.pairs[i].value
 		l.book.exact[m.Key] = m
-		if m.pattern {
+		if m.IsPattern {
 			l.book.patterns = append(l.book.patterns, m)
 		}
 	}
@@ -51,7 +51,7 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
 	m := &Model{Key: p.key, Name: p.key, Line: p.line, Column: p.col}
 	load.model = m
 	stars := strings.Count(p.key, "*")
-	m.pattern, m.literal = stars > 0, len([]rune(p.key))-stars
+	m.IsPattern, m.literal = stars > 0, len([]rune(p.key))-stars
 	defer func() { load.state = 2 }()
 	if p.key == "" {
 		l.fail(p.node(), "models", "a model needs a name")
@@ -61,15 +61,15 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
 		return m
 	}
 	own := l.rates(n, path, modelKeys)
-	own.line, own.col = p.line, p.col
+	own.Line, own.Column = p.line, p.col
 	if base := l.base(load, n.get("like"), path+".like", all); base != nil {
 		m.Tags, m.MaxOutputTokens, m.MaxInputTokens = base.Tags, base.MaxOutputTokens, base.MaxInputTokens
-		m.adjusts, m.table, m.reserve = base.adjusts, base.table, base.reserve
+		m.Adjust, m.Table, m.Reserve = base.Adjust, base.Table, base.Reserve
 	} else if !hasRates(n) && n.get("like") == nil {
 		l.fail(p.node(), path, "has no rates; write per_1m_tokens, per_image and so on, or per_request: 0 for free")
 	}
-	m.table.replace(&own)
-	m.table.line, m.table.col = p.line, p.col
+	m.Table.Replace(&own)
+	m.Table.Line, m.Table.Column = p.line, p.col
 	if v := n.get("name"); v != nil {
 		m.Name, _ = l.text(v, path+".name")
 	}
@@ -88,12 +88,12 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
 		}
 	}
 	if v := n.get("reserve"); v != nil {
-		m.reserve = l.unitReserve(v, path+".reserve")
+		m.Reserve = l.unitReserve(v, path+".reserve")
 	}
 	if v := n.get("adjust"); v != nil {
-		m.adjusts = l.adjusts(v, path+".adjust", nil)
+		m.Adjust = l.adjusts(v, path+".adjust", nil)
 	}
-	m.from = l.instant(n.get("effective_from"), path+".effective_from")
+	m.EffectiveFrom = l.instant(n.get("effective_from"), path+".effective_from")
 	return m
 }
 

@@ -57,32 +57,32 @@ func (l *loader) operation(p *pair) *Operation {
 			op.API = s
 		}
 	}
-	op.patterns = l.match(n.get("match"), path+".match")
+	op.Match = l.match(n.get("match"), path+".match")
 	l.modelSource(op, n.get("model"), path+".model")
 	l.measure(op, n.get("measure"), path+".measure")
 	if v := n.get("quantity"); v != nil {
-		op.quantity = l.measured(v, path+".quantity", "")
+		op.Quantity = l.measured(v, path+".quantity", "")
 	}
 	l.freeTier(op, n.get("free_tier"), path+".free_tier")
-	op.from = l.instant(n.get("effective_from"), path+".effective_from")
+	op.EffectiveFrom = l.instant(n.get("effective_from"), path+".effective_from")
 	if v := n.get("price"); v != nil {
-		op.price = l.price(v, path+".price")
-		l.chargedUnits(op, v, path+".price", &op.price.table)
+		op.Price = l.price(v, path+".price")
+		l.chargedUnits(op, v, path+".price", &op.Price.Table)
 	}
-	if op.noModel && op.price.byModel {
+	if op.NoModel && op.Price.ByModel {
 		l.fail(n.get("price"), path+".price", `by_model needs a model, but "model: none" says there is none`)
 	}
-	op.where = l.conditions(n.get("where"), path+".where", op, true)
-	op.adjusts = l.adjusts(n.get("adjust"), path+".adjust", op)
+	op.Where = l.conditions(n.get("where"), path+".where", op, true)
+	op.Adjust = l.adjusts(n.get("adjust"), path+".adjust", op)
 	l.job(op, n.get("job"), path+".job")
 	return op
 }
 
 // chargedUnits checks that every unit with a rate has a quantity.
-func (l *loader) chargedUnits(op *Operation, n *node, path string, t *table) {
-	for _, u := range t.units {
-		if op.measured(u.unit) == nil && !op.mayReport(u.unit) {
-			l.fail(n, path, `per_%s is charged, but "measure" has no "%s"`, u.unit, u.unit)
+func (l *loader) chargedUnits(op *Operation, n *node, path string, t *Table) {
+	for _, u := range t.Units {
+		if op.Measured(u.Unit) == nil && !op.MayReport(u.Unit) {
+			l.fail(n, path, `per_%s is charged, but "measure" has no "%s"`, u.Unit, u.Unit)
 		}
 	}
 }
@@ -92,20 +92,20 @@ var (
 	methods   = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 )
 
-func (l *loader) match(n *node, path string) []pattern {
+func (l *loader) match(n *node, path string) []Pattern {
 	if n == nil {
 		return nil
 	}
 	if n.kind != listNode {
 		if p, ok := l.route(n, path); ok {
-			return []pattern{p}
+			return []Pattern{p}
 		}
 		return nil
 	}
 	if len(n.items) == 0 {
 		l.fail(n, path, "the list is empty, so nothing can match")
 	}
-	var list []pattern
+	var list []Pattern
 	for i, item := range n.items {
 		if p, ok := l.route(item, fmt.Sprintf("%s[%d]", path, i)); ok {
 			list = append(list, p)
@@ -114,21 +114,21 @@ func (l *loader) match(n *node, path string) []pattern {
 	return list
 }
 
-func (l *loader) route(n *node, path string) (pattern, bool) {
+func (l *loader) route(n *node, path string) (Pattern, bool) {
 	if n.kind != scalarNode {
 		l.fail(n, path, `a method and a path are needed here, such as "POST /v1/images", not %s`, n.what())
-		return pattern{}, false
+		return Pattern{}, false
 	}
 	m := routeForm.FindStringSubmatch(n.text)
 	if m == nil {
 		l.fail(n, path, "%s", routeProblem(n.text))
-		return pattern{}, false
+		return Pattern{}, false
 	}
-	p := pattern{method: m[1], path: strings.ToLower(m[2]), text: n.text, line: n.line, col: n.col}
-	if len(p.path) > 1 {
-		p.path = strings.TrimSuffix(p.path, "/")
+	p := Pattern{Method: m[1], Path: strings.ToLower(m[2]), Text: n.text, Line: n.line, Column: n.col}
+	if len(p.Path) > 1 {
+		p.Path = strings.TrimSuffix(p.Path, "/")
 	}
-	if strings.ContainsAny(p.path, "?#%") {
+	if strings.ContainsAny(p.Path, "?#%") {
 		l.fail(n, path, "a pattern is a decoded path without its query")
 		return p, false
 	}
@@ -162,9 +162,9 @@ func (l *loader) modelSource(op *Operation, n *node, path string) {
 	switch {
 	case n == nil:
 	case n.kind == scalarNode && n.text == "none":
-		op.noModel = true
+		op.NoModel = true
 	default:
-		op.modelFrom, _ = l.field(n, path)
+		op.ModelFrom, _ = l.field(n, path)
 	}
 }
 
@@ -183,22 +183,22 @@ func (l *loader) measure(op *Operation, n *node, path string) {
 			continue
 		}
 		if m := l.measured(p.value, path+"."+p.key, p.key); m != nil {
-			op.measures = append(op.measures, m)
+			op.Measures = append(op.Measures, m)
 			l.units[p.key] = true
 		}
 	}
 }
 
 // measured reads a quantity: a field, or a mapping with more about it.
-func (l *loader) measured(n *node, path, unit string) *measured {
-	m := &measured{unit: unit, whole: unit != "second" && unit != "minute" && unit != "hour", line: n.line, column: n.col}
+func (l *loader) measured(n *node, path, unit string) *Measure {
+	m := &Measure{Unit: unit, Whole: unit != "second" && unit != "minute" && unit != "hour", Line: n.line, Column: n.col}
 	if n.kind == scalarNode {
 		var ok bool
-		if m.field, ok = l.field(n, path); !ok {
+		if m.Field, ok = l.field(n, path); !ok {
 			return nil
 		}
-		if m.field.answer() {
-			l.fail(n, path, `only the answer says it, so nothing would be held before; write {from: %s, reserve: 60}, with the most that one request uses`, m.field.text)
+		if m.Field.InAnswer() {
+			l.fail(n, path, `only the answer says it, so nothing would be held before; write {from: %s, reserve: 60}, with the most that one request uses`, m.Field.Text)
 		}
 		return m
 	}
@@ -211,26 +211,26 @@ func (l *loader) measured(n *node, path, unit string) *measured {
 		return nil
 	}
 	var ok bool
-	if m.field, ok = l.field(from, path+".from"); !ok {
+	if m.Field, ok = l.field(from, path+".from"); !ok {
 		return nil
 	}
-	m.fallback = l.rate(n.get("default"), path+".default")
-	m.max = l.rate(n.get("max"), path+".max")
-	m.min = l.rate(n.get("min"), path+".min")
-	m.reserve = l.rate(n.get("reserve"), path+".reserve")
+	m.Default = l.rate(n.get("default"), path+".default")
+	m.Max = l.rate(n.get("max"), path+".max")
+	m.Min = l.rate(n.get("min"), path+".min")
+	m.Reserve = l.rate(n.get("reserve"), path+".reserve")
 	if v := n.get("text"); v != nil {
-		m.text, _ = l.boolean(v, path+".text")
+		m.Text, _ = l.boolean(v, path+".text")
 	}
-	if m.max.set && m.min.set && m.max.value.Cmp(m.min.value) < 0 {
+	if m.Max.Set && m.Min.Set && m.Max.Value.Cmp(m.Min.Value) < 0 {
 		l.fail(n, path, "max is less than min, so no quantity fits")
 	}
-	if d := m.fallback; d.set && (m.max.set && d.value.Cmp(m.max.value) > 0 || m.min.set && d.value.Cmp(m.min.value) < 0) {
+	if d := m.Default; d.Set && (m.Max.Set && d.Value.Cmp(m.Max.Value) > 0 || m.Min.Set && d.Value.Cmp(m.Min.Value) < 0) {
 		l.fail(n.get("default"), path+".default", "is not between min and max; no request that says how much could ask for it")
 	}
-	if v := n.get("reserve"); v != nil && !m.field.answer() {
-		l.warn(v, path+".reserve", "has no effect: %s is known before the answer", m.field.text)
+	if v := n.get("reserve"); v != nil && !m.Field.InAnswer() {
+		l.warn(v, path+".reserve", "has no effect: %s is known before the answer", m.Field.Text)
 	}
-	if m.field.answer() && m.reserved().IsZero() {
+	if m.Field.InAnswer() && m.Reserved().IsZero() {
 		l.fail(n, path, `only the answer says it, so nothing would be held before; write "reserve": the most that one request uses`)
 	}
 	return m
@@ -251,10 +251,10 @@ func (l *loader) freeTier(op *Operation, n *node, path string) {
 			l.add(p.line, p.col, p.width, path, "a free tier has one quantity and \"every\"", false)
 			return
 		}
-		if p.key != "request" && op.measured(p.key) == nil && !op.mayReport(p.key) {
+		if p.key != "request" && op.Measured(p.key) == nil && !op.MayReport(p.key) {
 			valid := []string{"request", "every"}
-			for _, m := range op.measures {
-				valid = append(valid, m.unit)
+			for _, m := range op.Measures {
+				valid = append(valid, m.Unit)
 			}
 			l.unknownKey(p, path, valid)
 			return
@@ -281,25 +281,25 @@ func (l *loader) job(op *Operation, n *node, path string) {
 	l.required(n, path, "failed_when", "write what a failed job's status says")
 	job := &Job{MaxAge: calendar.Duration{Count: 2, Unit: calendar.Day}}
 	if v := n.get("id"); v != nil {
-		if job.id, _ = l.field(v, path+".id"); job.id != nil && !job.id.answer() {
-			l.fail(v, path+".id", "%s is known before there is a job; write where the answer has the id, such as response.body.id", job.id.text)
+		if job.ID, _ = l.field(v, path+".id"); job.ID != nil && !job.ID.InAnswer() {
+			l.fail(v, path+".id", "%s is known before there is a job; write where the answer has the id, such as response.body.id", job.ID.Text)
 		}
 	}
 	if v := n.get("status"); v != nil {
 		p, ok := l.route(v, path+".status")
-		if ok && strings.Count(p.path, "{id}") != 1 {
+		if ok && strings.Count(p.Path, "{id}") != 1 {
 			l.fail(v, path+".status", `must hold "{id}" once, where the id of the job stands`)
 		}
-		job.text = p.path
+		job.text = p.Path
 		_, job.asWritten, _ = strings.Cut(v.text, " ")
-		if p.method == "" {
+		if p.Method == "" {
 			job.asWritten = v.text
 		}
-		p.path = strings.ReplaceAll(p.path, "{id}", "*")
-		job.status = p
+		p.Path = strings.ReplaceAll(p.Path, "{id}", "*")
+		job.Status = p
 	}
-	job.failed = l.fromAnswer(n.get("failed_when"), path+".failed_when", l.conditions(n.get("failed_when"), path+".failed_when", op, false))
-	job.done = l.fromAnswer(n.get("done_when"), path+".done_when", l.conditions(n.get("done_when"), path+".done_when", op, false))
+	job.FailedWhen = l.fromAnswer(n.get("failed_when"), path+".failed_when", l.conditions(n.get("failed_when"), path+".failed_when", op, false))
+	job.DoneWhen = l.fromAnswer(n.get("done_when"), path+".done_when", l.conditions(n.get("done_when"), path+".done_when", op, false))
 	if v := n.get("max_age"); v != nil {
 		job.MaxAge, _ = l.duration(v, path+".max_age")
 	}
@@ -308,7 +308,7 @@ func (l *loader) job(op *Operation, n *node, path string) {
 		job.LostRefund = word == "refund"
 	}
 	l.jobWebhook(job, n.get("webhook"), path+".webhook")
-	if job.id != nil && job.failed != nil {
+	if job.ID != nil && job.FailedWhen != nil {
 		op.Job = job
 	}
 }
@@ -321,15 +321,15 @@ func (l *loader) jobWebhook(job *Job, n *node, path string) {
 	l.required(n, path, "match", `write the route that the upstream calls, such as "POST /hooks/videos"`)
 	l.required(n, path, "id", "write where its body has the id of the job, such as body.id")
 	if v := n.get("match"); v != nil {
-		job.hook, job.hooked = l.route(v, path+".match")
+		job.Webhook, job.hooked = l.route(v, path+".match")
 	}
 	if v := n.get("id"); v != nil {
-		f, problem := parseField(v.text)
-		if v.kind != scalarNode || f == nil || f.from != fromBody {
+		f, problem := ParseField(v.text)
+		if v.kind != scalarNode || f == nil || f.From != FromBody {
 			l.fail(v, path+".id", "%s%s: the id is read in the webhook's JSON body; write body.id", v.what(), spaced(problem))
 			return
 		}
-		job.hookID = f
+		job.WebhookID = f
 	}
 }
 

@@ -95,7 +95,7 @@ func (l *loader) discount(p *Plan, v *node, path string) {
 	}
 	p.Discount, p.DiscountText = d, v.text
 	if !d.IsZero() {
-		p.keep = rate{keep, true}
+		p.keep = Rate{keep, true}
 	}
 }
 

@@ -40,7 +40,7 @@ func (l *loader) policy(p *Policies, key string, v *node, path string) {
 	case "reserve_input_tokens":
 		p.ReserveInputTokens, _ = l.whole(v, path)
 	case "reserve":
-		p.reserve = l.unitReserve(v, path)
+		p.Reserve = l.unitReserve(v, path)
 	case "overdraft":
 		p.Overdraft, _ = l.amount(v, path)
 	case "timezone":
@@ -95,6 +95,6 @@ func (l *loader) refundOn(n *node, path string) RefundOn {
 // refundWhen is read after the operations, whose units it may name.
 func (l *loader) refundWhen(n *node) {
 	if v := n.get("refund_when"); v != nil {
-		l.book.Policies.refundWhen = l.fromAnswer(v, "policies.refund_when", l.conditions(v, "policies.refund_when", nil, false))
+		l.book.Policies.RefundWhen = l.fromAnswer(v, "policies.refund_when", l.conditions(v, "policies.refund_when", nil, false))
 	}
 }

@@ -9,30 +9,30 @@ import (
 )
 
 // price reads "price" anywhere: a number, free, by_model, or rates.
-func (l *loader) price(n *node, path string) price {
-	t := table{line: n.line, col: n.col}
+func (l *loader) price(n *node, path string) Price {
+	t := Table{Line: n.line, Column: n.col}
 	switch {
 	case n.kind == mappingNode:
-		return price{table: l.rates(n, path, nil)}
+		return Price{Table: l.rates(n, path, nil)}
 	case n.kind == scalarNode && n.text == "free":
-		t.free = true
+		t.Free = true
 	case n.kind == scalarNode && n.text == "by_model":
-		return price{byModel: true, table: t}
+		return Price{ByModel: true, Table: t}
 	default:
 		if n.kind == scalarNode && !strings.ContainsAny(n.text, "0123456789") {
 			l.fail(n, path, `%q is not a price; write a number, "free", "by_model" or rates%s`, n.text, suggest(n.text, []string{"free", "by_model"}))
 			break
 		}
-		t.request = l.rate(n, path)
+		t.Request = l.rate(n, path)
 	}
-	return price{table: t}
+	return Price{Table: t}
 }
 
 var rateKeys = []string{"per_request", "per_token", "per_1k_tokens", "per_1m_tokens", "minimum", "maximum"}
 
 // rates reads the rates of a mapping; more lists keys that mean other things.
-func (l *loader) rates(n *node, path string, more []string) table {
-	t := table{line: n.line, col: n.col}
+func (l *loader) rates(n *node, path string, more []string) Table {
+	t := Table{Line: n.line, Column: n.col}
 	if len(n.pairs) == 0 {
 		l.fail(n, path, "has no rates")
 	}
@@ -41,11 +41,11 @@ func (l *loader) rates(n *node, path string, more []string) table {
 		at := join(path, p.key)
 		switch p.key {
 		case "per_request":
-			t.request = l.rate(p.value, at)
+			t.Request = l.rate(p.value, at)
 		case "minimum":
-			t.minimum = l.rate(p.value, at)
+			t.Minimum = l.rate(p.value, at)
 		case "maximum":
-			t.maximum = l.rate(p.value, at)
+			t.Maximum = l.rate(p.value, at)
 		case "per_token":
 			l.tokenRates(&t, p, at, 0)
 		case "per_1k_tokens":
@@ -66,23 +66,23 @@ func (l *loader) rates(n *node, path string, more []string) table {
 				continue
 			}
 			if d, ok := l.decimal(p.value, at); ok {
-				t.units = append(t.units, unitRate{unit, d})
+				t.Units = append(t.Units, UnitRate{unit, d})
 			}
 		}
 	}
-	if t.minimum.set && t.maximum.set && t.minimum.value.Cmp(t.maximum.value) > 0 {
+	if t.Minimum.Set && t.Maximum.Set && t.Minimum.Value.Cmp(t.Maximum.Value) > 0 {
 		l.fail(n, path, "minimum is above maximum")
 	}
 	return t
 }
 
-func (l *loader) tokenRates(t *table, p *pair, path string, shift int) {
+func (l *loader) tokenRates(t *Table, p *pair, path string, shift int) {
 	set := func(k Kind, n *node, d money.Decimal) {
-		if t.tokens[k].set {
+		if t.Tokens[k].Set {
 			l.fail(n, path, "the rate of %s is given twice", k)
 			return
 		}
-		t.tokens[k] = rate{d.Shift(shift), true}
+		t.Tokens[k] = Rate{d.Shift(shift), true}
 	}
 	if p.value.kind != mappingNode {
 		if d, ok := l.decimal(p.value, path); ok {
@@ -108,54 +108,54 @@ func (l *loader) tokenRates(t *table, p *pair, path string, shift int) {
 }
 
 // adjusts reads a list of adjustments, of an operation or (op nil) a model.
-func (l *loader) adjusts(n *node, path string, op *Operation) []adjust {
+func (l *loader) adjusts(n *node, path string, op *Operation) []Adjustment {
 	if n == nil || !l.list(n, path) {
 		return nil
 	}
 	if len(n.items) == 0 {
 		l.fail(n, path, "the list is empty")
 	}
-	var list []adjust
+	var list []Adjustment
 	for i, item := range n.items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if !l.object(item, at, adjustKeys) {
 			continue
 		}
 		l.required(item, at, "when", "an adjustment without a condition belongs into the price itself")
-		a := adjust{line: item.line, col: item.col, when: l.conditions(item.get("when"), at+".when", op, false)}
+		a := Adjustment{Line: item.line, Column: item.col, When: l.conditions(item.get("when"), at+".when", op, false)}
 		times, price := item.get("times"), item.get("price")
 		switch {
 		case times != nil && price != nil:
 			l.fail(item, at, `"times" and "price" exclude each other`)
 			continue
 		case times != nil:
-			a.factor = l.rate(times, at+".times")
+			a.Times = l.rate(times, at+".times")
 		case price != nil:
 			l.adjustPrice(&a, price, at+".price", op)
 		default:
 			l.fail(item, at, `"times" or "price" is missing`)
 			continue
 		}
-		if a.when != nil {
+		if a.When != nil {
 			list = append(list, a)
 		}
 	}
 	return list
 }
 
-func (l *loader) adjustPrice(a *adjust, n *node, path string, op *Operation) {
+func (l *loader) adjustPrice(a *Adjustment, n *node, path string, op *Operation) {
 	p := l.price(n, path)
 	switch {
-	case p.byModel && op == nil:
+	case p.ByModel && op == nil:
 		l.fail(n, path, "a model's own price is by_model already")
-	case p.byModel:
-		a.byModel = true
+	case p.ByModel:
+		a.ByModel = true
 	case n.kind == mappingNode:
-		a.rates = &p.table
+		a.Rates = &p.Table
 		if op != nil {
-			l.chargedUnits(op, n, path, &p.table)
+			l.chargedUnits(op, n, path, &p.Table)
 		}
 	default:
-		a.whole = &p.table
+		a.Price = &p.Table
 	}
 }

@@ -15,12 +15,12 @@ func (b *Book) ModelFor(name string, at time.Time) *Model { return b.lookup(name
 // name without its date, the pattern that fits the name, the one that fits the
 // name without its date. Nil if there is none.
 func (b *Book) lookup(name string, at time.Time) *Model {
-	if m := b.exact[name]; m != nil && !m.pattern && m.effective(at) {
+	if m := b.exact[name]; m != nil && !m.IsPattern && m.effective(at) {
 		return m
 	}
 	bare, dated := selector.WithoutDate(name)
 	if dated {
-		if m := b.exact[bare]; m != nil && !m.pattern && m.effective(at) {
+		if m := b.exact[bare]; m != nil && !m.IsPattern && m.effective(at) {
 			return m
 		}
 	}
@@ -40,29 +40,31 @@ func (b *Book) fitting(name string, at time.Time) *Model {
 	return nil
 }
 
-func (m *Model) effective(at time.Time) bool { return m.from.IsZero() || !at.Before(m.from) }
+func (m *Model) effective(at time.Time) bool {
+	return m.EffectiveFrom.IsZero() || !at.Before(m.EffectiveFrom)
+}
 
 // prices reports whether an entry has a price for an operation: any rate but
 // those of units that the operation does not measure and the API not report.
 // Otherwise a per-second model would make images for nothing.
 func (m *Model) prices(op *Operation, lowerPath string) bool {
-	if m.table.free || m.table.request.set || m.table.hasTokens() {
+	if m.Table.Free || m.Table.Request.Set || m.Table.HasTokens() {
 		return true
 	}
-	if len(m.table.units) == 0 {
-		return m.table.minimum.set
+	if len(m.Table.Units) == 0 {
+		return m.Table.Minimum.Set
 	}
-	for _, u := range m.table.units {
-		if op.measured(u.unit) != nil || reportsUnit(op.API, lowerPath, u.unit) {
+	for _, u := range m.Table.Units {
+		if op.Measured(u.Unit) != nil || reportsUnit(op.API, lowerPath, u.Unit) {
 			return true
 		}
 	}
 	return false
 }
 
-func (op *Operation) measured(unit string) *measured {
-	for _, m := range op.measures {
-		if m.unit == unit {
+func (op *Operation) Measured(unit string) *Measure {
+	for _, m := range op.Measures {
+		if m.Unit == unit {
 			return m
 		}
 	}
@@ -131,9 +133,9 @@ func hasWord(list, word string) bool {
 }
 
 // mayReport is reportsUnit for a pattern: a "*" at its end could be any path.
-func (op *Operation) mayReport(unit string) bool {
-	for i := range op.patterns {
-		p := op.patterns[i].path
+func (op *Operation) MayReport(unit string) bool {
+	for i := range op.Match {
+		p := op.Match[i].Path
 		if reportsUnit(op.API, p, unit) {
 			return true
 		}

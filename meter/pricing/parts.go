@@ -44,7 +44,7 @@ func (r *Request) RecordOfParts(whole *Usage, parts []*Answer, plan *Plan) (text
 	used = whole.Text()
 	var s strings.Builder
 	s.WriteString(used)
-	if plan != nil && plan.keep.set {
+	if plan != nil && plan.keep.Set {
 		s.WriteString(" plan:" + plan.ID)
 	}
 	for _, a := range parts {
@@ -98,7 +98,7 @@ func (b *Book) once(rec *Recorded, plan *Plan) (money.Amount, error) {
 	bare.Usage = Usage{}
 	op := b.operations[rec.Operation]
 	for _, u := range rec.Usage.Units {
-		if op != nil && op.measured(u.Unit) != nil {
+		if op != nil && op.Measured(u.Unit) != nil {
 			bare.Usage.Units = append(bare.Usage.Units, u)
 		}
 	}

@@ -129,21 +129,21 @@ func pathSegment(path string, n int) (string, bool) {
 
 // pattern is one entry of match: a method, or "" for all, and a path in small
 // letters with "*".
-type pattern struct {
-	method, path string
-	text         string
-	line, col    int
+type Pattern struct {
+	Method, Path string
+	Text         string
+	Line, Column int
 }
 
 // fits compares with a clean path in small letters.
-func (p *pattern) fits(method, lower string) bool {
-	return (p.method == "" || p.method == method) && selector.Glob(p.path, lower)
+func (p *Pattern) fits(method, lower string) bool {
+	return (p.Method == "" || p.Method == method) && selector.Glob(p.Path, lower)
 }
 
 // covers reports whether p fits everything that q fits. A "*" of q can only be
 // taken by one of p, so q's own text stands for all that it matches.
-func (p *pattern) covers(q *pattern) bool {
-	return (p.method == "" || p.method == q.method) && selector.Glob(p.path, q.path)
+func (p *Pattern) Covers(q *Pattern) bool {
+	return (p.Method == "" || p.Method == q.Method) && selector.Glob(p.Path, q.Path)
 }
 
 // modelInPath is the model of a Gemini path: …/models/<name>:<verb>.

@@ -29,7 +29,7 @@ type Plan struct {
 	Metadata       json.RawMessage // nil: none
 	Line, Column   int
 
-	keep rate // 1 - Discount
+	keep Rate // 1 - Discount
 }
 
 // Rollover says what a renewed grant keeps at a renewal.

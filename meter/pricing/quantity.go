@@ -13,15 +13,15 @@ import (
 func (in *intake) allQuantities() *Refusal {
 	r, op := in.r, in.op
 	r.quantities = r.quantityRoom[:0]
-	for _, m := range op.measures {
+	for _, m := range op.Measures {
 		q, refusal := in.quantity(m)
 		if refusal != nil {
 			return refusal
 		}
 		r.quantities = append(r.quantities, quantity{m, q})
 	}
-	if op.quantity != nil {
-		q, refusal := in.quantity(op.quantity)
+	if op.Quantity != nil {
+		q, refusal := in.quantity(op.Quantity)
 		if refusal != nil {
 			return refusal
 		}
@@ -34,22 +34,22 @@ func (in *intake) allQuantities() *Refusal {
 var tooLarge = money.FromInt(1_000_000_000_000_000)
 
 // quantity reads one measured value. What only the answer knows is reserved.
-func (in *intake) quantity(m *measured) (money.Decimal, *Refusal) {
-	if m.field.answer() {
-		return m.reserved(), nil
+func (in *intake) quantity(m *Measure) (money.Decimal, *Refusal) {
+	if m.Field.InAnswer() {
+		return m.Reserved(), nil
 	}
-	v := &in.r.values[m.field.slot]
+	v := &in.r.values[m.Field.slot]
 	if v.ambiguous {
-		return money.Decimal{}, ambiguousField(m.field)
+		return money.Decimal{}, ambiguousField(m.Field)
 	}
-	name := m.field.text
+	name := m.Field.Text
 	if v.kind == absent {
-		if !m.fallback.set {
+		if !m.Default.Set {
 			return money.Decimal{}, refuse(400, QuantityInvalid, name, "%s is missing", name)
 		}
-		return m.fallback.value, nil
+		return m.Default.Value, nil
 	}
-	n, bad := number(v, m.field.json(), m.text)
+	n, bad := number(v, m.Field.json(), m.Text)
 	switch {
 	case bad == QuantityTooLarge:
 		return n, refuse(400, QuantityTooLarge, name, "%s is too large", name)
@@ -57,21 +57,21 @@ func (in *intake) quantity(m *measured) (money.Decimal, *Refusal) {
 		return n, refuse(400, QuantityInvalid, name, "%s must be a number that is not negative", name)
 	case n.IsZero() && m.countsFromOne():
 		return n, refuse(400, QuantityInvalid, name, "%s must be at least 1; servers read 0 as if it were not there", name)
-	case m.whole && !n.IsInt():
+	case m.Whole && !n.IsInt():
 		return n, refuse(400, QuantityInvalid, name, "%s must be a whole number", name)
-	case m.max.set && n.Cmp(m.max.value) > 0:
-		return n, refuse(400, QuantityTooLarge, name, "%s is more than %s", name, m.max.value)
-	case m.min.set && n.Cmp(m.min.value) < 0:
-		return n, refuse(400, QuantityInvalid, name, "%s is less than %s", name, m.min.value)
+	case m.Max.Set && n.Cmp(m.Max.Value) > 0:
+		return n, refuse(400, QuantityTooLarge, name, "%s is more than %s", name, m.Max.Value)
+	case m.Min.Set && n.Cmp(m.Min.Value) < 0:
+		return n, refuse(400, QuantityInvalid, name, "%s is less than %s", name, m.Min.Value)
 	}
 	return n, nil
 }
 
 // countsFromOne: a 0 would be free, and servers of AI APIs that take it for "not given" would do the work. A price file that means
 // 0 says so, by its min or default.
-func (m *measured) countsFromOne() bool {
-	name := m.field.name[strings.LastIndexByte(m.field.name, '.')+1:]
-	return slices.Contains(multipliers, strings.ToLower(strings.ReplaceAll(name, "_", ""))) && !m.min.set && (!m.fallback.set || !m.fallback.value.IsZero())
+func (m *Measure) countsFromOne() bool {
+	name := m.Field.Name[strings.LastIndexByte(m.Field.Name, '.')+1:]
+	return slices.Contains(multipliers, strings.ToLower(strings.ReplaceAll(name, "_", ""))) && !m.Min.Set && (!m.Default.Set || !m.Default.Value.IsZero())
 }
 
 // multipliers are the fields by which AI APIs are asked for several answers, in small letters and without underscores.
@@ -79,14 +79,14 @@ var multipliers = []string{"n", "bestof", "candidatecount", "samplecount", "numi
 
 // reserved is what is held of a quantity that only the answer knows: at least
 // what it counts for if the answer does not say.
-func (m *measured) reserved() money.Decimal {
+func (m *Measure) Reserved() money.Decimal {
 	switch {
-	case m.reserve.set && m.fallback.set && m.fallback.value.Cmp(m.reserve.value) > 0, m.fallback.set && !m.reserve.set:
-		return m.fallback.value
-	case m.reserve.set:
-		return m.reserve.value
+	case m.Reserve.Set && m.Default.Set && m.Default.Value.Cmp(m.Reserve.Value) > 0, m.Default.Set && !m.Reserve.Set:
+		return m.Default.Value
+	case m.Reserve.Set:
+		return m.Reserve.Value
 	}
-	return m.max.value
+	return m.Max.Value
 }
 
 // number is a quantity's number, or the reason why it is none.
@@ -130,7 +130,7 @@ func (in *intake) outputLimits(lower string) *Refusal {
 		return nil
 	}
 	if in.bodyBad {
-		return notJSON(r.book.fields.index[limitFields[0]])
+		return notJSON(r.book.Fields.index[limitFields[0]])
 	}
 	names := limitFields
 	if _, gemini := modelInPath(lower); gemini || r.op.API == "gemini" {
@@ -160,7 +160,7 @@ func (in *intake) outputLimits(lower string) *Refusal {
 
 // count reads a whole number that may be absent.
 func (in *intake) count(name string) (n int64, given bool, refusal *Refusal) {
-	f := in.r.book.fields.index[name]
+	f := in.r.book.Fields.index[name]
 	v := &in.r.values[f.slot]
 	switch {
 	case v.ambiguous:

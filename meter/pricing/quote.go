@@ -39,7 +39,7 @@ func (r *Request) HoldFor(est Usage, outputBound int64, plan *Plan, free FreeLef
 // HoldAs is what the same request would hold if it asked for another model,
 // for offers of cheaper ones. It does not count as the hold of the request.
 func (r *Request) HoldAs(m *Model, est Usage, plan *Plan) (Quote, error) {
-	if r.Free() || !r.op.price.byModel || m == nil || !m.prices(r.op, strings.ToLower(r.path)) {
+	if r.Free() || !r.op.Price.ByModel || m == nil || !m.prices(r.op, strings.ToLower(r.path)) {
 		return Quote{}, refuse(403, ModelNotPriced, "", "this model has no price for this request")
 	}
 	return r.estimateBy(m, &est, -1, plan, FreeLeft{}, nil)
@@ -82,7 +82,7 @@ func (r *Request) estimate(est *Usage, bound int64, plan *Plan, free FreeLeft) (
 		}
 	}
 	if dearest.Model == "" {
-		return Quote{}, refuse(403, ModelNotPriced, r.op.modelFrom.text, "no model has a price for %s", r.op.Name)
+		return Quote{}, refuse(403, ModelNotPriced, r.op.ModelFrom.Text, "no model has a price for %s", r.op.Name)
 	}
 	return dearest, nil
 }
@@ -95,9 +95,9 @@ func (r *Request) estimateTier(m *Model, est *Usage, bound int64, plan *Plan, fr
 		return q, err
 	}
 	defer func() { r.tier = "auto" }()
-	for _, list := range [][]adjust{r.op.adjusts, m.adjustments()} {
+	for _, list := range [][]Adjustment{r.op.Adjust, m.adjustments()} {
 		for i := range list {
-			for _, tier := range list[i].when.tiers() {
+			for _, tier := range list[i].When.tiers() {
 				r.tier = tier
 				if other, err := r.estimateAnswers(m, est, bound, plan, free); err == nil && other.Amount > q.Amount {
 					q, q.tier = other, tier
@@ -138,7 +138,7 @@ func (r *Request) estimateAnswers(m *Model, est *Usage, bound int64, plan *Plan,
 // combination exceeds.
 const combined = 4
 
-func assume(list []*conditions, set int) assumptions {
+func assume(list []*Conditions, set int) assumptions {
 	a := assumptions{}
 	for i, cs := range list {
 		if set&(1<<i) != 0 {
@@ -149,11 +149,11 @@ func assume(list []*conditions, set int) assumptions {
 }
 
 // undecided are the conditions of adjustments that look at the answer.
-func (r *Request) undecided(m *Model) (list []*conditions) {
-	for _, adjusts := range [][]adjust{m.adjustments(), r.op.adjusts} {
+func (r *Request) undecided(m *Model) (list []*Conditions) {
+	for _, adjusts := range [][]Adjustment{m.adjustments(), r.op.Adjust} {
 		for i := range adjusts {
-			if adjusts[i].when.asksAnswer() {
-				list = append(list, adjusts[i].when)
+			if adjusts[i].When.asksAnswer() {
+				list = append(list, adjusts[i].When)
 			}
 		}
 	}
@@ -161,30 +161,30 @@ func (r *Request) undecided(m *Model) (list []*conditions) {
 }
 
 // asksAnswer reports whether some condition is about the answer.
-func (cs *conditions) asksAnswer() bool {
-	for i := range cs.all {
-		if cs.all[i].on == onField && cs.all[i].field.answer() {
+func (cs *Conditions) asksAnswer() bool {
+	for i := range cs.All {
+		if cs.All[i].On == OnField && cs.All[i].Field.InAnswer() {
 			return true
 		}
 	}
 	return false
 }
 
-func (m *Model) adjustments() []adjust {
+func (m *Model) adjustments() []Adjustment {
 	if m == nil {
 		return nil
 	}
-	return m.adjusts
+	return m.Adjust
 }
 
 // tiers are the service tiers that the conditions name.
-func (cs *conditions) tiers() (names []string) {
-	for i := range cs.all {
-		if cs.all[i].on != onServiceTier {
+func (cs *Conditions) tiers() (names []string) {
+	for i := range cs.All {
+		if cs.All[i].On != OnServiceTier {
 			continue
 		}
-		for _, o := range cs.all[i].operands {
-			names = append(names, o.text)
+		for _, o := range cs.All[i].Operands {
+			names = append(names, o.Text)
 		}
 	}
 	return names
@@ -192,7 +192,7 @@ func (cs *conditions) tiers() (names []string) {
 
 // modelLater reports whether only the answer says which model prices it.
 func (r *Request) modelLater() bool {
-	return r.op.price.byModel && r.op.modelFrom != nil && r.op.modelFrom.answer()
+	return r.op.Price.ByModel && r.op.ModelFrom != nil && r.op.ModelFrom.InAnswer()
 }
 
 func (r *Request) estimateBy(m *Model, est *Usage, bound int64, plan *Plan, free FreeLeft, t *trace) (Quote, error) {
@@ -274,10 +274,10 @@ func (r *Request) largestBound() int64 {
 // change its mind, with 0 and most around them.
 func (r *Request) outputEdges(most int64) []int64 {
 	edges := []int64{0, most}
-	for _, list := range [][]adjust{r.op.adjusts, r.Model().adjustments()} {
+	for _, list := range [][]Adjustment{r.op.Adjust, r.Model().adjustments()} {
 		for i := range list {
-			for j := range list[i].when.all {
-				for _, n := range list[i].when.all[j].outputs() {
+			for j := range list[i].When.All {
+				for _, n := range list[i].When.All[j].outputs() {
 					edges = append(edges, r.aroundOutput(n, most)...)
 				}
 			}
@@ -288,19 +288,19 @@ func (r *Request) outputEdges(most int64) []int64 {
 }
 
 // outputs are the numbers of output tokens that a condition compares with.
-func (k *condition) outputs() (list []money.Decimal) {
-	if k.on != onOutputTokens {
+func (k *Condition) outputs() (list []money.Decimal) {
+	if k.On != OnOutputTokens {
 		return nil
 	}
-	if b := k.bounds; b != nil {
-		for _, x := range []rate{b.above, b.below, b.atLeast, b.atMost} {
-			if x.set {
-				list = append(list, x.value)
+	if b := k.Bounds; b != nil {
+		for _, x := range []Rate{b.Above, b.Below, b.AtLeast, b.AtMost} {
+			if x.Set {
+				list = append(list, x.Value)
 			}
 		}
 	}
-	for _, o := range k.operands {
-		list = append(list, o.number)
+	for _, o := range k.Operands {
+		list = append(list, o.Number)
 	}
 	return list
 }

@@ -3,41 +3,41 @@ package pricing
 import "github.com/farebox-dev/farebox/meter/money"
 
 // rate is one number of a price table, and whether it was written.
-type rate struct {
-	value money.Decimal
-	set   bool
+type Rate struct {
+	Value money.Decimal
+	Set   bool
 }
 
 // unitRate is the rate of one unit: per_image.
-type unitRate struct {
-	unit string
-	rate money.Decimal
+type UnitRate struct {
+	Unit string
+	Rate money.Decimal
 }
 
 // table is a price: rates per request, per token kind and per unit, with a
 // floor and a ceiling for the whole request. Token rates are per single token.
-type table struct {
-	request          rate
-	tokens           [NumKinds]rate
-	units            []unitRate // never changed in place
-	minimum, maximum rate
-	free             bool // written as "free": nothing costs anything
-	line, col        int
+type Table struct {
+	Request          Rate
+	Tokens           [NumKinds]Rate
+	Units            []UnitRate // never changed in place
+	Minimum, Maximum Rate
+	Free             bool // written as "free": nothing costs anything
+	Line, Column     int
 }
 
-func (t *table) unit(name string) (money.Decimal, bool) {
-	for i := range t.units {
-		if t.units[i].unit == name {
-			return t.units[i].rate, true
+func (t *Table) Unit(name string) (money.Decimal, bool) {
+	for i := range t.Units {
+		if t.Units[i].Unit == name {
+			return t.Units[i].Rate, true
 		}
 	}
 	return money.Decimal{}, false
 }
 
 // hasTokens reports whether any token kind has a rate.
-func (t *table) hasTokens() bool {
-	for k := range t.tokens {
-		if t.tokens[k].set {
+func (t *Table) HasTokens() bool {
+	for k := range t.Tokens {
+		if t.Tokens[k].Set {
 			return true
 		}
 	}
@@ -45,117 +45,117 @@ func (t *table) hasTokens() bool {
 }
 
 // times multiplies every rate; minimum and maximum are not rates.
-func (t *table) times(f money.Decimal) {
-	t.request.value = t.request.value.Mul(f)
-	for k := range t.tokens {
-		if t.tokens[k].set {
-			t.tokens[k].value = t.tokens[k].value.Mul(f)
+func (t *Table) Times(f money.Decimal) {
+	t.Request.Value = t.Request.Value.Mul(f)
+	for k := range t.Tokens {
+		if t.Tokens[k].Set {
+			t.Tokens[k].Value = t.Tokens[k].Value.Mul(f)
 		}
 	}
-	if len(t.units) > 0 {
-		units := make([]unitRate, len(t.units))
-		for i, u := range t.units {
-			units[i] = unitRate{u.unit, u.rate.Mul(f)}
+	if len(t.Units) > 0 {
+		units := make([]UnitRate, len(t.Units))
+		for i, u := range t.Units {
+			units[i] = UnitRate{u.Unit, u.Rate.Mul(f)}
 		}
-		t.units = units
+		t.Units = units
 	}
 }
 
 // replace overwrites the rates that o names and leaves the others.
-func (t *table) replace(o *table) {
-	if o.request.set {
-		t.request = o.request
+func (t *Table) Replace(o *Table) {
+	if o.Request.Set {
+		t.Request = o.Request
 	}
-	for k := range o.tokens {
-		if o.tokens[k].set {
-			t.tokens[k] = o.tokens[k]
+	for k := range o.Tokens {
+		if o.Tokens[k].Set {
+			t.Tokens[k] = o.Tokens[k]
 		}
 	}
-	if len(o.units) > 0 {
-		units := append([]unitRate(nil), t.units...)
+	if len(o.Units) > 0 {
+		units := append([]UnitRate(nil), t.Units...)
 	next:
-		for _, u := range o.units {
+		for _, u := range o.Units {
 			for i := range units {
-				if units[i].unit == u.unit {
-					units[i].rate = u.rate
+				if units[i].Unit == u.Unit {
+					units[i].Rate = u.Rate
 					continue next
 				}
 			}
 			units = append(units, u)
 		}
-		t.units = units
+		t.Units = units
 	}
-	if o.minimum.set {
-		t.minimum = o.minimum
+	if o.Minimum.Set {
+		t.Minimum = o.Minimum
 	}
-	if o.maximum.set {
-		t.maximum = o.maximum
+	if o.Maximum.Set {
+		t.Maximum = o.Maximum
 	}
-	t.free = false
+	t.Free = false
 }
 
 // dearer raises every rate to that of o, if that is more: no usage costs less by
 // the result than by either.
-func (t *table) dearer(o *table) {
-	most := func(x, y rate) rate {
-		if !x.set || y.set && y.value.Cmp(x.value) > 0 {
+func (t *Table) dearer(o *Table) {
+	most := func(x, y Rate) Rate {
+		if !x.Set || y.Set && y.Value.Cmp(x.Value) > 0 {
 			return y
 		}
 		return x
 	}
-	t.request = most(t.request, o.request)
+	t.Request = most(t.Request, o.Request)
 	own := *t // rates are lent between kinds
 	for k := range NumKinds {
-		a, _ := own.token(k)
-		b, _ := o.token(k)
-		if t.tokens[k] = (rate{a, true}); b.Cmp(a) > 0 {
-			t.tokens[k].value = b
+		a, _ := own.Token(k)
+		b, _ := o.Token(k)
+		if t.Tokens[k] = (Rate{a, true}); b.Cmp(a) > 0 {
+			t.Tokens[k].Value = b
 		}
 	}
-	units := append([]unitRate(nil), t.units...)
+	units := append([]UnitRate(nil), t.Units...)
 next:
-	for _, u := range o.units {
+	for _, u := range o.Units {
 		for i := range units {
-			if units[i].unit == u.unit {
-				if u.rate.Cmp(units[i].rate) > 0 {
-					units[i].rate = u.rate
+			if units[i].Unit == u.Unit {
+				if u.Rate.Cmp(units[i].Rate) > 0 {
+					units[i].Rate = u.Rate
 				}
 				continue next
 			}
 		}
 		units = append(units, u)
 	}
-	t.units = units
-	t.minimum = most(t.minimum, o.minimum)
-	if t.maximum = most(t.maximum, o.maximum); !own.maximum.set || !o.maximum.set {
-		t.maximum = rate{}
+	t.Units = units
+	t.Minimum = most(t.Minimum, o.Minimum)
+	if t.Maximum = most(t.Maximum, o.Maximum); !own.Maximum.Set || !o.Maximum.Set {
+		t.Maximum = Rate{}
 	}
-	t.free = own.free && o.free
+	t.Free = own.Free && o.Free
 }
 
 // token is the rate of a kind, its own or lent.
-func (t *table) token(k Kind) (money.Decimal, Kind) {
-	for !t.tokens[k].set {
+func (t *Table) Token(k Kind) (money.Decimal, Kind) {
+	for !t.Tokens[k].Set {
 		if lender[k] == k {
 			return money.Decimal{}, k
 		}
 		k = lender[k]
 	}
-	return t.tokens[k].value, k
+	return t.Tokens[k].Value, k
 }
 
 // adjust is one entry of an adjust list.
-type adjust struct {
-	when      *conditions
-	factor    rate   // times
-	rates     *table // price with a mapping
-	whole     *table // price with a number or free
-	byModel   bool   // price: by_model
-	line, col int
+type Adjustment struct {
+	When         *Conditions
+	Times        Rate   // times
+	Rates        *Table // price with a mapping
+	Price        *Table // price with a number or free
+	ByModel      bool   // price: by_model
+	Line, Column int
 }
 
 // price is what an operation's price says: a table, or the model's.
-type price struct {
-	byModel bool
-	table   table
+type Price struct {
+	ByModel bool
+	Table   Table
 }

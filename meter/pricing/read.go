@@ -79,8 +79,8 @@ func (b *Book) Route(method, uri string) Route {
 			continue
 		}
 		route.NeedsBody = route.NeedsBody || op.readsBody()
-		free = free && op.free
-		if op.where == nil && op.from.IsZero() {
+		free = free && op.Free
+		if op.Where == nil && op.EffectiveFrom.IsZero() {
 			route.Free = free
 			return route
 		}
@@ -113,8 +113,8 @@ func notPriced(method, path string) *Refusal {
 }
 
 func (op *Operation) fits(method, lower string) bool {
-	for i := range op.patterns {
-		if op.patterns[i].fits(method, lower) {
+	for i := range op.Match {
+		if op.Match[i].fits(method, lower) {
 			return true
 		}
 	}
@@ -130,18 +130,18 @@ func (b *Book) Read(f *Facts) (*Request, error) {
 	}
 	lower := strings.ToLower(path)
 	r := &Request{book: b, path: path, at: f.At, answers: 1, times: one}
-	if n := len(b.fields.request); n <= len(r.valueRoom) {
+	if n := len(b.Fields.request); n <= len(r.valueRoom) {
 		r.values = r.valueRoom[:n]
 	} else {
 		r.values = make([]value, n)
 	}
 	for _, op := range b.Operations {
-		if !op.fits(f.Method, lower) || !op.from.IsZero() && f.At.Before(op.from) {
+		if !op.fits(f.Method, lower) || !op.EffectiveFrom.IsZero() && f.At.Before(op.EffectiveFrom) {
 			continue
 		}
 		take := intake{r: r, f: f, op: op}
 		take.collect()
-		if op.where != nil {
+		if op.Where != nil {
 			ok, refusal := take.where(lower)
 			if refusal != nil {
 				return nil, refusal
@@ -177,10 +177,10 @@ func (in *intake) where(lower string) (bool, *Refusal) {
 		}
 	}
 	bodied := false
-	for i := range op.where.all {
-		k := &op.where.all[i]
-		if k.on == onField && !k.field.inBody() || k.on == onHours || k.on == onDays {
-			if k.decide(op.where, &c) == fails {
+	for i := range op.Where.All {
+		k := &op.Where.All[i]
+		if k.On == OnField && !k.Field.inBody() || k.On == OnHours || k.On == OnDays {
+			if k.decide(op.Where, &c) == fails {
 				return false, nil
 			}
 		} else {
@@ -201,43 +201,43 @@ func (in *intake) where(lower string) (bool, *Refusal) {
 		}
 		c.model, c.tier, c.quantities = r.model, r.tier, r.quantities
 	}
-	verdict, bad := op.where.hold(&c)
+	verdict, bad := op.Where.hold(&c)
 	if verdict == wrong {
 		return false, notANumber(bad)
 	}
 	return verdict == holds, nil
 }
 
-func notANumber(k *condition) *Refusal {
-	name := k.unit
-	if k.field != nil {
-		name = k.field.text
+func notANumber(k *Condition) *Refusal {
+	name := k.Unit
+	if k.Field != nil {
+		name = k.Field.Text
 	}
 	return refuse(400, QuantityInvalid, name, "%s must be a number", name)
 }
 
 // names reads what conditions of a where name without a prefix.
 func (in *intake) names(lower string) *Refusal {
-	for i := range in.op.where.all {
-		switch in.op.where.all[i].on {
-		case onModel:
+	for i := range in.op.Where.All {
+		switch in.op.Where.All[i].On {
+		case OnModel:
 			in.r.decided = true
 			if refusal := in.askedModel(lower, false); refusal != nil {
 				return refusal
 			}
-		case onServiceTier:
+		case OnServiceTier:
 			if refusal := in.serviceTier(); refusal != nil {
 				return refusal
 			}
-		case onUnit:
-			if m := in.op.measured(in.op.where.all[i].unit); m != nil {
+		case OnUnit:
+			if m := in.op.Measured(in.op.Where.All[i].Unit); m != nil {
 				q, refusal := in.quantity(m)
 				if refusal != nil {
 					return refusal
 				}
 				in.r.quantities = append(in.r.quantities, quantity{m, q})
 			}
-		case onField, onHours, onDays, onInputTokens, onOutputTokens:
+		case OnField, OnHours, OnDays, OnInputTokens, OnOutputTokens:
 		}
 	}
 	return nil
@@ -246,12 +246,12 @@ func (in *intake) names(lower string) *Refusal {
 // request reads all but the where of the operation that was taken.
 func (in *intake) request(lower string) *Refusal {
 	r, op := in.r, in.op
-	if op.free {
+	if op.Free {
 		return in.askedModel(lower, false)
 	}
 	reads := op.reads
-	if op.modelFrom != nil {
-		reads = append(reads[:len(reads):len(reads)], op.modelFrom)
+	if op.ModelFrom != nil {
+		reads = append(reads[:len(reads):len(reads)], op.ModelFrom)
 	}
 	if refusal := in.strictForm(reads); refusal != nil {
 		return refusal
@@ -259,7 +259,7 @@ func (in *intake) request(lower string) *Refusal {
 	if refusal := in.unambiguous(op.reads); refusal != nil {
 		return refusal
 	}
-	if refusal := in.askedModel(lower, op.price.byModel); refusal != nil {
+	if refusal := in.askedModel(lower, op.Price.ByModel); refusal != nil {
 		return refusal
 	}
 	if refusal := in.entry(lower); refusal != nil {
@@ -269,7 +269,7 @@ func (in *intake) request(lower string) *Refusal {
 		if refusal := in.serviceTier(); refusal != nil {
 			return refusal
 		}
-	} else if v := &r.values[r.book.fields.index["body.service_tier"].slot]; !v.ambiguous {
+	} else if v := &r.values[r.book.Fields.index["body.service_tier"].slot]; !v.ambiguous {
 		r.tier = textOf(v) // the model of the answer may look at it
 	}
 	if refusal := in.allQuantities(); refusal != nil {

@@ -25,11 +25,11 @@ type Marks struct {
 	Plan    string   // whose discount was taken off
 	Held    bool     // the answer did not say what it is priced by: it cost what was held
 
-	times rate // what the operation's quantity came to
+	times Rate // what the operation's quantity came to
 	units []UnitCount
 	entry string   // by which it was priced, escaped, if the model's name does not say it; "!" is none
 	model string   // that counts for conditions, if the charge does not say it
-	held  rate     // of a part: what was held, if Held
+	held  Rate     // of a part: what was held, if Held
 	parts []string // records of the parts of an answer by several models
 
 	pricedBy *Model // while the price is computed
@@ -43,17 +43,17 @@ func (m *Marks) applied(whose byte, index int) {
 
 // measured notes the quantities that are charged, before a free tier.
 func (m *Marks) measured(k *calculation, times money.Decimal) {
-	if k.r.op.quantity != nil {
-		m.times = rate{times, true}
+	if k.r.op.Quantity != nil {
+		m.times = Rate{times, true}
 	}
 	m.pricedBy, m.named = k.entry, k.c.model
 	for _, q := range k.c.quantities {
-		m.units = append(m.units, UnitCount{q.measure.unit, q.value})
+		m.units = append(m.units, UnitCount{q.measure.Unit, q.value})
 	}
 	if m.Tier = k.c.tier; m.Tier != "" && !plainWord.MatchString(m.Tier) {
 		m.Tier = "?" // whatever a client or an upstream has written there stays out
 	}
-	if k.plan != nil && k.plan.keep.set {
+	if k.plan != nil && k.plan.keep.Set {
 		m.Plan = k.plan.ID
 	}
 }
@@ -129,8 +129,8 @@ func (m *Marks) text() string {
 			s.WriteString(" " + name + ":" + value)
 		}
 	}
-	if m.times.set {
-		mark("quantity", m.times.value.String())
+	if m.times.Set {
+		mark("quantity", m.times.Value.String())
 	}
 	mark("tier", m.Tier)
 	mark("adjust", strings.Join(m.Adjusts, ","))
@@ -187,7 +187,7 @@ func (m *Marks) parse(part string) (err error) {
 		if err != nil {
 			return fmt.Errorf("%q is not a quantity: %w", part, err)
 		}
-		m.times = rate{d, true}
+		m.times = Rate{d, true}
 	case "tier":
 		m.Tier = value
 	case "adjust":
@@ -201,7 +201,7 @@ func (m *Marks) parse(part string) (err error) {
 		return err
 	case "held":
 		d, err := money.ParseDecimal(value)
-		m.held = rate{d, true}
+		m.held = Rate{d, true}
 		return err
 	case "part":
 		part, err := url.QueryUnescape(value)
@@ -222,36 +222,36 @@ func (rec *Recorded) verdicts() map[string]verdict {
 		return nil
 	}
 	known := map[string]verdict{}
-	note := func(list []adjust, whose string) {
+	note := func(list []Adjustment, whose string) {
 		for i := range list {
-			when := list[i].when
+			when := list[i].When
 			if !slices.Contains(rec.Marks.Adjusts, whose+strconv.Itoa(i)) {
-				known[when.text()] = fails
+				known[when.Text()] = fails
 				continue
 			}
-			known[when.text()] = holds
-			for j := range when.all {
-				known[when.all[j].text] = holds
+			known[when.Text()] = holds
+			for j := range when.All {
+				known[when.All[j].Text] = holds
 			}
 		}
 	}
 	if m := rec.Made.recordedModel(rec); m != nil {
-		note(m.adjusts, "m")
+		note(m.Adjust, "m")
 	}
-	note(rec.Made.operations[rec.Operation].adjusts, "o") // was looked at in any case; the model's perhaps not
+	note(rec.Made.operations[rec.Operation].Adjust, "o") // was looked at in any case; the model's perhaps not
 	return known
 }
 
 // recall decides a list of conditions by a record: as it was decided then, else
 // each by itself.
-func (k *calculation) recall(cs *conditions) (verdict, error) {
-	if v, ok := k.known[cs.text()]; ok {
+func (k *calculation) recall(cs *Conditions) (verdict, error) {
+	if v, ok := k.known[cs.Text()]; ok {
 		return v, nil
 	}
 	var missing error
-	for i := range cs.all {
-		c := &cs.all[i]
-		v, ok := k.known[c.text]
+	for i := range cs.All {
+		c := &cs.All[i]
+		v, ok := k.known[c.Text]
 		switch {
 		case ok:
 		case k.recorded(c):
@@ -268,16 +268,16 @@ func (k *calculation) recall(cs *conditions) (verdict, error) {
 }
 
 // recorded reports whether what a condition looks at is in the record.
-func (k *calculation) recorded(c *condition) bool {
-	switch c.on {
-	case onModel, onInputTokens, onOutputTokens, onHours, onDays:
+func (k *calculation) recorded(c *Condition) bool {
+	switch c.On {
+	case OnModel, OnInputTokens, OnOutputTokens, OnHours, OnDays:
 		return true
-	case onServiceTier:
+	case OnServiceTier:
 		return k.c.tier != "?"
-	case onUnit:
-		_, ok := k.c.quantity(c.unit)
+	case OnUnit:
+		_, ok := k.c.quantity(c.Unit)
 		return ok
-	case onField:
+	case OnField:
 	}
 	return false
 }

@@ -42,17 +42,17 @@ func refuse(status int, reason, field, message string, args ...any) *Refusal {
 	return &Refusal{Status: status, Reason: reason, Field: field, Message: fmt.Sprintf(message, args...)}
 }
 
-func ambiguousField(f *field) *Refusal {
+func ambiguousField(f *Field) *Refusal {
 	if f.json() {
-		return refuse(400, AmbiguousRequest, f.text, "%s occurs twice, or in another case", f.text)
+		return refuse(400, AmbiguousRequest, f.Text, "%s occurs twice, or in another case", f.Text)
 	}
-	return refuse(400, AmbiguousRequest, f.text, "%s occurs twice", f.text)
+	return refuse(400, AmbiguousRequest, f.Text, "%s occurs twice", f.Text)
 }
 
-func notJSON(f *field) *Refusal {
+func notJSON(f *Field) *Refusal {
 	name := ""
 	if f != nil {
-		name = f.text
+		name = f.Text
 	}
 	return refuse(400, BodyNotJSON, name, "the body is not one JSON document")
 }

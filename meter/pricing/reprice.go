@@ -48,13 +48,13 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	if op == nil {
 		return 0, ErrNoLongerPriced
 	}
-	r := &Request{book: b, op: op, at: rec.At, model: rec.Model, answers: 1, times: one, values: make([]value, len(b.fields.request))}
+	r := &Request{book: b, op: op, at: rec.At, model: rec.Model, answers: 1, times: one, values: make([]value, len(b.Fields.request))}
 	if r.Free() {
 		return 0, nil
 	}
 	switch {
-	case rec.Marks.Held && rec.Marks.held.set:
-		return rec.Marks.held.value.Ceil(b.Credit.Decimals)
+	case rec.Marks.Held && rec.Marks.held.Set:
+		return rec.Marks.held.Value.Ceil(b.Credit.Decimals)
 	case rec.Marks.Held:
 		return 0, ErrNotRecorded
 	case len(rec.Marks.parts) > 0:
@@ -65,28 +65,28 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	}
 	k := newCalculation(r, b.recordedModel(rec), plan, FreeLeft{Left: rec.Free}, t)
 	defer k.done()
-	if k.entry == nil && op.price.byModel {
+	if k.entry == nil && op.Price.ByModel {
 		return 0, ErrNoLongerPriced
 	}
 	k.known = rec.verdicts()
 	k.usage, k.tokens = &rec.Usage, rec.Usage.Tokens
 	k.c = circumstances{request: r.values, model: r.model, tier: rec.Marks.Tier, at: rec.At, quantities: k.quantityRoom[:0]}
-	for _, m := range op.measures {
-		n, ok := rec.Usage.Unit(m.unit)
-		if !ok && !m.fallback.set {
+	for _, m := range op.Measures {
+		n, ok := rec.Usage.Unit(m.Unit)
+		if !ok && !m.Default.Set {
 			return 0, ErrNotRecorded
 		}
 		if !ok {
-			n = m.fallback.value
+			n = m.Default.Value
 		}
 		k.c.quantities = append(k.c.quantities, quantity{m, n})
 	}
-	switch m := op.quantity; {
+	switch m := op.Quantity; {
 	case m == nil:
-	case rec.Marks.times.set:
-		r.times = rec.Marks.times.value
-	case m.fallback.set:
-		r.times = m.fallback.value
+	case rec.Marks.times.Set:
+		r.times = rec.Marks.times.Value
+	case m.Default.Set:
+		r.times = m.Default.Value
 	default:
 		return 0, ErrNotRecorded
 	}
@@ -109,7 +109,7 @@ func (b *Book) recordedModel(rec *Recorded) *Model {
 	if rec.Model == "" {
 		return nil
 	}
-	if m := b.named(rec.Model, rec.At); m != nil {
+	if m := b.NamedModel(rec.Model, rec.At); m != nil {
 		return m
 	}
 	return b.Policies.unlisted
@@ -121,17 +121,17 @@ func (b *Book) recordedModel(rec *Recorded) *Model {
 // any other way.
 func Scale(old, other *Book, rec *Recorded, was, is *Plan, cost money.Amount) (money.Amount, bool) {
 	a, b := old.operations[rec.Operation], other.operations[rec.Operation]
-	if a == nil || b == nil || a.price.byModel != b.price.byModel || old.Credit.Decimals != other.Credit.Decimals || !sameConditions(a.adjusts, b.adjusts) {
+	if a == nil || b == nil || a.Price.ByModel != b.Price.ByModel || old.Credit.Decimals != other.Credit.Decimals || !sameConditions(a.Adjust, b.Adjust) {
 		return 0, false
 	}
 	s := scale{from: one, to: one}
-	if !a.price.byModel {
-		if !s.tables(&a.price.table, &b.price.table) {
+	if !a.Price.ByModel {
+		if !s.tables(&a.Price.Table, &b.Price.Table) {
 			return 0, false
 		}
 	} else {
 		m, n := old.recordedModel(rec), other.recordedModel(rec)
-		if m == nil || n == nil || !sameConditions(m.adjusts, n.adjusts) || !s.tables(&m.table, &n.table) {
+		if m == nil || n == nil || !sameConditions(m.Adjust, n.Adjust) || !s.tables(&m.Table, &n.Table) {
 			return 0, false
 		}
 		s.from, s.to = s.from.Mul(one.Add(old.Markup)), s.to.Mul(one.Add(other.Markup))
@@ -158,17 +158,17 @@ type scale struct {
 }
 
 // tables reports whether every rate changes by the same factor, and takes it.
-func (s *scale) tables(a, b *table) bool {
+func (s *scale) tables(a, b *Table) bool {
 	type pair struct{ from, to money.Decimal }
-	pairs := []pair{{a.request.value, b.request.value}}
+	pairs := []pair{{a.Request.Value, b.Request.Value}}
 	for _, unit := range unitsOf(a, b) {
-		x, _ := a.unit(unit)
-		y, _ := b.unit(unit)
+		x, _ := a.Unit(unit)
+		y, _ := b.Unit(unit)
 		pairs = append(pairs, pair{x, y})
 	}
 	for k := range NumKinds {
-		x, _ := a.token(k)
-		y, _ := b.token(k)
+		x, _ := a.Token(k)
+		y, _ := b.Token(k)
 		pairs = append(pairs, pair{x, y})
 	}
 	found := false
@@ -183,28 +183,28 @@ func (s *scale) tables(a, b *table) bool {
 			return false
 		}
 	}
-	s.bounded = a.minimum.set || a.maximum.set || b.minimum.set || b.maximum.set
-	return a.minimum == b.minimum && a.maximum == b.maximum || s.from.Cmp(s.to) != 0
+	s.bounded = a.Minimum.Set || a.Maximum.Set || b.Minimum.Set || b.Maximum.Set
+	return a.Minimum == b.Minimum && a.Maximum == b.Maximum || s.from.Cmp(s.to) != 0
 }
 
 func (s *scale) plans(was, is *Plan) {
-	if was != nil && was.keep.set {
-		s.from = s.from.Mul(was.keep.value)
+	if was != nil && was.keep.Set {
+		s.from = s.from.Mul(was.keep.Value)
 	}
-	if is != nil && is.keep.set {
-		s.to = s.to.Mul(is.keep.value)
+	if is != nil && is.keep.Set {
+		s.to = s.to.Mul(is.keep.Value)
 	}
 }
 
 // sameConditions: the same adjustments in the same order, and only factors,
 // which do not care what they multiply; or none.
-func sameConditions(a, b []adjust) bool {
+func sameConditions(a, b []Adjustment) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
 		x, y := &a[i], &b[i]
-		if x.when.text() != y.when.text() || !x.factor.set || !y.factor.set || x.factor.value.Cmp(y.factor.value) != 0 {
+		if x.When.Text() != y.When.Text() || !x.Times.Set || !y.Times.Set || x.Times.Value.Cmp(y.Times.Value) != 0 {
 			return false
 		}
 	}

@@ -42,14 +42,14 @@ func (r *Request) ServiceTier() string { return r.tier }
 func (r *Request) JSON() bool { return r.json }
 
 // Free reports whether the request costs nothing whatever it uses.
-func (r *Request) Free() bool { return r.op == nil || r.op.free }
+func (r *Request) Free() bool { return r.op == nil || r.op.Free }
 
 // Labels are the extra report columns of the request; nil if it has none.
 func (r *Request) Labels() map[string]string {
 	var labels map[string]string
 	for i := range r.book.Labels {
 		l := &r.book.Labels[i]
-		if v := &r.values[l.field.slot]; r.op != nil && v.kind != absent && v.kind != otherValue {
+		if v := &r.values[l.Field.slot]; r.op != nil && v.kind != absent && v.kind != otherValue {
 			if labels == nil {
 				labels = make(map[string]string, len(r.book.Labels))
 			}
@@ -62,23 +62,23 @@ func (r *Request) Labels() map[string]string {
 // TokenPriced reports whether the price depends on tokens.
 func (r *Request) TokenPriced() bool {
 	switch {
-	case r.op == nil || r.op.free:
+	case r.op == nil || r.op.Free:
 		return false
-	case r.op.price.table.hasTokens():
+	case r.op.Price.Table.HasTokens():
 		return true
 	case r.priced && r.entry.tokenPriced():
 		return true
-	case r.op.modelFrom != nil && r.op.modelFrom.answer() && r.op.price.byModel:
+	case r.op.ModelFrom != nil && r.op.ModelFrom.InAnswer() && r.op.Price.ByModel:
 		return true
 	}
-	return anyTokens(r.op.adjusts)
+	return anyTokens(r.op.Adjust)
 }
 
-func (m *Model) tokenPriced() bool { return m.table.hasTokens() || anyTokens(m.adjusts) }
+func (m *Model) tokenPriced() bool { return m.Table.HasTokens() || anyTokens(m.Adjust) }
 
-func anyTokens(list []adjust) bool {
+func anyTokens(list []Adjustment) bool {
 	for i := range list {
-		if list[i].rates != nil && list[i].rates.hasTokens() {
+		if list[i].Rates != nil && list[i].Rates.HasTokens() {
 			return true
 		}
 	}
@@ -98,7 +98,7 @@ func (m *Model) PricesUnseen() bool {
 		return false
 	}
 	for _, k := range []Kind{Reasoning, AudioOutput, ImageOutput, VideoOutput} {
-		if m.table.tokens[k].set {
+		if m.Table.Tokens[k].Set {
 			return true
 		}
 	}

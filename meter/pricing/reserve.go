@@ -28,33 +28,33 @@ func (r *Request) Asks(list []Asked) { r.asked = list }
 func (r *Request) NeedsAsks() bool { return r.op != nil && r.op.needsAsks() }
 
 func (op *Operation) needsAsks() bool {
-	if op.free {
+	if op.Free {
 		return false
 	}
-	return op.unmeasured(op.price.table.units) || slices.ContainsFunc(op.adjusts, func(a adjust) bool { return a.rates != nil && op.unmeasured(a.rates.units) }) ||
-		op.FreeTier != nil && op.FreeTier.Unit != "request" && op.measured(op.FreeTier.Unit) == nil ||
-		(op.price.byModel || op.adjustToModel) && op.book.unitsByModel
+	return op.unmeasured(op.Price.Table.Units) || slices.ContainsFunc(op.Adjust, func(a Adjustment) bool { return a.Rates != nil && op.unmeasured(a.Rates.Units) }) ||
+		op.FreeTier != nil && op.FreeTier.Unit != "request" && op.Measured(op.FreeTier.Unit) == nil ||
+		(op.Price.ByModel || op.adjustToModel) && op.book.unitsByModel
 }
 
-func (op *Operation) unmeasured(units []unitRate) bool {
-	return slices.ContainsFunc(units, func(u unitRate) bool { return op.measured(u.unit) == nil })
+func (op *Operation) unmeasured(units []UnitRate) bool {
+	return slices.ContainsFunc(units, func(u UnitRate) bool { return op.Measured(u.Unit) == nil })
 }
 
 // readsBody reports whether a price, a condition or an estimate looks into the
 // body of requests.
 func (op *Operation) readsBody() bool {
-	return op.bodyTree != nil || len(op.forms) > 0 || op.needsAsks() || slices.ContainsFunc(op.adjusts, func(a adjust) bool {
-		return a.when != nil && slices.ContainsFunc(a.when.all, func(k condition) bool { return k.on == onInputTokens })
+	return op.bodyTree != nil || len(op.forms) > 0 || op.needsAsks() || slices.ContainsFunc(op.Adjust, func(a Adjustment) bool {
+		return a.When != nil && slices.ContainsFunc(a.When.All, func(k Condition) bool { return k.On == OnInputTokens })
 	})
 }
 
 // reserve is how much of each unit is held where a request does not say.
-type reserve map[string]money.Decimal
+type Reserve map[string]money.Decimal
 
 // usualReserve are the most that the known APIs answer with, or a sane guess
 // where they have no limit: OpenAI and Mistral transcribe up to three hours,
 // Mistral reads up to 1,000 pages (their documentation, November 2026).
-var usualReserve = reserve{
+var usualReserve = Reserve{
 	"image": money.FromInt(1), "video": money.FromInt(1), "second": money.FromInt(3 * 3600), "page": money.FromInt(1000),
 	"character": money.FromInt(100_000), "search_unit": money.FromInt(10), "web_search": money.FromInt(10), "web_fetch": money.FromInt(10),
 }
@@ -63,11 +63,11 @@ var usualReserve = reserve{
 // the price file says so itself.
 func (r *Request) reserved(m *Model, unit string) (n money.Decimal, written bool) {
 	if m != nil {
-		if n, written = m.reserve[unit]; written {
+		if n, written = m.Reserve[unit]; written {
 			return n, true
 		}
 	}
-	if n, written = r.book.Policies.reserve[unit]; written {
+	if n, written = r.book.Policies.Reserve[unit]; written {
 		return n, true
 	}
 	return usualReserve[unit], false
@@ -113,11 +113,11 @@ func (r *Request) askedFor(unit string) *Asked {
 }
 
 // unitReserve reads "reserve" of policies and of models.
-func (l *loader) unitReserve(n *node, path string) reserve {
+func (l *loader) unitReserve(n *node, path string) Reserve {
 	if n == nil || !l.mapping(n, path) {
 		return nil
 	}
-	list := reserve{}
+	list := Reserve{}
 	valid := make([]string, 0, len(usualReserve))
 	for unit := range usualReserve {
 		valid = append(valid, unit)

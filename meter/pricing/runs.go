@@ -62,7 +62,7 @@ func (r *Request) addModel(name string) *Refusal {
 		return refuse(400, AmbiguousRequest, "body.models", "the price depends on which model runs, so the request can name only one; leave %q out", shorten(name))
 	}
 	entry := r.book.lookup(name, r.at)
-	if r.op.price.byModel {
+	if r.op.Price.ByModel {
 		if entry == nil {
 			entry = r.book.Policies.unlisted
 		}

@@ -35,7 +35,7 @@ const (
 // answerValues reads the fields of an answer that anything in the book reads.
 func (b *Book) answerValues(a *Answer, room []value) []value {
 	values := room
-	if n := len(b.fields.answer); n <= len(room) {
+	if n := len(b.Fields.answer); n <= len(room) {
 		values = room[:n]
 	} else {
 		values = make([]value, n)
@@ -48,13 +48,13 @@ func (b *Book) answerValues(a *Answer, room []value) []value {
 	case a.Fields != nil && a.Fields.book == b:
 		copy(values, a.Fields.values)
 	}
-	for _, f := range b.fields.answer {
-		switch f.from {
-		case fromResponseHeader:
-			values[f.slot] = headerValue(a.Header, f.name)
-		case fromResponseStatus:
+	for _, f := range b.Fields.answer {
+		switch f.From {
+		case FromResponseHeader:
+			values[f.slot] = headerValue(a.Header, f.Name)
+		case FromResponseStatus:
 			values[f.slot] = value{kind: numberValue, text: strconv.Itoa(a.Status)}
-		case fromBody, fromForm, fromHeader, fromQuery, fromPath, fromKey, fromMember, fromResponseBody:
+		case FromBody, FromForm, FromHeader, FromQuery, FromPath, FromKey, FromMember, FromResponseBody:
 		}
 	}
 	return values
@@ -71,7 +71,7 @@ func (b *Book) NewAnswerFields() *AnswerFields {
 	if !b.readsAnswer {
 		return nil
 	}
-	return &AnswerFields{book: b, values: make([]value, len(b.fields.answer)), fresh: make([]value, len(b.fields.answer))}
+	return &AnswerFields{book: b, values: make([]value, len(b.Fields.answer)), fresh: make([]value, len(b.Fields.answer))}
 }
 
 // Add reads one JSON object of the stream. What it says replaces what was said before, but a zero replaces no number.
@@ -161,7 +161,7 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace, record *M
 		k.c.quantities = append(k.c.quantities, quantity{q.measure, q.settled(values, k.usage)})
 	}
 	times := r.times
-	if m := r.op.quantity; m != nil && m.field.answer() {
+	if m := r.op.Quantity; m != nil && m.Field.InAnswer() {
 		times = (&quantity{m, times}).settled(values, nil)
 	}
 	if record != nil {
@@ -173,13 +173,13 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace, record *M
 // answeredBy is the entry that prices the answer, and the name that counts for
 // conditions on the model; false if what was held has to be charged.
 func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
-	if a.By != "" && r.op.price.byModel {
+	if a.By != "" && r.op.Price.ByModel {
 		if m := r.book.lookup(a.By, r.at); m != nil && m.prices(r.op, strings.ToLower(r.path)) {
 			return m, a.By, true
 		}
 	}
 	if !r.modelLater() {
-		if r.priced && r.op.modelFrom == nil && !r.op.noModel {
+		if r.priced && r.op.ModelFrom == nil && !r.op.NoModel {
 			name := r.book.answerModel(a, values)
 			if name != "" && name != r.model {
 				if m := r.book.lookup(name, r.at); m != nil && m.prices(r.op, strings.ToLower(r.path)) {
@@ -189,7 +189,7 @@ func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
 		}
 		return r.Model(), r.model, true
 	}
-	name := textOf(&values[r.op.modelFrom.slot])
+	name := textOf(&values[r.op.ModelFrom.slot])
 	if name == "" && len(a.Body) == 0 { // a stream has no body
 		name = a.Model
 	}
@@ -223,19 +223,19 @@ func (r *Request) asHeld(plan *Plan, free FreeLeft) (Quote, error) {
 // field that the file names, else what it reports, else what was asked for.
 func (q *quantity) settled(values []value, usage *Usage) money.Decimal {
 	m := q.measure
-	if m.field.answer() {
-		if n, bad := number(&values[m.field.slot], m.field.json(), m.text); bad == "" {
+	if m.Field.InAnswer() {
+		if n, bad := number(&values[m.Field.slot], m.Field.json(), m.Text); bad == "" {
 			return n
 		}
-		if n, ok := usage.Unit(m.unit); ok {
+		if n, ok := usage.Unit(m.Unit); ok {
 			return n
 		}
-		if m.fallback.set {
-			return m.fallback.value
+		if m.Default.Set {
+			return m.Default.Value
 		}
 		return q.value
 	}
-	if n, ok := usage.Unit(m.unit); ok {
+	if n, ok := usage.Unit(m.Unit); ok {
 		return n
 	}
 	return q.value
@@ -262,7 +262,7 @@ func (r *Request) RefundDue(a *Answer, outcome Outcome) bool {
 	if a.Status >= 500 && on.Status5xx || a.Status >= 400 && a.Status < 500 && on.Status4xx {
 		return true
 	}
-	when := r.book.Policies.refundWhen
+	when := r.book.Policies.RefundWhen
 	if when == nil || r.op == nil {
 		return false
 	}

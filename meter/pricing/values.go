@@ -137,12 +137,12 @@ func grouped(s string) (string, bool) {
 }
 
 // rate is decimal as an optional number.
-func (l *loader) rate(n *node, path string) rate {
+func (l *loader) rate(n *node, path string) Rate {
 	if n == nil {
-		return rate{}
+		return Rate{}
 	}
 	d, ok := l.decimal(n, path)
-	return rate{d, ok}
+	return Rate{d, ok}
 }
 
 func (l *loader) whole(n *node, path string) (int64, bool) {
@@ -251,12 +251,12 @@ func (l *loader) selector(n *node, path string) *selector.Selector {
 }
 
 // field reads the name of a place in a request or an answer.
-func (l *loader) field(n *node, path string) (*field, bool) {
+func (l *loader) field(n *node, path string) (*Field, bool) {
 	if n.kind != scalarNode {
 		l.fail(n, path, "a field such as body.n is needed here, not %s", n.what())
 		return nil, false
 	}
-	f, problem := parseField(n.text)
+	f, problem := ParseField(n.text)
 	if f == nil {
 		prefixes := []string{"body", "form", "header", "query", "path", "key", "member", "response"}
 		head, _, _ := strings.Cut(n.text, ".")
@@ -267,7 +267,7 @@ func (l *loader) field(n *node, path string) (*field, bool) {
 		l.fail(n, path, "%q %s%s", n.text, problem, hint)
 		return nil, false
 	}
-	return l.book.fields.add(f), true
+	return l.book.Fields.Add(f), true
 }
 
 // instant reads effective_from: a day, or an RFC 3339 time.

@@ -1,0 +1,171 @@
+package meter
+
+import (
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/form"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// admission is one request on its way to a charge.
+type admission struct {
+	m     *Meter
+	req   *Request
+	book  *loaded
+	plan  *pricing.Plan
+	price *pricing.Request
+	api   *dialect.API // of the endpoint: how errors look, what may be edited
+	reads *dialect.API // how the answer is read
+	body  dialect.Body
+	info  dialect.RequestInfo
+	scan  dialect.InputEstimate // what the dialect says of the input
+	est   pricing.Usage         // the same as tokens, by what the model has made of such input before
+	bound int64                 // output tokens of one answer that are held
+	clamp int64                 // written into the request; 0: not
+	left  money.Amount          // units of the free tier that were left for it
+	began time.Time
+}
+
+// read finds operation, model, quantities and dialect.
+func (a *admission) read() error {
+	if err := a.readPrice(); err != nil {
+		return err
+	}
+	if a.price.ReadsModels() {
+		if err := a.mayRun(); err != nil {
+			return err
+		}
+	}
+	if a.price.Free() {
+		return nil
+	}
+	if err := a.readBody(); err != nil {
+		return err
+	}
+	if a.price.NeedsAsks() {
+		a.price.Asks(asked(a.api, a.body))
+	}
+	if !a.price.TokenPriced() { // a condition may still ask how long the input is
+		a.estimateInput(!a.api.Plain() && a.body.Kind == form.JSON)
+		return nil
+	}
+	if a.api.Plain() { // priced by tokens behind a path of its own: most speak like chat completions
+		a.reads = dialect.Recognise("POST", "/v1/chat/completions", "")
+	} else {
+		a.price.Limits(a.info.MaxOutput.N, a.info.MaxOutput.OK, a.info.N)
+	}
+	a.estimateInput(true)
+	a.kinds()
+	return nil
+}
+
+// readPrice finds the operation and its price, and the API of the path.
+func (a *admission) readPrice() (err error) {
+	if a.began.IsZero() {
+		a.began = a.m.opt.Now()
+	}
+	path, _ := pricing.CleanPath(a.req.URI)
+	a.price, err = a.book.Read(&pricing.Facts{
+		PathModel: dialect.Recognise(a.req.Method, path, "").PathModel,
+		Method:    a.req.Method, URI: a.req.URI, Header: a.req.Header, Body: a.req.Body, ContentType: a.req.ContentType,
+		Key: attributes(a.req.Caller.Key, a.req.Caller.KeyAttributes), Member: attributes(a.req.Caller.Member, a.req.Caller.MemberAttributes), At: a.began,
+	})
+	if err != nil {
+		return err
+	}
+	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hintOf(a.price.API()))
+	a.reads, a.body = a.api, dialect.ReadBody(a.req.ContentType, a.req.Body)
+	if !a.price.JSON() && refersInBody(a.req.Method, path) && !a.body.Readable() { // what it names could not be looked at
+		return unreadable()
+	}
+	return nil
+}
+
+// readBody reads what the dialect knows of the request. It refuses what could
+// not be charged.
+func (a *admission) readBody() error {
+	if field := a.api.DropsUsage(a.req.URI, a.req.Header); field != "" {
+		return &Denial{Reason: pricing.AmbiguousRequest, Field: field, Message: `The answer would leave out what it used, and could not be charged; leave out "` + field + `".`}
+	}
+	if (a.price.NeedsAsks() || a.price.TokenPriced()) && !a.price.JSON() && !a.body.Readable() {
+		return unreadable()
+	}
+	if a.api.Plain() && !a.price.TokenPriced() {
+		return nil
+	}
+	if a.info = a.api.ReadRequest(a.body); a.info.Reject != "" {
+		return rejection(a.info)
+	}
+	return nil
+}
+
+// unreadable refuses a body that some servers could read.
+func unreadable() error {
+	return &Denial{Reason: pricing.BodyNotJSON, Field: "body", Message: "The body is neither one JSON document in UTF-8 nor a form under its own Content-Type; send one of them."}
+}
+
+// mayRun tells the price of all the models that the request may run.
+func (a *admission) mayRun() error {
+	runs := a.api.Runs(a.body)
+	if runs.Reject != "" {
+		return &Denial{Reason: runs.Reject, Field: "body." + runs.Field, Message: runs.Message}
+	}
+	if r := a.price.MayRun(pricing.Runs{Models: runs.Models, Chooser: runs.Chooser, Unseen: a.api.Elsewhere()}); r != nil {
+		return r
+	}
+	return nil
+}
+
+func (a *admission) estimateInput(worthIt bool) {
+	switch {
+	case a.m.estimate != nil:
+		a.est = a.m.estimate(a.req)
+	case worthIt:
+		a.scan = a.reads.EstimateInput(a.body)
+		a.est.Tokens[pricing.Input] = a.m.calibration.tokens(a.price.ModelAsked(), a.scan)
+	}
+}
+
+// ahead is the input to hold for: the estimate, or, where the price file trusts
+// none, its bound. What is charged without a report goes by the estimate alone.
+func (a *admission) ahead() pricing.Usage {
+	u := a.est
+	if a.scan.Bytes > 0 && a.book.BoundsInput(a.plan) {
+		u.Tokens[pricing.Input] = max(u.Tokens[pricing.Input], a.scan.Bound())
+	}
+	if a.scan.Hidden {
+		u.Tokens[pricing.Input] = max(u.Tokens[pricing.Input]+a.book.Policies.ReserveInputTokens, a.price.Model().InputBound())
+	}
+	return u
+}
+
+// asked are the units that a request asks for, as the price file counts them.
+func asked(api *dialect.API, body dialect.Body) []pricing.Asked {
+	asks := api.Asks(body)
+	list := make([]pricing.Asked, 0, len(asks))
+	for _, a := range asks {
+		shift := 0
+		if a.Milli {
+			shift = -3
+		}
+		n := func(n int64) money.Decimal { return money.FromInt(uint64(max(n, 0))).Shift(shift) } //nolint:gosec // not negative
+		list = append(list, pricing.Asked{Unit: a.Unit, Most: n(a.Most), Else: n(a.Else), Guess: a.Guess})
+	}
+	return list
+}
+
+func rejection(i dialect.RequestInfo) *Denial {
+	return &Denial{Reason: i.Reject, Field: "body." + i.Field, Message: rejected(i)}
+}
+
+func rejected(i dialect.RequestInfo) string {
+	if i.Reject == pricing.AmbiguousRequest {
+		return `The field "` + i.Field + `" is in the body twice, or also in another case; send it once.`
+	}
+	if i.Field == "stream" {
+		return `The field "stream" must be true or false.`
+	}
+	return `The field "` + i.Field + `" must be a whole number, not negative and not beyond reason.`
+}

@@ -1,0 +1,90 @@
+package meter
+
+import (
+	"crypto/sha256"
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+)
+
+// Caller is who asks. Account is required.
+type Caller struct {
+	Account string
+	Member  string
+	Key     string // id of the API key, never the key itself
+	// Attributes for key.<attr> and member.<attr> in the price file; "id" is there by itself.
+	KeyAttributes, MemberAttributes map[string]string
+	// Trusted: whoever named the account may also bring it to life.
+	Trusted bool
+}
+
+// Request is what Admit has to know of a request.
+type Request struct {
+	Method      string
+	URI         string // as sent: the escaped path with its query
+	Header      map[string][]string
+	Body        []byte // decoded
+	ContentType string
+	Caller      Caller
+	// Idempotency is the client's Idempotency-Key, "" if none.
+	Idempotency string
+	// Origin is kept with a job that the request starts, for whoever asks how it
+	// stands; see Meter.DueJobs.
+	Origin []byte
+	// UnknownIDs are the kinds (dialect.StoredKinds, or the operation of a job) of
+	// which ids pass that no account is known to have got; "*" are all. Empty: those
+	// in bodies and queries pass, those in paths don't.
+	UnknownIDs []string
+}
+
+func attributes(id string, more map[string]string) map[string]string {
+	if id == "" {
+		return nil
+	}
+	all := map[string]string{"id": id}
+	for name, value := range more {
+		if name != "id" { // which key or member it is, is not the caller's to say
+			all[name] = value
+		}
+	}
+	return all
+}
+
+// record is what the ledger keeps of the request.
+func (a *admission) record(id string) *ledger.Charge {
+	c := &ledger.Charge{
+		ID: ledger.ChargeID(id), Member: a.req.Caller.Member, Key: a.req.Caller.Key, Book: a.book.Digest(),
+		Model: a.price.ModelAsked(), Subject: a.price.Subject(), Operation: a.price.Subject().Operation,
+	}
+	var labels []string
+	for _, l := range a.book.Labels {
+		if v := a.price.Labels()[l.Name]; v != "" {
+			labels = append(labels, l.Name+"="+strings.Map(printable, v))
+		}
+	}
+	c.Labels = strings.Join(labels, "\t")
+	return c
+}
+
+// printable keeps what a client put into a label from being taken for structure.
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return ' '
+	}
+	return r
+}
+
+// fingerprint tells two requests under one idempotency key apart.
+func (a *admission) fingerprint() (sum [32]byte) {
+	if a.req.Idempotency == "" {
+		return sum
+	}
+	h := sha256.New()
+	for _, s := range []string{a.req.Method, a.req.URI, a.req.ContentType} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	h.Write(a.req.Body)
+	h.Sum(sum[:0])
+	return sum
+}

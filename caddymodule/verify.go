@@ -57,7 +57,7 @@ func (c *call) verified(r *writer.Report) VerifyView {
 		OK: r.Clean(), Accounts: r.Accounts, Grants: r.Grants, Entries: r.Entries, Charges: r.Charges, Holds: r.Holds,
 		Problems: append([]string{}, r.Problems...), Findings: []FindingView{},
 	}
-	standing := func(s *writer.Standing) *StandingView {
+	standing := func(s *writer.Balances) *StandingView {
 		if s == nil {
 			return nil
 		}

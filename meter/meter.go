@@ -89,7 +89,7 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 		return nil, err
 	}
 	b, err := writer.Open(ctx, o.Store, writer.Options{
-		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, Also: m.Events.Record, Changed: m.watchers.tell, Committed: o.Committed,
+		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, OnApply: m.Events.Record, Changed: m.watchers.tell, Committed: o.Committed,
 	})
 	if err != nil {
 		return nil, err

@@ -57,7 +57,7 @@ func (w *work) settleLate(s *Charge, c Settle) error {
 	done.FreeUsed = free
 	e := Entry{Kind: KindSettle, Charge: s.ID, Reason: "late settle", Outcome: &c.Outcome}
 	if more := cost - s.base(); more >= 0 {
-		w.beyond(&e, done, more)
+		w.chargeExcess(&e, done, more)
 	} else {
 		w.takeBack(&e, done, -more)
 	}
@@ -117,7 +117,7 @@ func (w *work) takeBack(e *Entry, done *Charge, less money.Amount) {
 			amount = min(x.Amount, w.times(keep, done.Times))
 		}
 		if back := x.Amount - amount; back > 0 {
-			w.giveBack(e, *x, back, returned{from: BookSpent})
+			w.returnCredits(e, *x, back, returned{from: BookSpent})
 		}
 		x.Base, x.Amount = keep, amount
 	}

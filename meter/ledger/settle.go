@@ -44,7 +44,7 @@ func (c Settle) apply(w *work) error {
 	done := w.close(h, c.Outcome, Settled)
 	done.FreeUsed, done.Abandoned = free, c.Abandoned
 	rest := w.capture(&e, done, h, cost)
-	w.beyond(&e, done, rest)
+	w.chargeExcess(&e, done, rest)
 	done.Cost = total(done.Captures)
 	e.Cost = done.Cost
 	e.Counters = settled(h, done.Cost, free)
@@ -103,15 +103,15 @@ func (w *work) capture(e *Entry, done, h *Charge, cost money.Amount) (rest money
 	}
 	for i := len(h.Allocations) - 1; i >= 0; i-- {
 		if back := h.Allocations[i].Amount - taken[i]; back > 0 {
-			w.giveBack(e, h.Allocations[i], back, returned{from: BookHeld})
+			w.returnCredits(e, h.Allocations[i], back, returned{from: BookHeld})
 		}
 	}
 	return rest
 }
 
-// beyond books what a request cost above its hold: other grants in draw order,
+// chargeExcess books what a request cost above its hold: other grants in draw order,
 // overage, debt up to the overdraft, and the rest is the operator's loss.
-func (w *work) beyond(e *Entry, done *Charge, rest money.Amount) {
+func (w *work) chargeExcess(e *Entry, done *Charge, rest money.Amount) {
 	if rest == 0 {
 		return
 	}
@@ -196,7 +196,7 @@ func (c Release) apply(w *work) error {
 	done := w.close(h, c.Outcome, Released)
 	done.Abandoned, done.FreeUsed = c.Abandoned, 0
 	for i := len(h.Allocations) - 1; i >= 0; i-- {
-		w.giveBack(&e, h.Allocations[i], h.Allocations[i].Amount, returned{from: BookHeld, failed: true})
+		w.returnCredits(&e, h.Allocations[i], h.Allocations[i].Amount, returned{from: BookHeld, failed: true})
 	}
 	e.Counters = settled(h, 0, 0)
 	w.post(e)

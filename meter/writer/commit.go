@@ -241,10 +241,10 @@ func (b *Writer) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger
 	if j.read != nil && j.err == nil {
 		j.read(a)
 	}
-	if err := record(tx, a.ID, command, &j.result); err != nil || b.opt.Also == nil {
+	if err := record(tx, a.ID, command, &j.result); err != nil || b.opt.OnApply == nil {
 		return err
 	}
-	return b.opt.Also(tx, a, &j.result, j.err, env.Now)
+	return b.opt.OnApply(tx, a, &j.result, j.err, env.Now)
 }
 
 // load is the account from memory or from the store; a new one if there is none.

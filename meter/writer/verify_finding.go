@@ -16,23 +16,23 @@ type Finding struct {
 	Sound    uint64    // the last entry up to which the journal is as it was written
 	SoundAt  time.Time // zero if there is none
 	Behind   int       // entries after it
-	Journal  Standing  // by the journal, at that entry
-	State    *Standing // by the stored state; nil if it cannot be read
+	Journal  Balances  // by the journal, at that entry
+	State    *Balances // by the stored state; nil if it cannot be read
 }
 
-// Standing is what an account has.
-type Standing struct{ Available, Held, Spent, Debt money.Amount }
+// Balances are what an account has.
+type Balances struct{ Available, Held, Spent, Debt money.Amount }
 
-func standing(a *ledger.Account) Standing {
+func balancesOf(a *ledger.Account) Balances {
 	available, _ := a.Available(a.Clock)
-	return Standing{Available: available, Held: a.HeldTotal(), Spent: a.SpentNet(), Debt: a.Debt}
+	return Balances{Available: available, Held: a.HeldTotal(), Spent: a.SpentNet(), Debt: a.Debt}
 }
 
 // finding replays the sound part of the journal.
 func (c *accountCheck) finding() (*Finding, error) {
 	f := &Finding{Account: c.id, Problems: c.Problems, Sound: c.sound}
 	if c.stored != nil {
-		s := standing(c.stored)
+		s := balancesOf(c.stored)
 		f.State = &s
 	}
 	a := &ledger.Account{}
@@ -46,6 +46,6 @@ func (c *accountCheck) finding() (*Finding, error) {
 		f.SoundAt = e.At
 		return nil
 	})
-	f.Journal = standing(a)
+	f.Journal = balancesOf(a)
 	return f, err
 }

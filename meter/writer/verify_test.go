@@ -73,7 +73,7 @@ func TestVerifyFindsEveryBrokenAccountAndTellsHowFarItIs(t *testing.T) {
 	all := money.Amount(1 << 40)
 	for i, f := range r.Findings {
 		if f.Account != []ledger.AccountID{"acme0007", "acme0099"}[i] || f.Sound != 39 || f.Behind != 63 || f.SoundAt.IsZero() ||
-			f.Journal != (Standing{all - 18*77, 0, 18 * 77, 0}) || *f.State != (Standing{all - 50*77, 0, 50 * 77, 0}) {
+			f.Journal != (Balances{all - 18*77, 0, 18 * 77, 0}) || *f.State != (Balances{all - 50*77, 0, 50 * 77, 0}) {
 			t.Errorf("%+v, state %+v", f, *f.State)
 		}
 	}

@@ -44,9 +44,9 @@ type Options struct {
 	// Problem is told once if an invariant is violated; the writer then refuses
 	// every command. It is told of ErrClockJumped and ErrClockBehind, too.
 	Problem func(error)
-	// Also, if set, runs in the commit of each command, after it: a is the account
+	// OnApply, if set, runs in the commit of each command, after it: a is the account
 	// then. An error fails the whole batch.
-	Also func(tx store.Tx, a *ledger.Account, r *ledger.Result, err error, now time.Time) error
+	OnApply func(tx store.Tx, a *ledger.Account, r *ledger.Result, err error, now time.Time) error
 	// Changed, if set, is told of each account that a commit changed. It must not
 	// block.
 	Changed func(ledger.AccountID)

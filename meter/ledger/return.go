@@ -17,13 +17,13 @@ type returned struct {
 	failed bool
 }
 
-// giveBack returns amount to where it was drawn from: the same grant. What
+// returnCredits returns amount to where it was drawn from: the same grant. What
 // comes back to a grant that is over does not live again, except that
 //   - an instance which a renewal with rollover: N has closed passes it on to
 //     what was kept, as far as N leaves room;
 //   - a pack that expired while a failing request held it becomes a courtesy
 //     grant for three days.
-func (w *work) giveBack(e *Entry, x Allocation, amount money.Amount, r returned) {
+func (w *work) returnCredits(e *Entry, x Allocation, amount money.Amount, r returned) {
 	out := Posting{Book: r.from, Amount: -amount}
 	if r.from == BookHeld {
 		out.Grant = x.Grant
@@ -31,16 +31,16 @@ func (w *work) giveBack(e *Entry, x Allocation, amount money.Amount, r returned)
 	e.Postings = append(e.Postings, out)
 	switch {
 	case x.Grant != "":
-		w.bring(e, x.Grant, amount, r)
+		w.returnToGrant(e, x.Grant, amount, r)
 	case x.Type == TypeDebt:
-		w.bringDebt(e, amount, r)
+		w.returnToDebt(e, amount, r)
 	default:
 		e.Postings = append(e.Postings, Posting{Book: BookOverage, Amount: amount})
 	}
 }
 
-// bring puts credits that came back into the grant that they are of.
-func (w *work) bring(e *Entry, id GrantID, amount money.Amount, r returned) {
+// returnToGrant puts credits that came back into the grant that they are of.
+func (w *work) returnToGrant(e *Entry, id GrantID, amount money.Amount, r returned) {
 	in := Posting{Book: BookAvailable, Grant: id, Amount: amount}
 	g := w.a.Grant(id)
 	switch {
@@ -49,7 +49,7 @@ func (w *work) bring(e *Entry, id GrantID, amount money.Amount, r returned) {
 	case g != nil && g.Voided:
 		in.Book = BookRevoked
 	case g == nil || g.over(w.Now):
-		amount -= w.passOn(e, id, amount)
+		amount -= w.returnToKept(e, id, amount)
 		if amount == 0 {
 			return
 		}
@@ -62,10 +62,10 @@ func (w *work) bring(e *Entry, id GrantID, amount money.Amount, r returned) {
 	e.Postings = append(e.Postings, in)
 }
 
-// bringDebt lowers the debt. What later grants have paid of it already goes
+// returnToDebt lowers the debt. What later grants have paid of it already goes
 // back to them, the last payer first; what grants paid that are over by now
 // would have expired with them.
-func (w *work) bringDebt(e *Entry, amount money.Amount, r returned) {
+func (w *work) returnToDebt(e *Entry, amount money.Amount, r returned) {
 	if part := min(amount, w.a.Debt); part > 0 {
 		e.Postings = append(e.Postings, Posting{Book: BookDebt, Amount: part})
 		amount -= part
@@ -74,7 +74,7 @@ func (w *work) bringDebt(e *Entry, amount money.Amount, r returned) {
 		g := w.a.Grants[i]
 		if part := min(amount, g.PaidDebt); part > 0 && !g.over(w.Now) {
 			e.Postings = append(e.Postings, Posting{Book: BookDebt, Grant: g.ID, Amount: -part}, Posting{Book: BookDebt, Amount: part})
-			w.bring(e, g.ID, part, r)
+			w.returnToGrant(e, g.ID, part, r)
 			amount -= part
 		}
 	}
@@ -83,9 +83,9 @@ func (w *work) bringDebt(e *Entry, amount money.Amount, r returned) {
 	}
 }
 
-// passOn moves credits that come back to a closed instance of a rollover: N
+// returnToKept moves credits that come back to a closed instance of a rollover: N
 // grant into what was kept of it. It returns how much found room.
-func (w *work) passOn(e *Entry, id GrantID, amount money.Amount) money.Amount {
+func (w *work) returnToKept(e *Entry, id GrantID, amount money.Amount) money.Amount {
 	schedule, start, ok := instanceOf(id)
 	plan := w.a.Sub.Plan
 	if !ok || planOf(schedule) != plan {
@@ -168,79 +168,4 @@ func (w *work) courtesy(e *Entry, g *Grant, amount money.Amount) Posting {
 	}
 	e.Grants = append(e.Grants, c)
 	return Posting{Book: BookAvailable, Grant: c.ID, Amount: amount, From: g.ID}
-}
-
-// Refund gives back a settled charge, or a part of it: first its overage, then
-// the grant that was drawn last. Amount 0 is all that is left. Under the same
-// key a part is given back once, however often it is asked for.
-type Refund struct {
-	Charge      ChargeID
-	Amount      money.Amount
-	Reason      string
-	Idempotency string
-	Hash        [32]byte
-}
-
-func (c Refund) apply(w *work) error {
-	if w.a.Holds[c.Charge] != nil {
-		return fmt.Errorf("%w: %s", ErrNotSettled, c.Charge)
-	}
-	s := w.Charge
-	if s == nil || s.ID != c.Charge {
-		return fmt.Errorf("%w: %s", ErrNoCharge, c.Charge)
-	}
-	if done, err := w.replay(c.Idempotency, c.Hash); done || err != nil {
-		return err
-	}
-	left := s.Cost - s.Refunded
-	amount := c.Amount
-	if amount == 0 {
-		amount = left
-	}
-	if amount < 0 || amount > left {
-		return fmt.Errorf("%w: %s", ErrRefundTooLarge, c.Charge)
-	}
-	w.res.Charge, w.res.Amount = s, amount
-	whole := amount == left
-	if amount == 0 && (s.FreeUsed == 0 || s.State == Released || !whole) {
-		return nil // refunded before, or given back when it was released
-	}
-	done := s.Clone()
-	e := Entry{Kind: KindRefund, Charge: s.ID, Reason: c.Reason, Cost: amount, Ago: int(min(w.a.Periods-s.Period, 2))} //nolint:gosec // at most 2
-	rest := amount
-	skip := s.Refunded // captures are given back from the end: these already were
-	for i := len(s.Captures) - 1; i >= 0 && rest > 0; i-- {
-		x := s.Captures[i]
-		before := min(skip, x.Amount)
-		skip -= before
-		if part := min(rest, x.Amount-before); part > 0 {
-			w.giveBack(&e, x, part, returned{from: BookSpent})
-			rest -= part
-		}
-	}
-	done.Refunded += amount
-	e.Counters = w.uncount(s, amount, whole)
-	if whole {
-		done.FreeUsed = 0
-	}
-	w.post(e)
-	w.res.Charge, w.res.Amount = done, amount
-	if c.Idempotency != "" {
-		w.res.Remember = &Remembered{Key: c.Idempotency, Hash: c.Hash, Charge: s.ID, At: w.Now, Amount: amount}
-	}
-	return nil
-}
-
-// uncount takes a refund out of caps, and a whole one out of the free tier.
-func (w *work) uncount(s *Charge, amount money.Amount, whole bool) (list []CounterDelta) {
-	for _, d := range s.Counters {
-		d.Held, d.Spent = 0, -amount
-		if d.Key == s.Free {
-			if d.Spent = -s.FreeUsed; !whole {
-				continue
-			}
-		}
-		list = append(list, d)
-	}
-	return list
 }

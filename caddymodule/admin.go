@@ -14,8 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
-	"github.com/farebox-dev/farebox/caddymodule/portal"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
@@ -92,10 +91,12 @@ var operatorMux = sync.OnceValue(func() *http.ServeMux {
 	}
 	handle("/meter/portal/", func(o *operator, w http.ResponseWriter, r *http.Request) {
 		if !o.allowed(directory.ScopeAdmin) { // the command line's way to the portal API, which asks for no scopes any more
-			apierr.Write(w, apierr.ErrForbidden)
+			api.WriteError(w, api.ErrForbidden)
 			return
 		}
-		operatorsPortal().ServeTrusted(o.m, w, r)
+		http.StripPrefix("/meter/portal", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			operatorsPortal().ServeTrusted(o.m, w, r)
+		})).ServeHTTP(w, r)
 	})
 	return mux
 })
@@ -104,7 +105,7 @@ var operatorMux = sync.OnceValue(func() *http.ServeMux {
 func (o *operator) answer(to *operatorRoute, w http.ResponseWriter, r *http.Request) {
 	err := to.CheckQuery(r.URL.RawQuery)
 	if !o.allowed(to.scope) {
-		err = apierr.ErrForbidden
+		err = api.ErrForbidden
 	}
 	if err == nil && to.fn == nil {
 		o.backup(w, r)
@@ -119,7 +120,7 @@ func (o *operator) answer(to *operatorRoute, w http.ResponseWriter, r *http.Requ
 		if id := r.PathValue("id"); errors.Is(err, ledger.ErrNoAccount) && !strings.Contains(err.Error(), id) {
 			err = fmt.Errorf("%w: %s", err, id)
 		}
-		apierr.Write(w, err)
+		api.WriteError(w, err)
 		return
 	}
 	if h, ok := v.(interface{ header(http.Header) }); ok {
@@ -131,8 +132,8 @@ func (o *operator) answer(to *operatorRoute, w http.ResponseWriter, r *http.Requ
 }
 
 // operatorsPortal is the portal API on behalf of any account, for the command line.
-var operatorsPortal = sync.OnceValue(func() *portal.Portal {
-	p := &portal.Portal{Base: "/meter/portal"}
+var operatorsPortal = sync.OnceValue(func() *api.API {
+	p := &api.API{Base: "/meter/portal"}
 	p.Init()
 	return p
 })

@@ -19,7 +19,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 )
@@ -176,7 +176,7 @@ func decodeAnswer(res *http.Response, out any) error {
 		return err
 	}
 	if res.StatusCode >= 300 {
-		var e apierr.Body
+		var e api.ErrorBody
 		if json.Unmarshal(b, &e) != nil || e.Error == "" {
 			e.Error = fmt.Sprintf("the server answered %s: %s", res.Status, bytes.TrimSpace(b))
 		}

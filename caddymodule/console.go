@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/portal"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -53,7 +53,7 @@ func (c *call) margin() (any, error) {
 		}
 		zone = loaded
 	}
-	from, to, err := portal.Span(q, c.m.Now(), zone, time.Time{})
+	from, to, err := api.Span(q, c.m.Now(), zone, time.Time{})
 	if err != nil {
 		return nil, err
 	}
@@ -110,15 +110,15 @@ func (c *call) marginLine(b *pricing.Book, by, group string, s *usage.Sum) Margi
 		l.Name = m.Name
 	}
 	if worth, ok := b.Money(s.Net()); ok {
-		l.Worth = portal.Cents(worth)
+		l.Worth = api.Cents(worth)
 	}
 	if lost, ok := b.Money(s.Absorbed); ok && s.Absorbed > 0 {
-		l.Lost = portal.Cents(lost)
+		l.Lost = api.Cents(lost)
 	}
 	if by == "model" && b.Model(group) != nil && !b.Markup.IsZero() && s.Net() > 0 { // net × markup ÷ (1 + markup)
 		part, err := money.Div(s.Net().Decimal(b.Credit.Decimals).Mul(b.Markup), money.FromInt(1).Add(b.Markup), b.Credit.Decimals)
 		if worth, ok := b.Money(part); err == nil && ok {
-			l.Markup = portal.Cents(worth)
+			l.Markup = api.Cents(worth)
 		}
 	}
 	return l

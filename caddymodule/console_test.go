@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/portal"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store/memory"
@@ -37,7 +37,7 @@ func TestEachRouteOfTheOperatorsNeedsItsScope(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	p := &portal.Portal{Base: "/_meter", Operator: func(m *meter.Meter, scopes []string) http.Handler { return &operator{m: m, scopes: scopes} }}
+	p := &api.API{Base: "/_meter", Operator: func(m *meter.Meter, scopes []string) http.Handler { return &operator{m: m, scopes: scopes} }}
 	p.Init()
 	keys := map[string]string{}
 	for _, scope := range []string{"read", "grant", "admin"} {
@@ -50,7 +50,7 @@ func TestEachRouteOfTheOperatorsNeedsItsScope(t *testing.T) {
 		t.Helper()
 		method, _, _ := strings.Cut(pattern, " ")
 		for scope, key := range keys {
-			r := httptest.NewRequestWithContext(t.Context(), method, "/_meter/admin/v1/"+path, nil)
+			r := httptest.NewRequestWithContext(t.Context(), method, "/admin/v1/"+path, nil)
 			r.Header.Set("Authorization", "Bearer "+key)
 			w := httptest.NewRecorder()
 			p.Serve(m, w, r)
@@ -85,7 +85,7 @@ func TestEachRouteOfTheOperatorsNeedsItsScope(t *testing.T) {
 	}
 	for _, unknown := range []string{"POST nothing", "PUT prices/check", "DELETE accounts/x/grants", "PATCH charges/x/refund", "POST prices/check/more"} {
 		method, path, _ := strings.Cut(unknown, " ")
-		r := httptest.NewRequestWithContext(t.Context(), method, "/_meter/admin/v1/"+path, nil)
+		r := httptest.NewRequestWithContext(t.Context(), method, "/admin/v1/"+path, nil)
 		r.Header.Set("Authorization", "Bearer "+keys["admin"])
 		w := httptest.NewRecorder()
 		if p.Serve(m, w, r); w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed {

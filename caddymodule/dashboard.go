@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"fmt"
-	"io/fs"
 	"net/http"
 	"regexp"
 	"strings"
@@ -13,9 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/farebox-dev/farebox"
-	"github.com/farebox-dev/farebox/caddymodule/docpages"
-	"github.com/farebox-dev/farebox/caddymodule/portal"
+	"github.com/farebox-dev/farebox/caddymodule/api"
+	"github.com/farebox-dev/farebox/caddymodule/web"
 	"github.com/farebox-dev/farebox/meter"
 )
 
@@ -41,7 +39,7 @@ type Dashboard struct {
 	Accent string `json:"accent,omitempty"`
 
 	app     *App
-	portal  *portal.Portal
+	site    *web.Site
 	servers sync.Map // *http.Server → struct{}: known to close our streams
 	closing chan struct{}
 	once    sync.Once
@@ -63,23 +61,20 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 		d.Path = "/_meter/"
 	}
 	d.closing = make(chan struct{})
-	d.portal = &portal.Portal{
+	a := &api.API{
 		Base: strings.TrimSuffix(d.Path, "/"), PublicPrices: d.PublicPrices, Closing: d.closing, Secure: overTLS, AccountWebhooks: d.app.AccountWebhooks,
-		Brand: portal.Brand{Name: d.Name, Logo: d.Logo, Accent: d.Accent},
+		Brand: api.Brand{Name: d.Name, Logo: d.Logo, Accent: d.Accent},
 	}
 	if d.Operator {
-		d.portal.Operations = consoleOperations()
-		d.portal.Operator = func(m *meter.Meter, scopes []string) http.Handler {
+		a.Operations = consoleOperations()
+		a.Operator = func(m *meter.Meter, scopes []string) http.Handler {
 			return &operator{m: m, scopes: append([]string{}, scopes...), reload: d.app.reloadPrices, file: d.app.file}
 		}
 	}
-	files, err := fs.Sub(farebox.Docs, "docs")
-	if err != nil {
+	if d.site, err = web.New(a); err != nil {
 		return err
 	}
-	d.portal.Docs = &docpages.Pages{Files: files, Base: d.portal.Base + "/docs", Style: d.portal.Base + "/assets/style.css"}
-	d.app.docs.Store(d.portal.Base + "/docs")
-	d.portal.Init()
+	d.app.docs.Store(d.site.DocsPath())
 	return nil
 }
 
@@ -100,7 +95,7 @@ func (d *Dashboard) Validate() error {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	base := d.portal.Base
+	base := strings.TrimSuffix(d.Path, "/")
 	if r.URL.Path != base && !strings.HasPrefix(r.URL.Path, base+"/") {
 		return next.ServeHTTP(w, r)
 	}
@@ -110,7 +105,7 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 	}
 	defer d.app.release()
 	d.endWith(r)
-	d.portal.Serve(e.Meter, w, r)
+	d.site.Serve(e.Meter, w, r)
 	return nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -275,7 +275,7 @@ func (c *call) reloadPrices() (any, error) {
 		return nil, err
 	}
 	if err := c.reload(c.Context(), in.Force); err != nil {
-		return nil, errors.Join(apierr.ErrPrices, err)
+		return nil, errors.Join(api.ErrPrices, err)
 	}
 	b, _ := c.m.Book()
 	return map[string]string{"digest": b.Digest()}, nil

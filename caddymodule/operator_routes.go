@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/openapi"
+	"github.com/farebox-dev/farebox/caddymodule/api/openapi"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"

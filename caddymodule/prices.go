@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -102,7 +102,7 @@ func (c *call) explainPrices() (any, error) {
 func loadForCommand(file string, text []byte) (*pricing.Book, error) {
 	book, problems := pricing.Load(file, text)
 	if book == nil {
-		return nil, fmt.Errorf("%w:\n%s", apierr.ErrPrices, problems)
+		return nil, fmt.Errorf("%w:\n%s", api.ErrPrices, problems)
 	}
 	return book, nil
 }

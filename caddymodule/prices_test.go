@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -246,7 +246,7 @@ func reloadError(t *testing.T, a *App) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	(&operator{m: a.engine.Meter, reload: a.reloadPrices}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/meter/prices/reload", http.NoBody))
-	var e apierr.Body
+	var e api.ErrorBody
 	if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || w.Code != http.StatusUnprocessableEntity {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}

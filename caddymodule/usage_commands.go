@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/farebox-dev/farebox/caddymodule/portal"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -43,7 +43,7 @@ func (c *cli) usageCommand() *cobra.Command {
 			q.Set("format", "csv")
 			return c.copy(portalURI("usage", args[0], q), os.Stdout)
 		}
-		var v portal.UsageView
+		var v api.UsageView
 		if _, err := c.ask(http.MethodGet, portalURI("usage", args[0], q), "", nil, &v); err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (c *cli) usageCommand() *cobra.Command {
 	return cmd
 }
 
-func printUsage(w *tabwriter.Writer, v *portal.UsageView) {
+func printUsage(w *tabwriter.Writer, v *api.UsageView) {
 	fmt.Fprintf(w, "%s from %s to %s (%s)\n", v.Account, v.From.Format("2006-01-02 15:04"), v.To.Format("2006-01-02 15:04"), "UTC; days of "+v.Timezone)
 	head := strings.ToUpper(v.GroupBy)
 	if v.Interval != "" {
@@ -227,7 +227,7 @@ func (c *cli) estimateCommand() *cobra.Command {
 	var days int
 	var buffer, account string
 	cmd := command("estimate --op image=30/day --op video=10/day --days 22", "What a mix of operations costs, and which plan covers it", cobra.NoArgs, func(*cobra.Command, []string) error {
-		in := portal.EstimateRequest{Days: days, Buffer: buffer}
+		in := api.EstimateRequest{Days: days, Buffer: buffer}
 		for _, text := range ops {
 			line, err := parseOp(text)
 			if err != nil {
@@ -238,7 +238,7 @@ func (c *cli) estimateCommand() *cobra.Command {
 		if len(in.Mix) == 0 {
 			return &exit{exitInvalid, errors.New("say what: --op image=30/day; once for each operation")}
 		}
-		var v portal.EstimateAnswer
+		var v api.EstimateAnswer
 		if _, err := c.ask(http.MethodPost, portalURI("estimate", account, nil), "", in, &v); err != nil {
 			return err
 		}
@@ -253,17 +253,17 @@ func (c *cli) estimateCommand() *cobra.Command {
 }
 
 // parseOp reads "image=30/day" and "chat:gpt-5=100/day".
-func parseOp(text string) (portal.MixLine, error) {
+func parseOp(text string) (api.MixLine, error) {
 	name, count, ok := strings.Cut(text, "=")
 	count, perDay := strings.CutSuffix(count, "/day")
 	if !ok || !perDay || name == "" {
-		return portal.MixLine{}, fmt.Errorf("--op %q: write it as image=30/day, or chat:gpt-5=100/day", text)
+		return api.MixLine{}, fmt.Errorf("--op %q: write it as image=30/day, or chat:gpt-5=100/day", text)
 	}
 	operation, model, _ := strings.Cut(name, ":")
-	return portal.MixLine{Operation: operation, Model: model, PerDay: count}, nil
+	return api.MixLine{Operation: operation, Model: model, PerDay: count}, nil
 }
 
-func printEstimate(w *tabwriter.Writer, v *portal.EstimateAnswer, buffer string) {
+func printEstimate(w *tabwriter.Writer, v *api.EstimateAnswer, buffer string) {
 	for _, l := range v.Lines {
 		note := ""
 		if l.Typical {

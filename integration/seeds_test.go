@@ -11,7 +11,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/farebox-dev/farebox/caddymodule/portal"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -24,7 +24,7 @@ import (
 type shop struct {
 	*testing.T
 	m    *meter.Meter
-	p    *portal.Portal
+	p    *api.API
 	now  time.Time
 	keys map[string]string // account, or account/member → API key
 }
@@ -47,7 +47,7 @@ func newShop(t *testing.T, file string) *shop {
 		}
 		s.m.Close()
 	})
-	s.p = &portal.Portal{Base: "/_meter"}
+	s.p = &api.API{Base: "/_meter"}
 	s.p.Init()
 	return s
 }
@@ -135,12 +135,12 @@ func (s *shop) buys(account, pack, price string) {
 	}
 }
 
-// see asks the portal.
+// see asks the api.
 func (s *shop) see(who, path string) gjson.Result { return s.send(who, http.MethodGet, path, "") }
 
 func (s *shop) send(who, method, path, body string) gjson.Result {
 	s.Helper()
-	r := httptest.NewRequestWithContext(s.Context(), method, "/_meter/v1/"+path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(s.Context(), method, "/v1/"+path, strings.NewReader(body))
 	r.Header.Set("X-Api-Key", s.key(who))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()

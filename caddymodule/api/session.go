@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"fmt"
@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter/directory"
 )
 
@@ -33,7 +32,7 @@ type SeatView struct {
 
 func (c *call) showSession() (any, error) {
 	w := c.who
-	v := SessionView{Accounts: []SeatView{}, Console: c.p.Operator != nil, Brand: c.p.Brand}
+	v := SessionView{Accounts: []SeatView{}, Console: c.api.Operator != nil, Brand: c.api.Brand}
 	if len(w.seats) == 0 && !w.operator() {
 		return v, nil
 	}
@@ -68,7 +67,7 @@ func (c *call) signIn() (any, error) {
 	if err := sameSite(c.Request); err != nil {
 		return nil, err
 	}
-	w, err := c.p.byKey(c.m, strings.TrimSpace(in.Key))
+	w, err := c.api.byKey(c.m, strings.TrimSpace(in.Key))
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +91,7 @@ func (c *call) keyID(secret string) string {
 }
 
 func (c *call) signOut() (any, error) {
-	if cookie, err := c.Cookie(c.p.cookieName(c.Request)); err == nil {
+	if cookie, err := c.Cookie(c.api.cookieName(c.Request)); err == nil {
 		if err := sameSite(c.Request); err != nil {
 			return nil, err
 		}
@@ -108,7 +107,7 @@ func (c *call) signOut() (any, error) {
 // browser came with is replaced, so that a planted one is worth nothing.
 func (c *call) setCookie(w http.ResponseWriter, value string) {
 	cookie := &http.Cookie{
-		Name: c.p.cookieName(c.Request), Value: value, Path: c.p.Base + "/", HttpOnly: true, Secure: c.p.secure(c.Request), SameSite: http.SameSiteStrictMode,
+		Name: c.api.cookieName(c.Request), Value: value, Path: c.api.Base + "/", HttpOnly: true, Secure: c.api.secure(c.Request), SameSite: http.SameSiteStrictMode,
 		MaxAge: int(directory.SessionLasts.Seconds()),
 	}
 	if value == "" {
@@ -120,14 +119,14 @@ func (c *call) setCookie(w http.ResponseWriter, value string) {
 // open takes a link to a session. It answers with a page that goes on by
 // itself, not with a redirect: behind a redirect that another site began, the
 // browser would not send a SameSite=Strict cookie.
-func (p *Portal) open(w http.ResponseWriter, r *http.Request) {
-	c := &call{Request: r, p: p, m: meterOf(r.Context()), w: w}
+func (a *API) open(w http.ResponseWriter, r *http.Request) {
+	c := &call{Request: r, api: a, m: meterOf(r.Context()), w: w}
 	cookie, s, err := c.m.Directory.Sessions.OpenLink(r.Context(), r.PathValue("token"))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:")
 	if err != nil {
-		status, _ := apierr.Of(err)
+		status, _ := StatusOf(err)
 		if status == http.StatusInternalServerError {
 			status = http.StatusUnauthorized
 		}
@@ -136,7 +135,7 @@ func (p *Portal) open(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.setCookie(w, cookie)
-	to := p.Base + "/"
+	to := a.Base + "/"
 	if len(s.Seats) > 0 {
 		to += "?account=" + html.EscapeString(queryEscape(s.Seats[0].Account))
 	}

@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"net/url"
@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/usage"
 )
@@ -176,7 +175,7 @@ func (c *call) where(q url.Values, names []string) (map[string]string, error) {
 	}
 	if !c.who.seesAll {
 		if have, asked := where["member"]; asked && have != c.who.member {
-			return nil, apierr.ErrForbidden
+			return nil, ErrForbidden
 		}
 		where["member"] = c.who.member
 	}

@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"crypto/tls"
@@ -196,7 +196,7 @@ func TestTheCookie(t *testing.T) {
 	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/_meter/" || c.Domain != "" || c.Secure {
 		t.Errorf("without TLS: %+v", c)
 	}
-	r := httptest.NewRequest(http.MethodPost, "https://portal.example/_meter/v1/session", strings.NewReader(`{"key":"`+s.keys["acme/mira"]+`"}`))
+	r := httptest.NewRequest(http.MethodPost, "https://portal.example/v1/session", strings.NewReader(`{"key":"`+s.keys["acme/mira"]+`"}`))
 	r.Header.Set("Content-Type", "application/json")
 	r.TLS = &tls.ConnectionState{}
 	w := httptest.NewRecorder()
@@ -210,7 +210,7 @@ func TestTheCookie(t *testing.T) {
 func TestSessionFixation(t *testing.T) {
 	s := newSite(t)
 	planted := s.signsIn("other/").Value
-	r := httptest.NewRequest(http.MethodPost, "http://portal.example/_meter/v1/session", strings.NewReader(`{"key":"`+s.keys["acme/mira"]+`"}`))
+	r := httptest.NewRequest(http.MethodPost, "http://portal.example/v1/session", strings.NewReader(`{"key":"`+s.keys["acme/mira"]+`"}`))
 	r.Header.Set("Content-Type", "application/json")
 	r.AddCookie(&http.Cookie{Name: "farebox_session", Value: planted})
 	w := httptest.NewRecorder()

@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"encoding/json"
@@ -36,7 +36,7 @@ alerts: [{below: 20%}]
 type site struct {
 	*testing.T
 	m    *meter.Meter
-	p    *Portal
+	p    *API
 	now  time.Time
 	keys map[string]string // account/member → secret
 }
@@ -74,7 +74,7 @@ func newSite(t *testing.T) *site {
 		}
 		s.keys[who] = secret
 	}
-	s.p = &Portal{Base: "/_meter"}
+	s.p = &API{Base: "/_meter"}
 	s.p.Init()
 	return s
 }
@@ -127,7 +127,7 @@ func (s *site) chat(who, model string, input, output int, headers ...string) str
 // "cookie <value>", an operator's secret, or "".
 func (s *site) asks(who, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	s.Helper()
-	r := httptest.NewRequestWithContext(s.Context(), method, "http://portal.example/_meter/"+path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(s.Context(), method, "http://portal.example/"+path, strings.NewReader(body))
 	if body == "" {
 		r.ContentLength = 0
 	} else {

@@ -1,6 +1,4 @@
-// Package apierr maps errors to HTTP for the APIs that people and programs
-// administrate with. What clients of metered routes see is another matter.
-package apierr
+package api
 
 import (
 	"encoding/json"
@@ -30,14 +28,14 @@ var (
 	ErrNotFound = errors.New("there is nothing here")
 )
 
-// Body is how errors leave: what to do about it, and a reason for programs.
-type Body struct {
+// ErrorBody is how errors leave: what to do about it, and a reason for programs.
+type ErrorBody struct {
 	Error  string `json:"error"`
 	Reason string `json:"reason"`
 }
 
-// Of is a status and a reason for an error: the one table for operators and the portal.
-func Of(err error) (status int, reason string) {
+// StatusOf is a status and a reason for an error: the one table for operators and the portal.
+func StatusOf(err error) (status int, reason string) {
 	for _, f := range []struct {
 		err    error
 		status int
@@ -84,11 +82,14 @@ func Of(err error) (status int, reason string) {
 	return http.StatusInternalServerError, "internal"
 }
 
-// Write answers a request with an error.
-func Write(w http.ResponseWriter, err error) {
-	status, reason := Of(err)
+// WriteError answers a request with an error.
+func WriteError(w http.ResponseWriter, err error) {
+	status, reason := StatusOf(err)
+	if errors.Is(err, ErrSignedOut) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="farebox"`)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(Body{Error: err.Error(), Reason: reason})
+	_ = json.NewEncoder(w).Encode(ErrorBody{Error: err.Error(), Reason: reason})
 }

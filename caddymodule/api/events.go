@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"fmt"
@@ -39,13 +39,13 @@ func (c *call) events() (any, error) {
 				return nil, nil
 			}
 		case <-beat.C:
-			if again, err := c.p.identify(c, someone); err != nil || again.account != c.who.account {
+			if again, err := c.api.identify(c, someone); err != nil || again.account != c.who.account {
 				return nil, nil // signed out meanwhile
 			}
 			text = ": still here\n\n"
 		case <-until.C:
 			return nil, nil
-		case <-c.p.Closing:
+		case <-c.api.Closing:
 			return nil, nil
 		case <-c.Context().Done():
 			return nil, nil

@@ -1,4 +1,4 @@
-package docpages
+package web
 
 import (
 	"io/fs"
@@ -11,16 +11,16 @@ import (
 	"github.com/farebox-dev/farebox"
 )
 
-func pages(t *testing.T) *Pages {
+func pages(t *testing.T) *Docs {
 	t.Helper()
 	files, err := fs.Sub(farebox.Docs, "docs")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Pages{Files: files, Base: "/_meter/docs", Style: "/_meter/assets/style.css"}
+	return &Docs{Files: files, Base: "/_meter/docs", Style: "/_meter/assets/style.css"}
 }
 
-func get(p *Pages, path string) *httptest.ResponseRecorder {
+func get(p *Docs, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w

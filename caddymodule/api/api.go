@@ -1,7 +1,7 @@
 // Package portal serves what people see of a meter: the pages, the portal API
 // of account holders, and the operator console with the operator's API. It
 // knows HTTP, but not Caddy.
-package portal
+package api
 
 import (
 	"encoding/json"
@@ -10,21 +10,19 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	pathpkg "path"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
-	"github.com/farebox-dev/farebox/caddymodule/openapi"
+	"github.com/farebox-dev/farebox/caddymodule/api/openapi"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// Portal serves one mount point.
-type Portal struct {
+// API serves both at one mount point.
+type API struct {
 	// Base is the path that it is mounted at, without a slash at the end: "/_meter".
 	Base string
 	// Operator makes the operator's API over a meter, with paths /meter/…; nil:
@@ -41,9 +39,6 @@ type Portal struct {
 	Closing <-chan struct{}
 	// Secure says whether the browser came over TLS; nil: if the connection is.
 	Secure func(*http.Request) bool
-	// Docs answers paths below /docs/; nil: none.
-	Docs http.Handler
-
 	// Operations describe further paths below Base for the OpenAPI document.
 	Operations []openapi.Operation
 
@@ -62,7 +57,7 @@ type Brand struct {
 // call is one request to the API.
 type call struct {
 	*http.Request
-	p   *Portal
+	api *API
 	m   *meter.Meter
 	w   http.ResponseWriter
 	who *caller
@@ -73,75 +68,57 @@ type call struct {
 type endpoint func(*call) (any, error)
 
 // Init prepares the routes; call it once, before Serve.
-func (p *Portal) Init() {
-	p.Base = strings.TrimSuffix(p.Base, "/")
-	p.mux, p.document = http.NewServeMux(), sync.OnceValues(p.describe)
+func (a *API) Init() {
+	a.Base = strings.TrimSuffix(a.Base, "/")
+	a.mux, a.document = http.NewServeMux(), sync.OnceValues(a.describe)
 	for i := range routes {
-		p.mux.HandleFunc(routes[i].Pattern, p.handler(&routes[i]))
+		a.mux.HandleFunc(routes[i].Pattern, a.handler(&routes[i]))
 	}
-	p.mux.HandleFunc("GET /open/{token}", p.open)
-	p.mux.HandleFunc("GET /credit-balance.js", p.element)
-	p.mux.HandleFunc("GET /openapi.json", p.openAPI)
-	p.mux.HandleFunc("GET /assets/{path...}", p.asset)
-	p.mux.HandleFunc("/admin/v1/{path...}", p.operator)
-	p.mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) { p.fail(w, apierr.ErrNotFound) })
-	if p.Docs != nil {
-		p.mux.Handle("/docs/", http.StripPrefix("/docs", p.Docs))
-	}
-	p.mux.HandleFunc("/", p.page)
+	a.mux.HandleFunc("GET /open/{token}", a.open)
+	a.mux.HandleFunc("GET /openapi.json", a.openAPI)
+	a.mux.HandleFunc("/admin/v1/{path...}", a.operator)
+	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { WriteError(w, ErrNotFound) })
 }
 
-// Serve answers a request whose path begins with Base.
-func (p *Portal) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
-	path := strings.TrimPrefix(r.URL.Path, p.Base)
-	if clean := pathpkg.Clean("/" + path); path != "" && clean != path && clean+"/" != path { // nothing has such an address
-		p.fail(w, apierr.ErrNotFound)
-		return
+// Has reports whether a path relative to Base is the API's.
+func (a *API) Has(path string) bool {
+	for _, root := range []string{"/v1/", "/admin/v1/", "/open/"} {
+		if strings.HasPrefix(path, root) {
+			return true
+		}
 	}
-	if path == "" { // pages and API are below, relative to it
-		http.Redirect(w, r, p.Base+"/", http.StatusMovedPermanently)
-		return
-	}
-	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("X-Frame-Options", "DENY")
-	r2 := r.Clone(withMeter(r.Context(), m))
-	r2.URL = &url.URL{Path: path, RawQuery: r.URL.RawQuery}
-	p.mux.ServeHTTP(w, r2)
+	return path == "/openapi.json"
+}
+
+// Serve answers a request for a meter. Its path is relative to Base: /v1/…,
+// /admin/v1/…, /openapi.json, or /open/… of a link to a session.
+func (a *API) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
+	a.mux.ServeHTTP(w, r.WithContext(withMeter(r.Context(), m)))
 }
 
 // handler identifies the caller and writes what an endpoint returns.
-func (p *Portal) handler(to *route) http.HandlerFunc {
+func (a *API) handler(to *route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{Request: r, p: p, m: meterOf(r.Context()), w: w}
+		c := &call{Request: r, api: a, m: meterOf(r.Context()), w: w}
 		var err error
-		if c.who, err = p.identify(c, to.needs); err == nil {
+		if c.who, err = a.identify(c, to.needs); err == nil {
 			err = to.checkQuery(r.URL.RawQuery, c.labels())
 		}
 		if err != nil {
-			p.fail(w, err)
+			WriteError(w, err)
 			return
 		}
 		v, err := to.fn(c)
 		switch {
 		case err != nil:
-			p.fail(w, err)
+			WriteError(w, err)
 		case v != nil:
-			if p.answered != nil {
-				p.answered(to.Pattern, v)
+			if a.answered != nil {
+				a.answered(to.Pattern, v)
 			}
 			writeJSON(w, v)
 		}
 	}
-}
-
-func (p *Portal) fail(w http.ResponseWriter, err error) {
-	if errors.Is(err, apierr.ErrSignedOut) {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="farebox"`)
-	}
-	apierr.Write(w, err)
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"encoding/json"
@@ -39,7 +39,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Portal{Base: "/_meter"}
+	p := &API{Base: "/_meter"}
 	p.Init()
 	seen := map[string]bool{}
 	p.answered = func(pattern string, v any) {
@@ -59,7 +59,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 		}
 		method, path, _ := strings.Cut(o.Pattern, " ")
 		path = strings.NewReplacer("{key}", keyID, "{member}", "mira").Replace(path)
-		r := httptest.NewRequest(method, "/_meter"+path, strings.NewReader(bodies[o.Pattern]))
+		r := httptest.NewRequest(method, path, strings.NewReader(bodies[o.Pattern]))
 		r.Header.Set("Authorization", "Bearer "+secret)
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
@@ -76,7 +76,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	p.Serve(m, w, httptest.NewRequest(http.MethodGet, "/_meter/openapi.json", nil))
+	p.Serve(m, w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
 	var doc struct {
 		OpenAPI    string
 		Paths      map[string]map[string]any

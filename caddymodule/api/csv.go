@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"encoding/csv"
@@ -132,7 +132,7 @@ func (c *call) chargesFocus(f report.ChargeFilter) error {
 	if err != nil {
 		return err
 	}
-	brand := c.p.Brand.Name
+	brand := c.api.Brand.Name
 	if brand == "" {
 		brand = "Farebox"
 	}

@@ -1,9 +1,8 @@
-package portal
+package api
 
 import (
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter/directory"
 )
 
@@ -41,7 +40,7 @@ func (c *call) createKey() (any, error) {
 	}
 	if !c.who.admin() {
 		if in.Member != "" && in.Member != c.who.member || c.who.member == "" {
-			return nil, apierr.ErrForbidden
+			return nil, ErrForbidden
 		}
 		in.Member = c.who.member
 	}
@@ -60,7 +59,7 @@ func (c *call) revokeKey() (any, error) {
 			mine = mine || k.ID == id && k.Member == c.who.member && k.Member != ""
 		}
 		if !mine {
-			return nil, apierr.ErrForbidden
+			return nil, ErrForbidden
 		}
 	}
 	return c.m.Directory.Keys.Revoke(c.Context(), c.who.account, id)

@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"net/url"
@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/usage"
@@ -136,7 +135,7 @@ func (c *call) charge() (any, error) {
 		return nil, err
 	}
 	if !c.who.seesAll && h.Member != c.who.member {
-		return nil, apierr.ErrForbidden
+		return nil, ErrForbidden
 	}
 	d := ChargeDetail{ChargeView: c.chargeView(h), Drawn: []DrawnView{}, Calculation: []CalculationLine{}, Book: h.Book}
 	drawn := h.Captures

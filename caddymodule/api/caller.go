@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/farebox-dev/farebox/caddymodule/apierr"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
 )
@@ -55,25 +54,25 @@ func meterOf(ctx context.Context) *meter.Meter {
 
 // cookieName is the session's cookie; with TLS it cannot be planted from a
 // neighbouring host.
-func (p *Portal) cookieName(r *http.Request) string {
-	if p.secure(r) {
+func (a *API) cookieName(r *http.Request) string {
+	if a.secure(r) {
 		return "__Secure-farebox_session"
 	}
 	return "farebox_session"
 }
 
-func (p *Portal) secure(r *http.Request) bool {
-	if p.Secure != nil {
-		return p.Secure(r)
+func (a *API) secure(r *http.Request) bool {
+	if a.Secure != nil {
+		return a.Secure(r)
 	}
 	return r.TLS != nil
 }
 
 // identify finds out who calls and whether that will do.
-func (p *Portal) identify(c *call, needs need) (*caller, error) {
-	w, err := p.signedIn(c)
+func (a *API) identify(c *call, needs need) (*caller, error) {
+	w, err := a.signedIn(c)
 	if err != nil {
-		if needs == anybody || needs == someone && p.PublicPrices && public(c.Request) {
+		if needs == anybody || needs == someone && a.PublicPrices && public(c.Request) {
 			return &caller{}, nil
 		}
 		return nil, err
@@ -91,10 +90,10 @@ func (p *Portal) identify(c *call, needs need) (*caller, error) {
 	}
 	w.seat(c.m)
 	if w.operator() && c.Method != http.MethodGet && c.URL.Path != "/v1/estimate" && !slices.Contains(w.scopes, directory.ScopeAdmin) {
-		return nil, apierr.ErrForbidden
+		return nil, ErrForbidden
 	}
 	if needs == admin && !w.admin() || needs == spender && w.role == directory.RoleViewer {
-		return nil, apierr.ErrForbidden
+		return nil, ErrForbidden
 	}
 	return w, nil
 }
@@ -105,43 +104,43 @@ func public(r *http.Request) bool {
 }
 
 // signedIn reads key or cookie.
-func (p *Portal) signedIn(c *call) (*caller, error) {
+func (a *API) signedIn(c *call) (*caller, error) {
 	if c.Context().Value(trusted{}) != nil {
 		return &caller{scopes: []string{directory.ScopeRead, directory.ScopeGrant, directory.ScopeAdmin}}, nil
 	}
 	if secret := secretOf(c.Header); secret != "" {
-		return p.byKey(c.m, secret)
+		return a.byKey(c.m, secret)
 	}
-	cookie, err := c.Cookie(p.cookieName(c.Request))
+	cookie, err := c.Cookie(a.cookieName(c.Request))
 	if err != nil {
-		return nil, apierr.ErrSignedOut
+		return nil, ErrSignedOut
 	}
 	s, err := c.m.Directory.Sessions.Find(c.Context(), cookie.Value)
 	if err != nil {
 		if errors.Is(err, directory.ErrNoSession) {
-			return nil, apierr.ErrSignedOut
+			return nil, ErrSignedOut
 		}
 		return nil, err
 	}
 	w := &caller{seats: s.Seats, member: s.Member, scopes: s.Scopes, byCookie: true, session: &s}
-	if w.operator() && p.Operator == nil { // a console's session opens no portal elsewhere
-		return nil, apierr.ErrSignedOut
+	if w.operator() && a.Operator == nil { // a console's session opens no portal elsewhere
+		return nil, ErrSignedOut
 	}
 	return w, nil
 }
 
 // byKey signs in with an API key or an operator's key.
-func (p *Portal) byKey(m *meter.Meter, secret string) (*caller, error) {
+func (a *API) byKey(m *meter.Meter, secret string) (*caller, error) {
 	if strings.HasPrefix(secret, directory.OperatorPrefix) {
 		k, ok := m.Directory.Operators.Find(secret)
-		if !ok || p.Operator == nil {
-			return nil, apierr.ErrSignedOut
+		if !ok || a.Operator == nil {
+			return nil, ErrSignedOut
 		}
 		return &caller{scopes: k.Scopes}, nil
 	}
 	k, err := m.Identify(secret)
 	if err != nil {
-		return nil, errors.Join(apierr.ErrSignedOut, err)
+		return nil, errors.Join(ErrSignedOut, err)
 	}
 	return &caller{seats: []directory.Seat{{Account: k.Account, Role: RoleOf(m, k.Account, k.Member)}}, member: k.Member}, nil
 }
@@ -180,13 +179,13 @@ func (w *caller) choose(c *call, needed bool) error {
 	for _, s := range w.seats {
 		if wanted == "" || s.Account == wanted {
 			if c.m.Directory.Members.Removed(s.Account, w.member) {
-				return apierr.ErrForbidden
+				return ErrForbidden
 			}
 			w.account, w.role = s.Account, s.Role
 			return nil
 		}
 	}
-	return apierr.ErrForbidden
+	return ErrForbidden
 }
 
 // seat applies what the account says of the member now: a session that was
@@ -220,12 +219,12 @@ func sameSite(r *http.Request) error {
 		return nil
 	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return apierr.ErrCrossSite
+		return ErrCrossSite
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
 		u, err := url.Parse(origin)
 		if err != nil || !strings.EqualFold(u.Host, r.Host) {
-			return apierr.ErrCrossSite
+			return ErrCrossSite
 		}
 	}
 	if ct := r.Header.Get("Content-Type"); r.ContentLength != 0 && !strings.HasPrefix(ct, "application/json") {
@@ -236,6 +235,6 @@ func sameSite(r *http.Request) error {
 
 // ServeTrusted is Serve for whoever reaches Caddy's own admin endpoint: an
 // operator that may do everything.
-func (p *Portal) ServeTrusted(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
-	p.Serve(m, w, r.WithContext(context.WithValue(r.Context(), trusted{}, true)))
+func (a *API) ServeTrusted(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
+	a.Serve(m, w, r.WithContext(context.WithValue(r.Context(), trusted{}, true)))
 }

@@ -1,6 +1,6 @@
 // Package docpages shows the documentation, which is written in Markdown, as
 // web pages.
-package docpages
+package web
 
 import (
 	"bytes"
@@ -18,8 +18,8 @@ import (
 	"github.com/yuin/goldmark/parser"
 )
 
-// Pages serve Markdown files of a file system.
-type Pages struct {
+// Docs serves the Markdown files of a file system.
+type Docs struct {
 	Files fs.FS
 	// Base is the path that they are served at, Style the path of a style sheet.
 	Base, Style string
@@ -31,7 +31,7 @@ const start = "README"
 var markdown = goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithParserOptions(parser.WithAutoHeadingID()))
 
 // ServeHTTP implements http.Handler: /errors is errors.md.
-func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *Docs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimSuffix(strings.Trim(path.Clean(r.URL.Path), "/"), ".md")
 	if name == "" || name == "." {
 		name = start
@@ -62,7 +62,7 @@ func title(text []byte) string {
 }
 
 // nav lists all pages, by their titles; how-tos come last.
-func (p *Pages) nav(current string) string {
+func (p *Docs) nav(current string) string {
 	var b strings.Builder
 	b.WriteString(`<div class="brand">Documentation</div>`)
 	for _, dir := range []string{".", "howto"} {

@@ -1,4 +1,4 @@
-package portal
+package api
 
 import (
 	"slices"
@@ -46,10 +46,10 @@ func (c *call) setWebhook() (any, error) {
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	if c.p.AccountWebhooks == "off" {
+	if c.api.AccountWebhooks == "off" {
 		return nil, invalid("accounts have no webhooks of their own here")
 	}
-	if err := notifier.CheckURL(in.URL, c.p.AccountWebhooks == "private"); err != nil {
+	if err := notifier.CheckURL(in.URL, c.api.AccountWebhooks == "private"); err != nil {
 		return nil, invalid("url: %v", err)
 	}
 	w, err := c.m.Events.SetWebhook(c.Context(), c.who.account, in.URL)

@@ -1,17 +1,17 @@
-package portal
+package api
 
 import (
 	"net/http"
 	"slices"
 
-	"github.com/farebox-dev/farebox/caddymodule/openapi"
+	"github.com/farebox-dev/farebox/caddymodule/api/openapi"
 	"github.com/farebox-dev/farebox/meter/directory"
 )
 
-func (p *Portal) openAPI(w http.ResponseWriter, _ *http.Request) {
-	doc, err := p.document()
+func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) {
+	doc, err := a.document()
 	if err != nil {
-		p.fail(w, err)
+		WriteError(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -20,9 +20,9 @@ func (p *Portal) openAPI(w http.ResponseWriter, _ *http.Request) {
 }
 
 // describe is the OpenAPI document of everything below Base.
-func (p *Portal) describe() ([]byte, error) {
+func (a *API) describe() ([]byte, error) {
 	return openapi.Document("Farebox", "Credits, usage and prices of accounts. Amounts are decimal strings in credits, times RFC 3339; lists are {data, next_cursor}.",
-		"1", []string{p.Base}, append(Operations(), p.Operations...))
+		"1", []string{a.Base}, append(Operations(), a.Operations...))
 }
 
 func params(pairs ...string) (list []openapi.Param) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -269,7 +270,7 @@ func (c *Charge) jobRecord(id, poll string) *jobRecord {
 		}
 	}
 	StripKeys(rec.Header, "")
-	rec.Body = dialect.Shorten(c.req.Body, maxJobBody)
+	rec.Body = jsonscan.Truncate(c.req.Body, maxJobBody)
 	return rec
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // answer reads one JSON document: an event of a stream, or a whole body. The cheap part runs for every event; usage is looked
@@ -16,35 +18,30 @@ func (r *Reader) answer(data []byte, name string) {
 	r.events++
 	before := r.contents
 	var kind, direct []byte
-	m := object(data)
-	for {
-		key, value, ok := m.next()
-		if !ok {
-			break
-		}
+	for key, value := range jsonscan.Members(data) {
 		switch string(key) {
 		case "type", "event_type":
-			kind = inString(value)
+			kind = jsonscan.Content(value)
 		case "model", "modelVersion":
 			if r.model == "" {
-				r.model = string(inString(value))
+				r.model = string(jsonscan.Content(value))
 			}
 		case "service_tier":
 			if len(value) > 0 && value[0] == '"' {
-				r.tier = string(inString(value))
+				r.tier = string(jsonscan.Content(value))
 			}
 		case "error":
 			r.errorMember(value)
 		case "object":
-			if p.freeObject != "" && string(inString(value)) == p.freeObject {
+			if p.freeObject != "" && string(jsonscan.Content(value)) == p.freeObject {
 				r.known, r.unbilled = true, true
 			}
-			if string(inString(value)) == "error" { // vLLM's errors inside a stream
+			if string(jsonscan.Content(value)) == "error" { // vLLM's errors inside a stream
 				r.failed = true
 				r.errorCodeOf(data)
 			}
 		case "x_groq":
-			if e := lookup(value, "error"); len(e) > 2 {
+			if e := jsonscan.Get(value, "error"); len(e) > 2 {
 				r.errorMember(e)
 			}
 		case "done", "stop": // Ollama, llama.cpp
@@ -65,7 +62,7 @@ func (r *Reader) answer(data []byte, name string) {
 		}
 	}
 	if direct != nil && textual(kind) {
-		r.addText(inString(direct))
+		r.addText(jsonscan.Content(direct))
 	}
 	if r.contents > before {
 		r.contents = before + 1 // one event, whatever number of strings
@@ -111,7 +108,7 @@ func (r *Reader) signal(kind, name string, data []byte) bool {
 
 // stopReason ends an Anthropic message. A refusal before any output is not billed.
 func (r *Reader) stopReason(v []byte) {
-	if s := inString(v); len(s) > 0 {
+	if s := jsonscan.Content(v); len(s) > 0 {
 		r.finish = true
 		r.refused = r.refused || string(s) == "refusal"
 		r.errored = r.errored || string(s) == "error"
@@ -125,7 +122,7 @@ func (r *Reader) place(at *place, data []byte) {
 	if strings.Contains(at.path, ".0.") {
 		usage = []byte(gjson.GetBytes(data, at.path).Raw)
 	} else if at.path != "" {
-		usage = lookup(data, at.path)
+		usage = jsonscan.Get(data, at.path)
 	}
 	if len(usage) == 0 || usage[0] != '{' {
 		return
@@ -148,23 +145,23 @@ func (r *Reader) place(at *place, data []byte) {
 	fresh.readCost(usage)
 	r.counts.merge(&fresh)
 	if p.sums != "" {
-		if models := r.counts.members(lookup(usage, p.sums), p.fields); models != nil {
+		if models := r.counts.members(jsonscan.Get(usage, p.sums), p.fields); models != nil {
 			r.models = models
 		}
 	}
 	base := strings.TrimSuffix(at.base, ".")
-	if tier := inString(lookup(usage, "service_tier")); tier != nil {
+	if tier := jsonscan.Content(jsonscan.Get(usage, "service_tier")); tier != nil {
 		r.tier = string(tier)
-	} else if tier := inString(lookup(usage, "serviceTier")); tier != nil { // Gemini, in small or capital letters
+	} else if tier := jsonscan.Content(jsonscan.Get(usage, "serviceTier")); tier != nil { // Gemini, in small or capital letters
 		r.tier = strings.ToLower(string(tier))
-	} else if tier := inString(lookup(data, joinPath(base, "service_tier"))); tier != nil {
+	} else if tier := jsonscan.Content(jsonscan.Get(data, joinPath(base, "service_tier"))); tier != nil {
 		r.tier = string(tier)
 	}
-	if model := inString(lookup(data, joinPath(base, "model"))); model != nil {
+	if model := jsonscan.Content(jsonscan.Get(data, joinPath(base, "model"))); model != nil {
 		r.model = string(model)
 	}
 	// The usage chunk comes last, with no choices; nothing follows but [DONE]. Servers leave the choices empty, null or out.
-	if choices := lookup(data, "choices"); emptyArray(choices) || p.inject && isNull(choices) && r.framing != framingJSON && isNull(lookup(data, "error")) {
+	if choices := jsonscan.Get(data, "choices"); emptyArray(choices) || p.inject && jsonscan.IsNull(choices) && r.framing != framingJSON && jsonscan.IsNull(jsonscan.Get(data, "error")) {
 		r.finish, r.drop = true, true
 	}
 }
@@ -177,7 +174,7 @@ func (r *Reader) show(data []byte) {
 	}
 	for _, at := range r.api.profile.usage {
 		if at.base != "" && at.kind == "" {
-			if inner := lookup(data, strings.TrimSuffix(at.base, ".")); len(inner) > 0 && inner[0] == '{' {
+			if inner := jsonscan.Get(data, strings.TrimSuffix(at.base, ".")); len(inner) > 0 && inner[0] == '{' {
 				r.opt.Document(inner)
 			}
 		}
@@ -193,7 +190,7 @@ func joinPath(base, name string) string {
 }
 
 func emptyArray(v []byte) bool {
-	return len(v) >= 2 && v[0] == '[' && skipSpace(v, 1) == len(v)-1
+	return len(v) >= 2 && v[0] == '[' && jsonscan.SkipSpace(v, 1) == len(v)-1
 }
 
 // items counts parts of the answer that have no place in its usage: images, videos, web searches.
@@ -234,30 +231,21 @@ func (r *Reader) addText(s []byte) {
 	r.contents++
 	before := r.scan.cost
 	r.scan.write(s)
-	if len(s) >= keepString-6 {
-		r.scan.cost += r.droppedCost(s, r.scan.cost-before)
-		r.scan.size += r.droppedCost(s, int64(len(s)))
+	if len(s) >= jsonscan.MaxString-6 { // it may be cut: the rest costs what the kept part does
+		dropped := r.doc.Dropped(s)
+		r.scan.cost += (r.scan.cost - before) * dropped / int64(len(s))
+		r.scan.size += dropped
 	}
 	if r.opt.KeepText && len(r.text) < maxText {
-		r.text = append(r.text, gjson.Parse(`"`+string(s)+`"`).Str...)
+		r.text = jsonscan.AppendUnescaped(r.text, s)
 	}
-}
-
-// droppedCost estimates the part of a long string that was elided at the rate of the part that was kept.
-func (r *Reader) droppedCost(s []byte, kept int64) int64 {
-	if len(r.doc.cuts) == 0 {
-		return 0
-	}
-	// s is a slice of doc.buf: its capacity tells where it ends in there.
-	end := cap(r.doc.buf) - cap(s) + len(s)
-	return kept * r.doc.droppedAt(end) / int64(len(s))
 }
 
 // fail marks the answer as failed and keeps the upstream's code.
 func (r *Reader) fail(data []byte) {
 	r.failed = true
 	for _, path := range []string{"error", "response.error", "data.error"} {
-		if v := lookup(data, path); !isNull(v) {
+		if v := jsonscan.Get(data, path); !jsonscan.IsNull(v) {
 			r.errorCodeOf(v)
 			return
 		}
@@ -277,17 +265,17 @@ func (r *Reader) errorMember(v []byte) {
 	r.errorCodeOf(v)
 }
 
-func emptyObject(v []byte) bool { return v[0] == '{' && skipSpace(v, 1) == len(v)-1 }
+func emptyObject(v []byte) bool { return v[0] == '{' && jsonscan.SkipSpace(v, 1) == len(v)-1 }
 
 func (r *Reader) errorCodeOf(v []byte) {
 	var code string
-	kind := string(inString(lookup(v, "type")))
+	kind := string(jsonscan.Content(jsonscan.Get(v, "type")))
 	for _, name := range []string{"code", "status", "type", "error_type"} {
-		c := lookup(v, name)
-		if s := inString(c); len(s) > 0 {
+		c := jsonscan.Get(v, name)
+		if s := jsonscan.Content(c); len(s) > 0 {
 			code = string(s)
 		} else if len(c) > 0 && c[0] >= '0' && c[0] <= '9' && name == "code" {
-			if s := inString(lookup(v, "status")); len(s) == 0 {
+			if s := jsonscan.Content(jsonscan.Get(v, "status")); len(s) == 0 {
 				code = string(c)
 			}
 		}
@@ -299,7 +287,7 @@ func (r *Reader) errorCodeOf(v []byte) {
 		code = code[:128]
 	}
 	r.errorCode = code
-	message := inString(lookup(v, "message"))
+	message := jsonscan.Content(jsonscan.Get(v, "message"))
 	switch {
 	case code == "402", code == "insufficient_quota", kind == "insufficient_quota", code == "billing_hard_limit_reached",
 		code == "billing_not_active", kind == "billing_error", code == "insufficient_balance":

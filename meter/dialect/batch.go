@@ -1,6 +1,10 @@
 package dialect
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
+)
 
 // Batches: many requests in one job. OpenAI's says what it used when it is done, Anthropic's only in its results, one line for
 // each request. Results of both are newline-delimited JSON, whatever their content type says.
@@ -11,7 +15,7 @@ var batchJob = jobSpec{
 	finished: []string{"completed", "expired", "cancelled"}, // what was done before is billed
 	failed:   []string{"failed"},
 	results: func(poll string, body []byte) string {
-		file := inString(lookup(body, "output_file_id"))
+		file := jsonscan.Content(jsonscan.Get(body, "output_file_id"))
 		head, _, ok := strings.Cut(poll, "/batches/")
 		if len(file) == 0 || !ok {
 			return ""

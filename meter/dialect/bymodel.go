@@ -1,6 +1,10 @@
 package dialect
 
-import "github.com/tidwall/gjson"
+import (
+	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
+)
 
 // ModelUsage is what one of several models used.
 type ModelUsage struct {
@@ -46,14 +50,14 @@ func (r *Reader) addTurn(at *place, data, usage []byte) {
 	if !at.apart {
 		r.counts.add(&fresh)
 		model = r.model
-		if m := inString(lookup(data, at.base+"model")); len(m) > 0 {
+		if m := jsonscan.Content(jsonscan.Get(data, at.base+"model")); len(m) > 0 {
 			model = string(m)
 			r.model = model
 		}
 	}
 	r.models = addTo(r.models, model, &fresh)
 	r.apart = r.apart || at.apart
-	if tier := inString(lookup(data, at.base+"service_tier")); tier != nil {
+	if tier := jsonscan.Content(jsonscan.Get(data, at.base+"service_tier")); tier != nil {
 		r.tier = string(tier)
 	}
 }

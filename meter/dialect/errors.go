@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // ErrorInfo is a refusal, in words that do not depend on a dialect.
@@ -75,7 +77,7 @@ func member(b []byte, name string, raw []byte) []byte {
 func textMember(b []byte, name, value string) []byte { return member(b, name, quote(value)) }
 
 func (e ErrorInfo) facts(b []byte) []byte {
-	if len(e.Credits) == 0 || !gjson.ValidBytes(e.Credits) {
+	if len(e.Credits) == 0 || !jsonscan.Valid(e.Credits) {
 		return b
 	}
 	return member(b, "credits", e.Credits)

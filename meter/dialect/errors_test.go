@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 func TestErrorShapes(t *testing.T) {
@@ -30,7 +32,7 @@ func TestErrorShapes(t *testing.T) {
 	for _, tt := range tests {
 		api := Recognise("POST", tt.path, "")
 		contentType, body := api.Error(e)
-		if contentType != tt.contentType || !gjson.ValidBytes(body) {
+		if contentType != tt.contentType || !jsonscan.Valid(body) {
 			t.Errorf("%s: %s %s", tt.path, contentType, body)
 		}
 		for path, want := range tt.want {

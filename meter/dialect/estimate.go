@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // InputEstimate is what a request body says about its input before it is sent.
@@ -46,13 +48,13 @@ func (a *API) estimate(body []byte) InputEstimate {
 	}
 	p := a.profile
 	if p.intInput != "" {
-		if n, ok := countInts(lookup(body, p.intInput)); ok {
+		if n, ok := countInts(jsonscan.Get(body, p.intInput)); ok {
 			e.Text = min(n, e.Bytes)
 			return e
 		}
 	}
 	model, top := a.PathModel, topOf(body)
-	if m := inString(top.model); m != nil {
+	if m := jsonscan.Content(top.model); m != nil {
 		model = string(m)
 	}
 	s := bodyScan{family: a.Family, model: model}
@@ -117,12 +119,7 @@ type topLevel struct {
 }
 
 func topOf(body []byte) (t topLevel) {
-	m := object(body)
-	for {
-		key, value, ok := m.next()
-		if !ok {
-			return t
-		}
+	for key, value := range jsonscan.Members(body) {
 		switch string(key) {
 		case "model":
 			if t.model == nil {
@@ -133,11 +130,12 @@ func topOf(body []byte) (t topLevel) {
 				t.tools = value
 			}
 		case "previous_response_id", "conversation", "cachedContent", "cached_content", "previous_interaction_id", "container":
-			t.hidden = t.hidden || !isNull(value)
+			t.hidden = t.hidden || !jsonscan.IsNull(value)
 		case "prompt":
-			t.hidden = t.hidden || len(value) > 0 && value[0] == '{' && !isNull(lookup(value, "id"))
+			t.hidden = t.hidden || len(value) > 0 && value[0] == '{' && !jsonscan.IsNull(jsonscan.Get(value, "id"))
 		}
 	}
+	return t
 }
 
 // countInts counts token ids in an array of numbers or of arrays of numbers.
@@ -174,7 +172,7 @@ func (s *bodyScan) scan(b []byte) {
 	for i := 0; i < len(b); {
 		switch c := b[i]; {
 		case c == '"':
-			end := skipString(b, i)
+			end := jsonscan.SkipString(b, i)
 			if end < 0 {
 				s.text.write(b[i+1:])
 				return

@@ -3,6 +3,8 @@ package dialect
 import (
 	"encoding/base64"
 	"encoding/binary"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // maxFrame bounds one frame that is looked into. AWS allows 16 MB, but no usage comes in such frames: larger ones pass unread.
@@ -61,7 +63,7 @@ func (r *Reader) frame(b []byte) {
 		return
 	}
 	// InvokeModelWithResponseStream wraps the model's own events: {"bytes":"<base64>"}.
-	if inner := inString(lookup(payload, "bytes")); inner != nil && event == "chunk" {
+	if inner := jsonscan.Content(jsonscan.Get(payload, "bytes")); inner != nil && event == "chunk" {
 		decoded := make([]byte, base64.StdEncoding.DecodedLen(len(inner)))
 		n, err := base64.StdEncoding.Decode(decoded, inner)
 		if err != nil {

@@ -4,8 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 	"github.com/farebox-dev/farebox/meter/form"
 )
 
@@ -46,7 +45,7 @@ func JSONBody(raw []byte) Body { return ReadBody("", raw) }
 
 // Readable reports whether the body is JSON, a form, or nothing that some server could take for either.
 func (b *Body) Readable() bool {
-	return !b.odd && (b.Kind != form.JSON || gjson.ValidBytes(b.raw))
+	return !b.odd && (b.Kind != form.JSON || jsonscan.Valid(b.raw))
 }
 
 // fields turns the short text fields into a JSON object, so that they are read by the same rules as a JSON body; repeated fields

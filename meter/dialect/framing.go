@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"github.com/tidwall/gjson"
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 type framing uint8
@@ -101,7 +101,7 @@ func (r *Reader) asLines(doc []byte) bool {
 		return false
 	}
 	for line := range bytes.Lines(doc) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && !gjson.ValidBytes(line) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && !jsonscan.Valid(line) {
 			return false
 		}
 	}
@@ -130,5 +130,5 @@ func LooksStreamed(b []byte) bool {
 		}
 	}
 	line, rest, ok := bytes.Cut(b[:min(len(b), maxHeld)], []byte("\n"))
-	return ok && bytes.HasPrefix(bytes.TrimSpace(rest), []byte("{")) && len(line) > 1 && gjson.ValidBytes(line)
+	return ok && bytes.HasPrefix(bytes.TrimSpace(rest), []byte("{")) && len(line) > 1 && jsonscan.Valid(line)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // given says where answers have ids.
@@ -152,7 +154,7 @@ func (r *Reader) Document() []byte {
 		return nil
 	}
 	b := bytes.TrimSpace(r.body)
-	if len(b) == 0 || b[len(b)-1] != '}' && b[len(b)-1] != ']' || !gjson.ValidBytes(b) {
+	if len(b) == 0 || b[len(b)-1] != '}' && b[len(b)-1] != ']' || !jsonscan.Valid(b) {
 		return nil
 	}
 	return b

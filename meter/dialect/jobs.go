@@ -3,6 +3,8 @@ package dialect
 import (
 	"slices"
 	"strings"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // jobSpec says how an API reports the state of asynchronous work.
@@ -56,11 +58,11 @@ var overWords = []string{
 // JobOver says whether an answer of an unknown API says that a job is over, well or not.
 func JobOver(body []byte) bool {
 	for _, name := range []string{"status", "state", "job_status", "task_status", "data.status", "data.task_status", "output.task_status"} {
-		if v := inString(lookup(body, name)); len(v) > 0 {
+		if v := jsonscan.Content(jsonscan.Get(body, name)); len(v) > 0 {
 			return slices.Contains(overWords, strings.ToLower(string(v)))
 		}
 	}
-	return string(lookup(body, "done")) == "true"
+	return string(jsonscan.Get(body, "done")) == "true"
 }
 
 func (r *Reader) readJob(j *jobSpec, data []byte) {
@@ -70,18 +72,18 @@ func (r *Reader) readJob(j *jobSpec, data []byte) {
 	if r.framing != framingJSON {
 		return // streams have their own events
 	}
-	if id := inString(lookup(data, j.id)); len(id) > 0 {
+	if id := jsonscan.Content(jsonscan.Get(data, j.id)); len(id) > 0 {
 		r.jobID = string(id)
 	}
 	if j.flag != "" {
-		if string(lookup(data, j.flag)) == "true" {
+		if string(jsonscan.Get(data, j.flag)) == "true" {
 			r.finish, r.over = true, true
 		} else {
 			r.pending = r.jobID != ""
 		}
 		return
 	}
-	status := string(inString(lookup(data, j.status)))
+	status := string(jsonscan.Content(jsonscan.Get(data, j.status)))
 	switch {
 	case status == "":
 	case slices.Contains(j.pending, status):

@@ -5,12 +5,12 @@ import "bytes"
 // writeArray splits a JSON array that is streamed (Gemini without alt=sse) into its elements, each an event.
 func (r *Reader) writeArray(p []byte) {
 	for len(p) > 0 {
-		if r.doc.in {
+		if r.doc.InString() {
 			n := len(p)
 			if i := bytes.IndexByte(p, '"'); i >= 0 {
 				n = i + 1
 			}
-			r.doc.write(p[:n])
+			r.doc.Write(p[:n])
 			p = p[n:]
 			continue
 		}
@@ -27,7 +27,7 @@ func (r *Reader) writeArray(p []byte) {
 			r.depth--
 		}
 		if r.depth > 0 || p[i] == '}' {
-			r.doc.write(p[i : i+1])
+			r.doc.Write(p[i : i+1])
 		}
 		if r.depth == 0 && p[i] == '}' {
 			r.document()
@@ -40,6 +40,6 @@ func (r *Reader) writeArray(p []byte) {
 // outside keeps bytes between strings, if they are inside an element.
 func (r *Reader) outside(p []byte) {
 	if r.depth > 0 {
-		r.doc.write(p)
+		r.doc.Write(p)
 	}
 }

@@ -7,10 +7,10 @@ func (r *Reader) writeLines(p []byte) {
 	for len(p) > 0 {
 		end := bytes.IndexByte(p, '\n')
 		if end < 0 {
-			r.doc.write(p)
+			r.doc.Write(p)
 			return
 		}
-		r.doc.write(p[:end])
+		r.doc.Write(p[:end])
 		r.document()
 		p = p[end+1:]
 	}
@@ -18,8 +18,8 @@ func (r *Reader) writeLines(p []byte) {
 
 // document treats what was collected as one event.
 func (r *Reader) document() {
-	if len(bytes.TrimSpace(r.doc.buf)) > 0 && !r.doc.broken {
-		r.event(nil, r.doc.buf)
+	if len(bytes.TrimSpace(r.doc.Bytes())) > 0 && !r.doc.Overflow() {
+		r.event(nil, r.doc.Bytes())
 	}
-	r.doc.reset()
+	r.doc.Reset()
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/tidwall/gjson"
 	"github.com/tidwall/sjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // Edit is what to change in a request before it is sent.
@@ -34,7 +36,7 @@ func (a *API) Prepare(body []byte, e Edit) (out []byte, injected bool, err error
 	if !usage && !clamp {
 		return body, false, nil
 	}
-	if !gjson.ValidBytes(body) || !gjson.ParseBytes(body).IsObject() {
+	if !jsonscan.Valid(body) || !gjson.ParseBytes(body).IsObject() {
 		return body, false, errNotObject
 	}
 	out = body

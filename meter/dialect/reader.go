@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // ReaderOptions are what the caller decides about one answer.
@@ -34,7 +36,7 @@ type Reader struct {
 	framing framing
 
 	sse    sse
-	doc    elider // the current event, or a JSON body beyond MaxBody
+	doc    jsonscan.Truncator // the current event, or a JSON body beyond MaxBody
 	frames frames
 	depth  int
 	body   []byte
@@ -168,10 +170,10 @@ func (r *Reader) writeBody(p []byte) {
 	}
 	if !r.overflow {
 		r.overflow = true
-		r.doc.write(r.body)
+		r.doc.Write(r.body)
 		r.body = nil
 	}
-	r.doc.write(p)
+	r.doc.Write(p)
 }
 
 // writeStripped forwards event by event. An event block ends with its blank line; if the CR of that line end is the last byte
@@ -245,7 +247,7 @@ func (r *Reader) Close() []byte {
 	case framingSSE:
 		// Without its blank line an event is not dispatched (WHATWG), but some servers leave out the last one.
 		r.sse.atEnd()
-		if r.doc.whole() || bytes.Equal(bytes.TrimSpace(r.doc.buf), doneMark) {
+		if r.doc.Complete() || bytes.Equal(bytes.TrimSpace(r.doc.Bytes()), doneMark) {
 			r.drop = false
 			r.dispatch()
 			if r.drop {
@@ -253,7 +255,7 @@ func (r *Reader) Close() []byte {
 			}
 		}
 	case framingLines:
-		if r.doc.whole() {
+		if r.doc.Complete() {
 			r.document()
 		}
 		if r.api.profile.lines {
@@ -268,19 +270,17 @@ func (r *Reader) Close() []byte {
 	return held
 }
 
-func (e *elider) whole() bool { return !e.in && !e.broken && gjson.ValidBytes(e.buf) }
-
 func (r *Reader) closeBody() {
 	doc := r.body
 	if r.overflow {
-		doc = r.doc.buf
+		doc = r.doc.Bytes()
 	}
 	doc = bytes.TrimPrefix(doc, bomBytes)
-	if r.doc.broken || !gjson.ValidBytes(doc) {
+	if r.doc.Overflow() || !jsonscan.Valid(doc) {
 		r.torn = !r.asLines(doc)
 		return
 	}
-	if first := doc[skipSpace(doc, 0)]; first == '[' && r.status >= 400 {
+	if first := doc[jsonscan.SkipSpace(doc, 0)]; first == '[' && r.status >= 400 {
 		doc = []byte(gjson.GetBytes(doc, "0").Raw) // errors of Gemini's array streams come in an array
 	}
 	for _, c := range r.api.profile.perBody {
@@ -296,8 +296,8 @@ var doneMark = []byte("[DONE]")
 
 // dispatch handles the event that the SSE parser has just completed.
 func (r *Reader) dispatch() {
-	if r.sse.hasData && !r.doc.broken {
-		if data := bytes.TrimSpace(r.doc.buf); bytes.Equal(data, doneMark) {
+	if r.sse.hasData && !r.doc.Overflow() {
+		if data := bytes.TrimSpace(r.doc.Bytes()); bytes.Equal(data, doneMark) {
 			r.finish = true
 		} else if len(data) > 0 && data[0] == '{' {
 			r.event(r.sse.eventName, data)

@@ -3,6 +3,8 @@ package dialect
 import (
 	"bytes"
 	"strings"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // OpenAI Realtime, over WebSocket. Each response.done reports one whole turn, which reads the conversation again: turns add up,
@@ -58,39 +60,39 @@ func (r *Reader) Event(data []byte) {
 	if len(data) == 0 || data[0] != '{' {
 		return
 	}
-	r.doc.reset()
-	r.doc.write(data)
-	if !r.doc.whole() {
-		r.doc.reset()
+	r.doc.Reset()
+	r.doc.Write(data)
+	if !r.doc.Complete() {
+		r.doc.Reset()
 		return
 	}
-	kind := string(inString(lookup(r.doc.buf, "type")))
+	kind := string(jsonscan.Content(jsonscan.Get(r.doc.Bytes(), "type")))
 	switch {
 	case kind == "response.created":
 		r.turn.open = true
 	case strings.HasSuffix(kind, "audio.delta"):
-		r.turn.spoken += int64(len(inString(lookup(data, "delta"))))
+		r.turn.spoken += int64(len(jsonscan.Content(jsonscan.Get(data, "delta"))))
 	case strings.HasPrefix(kind, "session."):
-		r.session(r.doc.buf)
+		r.session(r.doc.Bytes())
 	}
-	r.answer(r.doc.buf, "")
+	r.answer(r.doc.Bytes(), "")
 	if kind == "response.done" {
 		before := int64(0)
 		for _, t := range []string{"input_tokens", "output_tokens"} {
-			if n, ok := parseNumber(lookup(r.doc.buf, "response.usage."+t), 1); ok && n > 0 {
+			if n, ok := parseNumber(jsonscan.Get(r.doc.Bytes(), "response.usage."+t), 1); ok && n > 0 {
 				before += n
 			}
 		}
 		r.turn, r.scan, r.contents = turn{before: before}, textScan{}, 0
 	}
-	r.doc.reset()
+	r.doc.Reset()
 }
 
 // ClientEvent takes one message of the client: what the next turn will read.
 func (r *Reader) ClientEvent(data []byte) {
-	switch kind := string(inString(lookup(data, "type"))); kind {
+	switch kind := string(jsonscan.Content(jsonscan.Get(data, "type"))); kind {
 	case "input_audio_buffer.append":
-		r.turn.heard += int64(len(inString(lookup(data, "audio"))))
+		r.turn.heard += int64(len(jsonscan.Content(jsonscan.Get(data, "audio"))))
 	case "input_audio_buffer.clear":
 		r.turn.heard = 0
 	case "conversation.item.create", "response.create":
@@ -100,11 +102,11 @@ func (r *Reader) ClientEvent(data []byte) {
 
 // session notes who speaks and who transcribes.
 func (r *Reader) session(data []byte) {
-	if m := inString(lookup(data, "session.model")); len(m) > 0 {
+	if m := jsonscan.Content(jsonscan.Get(data, "session.model")); len(m) > 0 {
 		r.model = string(m)
 	}
 	for _, path := range []string{"session.audio.input.transcription.model", "session.input_audio_transcription.model"} {
-		if m := inString(lookup(data, path)); len(m) > 0 {
+		if m := jsonscan.Content(jsonscan.Get(data, path)); len(m) > 0 {
 			r.transcriber = string(m)
 		}
 	}

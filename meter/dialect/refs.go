@@ -4,7 +4,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/tidwall/gjson"
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // reference says what a member of a request names.
@@ -91,7 +91,7 @@ func (w *refWalk) run() {
 	for i := 0; i < len(w.b); {
 		switch c := w.b[i]; c {
 		case '"':
-			end := skipString(w.b, i)
+			end := jsonscan.SkipString(w.b, i)
 			if end < 0 {
 				return
 			}
@@ -138,7 +138,7 @@ func (w *refWalk) text(quoted []byte, end int) {
 		return
 	}
 	top := &w.stack[n-1]
-	if colon := skipSpace(w.b, end); !top.list && top.key == "" && colon < len(w.b) && w.b[colon] == ':' {
+	if colon := jsonscan.SkipSpace(w.b, end); !top.list && top.key == "" && colon < len(w.b) && w.b[colon] == ':' {
 		top.key = strings.ToLower(unquote(quoted, 64))
 		if top.key == "" {
 			top.key = "\x00" // a name that is empty, or too long to be one of ours
@@ -170,7 +170,7 @@ func unquote(quoted []byte, most int) string {
 	if len(quoted)-2 > 6*most {
 		return ""
 	}
-	return gjson.ParseBytes(quoted).String()
+	return jsonscan.Unescape(jsonscan.Content(quoted))
 }
 
 func (w *refWalk) add(field string, r reference, value string) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // RequestInfo is what a request asks for, as far as it decides the price.
@@ -64,7 +66,7 @@ func (a *API) ReadRequest(b Body) RequestInfo {
 		})
 	}
 	shallow, lists := p.shallow(body)
-	if !gjson.ValidBytes(shallow) {
+	if !jsonscan.Valid(shallow) {
 		return info
 	}
 	doc := gjson.ParseBytes(shallow)
@@ -141,17 +143,12 @@ type inner struct {
 // then independent of the length of the conversation. lists are the values that are worth looking into, in full. nil if body is
 // not an object.
 func (p *profile) shallow(body []byte) (out []byte, lists []inner) {
-	m := object(body)
-	if m.b == nil {
+	if !jsonscan.IsObject(body) {
 		return nil, nil
 	}
 	out = append(make([]byte, 0, 512), '{')
-	for {
-		key, value, ok := m.next()
-		if !ok {
-			return append(out, '}'), lists
-		}
-		if name := plainKey(key); value[0] == '{' || value[0] == '[' && !slices.Contains(conversations, name) {
+	for key, value := range jsonscan.Members(body) {
+		if name := jsonscan.Unescape(key); value[0] == '{' || value[0] == '[' && !slices.Contains(conversations, name) {
 			lists = append(lists, inner{name, value})
 		}
 		switch string(key) {
@@ -165,6 +162,7 @@ func (p *profile) shallow(body []byte) (out []byte, lists []inner) {
 		}
 		out = append(append(append(append(out, '"'), key...), `":`...), value...)
 	}
+	return append(out, '}'), lists
 }
 
 // modelPaths of the request; most APIs name the model in "model".

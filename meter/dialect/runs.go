@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // Runs is what a request says about the models that it may run, beside the one
@@ -31,23 +33,21 @@ type running struct {
 // requests of a batch. Names that others than the API at hand know are read, too: which one it is can't be seen.
 func (a *API) Runs(b Body) Runs {
 	r := &running{seen: map[string]struct{}{}}
-	m := object(b.doc)
-	for r.Reject == "" {
-		key, value, ok := m.next()
-		if !ok {
-			break
-		}
-		switch name := strings.ToLower(plainKey(key)); name { // in any case: some servers read it so
+	for key, value := range jsonscan.Members(b.doc) {
+		switch name := strings.ToLower(jsonscan.Unescape(key)); name { // in any case: some servers read it so
 		case "models", "fallbacks", "fallback_models", "context_window_fallbacks", "content_policy_fallbacks":
 			r.names(name, gjson.ParseBytes(value))
 		case "preset":
-			if len(inString(value)) > 0 {
+			if len(jsonscan.Content(value)) > 0 {
 				r.Chooser = "body.preset"
 			}
 		case "plugins", "tools":
 			r.helpers("body."+name, gjson.ParseBytes(value))
 		case "requests":
 			r.batch(gjson.ParseBytes(value))
+		}
+		if r.Reject != "" {
+			break
 		}
 	}
 	return r.Runs

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // What each API bills as a web search:
@@ -38,7 +40,7 @@ func openaiSearches(r *Reader, data []byte) {
 			}
 			return true
 		})
-		if own, ok := parseNumber(lookup(data, base+"tool_usage.web_search.num_requests"), 1); ok { // OpenAI's own count
+		if own, ok := parseNumber(jsonscan.Get(data, base+"tool_usage.web_search.num_requests"), 1); ok { // OpenAI's own count
 			n = max(n, own)
 		}
 		most = max(most, n)
@@ -75,7 +77,7 @@ func mistralSearches(r *Reader, data []byte) {
 	}
 	n, found := int64(0), false
 	for _, name := range []string{"web_search", "web_search_premium"} {
-		if x, ok := looseNumber(lookup(data, "usage.connectors."+name), 1); ok && x >= 0 {
+		if x, ok := looseNumber(jsonscan.Get(data, "usage.connectors."+name), 1); ok && x >= 0 {
 			n, found = min(n+x, maxCount), true
 		}
 	}

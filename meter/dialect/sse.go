@@ -1,6 +1,10 @@
 package dialect
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
+)
 
 // sse is an incremental parser of text/event-stream by the WHATWG rules: line ends LF, CR and CRLF split anywhere, a byte
 // order mark, comments, several data lines. Field values are handed on in pieces; nothing but the current event is kept.
@@ -12,7 +16,7 @@ type sse struct {
 	nameLen   int
 	eventName []byte
 	hasData   bool
-	data      *elider
+	data      *jsonscan.Truncator
 }
 
 type lineState uint8
@@ -106,7 +110,7 @@ func (s *sse) piece(p []byte) {
 	}
 	switch s.line {
 	case lineData:
-		s.data.write(p)
+		s.data.Write(p)
 	case lineEvent:
 		if len(s.eventName) < 128 {
 			s.eventName = append(s.eventName, p[:min(len(p), 128)]...)
@@ -120,7 +124,7 @@ func (s *sse) startValue() {
 	case "data":
 		s.line = lineData
 		if s.hasData {
-			s.data.write([]byte{'\n'})
+			s.data.Write([]byte{'\n'})
 		}
 		s.hasData = true
 	case "event":
@@ -147,5 +151,5 @@ func (s *sse) atEnd() {
 
 func (s *sse) clear() {
 	s.eventName, s.hasData = s.eventName[:0], false
-	s.data.reset()
+	s.data.Reset()
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // Count is a number an upstream may or may not have reported. Absent is not zero.
@@ -157,9 +159,9 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 		if strings.Contains(f.path, "#") {
 			raw = []byte(gjson.GetBytes(usage, f.path).Raw)
 		} else {
-			raw = lookup(usage, f.path)
+			raw = jsonscan.Get(usage, f.path)
 		}
-		if isNull(raw) || slices.Contains(except, f.to) {
+		if jsonscan.IsNull(raw) || slices.Contains(except, f.to) {
 			continue
 		}
 		scale := int64(1)
@@ -179,14 +181,14 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 
 // readCost takes the cost that some upstreams report: OpenRouter as a number, Perplexity as an object, xAI in ticks of 1e-10 USD.
 func (c *counts) readCost(usage []byte) {
-	cost := lookup(usage, "cost")
+	cost := jsonscan.Get(usage, "cost")
 	if len(cost) > 0 && cost[0] == '{' {
-		cost = lookup(cost, "total_cost")
+		cost = jsonscan.Get(cost, "total_cost")
 	}
 	if len(cost) > 0 && cost[0] >= '0' && cost[0] <= '9' && len(cost) <= 32 {
 		c.cost = string(cost)
 	}
-	ticks := lookup(usage, "cost_in_usd_ticks")
+	ticks := jsonscan.Get(usage, "cost_in_usd_ticks")
 	if n, ok := parseNumber(ticks, 1); ok && n > 0 && len(ticks) <= 32 {
 		digits := string(ticks)
 		if len(digits) <= 10 {
@@ -195,4 +197,22 @@ func (c *counts) readCost(usage []byte) {
 		whole, fraction := digits[:len(digits)-10], strings.TrimRight(digits[len(digits)-10:], "0")
 		c.cost = strings.TrimSuffix(whole+"."+fraction, ".")
 	}
+}
+
+// maxCount is the largest count that is believed. No answer has a trillion tokens; more is an upstream's error and would overflow
+// in a multiplication.
+const maxCount = 1 << 40
+
+// parseNumber reads a JSON number as an integer multiple of 1/scale, rounded up. Cohere sends counts as 12.0, Python clients send
+// limits as 1e4.
+func parseNumber(raw []byte, scale int64) (n int64, ok bool) {
+	return jsonscan.Int(raw, scale, maxCount)
+}
+
+// looseNumber also takes a number in a string ("8"), as many upstreams do.
+func looseNumber(raw []byte, scale int64) (int64, bool) {
+	if s := jsonscan.Content(raw); s != nil {
+		raw = s
+	}
+	return parseNumber(raw, scale)
 }

@@ -63,13 +63,13 @@ func (in *intake) modelName(lower string, needed bool) (string, *Refusal) {
 		return "", notJSON(f)
 	}
 	v := &in.r.values[f.slot]
-	if v.ambiguous {
+	if v.Ambiguous {
 		return "", ambiguousField(f)
 	}
-	if v.kind != textValue {
+	if v.Kind != textValue {
 		return "", nil
 	}
-	return v.text, nil
+	return v.Text, nil
 }
 
 // pathModel is the model that the path names: it is the one that runs, whatever the body says.
@@ -89,9 +89,9 @@ func (in *intake) otherModel(name string) *Refusal {
 	f := in.r.book.Fields.index["body.model"]
 	v := &in.r.values[f.slot]
 	switch {
-	case v.ambiguous:
+	case v.Ambiguous:
 		return ambiguousField(f)
-	case v.kind == absent || in.bodyBad || v.kind == textValue && bareModel(v.text) == bareModel(name):
+	case v.Kind == absent || in.bodyBad || v.Kind == textValue && bareModel(v.Text) == bareModel(name):
 		return nil
 	}
 	return refuse(400, AmbiguousRequest, f.Text, "the path names the model %q and the body another one; send the same name in both, or leave it out of the body", shorten(name))
@@ -159,11 +159,11 @@ func (in *intake) serviceTier() *Refusal {
 		return notJSON(f)
 	}
 	v := &in.r.values[f.slot]
-	if v.ambiguous {
+	if v.Ambiguous {
 		return ambiguousField(f)
 	}
-	if v.kind == textValue {
-		in.r.tier = v.text
+	if v.Kind == textValue {
+		in.r.tier = v.Text
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package pricing
 import (
 	"time"
 
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
 )
@@ -28,7 +29,7 @@ type Book struct {
 	markedUp       money.Decimal // 1 + Markup
 	lines          []string
 	Fields         *Fields
-	answerTree     *jsonPath
+	answerTree     *jsonscan.Paths
 	readsAnswer    bool // a price, measure or condition reads a field of the answer
 	exact          map[string]*Model
 	patterns       []*Model // longest first
@@ -129,7 +130,7 @@ type Operation struct {
 	// What Read takes from a request, compiled once.
 	plain      []*Field // header, query, path, key, member
 	forms      []*Field
-	bodyTree   *jsonPath
+	bodyTree   *jsonscan.Paths
 	whereReads []*Field
 	reads      []*Field // of measure, quantity, adjust and model, which must not be ambiguous
 	usesTier   bool

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // references checks what one section says about another.
@@ -117,10 +119,10 @@ func (l *loader) compile() {
 			b.jobs = append(b.jobs, op)
 		}
 	}
-	b.answerTree = newJSONPath()
+	b.answerTree = jsonscan.NewPaths()
 	for _, f := range b.Fields.answer {
 		if f.From == FromResponseBody {
-			b.answerTree.add(strings.Split(f.Name, "."), f.slot)
+			b.answerTree.Add(strings.Split(f.Name, "."), f.slot)
 			b.readsAnswer = b.readsAnswer || f != b.responseFields.model && f != b.responseFields.tier && f != b.responseFields.usageTier
 		}
 	}
@@ -285,9 +287,9 @@ func (op *Operation) sortFields(list []*Field) {
 		switch f.From {
 		case FromBody:
 			if op.bodyTree == nil {
-				op.bodyTree = newJSONPath()
+				op.bodyTree = jsonscan.NewPaths()
 			}
-			op.bodyTree.add(strings.Split(f.Name, "."), f.slot)
+			op.bodyTree.Add(strings.Split(f.Name, "."), f.slot)
 		case FromForm:
 			op.forms = append(op.forms, f)
 		default:

@@ -168,7 +168,7 @@ func textOrAbsent(s string) value {
 	if s == "" {
 		return value{}
 	}
-	return value{kind: textValue, text: s}
+	return value{Kind: textValue, Text: s}
 }
 
 func (k *Condition) hour(minute int) verdict {
@@ -183,24 +183,24 @@ func (k *Condition) hour(minute int) verdict {
 
 // fits compares what a field holds.
 func (k *Condition) fits(v *value) verdict {
-	if v.kind == absent {
+	if v.Kind == absent {
 		return fails
 	}
 	if k.Bounds != nil {
 		return k.within(v)
 	}
-	if v.kind == otherValue {
+	if v.Kind == otherValue {
 		return fails
 	}
 	for i := range k.Operands {
 		o := &k.Operands[i]
-		if v.kind == numberValue && o.IsNumber {
-			if n, err := jsonNumber(v.text); err == nil && n.Cmp(o.Number) == 0 {
+		if v.Kind == numberValue && o.IsNumber {
+			if n, err := jsonNumber(v.Text); err == nil && n.Cmp(o.Number) == 0 {
 				return holds
 			}
 			continue
 		}
-		if selector.Glob(o.Text, v.text) {
+		if selector.Glob(o.Text, v.Text) {
 			return holds
 		}
 	}
@@ -210,13 +210,13 @@ func (k *Condition) fits(v *value) verdict {
 // within compares with bounds. Numbers too large or too small to be kept are
 // beyond every bound.
 func (k *Condition) within(v *value) verdict {
-	switch v.kind {
+	switch v.Kind {
 	case numberValue:
-		n, err := jsonNumber(v.text)
+		n, err := jsonNumber(v.Text)
 		switch {
 		case errors.Is(err, money.ErrNegative):
 			return truth(!k.Bounds.Above.Set && !k.Bounds.AtLeast.Set)
-		case errors.Is(err, money.ErrOverflow) && strings.ContainsAny(v.text, "-"):
+		case errors.Is(err, money.ErrOverflow) && strings.ContainsAny(v.Text, "-"):
 			return k.number(money.Decimal{}, true)
 		case errors.Is(err, money.ErrOverflow):
 			return truth(!k.Bounds.Below.Set && !k.Bounds.AtMost.Set)
@@ -225,7 +225,7 @@ func (k *Condition) within(v *value) verdict {
 		}
 		return k.number(n, true)
 	case textValue:
-		if n, ok := plainNumber(v.text); ok && k.Field != nil && !k.Field.json() {
+		if n, ok := plainNumber(v.Text); ok && k.Field != nil && !k.Field.json() {
 			return k.number(n, true)
 		}
 	default:

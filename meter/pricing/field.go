@@ -3,6 +3,8 @@ package pricing
 import (
 	"strconv"
 	"strings"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
 // source is where a field is read.
@@ -148,20 +150,14 @@ func (fs *Fields) must(text string) *Field {
 	return fs.Add(f)
 }
 
-// valueKind says what was found in a field.
-type valueKind uint8
+// What a field holds. A header, query, form field, path, key or member is a
+// string.
+type value = jsonscan.Value
 
 const (
-	absent      valueKind = iota // also null
-	textValue                    // JSON string, or any text of header, query, form, path, key, member
-	numberValue                  // JSON number
-	boolValue                    // JSON true or false
-	otherValue                   // JSON array or object, or # of what is no array
+	absent      = jsonscan.Absent
+	textValue   = jsonscan.String
+	numberValue = jsonscan.Number
+	boolValue   = jsonscan.Bool
+	otherValue  = jsonscan.Other
 )
-
-// value is what a field holds. Ambiguous ones occur twice or in another case.
-type value struct {
-	kind      valueKind
-	ambiguous bool
-	text      string
-}

@@ -32,7 +32,7 @@ func (in *intake) collect() {
 	case in.form:
 		in.bodyBad = true
 	default:
-		in.bodyBad = !scanJSON(in.f.Body, in.op.bodyTree, in.r.values)
+		in.bodyBad = !in.op.bodyTree.Find(in.f.Body, in.r.values)
 		in.r.json = !in.bodyBad
 	}
 }
@@ -43,7 +43,7 @@ func (in *intake) unambiguous(fields []*Field) *Refusal {
 		if f.From == FromBody && in.bodyBad {
 			return notJSON(f)
 		}
-		if in.r.values[f.slot].ambiguous {
+		if in.r.values[f.slot].Ambiguous {
 			return ambiguousField(f)
 		}
 	}
@@ -58,7 +58,7 @@ func (in *intake) plainValue(f *Field) value {
 		return queryValue(in.f.URI, f.Name)
 	case FromPath:
 		if s, ok := pathSegment(in.r.path, f.Segment); ok {
-			return value{kind: textValue, text: s}
+			return value{Kind: textValue, Text: s}
 		}
 	case FromKey:
 		return attribute(in.f.Key, f.Name)
@@ -71,7 +71,7 @@ func (in *intake) plainValue(f *Field) value {
 
 func attribute(m map[string]string, name string) value {
 	if s, ok := m[name]; ok {
-		return value{kind: textValue, text: s}
+		return value{Kind: textValue, Text: s}
 	}
 	return value{}
 }
@@ -84,12 +84,12 @@ func requestHeader(h map[string][]string, name string) value {
 		if strings.EqualFold(key, "Connection") {
 			for _, line := range list {
 				for token := range strings.SplitSeq(line, ",") {
-					v.ambiguous = v.ambiguous || strings.EqualFold(strings.TrimSpace(token), name)
+					v.Ambiguous = v.Ambiguous || strings.EqualFold(strings.TrimSpace(token), name)
 				}
 			}
 		}
 		if strings.Contains(key, "_") && strings.EqualFold(strings.ReplaceAll(key, "_", "-"), strings.ReplaceAll(name, "_", "-")) && !strings.EqualFold(key, name) {
-			v.ambiguous = true
+			v.Ambiguous = true
 		}
 	}
 	return v
@@ -111,7 +111,7 @@ func headerValue(h map[string][]string, name string) value {
 	if len(list) == 0 {
 		return value{}
 	}
-	return value{kind: textValue, text: list[0], ambiguous: len(list) > 1}
+	return value{Kind: textValue, Text: list[0], Ambiguous: len(list) > 1}
 }
 
 func queryValue(uri, name string) value {
@@ -123,19 +123,19 @@ func queryValue(uri, name string) value {
 		key, text, _ := strings.Cut(pair, "=")
 		if unquery(key) != name {
 			if mistakable(pair, name) {
-				v.ambiguous = true
+				v.Ambiguous = true
 				return v
 			}
 			continue
 		}
 		if strings.ContainsAny(text, ";#") { // a server may end the value here
-			return value{kind: textValue, ambiguous: true}
+			return value{Kind: textValue, Ambiguous: true}
 		}
-		if v.kind != absent {
-			v.ambiguous = true
+		if v.Kind != absent {
+			v.Ambiguous = true
 			return v
 		}
-		v = value{kind: textValue, text: unquery(text)}
+		v = value{Kind: textValue, Text: unquery(text)}
 	}
 	return v
 }
@@ -182,22 +182,22 @@ func (in *intake) formValues() {
 	}
 	for i := range parts {
 		for _, f := range in.op.forms {
-			in.r.values[f.slot].take(&parts[i], f.Name)
+			readPart(&in.r.values[f.slot], &parts[i], f.Name)
 		}
 	}
 }
 
-// take is the value of a part, if it has the name, or one that a server could take for it: in another case, or as a list.
-func (v *value) take(part *form.Part, name string) {
+// readPart sets v to a part's value if the part has the name, or one that a server could take for it: in another case, or as a list.
+func readPart(v *value, part *form.Part, name string) {
 	base, _, _ := strings.Cut(part.Name, "[")
 	switch {
 	case !strings.EqualFold(base, name):
-	case v.kind != absent || part.Name != name || part.File:
-		v.kind, v.ambiguous = textValue, true
+	case v.Kind != absent || part.Name != name || part.File:
+		v.Kind, v.Ambiguous = textValue, true
 	case len(part.Value) > maxFormValue:
-		v.kind = otherValue
+		v.Kind = otherValue
 	default:
-		v.kind, v.text = textValue, string(part.Value)
+		v.Kind, v.Text = textValue, string(part.Value)
 	}
 }
 
@@ -239,6 +239,6 @@ func (in *intake) needsForm(fields []*Field) *Refusal {
 // knows what the upstream would find in it.
 func (in *intake) formBroken() {
 	for _, f := range in.op.forms {
-		in.r.values[f.slot].ambiguous = true
+		in.r.values[f.slot].Ambiguous = true
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
@@ -18,10 +19,10 @@ func (r *Request) JobID(a *Answer) string {
 		values = r.book.answerValues(a, nil)
 	}
 	v := &values[r.op.Job.ID.slot]
-	if v.kind != textValue && v.kind != numberValue {
+	if v.Kind != textValue && v.Kind != numberValue {
 		return ""
 	}
-	return v.text
+	return v.Text
 }
 
 // JobFor is the operation whose job a status request asks about, and the id of
@@ -156,11 +157,11 @@ func (b *Book) Webhook(method, uri string) (*Operation, bool) {
 // WebhookID is the id of the job that a webhook's body is about, "" if it names
 // none.
 func (op *Operation) WebhookID(body []byte) string {
-	tree := newJSONPath()
-	tree.add(strings.Split(op.Job.WebhookID.Name, "."), 0)
+	tree := jsonscan.NewPaths()
+	tree.Add(strings.Split(op.Job.WebhookID.Name, "."), 0)
 	values := make([]value, 1)
-	if !scanJSON(body, tree, values) || values[0].ambiguous || values[0].kind != textValue && values[0].kind != numberValue {
+	if !tree.Find(body, values) || values[0].Ambiguous || values[0].Kind != textValue && values[0].Kind != numberValue {
 		return ""
 	}
-	return values[0].text
+	return values[0].Text
 }

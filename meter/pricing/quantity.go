@@ -39,11 +39,11 @@ func (in *intake) quantity(m *Measure) (money.Decimal, *Refusal) {
 		return m.Reserved(), nil
 	}
 	v := &in.r.values[m.Field.slot]
-	if v.ambiguous {
+	if v.Ambiguous {
 		return money.Decimal{}, ambiguousField(m.Field)
 	}
 	name := m.Field.Text
-	if v.kind == absent {
+	if v.Kind == absent {
 		if !m.Default.Set {
 			return money.Decimal{}, refuse(400, QuantityInvalid, name, "%s is missing", name)
 		}
@@ -92,10 +92,10 @@ func (m *Measure) Reserved() money.Decimal {
 // number is a quantity's number, or the reason why it is none.
 func number(v *value, json, text bool) (money.Decimal, string) {
 	switch {
-	case v.kind == numberValue:
-		n, err := jsonNumber(v.text)
+	case v.Kind == numberValue:
+		n, err := jsonNumber(v.Text)
 		switch {
-		case errors.Is(err, money.ErrOverflow) && !strings.Contains(v.text, "-"):
+		case errors.Is(err, money.ErrOverflow) && !strings.Contains(v.Text, "-"):
 			return n, QuantityTooLarge
 		case err != nil:
 			return n, QuantityInvalid
@@ -103,8 +103,8 @@ func number(v *value, json, text bool) (money.Decimal, string) {
 			return n, QuantityTooLarge
 		}
 		return n, ""
-	case v.kind == textValue && (!json || text):
-		n, ok := plainNumber(v.text)
+	case v.Kind == textValue && (!json || text):
+		n, ok := plainNumber(v.Text)
 		switch {
 		case !ok:
 			return n, QuantityInvalid
@@ -163,9 +163,9 @@ func (in *intake) count(name string) (n int64, given bool, refusal *Refusal) {
 	f := in.r.book.Fields.index[name]
 	v := &in.r.values[f.slot]
 	switch {
-	case v.ambiguous:
+	case v.Ambiguous:
 		return 0, false, ambiguousField(f)
-	case v.kind == absent:
+	case v.Kind == absent:
 		return 0, false, nil
 	}
 	d, bad := number(v, true, false)

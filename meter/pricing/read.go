@@ -172,7 +172,7 @@ func (in *intake) where(lower string) (bool, *Refusal) {
 	r, op := in.r, in.op
 	c := circumstances{request: r.values, at: r.at}
 	for _, f := range op.whereReads {
-		if !f.inBody() && r.values[f.slot].ambiguous {
+		if !f.inBody() && r.values[f.slot].Ambiguous {
 			return false, ambiguousField(f)
 		}
 	}
@@ -269,7 +269,7 @@ func (in *intake) request(lower string) *Refusal {
 		if refusal := in.serviceTier(); refusal != nil {
 			return refusal
 		}
-	} else if v := &r.values[r.book.Fields.index["body.service_tier"].slot]; !v.ambiguous {
+	} else if v := &r.values[r.book.Fields.index["body.service_tier"].slot]; !v.Ambiguous {
 		r.tier = textOf(v) // the model of the answer may look at it
 	}
 	if refusal := in.allQuantities(); refusal != nil {

@@ -49,11 +49,11 @@ func (r *Request) Labels() map[string]string {
 	var labels map[string]string
 	for i := range r.book.Labels {
 		l := &r.book.Labels[i]
-		if v := &r.values[l.Field.slot]; r.op != nil && v.kind != absent && v.kind != otherValue {
+		if v := &r.values[l.Field.slot]; r.op != nil && v.Kind != absent && v.Kind != otherValue {
 			if labels == nil {
 				labels = make(map[string]string, len(r.book.Labels))
 			}
-			labels[l.Name] = v.text
+			labels[l.Name] = v.Text
 		}
 	}
 	return labels

@@ -42,7 +42,7 @@ func (b *Book) answerValues(a *Answer, room []value) []value {
 	}
 	switch {
 	case len(a.Body) > 0:
-		if !scanJSON(a.Body, b.answerTree, values) {
+		if !b.answerTree.Find(a.Body, values) {
 			clear(values)
 		}
 	case a.Fields != nil && a.Fields.book == b:
@@ -53,7 +53,7 @@ func (b *Book) answerValues(a *Answer, room []value) []value {
 		case FromResponseHeader:
 			values[f.slot] = headerValue(a.Header, f.Name)
 		case FromResponseStatus:
-			values[f.slot] = value{kind: numberValue, text: strconv.Itoa(a.Status)}
+			values[f.slot] = value{Kind: numberValue, Text: strconv.Itoa(a.Status)}
 		case FromBody, FromForm, FromHeader, FromQuery, FromPath, FromKey, FromMember, FromResponseBody:
 		}
 	}
@@ -77,12 +77,12 @@ func (b *Book) NewAnswerFields() *AnswerFields {
 // Add reads one JSON object of the stream. What it says replaces what was said before, but a zero replaces no number.
 func (f *AnswerFields) Add(doc []byte) {
 	clear(f.fresh)
-	if !scanJSON(doc, f.book.answerTree, f.fresh) {
+	if !f.book.answerTree.Find(doc, f.fresh) {
 		return
 	}
 	for i := range f.fresh {
 		was, is := &f.values[i], &f.fresh[i]
-		if is.kind == absent || is.kind == numberValue && was.kind == numberValue && isZero(is) {
+		if is.Kind == absent || is.Kind == numberValue && was.Kind == numberValue && isZero(is) {
 			continue
 		}
 		*was = *is
@@ -112,10 +112,10 @@ func (b *Book) answerTier(a *Answer, values []value) string {
 }
 
 func textOf(v *value) string {
-	if v.kind != textValue {
+	if v.Kind != textValue {
 		return ""
 	}
-	return v.text
+	return v.Text
 }
 
 // Cost is the price of the answer. What the answer does not report counts as

@@ -1,12 +1,7 @@
-package pricing
-
-import (
-	"unicode/utf16"
-	"unicode/utf8"
-)
+package jsonscan
 
 // str reads a string from behind its first quote to behind its last.
-func (s *jsonScan) str(i int) (end int, escaped, ok bool) {
+func (s *finder) str(i int) (end int, escaped, ok bool) {
 	for i < len(s.data) {
 		switch c := s.data[i]; {
 		case c == '"':
@@ -34,7 +29,7 @@ func (s *jsonScan) str(i int) (end int, escaped, ok bool) {
 	return i, escaped, false
 }
 
-func (s *jsonScan) number(i int) (int, bool) {
+func (s *finder) number(i int) (int, bool) {
 	start := i
 	if i < len(s.data) && s.data[i] == '-' {
 		i++
@@ -63,7 +58,7 @@ func (s *jsonScan) number(i int) (int, bool) {
 	return i, true
 }
 
-func (s *jsonScan) digits(i int) int {
+func (s *finder) digits(i int) int {
 	for i < len(s.data) && s.data[i] >= '0' && s.data[i] <= '9' {
 		i++
 	}
@@ -89,41 +84,4 @@ func hex4(b []byte) (rune, bool) {
 		r = r<<4 | rune(c)
 	}
 	return r, true
-}
-
-// unescape appends the text of a valid JSON string without its quotes.
-func unescape(to, raw []byte) []byte {
-	for i := 0; i < len(raw); i++ {
-		c := raw[i]
-		if c != '\\' || i+1 >= len(raw) {
-			to = append(to, c)
-			continue
-		}
-		i++
-		switch raw[i] {
-		case 'b':
-			to = append(to, '\b')
-		case 'f':
-			to = append(to, '\f')
-		case 'n':
-			to = append(to, '\n')
-		case 'r':
-			to = append(to, '\r')
-		case 't':
-			to = append(to, '\t')
-		case 'u':
-			r, _ := hex4(raw[i+1:])
-			i += 4
-			if utf16.IsSurrogate(r) && i+2 < len(raw) && raw[i+1] == '\\' && raw[i+2] == 'u' {
-				if low, ok := hex4(raw[i+3:]); ok && utf16.DecodeRune(r, low) != utf8.RuneError {
-					r = utf16.DecodeRune(r, low)
-					i += 6
-				}
-			}
-			to = utf8.AppendRune(to, r)
-		default:
-			to = append(to, raw[i])
-		}
-	}
-	return to
 }

@@ -1,8 +1,9 @@
-package pricing
+package jsonscan
 
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -10,7 +11,7 @@ import (
 
 // The scanner takes the same documents for JSON as the standard library, finds
 // the same values in them, and says so where another reader could find others.
-func FuzzJSON(f *testing.F) {
+func FuzzFind(f *testing.F) {
 	for _, s := range []string{
 		`{"model":"a","n":2,"images":[1,{"x":[]},"y"],"clip":{"seconds":2.5}}`, `{"model":"a","model":"b"}`, `{"mod\u0065l":"\ud83d\ude00","Model":1}`,
 		` {"n":1e400,"model":null} `, `[]`, `{"n":-0.0e-1}`, "{\"n\":\"\\u00\"}", `{"images":"x","clip":[]}`, `{"MODEL":true}`, "\ufeff{}", `{"a":1}{"b":2}`,
@@ -18,26 +19,26 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	names := []string{"model", "n", "images.#", "clip.seconds"}
-	tree := newJSONPath()
+	tree := NewPaths()
 	for i, n := range names {
-		tree.add(strings.Split(n, "."), i)
+		tree.Add(strings.Split(n, "."), i)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		values := make([]value, len(names))
-		ok := scanJSON(data, tree, values)
-		if valid := json.Valid(data); ok != valid && (ok || bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) < maxJSONDepth) {
+		values := make([]Value, len(names))
+		ok := tree.Find(data, values)
+		if valid := json.Valid(data); ok != valid && (ok || bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) < maxDepth) {
 			t.Fatalf("%q: scanned %v, valid %v", data, ok, valid)
 		}
 		if !ok || !utf8.Valid(data) {
 			return
 		}
 		members, ambiguous := topMembers(t, data, "model")
-		if v := &values[0]; v.ambiguous != ambiguous {
-			t.Fatalf("%q: ambiguous %v, want %v", data, v.ambiguous, ambiguous)
+		if v := &values[0]; v.Ambiguous != ambiguous {
+			t.Fatalf("%q: ambiguous %v, want %v", data, v.Ambiguous, ambiguous)
 		} else if !ambiguous {
 			sameValue(t, data, v, members["model"])
 		}
-		if images, bad := members["images"], values[2]; !bad.ambiguous {
+		if images, bad := members["images"], values[2]; !bad.Ambiguous {
 			sameCount(t, data, &bad, images)
 		}
 	})
@@ -69,38 +70,33 @@ func topMembers(t *testing.T, data []byte, name string) (members map[string]json
 	return members, ambiguous
 }
 
-func sameValue(t *testing.T, data []byte, v *value, raw json.RawMessage) {
+func sameValue(t *testing.T, data []byte, v *Value, raw json.RawMessage) {
 	t.Helper()
-	kind, text := absent, ""
+	kind, text := Absent, ""
 	switch {
 	case len(raw) == 0 || raw[0] == 'n':
 	case raw[0] == '"':
-		kind = textValue
+		kind = String
 		if err := json.Unmarshal(raw, &text); err != nil {
 			t.Fatal(err)
 		}
 	case raw[0] == '{' || raw[0] == '[':
-		kind = otherValue
+		kind = Other
 	case raw[0] == 't' || raw[0] == 'f':
-		kind, text = boolValue, string(raw)
+		kind, text = Bool, string(raw)
 	default:
-		kind, text = numberValue, string(raw)
+		kind, text = Number, string(raw)
 	}
-	if v.kind != kind || kind != otherValue && kind != absent && v.text != text {
-		t.Fatalf("%q: found %d %q, want %d %q", data, v.kind, v.text, kind, text)
+	if v.Kind != kind || kind != Other && kind != Absent && v.Text != text {
+		t.Fatalf("%q: found %d %q, want %d %q", data, v.Kind, v.Text, kind, text)
 	}
 }
 
-func sameCount(t *testing.T, data []byte, v *value, raw json.RawMessage) {
+func sameCount(t *testing.T, data []byte, v *Value, raw json.RawMessage) {
 	t.Helper()
 	var list []json.RawMessage
 	array := len(raw) > 0 && raw[0] == '[' && json.Unmarshal(raw, &list) == nil
-	if n, err := jsonNumber(v.text); array != (v.kind == numberValue) || array && (err != nil || n.String() != itoa(len(list))) {
-		t.Fatalf("%q: counted %d %q, want %d elements", data, v.kind, v.text, len(list))
+	if array != (v.Kind == Number) || array && v.Text != strconv.Itoa(len(list)) {
+		t.Fatalf("%q: counted %d %q, want %d elements", data, v.Kind, v.Text, len(list))
 	}
-}
-
-func itoa(n int) string {
-	b, _ := json.Marshal(n)
-	return string(b)
 }

@@ -113,7 +113,7 @@ func TestTheWriterMayRing(t *testing.T) {
 	s.within.Store(&ring)
 	done := make(chan error, 1)
 	go func() {
-		_, err := m.CreateAccount(t.Context(), "acme", "", "")
+		_, err := m.Accounts.Create(t.Context(), "acme", "", "")
 		done <- err
 	}()
 	select {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
 )
 
@@ -129,7 +129,7 @@ func printAccount(w *tabwriter.Writer, a AccountView) {
 }
 
 func (c *cli) grantCommand() *cobra.Command {
-	var in meter.GrantRequest
+	var in account.GrantRequest
 	var key string
 	cmd := command("grant ACCOUNT [AMOUNT]", "Grant credits: an amount, or a pack of the price file", cobra.RangeArgs(1, 2), func(_ *cobra.Command, args []string) error {
 		if len(args) == 2 {

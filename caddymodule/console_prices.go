@@ -51,7 +51,7 @@ type PlansView struct {
 // listPlans are the plans and packs of the price file that is in force.
 func (c *call) listPlans() (any, error) {
 	on := map[string]int{}
-	err := c.m.Accounts(c.Context(), "", func(a *ledger.Account) bool {
+	err := c.m.Accounts.Each(c.Context(), "", func(a *ledger.Account) bool {
 		on[a.Sub.Plan]++
 		return true
 	})

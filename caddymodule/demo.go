@@ -139,7 +139,7 @@ func demoKeys(ctx context.Context) (s demoSecrets, err error) {
 		return s, err
 	}
 	defer app.release()
-	if _, err := e.CreateAccount(ctx, "demo", "Demo account", ""); err != nil && !errors.Is(err, ledger.ErrAccountExists) {
+	if _, err := e.Accounts.Create(ctx, "demo", "Demo account", ""); err != nil && !errors.Is(err, ledger.ErrAccountExists) {
 		return s, err
 	}
 	if s.demo, _, err = e.Directory.Keys.Create(ctx, directory.Key{Account: "demo", Name: "demo"}); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -125,11 +126,11 @@ func (p *demoPlay) acme() *demoActor {
 	return &demoActor{account: "acme", members: []string{"mira", "mira", "mira", "jon", "jon", ""}, keys: map[string]string{}, phases: []demoPhase{
 		{begin: p.team, until: p.now.AddDate(0, 0, 3), credits: "230"},
 		{begin: func(a *demoActor) error {
-			_, err := p.Grant(p.ctx, a.account, meter.GrantRequest{Pack: "pack-1000", Reason: "invoice 2041", Idempotency: "in_2041"})
+			_, err := p.Accounts.Grant(p.ctx, a.account, account.GrantRequest{Pack: "pack-1000", Reason: "invoice 2041", Idempotency: "in_2041"})
 			return err
 		}, until: p.now.AddDate(0, 0, 10), credits: "1530"},
 		{begin: func(a *demoActor) error {
-			_, err := p.Do(p.ctx, a.account, ledger.SetPlan{Plan: "pro", Reason: "upgrade in the shop"})
+			_, err := p.Accounts.Do(p.ctx, a.account, ledger.SetPlan{Plan: "pro", Reason: "upgrade in the shop"})
 			return err
 		}, until: p.end, credits: "2800"},
 	}}
@@ -140,7 +141,7 @@ func (p *demoPlay) acme() *demoActor {
 func (p *demoPlay) demo() *demoActor {
 	return &demoActor{account: "demo", members: []string{""}, phases: []demoPhase{
 		{begin: func(a *demoActor) error {
-			_, err := p.CreateAccount(p.ctx, a.account, "Demo account", "")
+			_, err := p.Accounts.Create(p.ctx, a.account, "Demo account", "")
 			return err
 		}, until: p.now.AddDate(0, 0, demoDays-9), credits: "0"},
 		{until: p.end.Truncate(24 * time.Hour), credits: "260"},
@@ -148,7 +149,7 @@ func (p *demoPlay) demo() *demoActor {
 }
 
 func (p *demoPlay) team(a *demoActor) error {
-	if _, err := p.CreateAccount(p.ctx, a.account, "Acme Studio", ""); err != nil {
+	if _, err := p.Accounts.Create(p.ctx, a.account, "Acme Studio", ""); err != nil {
 		return err
 	}
 	admin, member := directory.RoleAdmin, directory.RoleMember
@@ -241,7 +242,7 @@ func (p *demoPlay) complaint() error {
 		return err
 	}
 	p.now = p.end
-	_, err = p.Do(p.ctx, "acme", ledger.Refund{Charge: picture.ID, Reason: "the picture was blurred", Idempotency: "ticket-318"})
+	_, err = p.Accounts.Do(p.ctx, "acme", ledger.Refund{Charge: picture.ID, Reason: "the picture was blurred", Idempotency: "ticket-318"})
 	return err
 }
 

@@ -67,7 +67,7 @@ func TestTheDemosHistory(t *testing.T) {
 			t.Errorf("%s: %+v %v", now, r, err)
 		}
 		for id, between := range map[string][2]int64{"acme": {20_000, 600_000}, "demo": {100_000, 100_000}} {
-			a, err := m.Account(t.Context(), id)
+			a, err := m.Accounts.Get(t.Context(), id)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -111,11 +111,11 @@ func TestRequestsKeepTheLedgerOpen(t *testing.T) {
 	if err := errors.Join(next.Stop(), next.Cleanup()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.CreateAccount(t.Context(), "late", "", ""); err != nil {
+	if _, err := e.Accounts.Create(t.Context(), "late", "", ""); err != nil {
 		t.Errorf("the request's ledger was closed: %v", err)
 	}
 	old.release()
-	if _, err := e.CreateAccount(t.Context(), "later", "", ""); err == nil {
+	if _, err := e.Accounts.Create(t.Context(), "later", "", ""); err == nil {
 		t.Error("the last one out did not close the ledger")
 	}
 }

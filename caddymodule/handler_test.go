@@ -42,7 +42,7 @@ func started(t *testing.T, a *App) (key string) {
 			t.Error(err)
 		}
 	})
-	if _, err := a.engine.CreateAccount(t.Context(), "acme", "", ""); err != nil {
+	if _, err := a.engine.Accounts.Create(t.Context(), "acme", "", ""); err != nil {
 		t.Fatal(err)
 	}
 	key, _, err := a.engine.Directory.Keys.Create(t.Context(), directory.Key{Account: "acme"})
@@ -106,7 +106,7 @@ func ask(t *testing.T, s *httptest.Server, key, body string) (*http.Response, st
 func settled(t *testing.T, a *App) *ledger.Account {
 	t.Helper()
 	for range 500 {
-		acc, err := a.engine.Account(t.Context(), "acme")
+		acc, err := a.engine.Accounts.Get(t.Context(), "acme")
 		if err != nil {
 			t.Fatal(err)
 		}

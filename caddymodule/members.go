@@ -15,7 +15,7 @@ import (
 func (c *call) member() string { return c.PathValue("member") }
 
 func (c *call) listMembers() (any, error) {
-	if _, err := c.m.Account(c.Context(), c.id()); err != nil {
+	if _, err := c.m.Accounts.Get(c.Context(), c.id()); err != nil {
 		return nil, err
 	}
 	return list[directory.Member]{Data: append([]directory.Member{}, c.m.Directory.Members.List(c.id())...)}, nil

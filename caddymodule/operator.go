@@ -109,7 +109,7 @@ func (c *call) listAccounts() (any, error) {
 	const most = 200
 	out := list[AccountView]{Data: []AccountView{}}
 	from, wanted := c.URL.Query().Get("cursor"), strings.ToLower(c.URL.Query().Get("q"))
-	err := c.m.Accounts(c.Context(), from, func(a *ledger.Account) bool {
+	err := c.m.Accounts.Each(c.Context(), from, func(a *ledger.Account) bool {
 		if !strings.Contains(strings.ToLower(string(a.ID)+"\n"+a.Name+"\n"+a.Sub.Plan), wanted) {
 			return true
 		}
@@ -128,7 +128,7 @@ func (c *call) createAccount() (any, error) {
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	a, err := c.m.CreateAccount(c.Context(), in.ID, in.Name, in.Plan)
+	a, err := c.m.Accounts.Create(c.Context(), in.ID, in.Name, in.Plan)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (c *call) createAccount() (any, error) {
 }
 
 func (c *call) showAccount() (any, error) {
-	a, err := c.m.Account(c.Context(), c.id())
+	a, err := c.m.Accounts.Get(c.Context(), c.id())
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (c *call) showAccount() (any, error) {
 
 // after runs a command and shows the account then.
 func (c *call) after(cmd ledger.Command) (any, error) {
-	if _, err := c.m.Do(c.Context(), c.id(), cmd); err != nil {
+	if _, err := c.m.Accounts.Do(c.Context(), c.id(), cmd); err != nil {
 		return nil, err
 	}
 	return c.showAccount()
@@ -168,7 +168,7 @@ func (c *call) closeAccount() (any, error) {
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
-	a, err := c.m.CloseAccount(c.Context(), c.id(), in.Reason)
+	a, err := c.m.Accounts.Close(c.Context(), c.id(), in.Reason)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (c *call) renew() (any, error) {
 }
 
 func (c *call) listKeys() (any, error) {
-	if _, err := c.m.Account(c.Context(), c.id()); err != nil {
+	if _, err := c.m.Accounts.Get(c.Context(), c.id()); err != nil {
 		return nil, err
 	}
 	return list[directory.Key]{Data: append([]directory.Key{}, c.m.Directory.Keys.List(c.id())...)}, nil

@@ -22,7 +22,7 @@ func operatorAPI(t testing.TB) *operator {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.Close)
-	if _, err := m.CreateAccount(t.Context(), "acme", "Acme", ""); err != nil {
+	if _, err := m.Accounts.Create(t.Context(), "acme", "Acme", ""); err != nil {
 		t.Fatal(err)
 	}
 	return &operator{m: m}
@@ -55,7 +55,7 @@ func TestAnOperatorsCallDoesNotBuildTheRoutes(t *testing.T) {
 // Each request reaches the ledger that it was sent to.
 func TestOperatorsOfTwoLedgersShareTheRoutes(t *testing.T) {
 	one, two := operatorAPI(t), operatorAPI(t)
-	if _, err := two.m.CreateAccount(t.Context(), "beta", "Beta", ""); err != nil {
+	if _, err := two.m.Accounts.Create(t.Context(), "beta", "Beta", ""); err != nil {
 		t.Fatal(err)
 	}
 	for o, want := range map[*operator]int{one: http.StatusNotFound, two: http.StatusOK} {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -32,12 +32,12 @@ func (c *call) grant() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var in meter.GrantRequest
+	var in account.GrantRequest
 	if err := c.body(&in); err != nil {
 		return nil, err
 	}
 	in.Idempotency = key
-	r, err := c.m.Grant(c.Context(), c.id(), in)
+	r, err := c.m.Accounts.Grant(c.Context(), c.id(), in)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (c *call) void() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.m.Do(c.Context(), account, ledger.Void{Grant: ledger.GrantID(grant), Reason: in.Reason})
+	r, err := c.m.Accounts.Do(c.Context(), account, ledger.Void{Grant: ledger.GrantID(grant), Reason: in.Reason})
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (c *call) refund() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.m.Do(c.Context(), account, cmd)
+	r, err := c.m.Accounts.Do(c.Context(), account, cmd)
 	if err != nil {
 		return nil, err
 	}

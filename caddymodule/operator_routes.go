@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/caddymodule/api/openapi"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 )
@@ -105,7 +105,7 @@ func accountRoutes() []operatorRoute {
 		{fn: (*call).setPlan, scope: directory.ScopeAdmin, Operation: openapi.Operation{Pattern: "PUT /meter/accounts/{id}/subscription", Tag: accounts, Summary: "Move an account to a plan, now or at the renewal", In: planIn{}, Out: AccountView{}}},
 		{fn: (*call).cancelPlan, scope: directory.ScopeAdmin, Operation: openapi.Operation{Pattern: "DELETE /meter/accounts/{id}/subscription", Tag: accounts, Summary: "End the subscription", Params: []openapi.Param{{Name: "when", Description: "renewal (default) or now"}, {Name: "reason", Description: "kept in the ledger"}}, Out: AccountView{}}},
 		{fn: (*call).renew, scope: directory.ScopeGrant, Operation: openapi.Operation{Pattern: "POST /meter/accounts/{id}/subscription/renew", Tag: credits, Summary: "Book the payment for one period", Idempotency: true, In: reasonIn{}, Out: AccountView{}}},
-		{fn: (*call).grant, scope: directory.ScopeGrant, Operation: openapi.Operation{Pattern: "POST /meter/accounts/{id}/grants", Tag: credits, Summary: "Grant a pack, or an amount of a type", Idempotency: true, In: meter.GrantRequest{}, Out: GrantResult{}}},
+		{fn: (*call).grant, scope: directory.ScopeGrant, Operation: openapi.Operation{Pattern: "POST /meter/accounts/{id}/grants", Tag: credits, Summary: "Grant a pack, or an amount of a type", Idempotency: true, In: account.GrantRequest{}, Out: GrantResult{}}},
 		{fn: (*call).void, scope: directory.ScopeGrant, Operation: openapi.Operation{Pattern: "POST /meter/accounts/{id}/grants/{grant}/void", Tag: credits, Summary: "Take back what is left of a grant", In: reasonIn{}, Out: MovedView{}}},
 		{fn: (*call).void, scope: directory.ScopeGrant, Operation: openapi.Operation{Pattern: "POST /meter/grants/{grant}/void", Tag: credits, Summary: "The same, by the grant's id alone", In: reasonIn{}, Out: MovedView{}}},
 		{fn: (*call).refund, scope: directory.ScopeGrant, Operation: openapi.Operation{Pattern: "POST /meter/accounts/{id}/charges/{charge}/refund", Tag: credits, Summary: "Give a charge back, whole or in part", Idempotency: true, In: refundIn{}, Out: MovedView{}}},

@@ -97,7 +97,7 @@ func (c *call) replayed(in *ReplayRequest) (*ReplayView, error) {
 		view: &ReplayView{Days: in.Days, Unit: b.Credit.Plural, Rows: []ReplayRow{}, Denied: []ReplayDenied{}, Reasons: []ReplayReason{}, Notes: []string{}},
 	}
 	var ids []string // first, so that no snapshot is open while journals are read
-	err := c.m.Accounts(c.Context(), "", func(a *ledger.Account) bool {
+	err := c.m.Accounts.Each(c.Context(), "", func(a *ledger.Account) bool {
 		ids = append(ids, string(a.ID))
 		return true
 	})

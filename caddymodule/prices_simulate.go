@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -104,7 +105,7 @@ func (p *player) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer p.m.Close()
-	if _, err := p.m.CreateAccount(ctx, p.account.Name, "", p.account.Plan); err != nil {
+	if _, err := p.m.Accounts.Create(ctx, p.account.Name, "", p.account.Plan); err != nil {
 		return err
 	}
 	for day := range p.Days {
@@ -193,17 +194,17 @@ func (p *player) once(ctx context.Context, r *scenarioRequest) (reason string, p
 	}
 	charge.End()
 	charge.Settle(meter.Answered, nil)
-	_, err = p.m.Do(ctx, p.account.Name, ledger.Touch{}) // the settle is booked before the clock goes on
+	_, err = p.m.Accounts.Do(ctx, p.account.Name, ledger.Touch{}) // the settle is booked before the clock goes on
 	return "", false, err
 }
 
 func (p *player) buy(ctx context.Context) error {
 	p.packs++
-	g := meter.GrantRequest{Pack: p.account.TopUp, Reason: "simulated", Idempotency: fmt.Sprintf("pack-%d", p.packs)}
+	g := account.GrantRequest{Pack: p.account.TopUp, Reason: "simulated", Idempotency: fmt.Sprintf("pack-%d", p.packs)}
 	if pack := p.book.Pack(g.Pack); pack != nil && pack.ByPrice {
 		g.Price = pack.Price.String()
 	}
-	if _, err := p.m.Grant(ctx, p.account.Name, g); err != nil {
+	if _, err := p.m.Accounts.Grant(ctx, p.account.Name, g); err != nil {
 		return fmt.Errorf("top_up: %w", err)
 	}
 	return nil

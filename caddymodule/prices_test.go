@@ -147,7 +147,7 @@ func TestReplayOffline(t *testing.T) {
 	if err := a.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.engine.CreateAccount(t.Context(), "acme", "", ""); err != nil {
+	if _, err := a.engine.Accounts.Create(t.Context(), "acme", "", ""); err != nil {
 		t.Fatal(err)
 	}
 	charge, err := a.engine.Admit(t.Context(), &meter.Request{

@@ -13,6 +13,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -54,7 +55,7 @@ func newShop(t *testing.T, file string) *shop {
 
 func (s *shop) open(account, plan string) {
 	s.Helper()
-	if _, err := s.m.CreateAccount(s.Context(), account, "", plan); err != nil {
+	if _, err := s.m.Accounts.Create(s.Context(), account, "", plan); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -128,9 +129,9 @@ func (s *shop) refuses(reason, who, request, body string) {
 	}
 }
 
-func (s *shop) buys(account, pack, price string) {
+func (s *shop) buys(id, pack, price string) {
 	s.Helper()
-	if _, err := s.m.Grant(s.Context(), account, meter.GrantRequest{Pack: pack, Price: price, Reason: "paid", Idempotency: pack + price + s.now.String()}); err != nil {
+	if _, err := s.m.Accounts.Grant(s.Context(), id, account.GrantRequest{Pack: pack, Price: price, Reason: "paid", Idempotency: pack + price + s.now.String()}); err != nil {
 		s.Error(err)
 	}
 }
@@ -364,7 +365,7 @@ func TestSeedThreeBalances(t *testing.T) {
 	if x := s.see("art", "packs"); x.Get("data.0.available").Bool() {
 		t.Errorf("top-ups need a subscription: %s", x)
 	}
-	if _, err := s.m.Do(s.Context(), "art", ledger.SetPlan{Plan: "basic"}); err != nil {
+	if _, err := s.m.Accounts.Do(s.Context(), "art", ledger.SetPlan{Plan: "basic"}); err != nil {
 		t.Fatal(err)
 	}
 	s.buys("art", "tokens-10k", "")

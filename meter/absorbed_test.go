@@ -180,7 +180,7 @@ func TestThirtyAtOnceUseWhatThereIs(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	a, err := g.m.Account(t.Context(), "acme")
+	a, err := g.m.Accounts.Get(t.Context(), "acme")
 	if err != nil || a.Absorbed != 0 || cost != 100 {
 		t.Errorf("cost %d, absorbed %d (%v), want 100 and 0", cost, a.Absorbed, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/internal/casefile"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -84,7 +85,7 @@ func (p *teller) act(s *casefile.Step) done {
 
 func (p *teller) do(c ledger.Command) ledger.Result {
 	p.Helper()
-	r, err := p.m.Do(p.Context(), storyAccount, c)
+	r, err := p.m.Accounts.Do(p.Context(), storyAccount, c)
 	if err != nil {
 		p.Fatalf("%T: %v", c, err)
 	}
@@ -180,7 +181,7 @@ func (p *teller) direct(s *casefile.Step) done {
 	p.n++
 	amount := p.amount(s.Charge)
 	id := ledger.ChargeID(fmt.Sprintf("ch_direct%d", p.n))
-	r, err := p.m.Do(p.Context(), storyAccount, reserveOf(s, id, amount))
+	r, err := p.m.Accounts.Do(p.Context(), storyAccount, reserveOf(s, id, amount))
 	if err != nil {
 		return p.refusal(err)
 	}
@@ -233,11 +234,11 @@ func (p *teller) release(s *casefile.Step) done {
 
 func (p *teller) grant(s *casefile.Step) done {
 	g := s.Grant
-	r := GrantRequest{Pack: g.Pack, Price: g.Price, Type: g.Type, Amount: g.Amount, OnlyFor: selectorOf(g.OnlyFor), NotFor: selectorOf(g.NotFor)}
+	r := account.GrantRequest{Pack: g.Pack, Price: g.Price, Type: g.Type, Amount: g.Amount, OnlyFor: selectorOf(g.OnlyFor), NotFor: selectorOf(g.NotFor)}
 	if g.ExpiresAt != "" {
 		r.ExpiresAt = parseTime(p.T, g.ExpiresAt)
 	}
-	res, err := p.m.Grant(p.Context(), storyAccount, r)
+	res, err := p.m.Accounts.Grant(p.Context(), storyAccount, r)
 	if err != nil {
 		var d *Denial
 		if !errors.As(denialOf(err), &d) {

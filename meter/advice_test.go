@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/tidwall/sjson"
 )
@@ -105,7 +106,7 @@ func TestEveryAdviceWorks(t *testing.T) {
 			for _, p := range o.Packs {
 				tries = append(tries, func(g *gate, _ *Request) {
 					for i := range max(p.Times, 1) {
-						if _, err := g.m.Grant(t.Context(), "acme", GrantRequest{Pack: p.ID, Idempotency: fmt.Sprint("pay", i)}); err != nil {
+						if _, err := g.m.Accounts.Grant(t.Context(), "acme", account.GrantRequest{Pack: p.ID, Idempotency: fmt.Sprint("pay", i)}); err != nil {
 							t.Fatal(err)
 						}
 					}

@@ -53,7 +53,7 @@ func TestWhatAnAnswerCosts(t *testing.T) {
 		if g.m, err = Open(t.Context(), Options{Store: memory.New(), Book: book, Now: g.now.is}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := g.m.CreateAccount(t.Context(), "acme", "", "basic"); err != nil {
+		if _, err := g.m.Accounts.Create(t.Context(), "acme", "", "basic"); err != nil {
 			t.Fatal(err)
 		}
 		if _, f := g.answered(post(tt.path, tt.body), tt.status, tt.header, tt.answer); f.Cost < tt.low || f.Cost > tt.high {

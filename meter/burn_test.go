@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/report"
 )
@@ -29,13 +30,13 @@ func burnAt(t *testing.T, zone, start string) *played {
 	return play(t, strings.ReplaceAll(burnBook, "ZONE", zone), start)
 }
 
-func (p *played) give(account, amount, key, expires string) {
+func (p *played) give(id, amount, key, expires string) {
 	p.Helper()
-	r := GrantRequest{Type: "top_up", Amount: amount, Reason: "test", Idempotency: key}
+	r := account.GrantRequest{Type: "top_up", Amount: amount, Reason: "test", Idempotency: key}
 	if expires != "" {
 		r.ExpiresAt = instantOf(p.T, expires)
 	}
-	if _, err := p.m.Grant(p.Context(), account, r); err != nil {
+	if _, err := p.m.Accounts.Grant(p.Context(), id, r); err != nil {
 		p.Fatal(err)
 	}
 }

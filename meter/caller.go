@@ -1,16 +1,8 @@
 package meter
 
 import (
-	"context"
-
-	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
-
-func (m *Meter) loadDirectory(ctx context.Context) (err error) {
-	m.Directory, err = directory.Load(ctx, m.writer, m.Books, m.Events, m.opt.Now)
-	return err
-}
 
 // Identify finds whose key this is. The error is a *Denial.
 func (m *Meter) Identify(secret string) (Caller, error) {

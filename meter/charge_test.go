@@ -79,7 +79,7 @@ func newGateOf(t *testing.T, prices, plan string) *gate {
 			t.Errorf("problem: %v", p)
 		}
 	})
-	if _, err := g.m.CreateAccount(t.Context(), "acme", "", plan); err != nil {
+	if _, err := g.m.Accounts.Create(t.Context(), "acme", "", plan); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -109,7 +109,7 @@ func (g *gate) admit(r *Request) *Charge {
 
 func (g *gate) wants(available, held money.Amount) {
 	g.Helper()
-	a, err := g.m.Account(g.Context(), "acme")
+	a, err := g.m.Accounts.Get(g.Context(), "acme")
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestAStreamIsStoppedWhenTheCreditsAreUsedUp(t *testing.T) {
 
 func TestAStreamThatIsFreeGoesOnWithoutCredits(t *testing.T) {
 	g := newGate(t, "small")
-	if _, err := g.m.Do(t.Context(), "acme", ledger.Reserve{Charge: &ledger.Charge{ID: "ch_all"}, Amount: 130, Plan: ledger.AnyPlan}); err != nil {
+	if _, err := g.m.Accounts.Do(t.Context(), "acme", ledger.Reserve{Charge: &ledger.Charge{ID: "ch_all"}, Amount: 130, Plan: ledger.AnyPlan}); err != nil {
 		t.Fatal(err)
 	}
 	c := g.admit(post("/ask"+chat, streamed))
@@ -337,7 +337,7 @@ func TestAFreeRequestIsRecordedWithoutWaiting(t *testing.T) {
 	if _, err := g.m.Reports.Charge(t.Context(), "acme", c.ID); !errors.Is(err, ledger.ErrNoCharge) {
 		t.Errorf("a free request is booked before it has ended: %v", err)
 	}
-	if _, err := g.m.Do(t.Context(), "acme", ledger.SetPlan{Plan: "small"}); err != nil { // nothing that a free request depends on
+	if _, err := g.m.Accounts.Do(t.Context(), "acme", ledger.SetPlan{Plan: "small"}); err != nil { // nothing that a free request depends on
 		t.Fatal(err)
 	}
 	c.Begin(200, jsonType)

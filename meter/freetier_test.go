@@ -42,7 +42,7 @@ func TestAFreeTierIsSharedExactly(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	a, err := g.m.Account(t.Context(), "acme")
+	a, err := g.m.Accounts.Get(t.Context(), "acme")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func TestAJobThatHasEndedAtOnceIsNotHeld(t *testing.T) {
 
 func TestAJobOfAnotherAccount(t *testing.T) {
 	g := newGate(t, "basic")
-	if _, err := g.m.CreateAccount(t.Context(), "other", "", "basic"); err != nil {
+	if _, err := g.m.Accounts.Create(t.Context(), "other", "", "basic"); err != nil {
 		t.Fatal(err)
 	}
 	g.job("v1")

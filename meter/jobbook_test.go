@@ -54,7 +54,7 @@ func newJobsGate(t *testing.T) *jobsGate {
 	}
 	g := &jobsGate{gate: gate{T: t, now: clockAt(time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC))}, store: memory.New(), book: book}
 	g.open()
-	if _, err := g.m.CreateAccount(t.Context(), "acme", "", "basic"); err != nil {
+	if _, err := g.m.Accounts.Create(t.Context(), "acme", "", "basic"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -92,7 +92,7 @@ func TestABackgroundResponseCostsWhatItUsed(t *testing.T) {
 			if !f.Pending {
 				t.Fatalf("%+v", f)
 			}
-			a, err := g.m.Account(t.Context(), "acme")
+			a, err := g.m.Accounts.Get(t.Context(), "acme")
 			if err != nil || a.HeldTotal() < 100 {
 				t.Fatalf("%v, held %d", err, a.HeldTotal())
 			}

@@ -16,6 +16,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -54,6 +55,7 @@ type Meter struct {
 	Reports   *report.Reports      // usage, charges, journal, estimates
 	Events    *event.Hub           // what happened, for people and programs
 	Directory *directory.Directory // keys, members, operators, sessions
+	Accounts  *account.Accounts    // opening, granting, closing; their state
 
 	opt         Options
 	writer      *writer.Writer
@@ -62,7 +64,6 @@ type Meter struct {
 	calibration calibration
 	unpriced    unpriced
 
-	watchers watchers
 	settling settling
 
 	estimate func(*Request) pricing.Usage // of the input; nil: the dialect's
@@ -88,8 +89,9 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	if err := m.restoreJobs(ctx, o.Store); err != nil {
 		return nil, err
 	}
+	watchers := new(account.Watchers)
 	b, err := writer.Open(ctx, o.Store, writer.Options{
-		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, OnApply: m.Events.Record, Changed: m.watchers.tell, Committed: o.Committed,
+		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, OnApply: m.Events.Record, Changed: watchers.Notify, Committed: o.Committed,
 	})
 	if err != nil {
 		return nil, err
@@ -97,10 +99,14 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	m.writer = b
 	m.Reports = report.New(b, m.Books)
 	m.Events.Open(b, m.Reports)
-	if err := errors.Join(m.Books.Open(ctx, b, o.Text), m.loadDirectory(ctx), m.forgetEnded(ctx)); err != nil {
+	if m.Directory, err = directory.Load(ctx, b, m.Books, m.Events, o.Now); err == nil {
+		err = errors.Join(m.Books.Open(ctx, b, o.Text), m.forgetEnded(ctx))
+	}
+	if err != nil {
 		b.Close()
 		return nil, err
 	}
+	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, o.Now)
 	return m, nil
 }
 

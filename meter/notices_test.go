@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -127,8 +128,8 @@ func (n *noticed) images(account string, count int) (refused int) {
 	return refused
 }
 
-func (n *noticed) grant(account, key string) {
-	if _, err := n.m.Grant(n.Context(), account, GrantRequest{Pack: "p50", Reason: "paid", Idempotency: key}); err != nil {
+func (n *noticed) grant(id, key string) {
+	if _, err := n.m.Accounts.Grant(n.Context(), id, account.GrantRequest{Pack: "p50", Reason: "paid", Idempotency: key}); err != nil {
 		n.Fatal(err)
 	}
 }
@@ -161,7 +162,7 @@ func (n *noticed) tells(what string, want ...string) {
 }
 
 func (n *noticed) open(account, plan string) {
-	if _, err := n.m.CreateAccount(n.Context(), account, "", plan); err != nil {
+	if _, err := n.m.Accounts.Create(n.Context(), account, "", plan); err != nil {
 		n.Fatal(err)
 	}
 }
@@ -219,7 +220,7 @@ func TestHoveringAtAThresholdIsToldOnce(t *testing.T) {
 	for i := range 20 {
 		n.later(26 * time.Hour)
 		if i%2 == 0 { // 10 at a time, back to the threshold and below it again
-			if _, err := n.m.Grant(n.Context(), "acme", GrantRequest{Amount: "10", Reason: "goodwill", Idempotency: fmt.Sprint("g", i)}); err != nil {
+			if _, err := n.m.Accounts.Grant(n.Context(), "acme", account.GrantRequest{Amount: "10", Reason: "goodwill", Idempotency: fmt.Sprint("g", i)}); err != nil {
 				t.Fatal(err)
 			}
 		} else {
@@ -265,7 +266,7 @@ func TestSubscriptionsRefundsAndKeys(t *testing.T) {
 	n.images("acme", 1)
 	var paid ledger.ChargeID
 	_ = n.m.Reports.Charges(t.Context(), "acme", report.ChargeFilter{Where: map[string]string{"state": "charged"}}, func(c *ledger.Charge) bool { paid = c.ID; return false })
-	if _, err := n.m.Do(t.Context(), "acme", ledger.Refund{Charge: paid, Reason: "sorry", Idempotency: "r1"}); err != nil {
+	if _, err := n.m.Accounts.Do(t.Context(), "acme", ledger.Refund{Charge: paid, Reason: "sorry", Idempotency: "r1"}); err != nil {
 		t.Fatal(err)
 	}
 	n.tells("an operator's refund", event.Refunded)
@@ -273,11 +274,11 @@ func TestSubscriptionsRefundsAndKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.tells("a key", event.KeyCreated)
-	if _, err := n.m.Do(t.Context(), "acme", ledger.SetPlan{Plan: "open"}); err != nil {
+	if _, err := n.m.Accounts.Do(t.Context(), "acme", ledger.SetPlan{Plan: "open"}); err != nil {
 		t.Fatal(err)
 	}
 	n.tells("another plan", event.PeriodClosed)
-	if _, err := n.m.Do(t.Context(), "acme", ledger.Cancel{}); err != nil {
+	if _, err := n.m.Accounts.Do(t.Context(), "acme", ledger.Cancel{}); err != nil {
 		t.Fatal(err)
 	}
 	n.tells("cancelled at the end of the period")
@@ -445,7 +446,7 @@ func TestTheOperatorHearsOfWhatWasNotPaid(t *testing.T) {
 		for _, c := range []ledger.Command{
 			ledger.Reserve{Charge: &ledger.Charge{ID: id, Operation: "image"}, Amount: 1, Plan: ledger.AnyPlan}, ledger.Settle{Charge: id, Cost: cost},
 		} {
-			if _, err := n.m.Do(t.Context(), "acme", c); err != nil {
+			if _, err := n.m.Accounts.Do(t.Context(), "acme", c); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -210,7 +211,7 @@ func (a *admission) wait(f *Facts, acc *ledger.Account) []string {
 	if acc == nil {
 		return nil
 	}
-	at, amount, ok := NextGrant(acc, a.book.Plan(acc.Sub.Plan), a.m.Now(), a.book.Policies.Timezone)
+	at, amount, ok := account.NextGrant(acc, a.book.Plan(acc.Sub.Plan), a.m.Now(), a.book.Policies.Timezone)
 	if !ok || !a.waits(acc, at) {
 		return nil
 	}

@@ -98,7 +98,7 @@ func TestEveryModelOfARequestCounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer m.Close()
-			if _, err := m.CreateAccount(t.Context(), "acme", "", tt.plan); err != nil {
+			if _, err := m.Accounts.Create(t.Context(), "acme", "", tt.plan); err != nil {
 				t.Fatal(err)
 			}
 			c, err := m.Admit(t.Context(), post(tt.path, tt.body))

@@ -105,7 +105,7 @@ func TestOwnersAreForgottenWhenNobodyAsks(t *testing.T) {
 // What has an owner keeps it, whoever else's answer has the same id.
 func TestAnIDKeepsItsOwner(t *testing.T) {
 	g := newJobsGate(t)
-	if _, err := g.m.CreateAccount(t.Context(), "other", "", "basic"); err != nil {
+	if _, err := g.m.Accounts.Create(t.Context(), "other", "", "basic"); err != nil {
 		t.Fatal(err)
 	}
 	g.answered(post("/v1/files", ""), 200, jsonType, `{"id":"f1"}`)
@@ -162,7 +162,7 @@ func TestReferencesInBodiesForLenientServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if _, err := m.CreateAccount(t.Context(), "acme", "", "all"); err != nil {
+	if _, err := m.Accounts.Create(t.Context(), "acme", "", "all"); err != nil {
 		t.Fatal(err)
 	}
 	utf16 := "{\x00\"\x00p\x00r\x00e\x00v\x00\"\x00:\x001\x00}\x00"

@@ -47,7 +47,7 @@ func TestPolicies(t *testing.T) {
 	t.Run("when_exhausted: overdraft", func(t *testing.T) {
 		g := policed(t, "when_exhausted: overdraft, overdraft: 50")
 		passed, _, stopped := g.streams(200)
-		a, err := g.m.Account(t.Context(), "acme")
+		a, err := g.m.Accounts.Get(t.Context(), "acme")
 		if err != nil || !stopped || passed < 179 || passed > 181 || a.Debt > 50 || a.Debt < 49 || a.Absorbed != 0 {
 			t.Errorf("%d words passed, stopped %v: debt %d, absorbed %d (%v)", passed, stopped, a.Debt, a.Absorbed, err)
 		}

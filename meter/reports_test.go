@@ -60,14 +60,14 @@ func (p *played) until(text string) {
 
 func (p *played) open(account, plan string) {
 	p.Helper()
-	if _, err := p.m.CreateAccount(p.Context(), account, "", plan); err != nil {
+	if _, err := p.m.Accounts.Create(p.Context(), account, "", plan); err != nil {
 		p.Fatal(err)
 	}
 }
 
 func (p *played) account(id string) *ledger.Account {
 	p.Helper()
-	a, err := p.m.Account(p.Context(), id)
+	a, err := p.m.Accounts.Get(p.Context(), id)
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func (p *played) ask(who, path, body string, status int) *Charge {
 func (p *played) refund(account, charge string, amount int64) {
 	p.Helper()
 	cmd := ledger.Refund{Charge: ledger.ChargeID(charge), Amount: money.Amount(amount), Reason: "sorry", Idempotency: fmt.Sprint(charge, amount)}
-	if _, err := p.m.Do(p.Context(), account, cmd); err != nil {
+	if _, err := p.m.Accounts.Do(p.Context(), account, cmd); err != nil {
 		p.Fatal(err)
 	}
 }

@@ -20,7 +20,7 @@ alerts: [{below: 20%}, {below: 5%}]
 
 func (p *played) status(what, account, want string) {
 	p.Helper()
-	if got := p.m.Status(p.account(account)); got != want {
+	if got := p.m.Accounts.Status(p.account(account)); got != want {
 		p.Errorf("%s: %s, want %s", what, got, want)
 	}
 }
@@ -55,7 +55,7 @@ func TestStatus(t *testing.T) {
 	p.status("renewed", "open", "ok")
 	yes := true
 	for _, account := range []string{"basic", "open", "unlimited"} {
-		if _, err := p.m.Do(t.Context(), account, ledger.SetAttributes{Suspended: &yes, Reason: "test"}); err != nil {
+		if _, err := p.m.Accounts.Do(t.Context(), account, ledger.SetAttributes{Suspended: &yes, Reason: "test"}); err != nil {
 			t.Fatal(err)
 		}
 		p.status("an operator has stopped it", account, "suspended")
@@ -67,7 +67,7 @@ func TestThresholdsOfAnAccount(t *testing.T) {
 	p.open("acme", "basic")
 	see := func(want int, wantOwn bool) []ledger.Level {
 		t.Helper()
-		levels, own := p.m.Thresholds(p.account("acme"))
+		levels, own := p.m.Accounts.Thresholds(p.account("acme"))
 		if len(levels) != want || own != wantOwn {
 			t.Errorf("%+v, own %v", levels, own)
 		}
@@ -76,7 +76,7 @@ func TestThresholdsOfAnAccount(t *testing.T) {
 	if l := see(2, false); l[0].Text != "20%" || l[0].Limit != 20 || l[1].Limit != 5 {
 		t.Errorf("%+v", l)
 	}
-	if err := p.m.SetAlerts(t.Context(), "acme", []string{"60"}); err != nil {
+	if err := p.m.Accounts.SetAlerts(t.Context(), "acme", []string{"60"}); err != nil {
 		t.Fatal(err)
 	}
 	p.ask("acme", "/v1/one", `{"n":41}`, 200)
@@ -84,12 +84,12 @@ func TestThresholdsOfAnAccount(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	p.status("below the account's own", "acme", "low")
-	if err := p.m.SetAlerts(t.Context(), "acme", []string{}); err != nil {
+	if err := p.m.Accounts.SetAlerts(t.Context(), "acme", []string{}); err != nil {
 		t.Fatal(err)
 	}
 	see(0, true)
 	p.status("it wants none", "acme", "ok")
-	if err := p.m.SetAlerts(t.Context(), "acme", nil); err != nil {
+	if err := p.m.Accounts.SetAlerts(t.Context(), "acme", nil); err != nil {
 		t.Fatal(err)
 	}
 	see(2, false)

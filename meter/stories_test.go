@@ -84,7 +84,7 @@ func tell(t *testing.T, s *casefile.Story, price []byte, told *share) {
 		t.Fatal(err)
 	}
 	defer p.m.Close()
-	if _, err := p.m.CreateAccount(t.Context(), storyAccount, "", s.Account.Plan); err != nil {
+	if _, err := p.m.Accounts.Create(t.Context(), storyAccount, "", s.Account.Plan); err != nil {
 		t.Fatal(err)
 	}
 	if s.Account.Alerts != nil {
@@ -92,7 +92,7 @@ func tell(t *testing.T, s *casefile.Story, price []byte, told *share) {
 		for _, a := range s.Account.Alerts {
 			own = append(own, a.Below)
 		}
-		if err := p.m.SetAlerts(t.Context(), storyAccount, own); err != nil {
+		if err := p.m.Accounts.SetAlerts(t.Context(), storyAccount, own); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,7 +146,7 @@ func (p *teller) step(n int, s *casefile.Step) {
 
 func (p *teller) account() *ledger.Account {
 	p.Helper()
-	a, err := p.m.Account(p.Context(), storyAccount)
+	a, err := p.m.Accounts.Get(p.Context(), storyAccount)
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func gateWith(t *testing.T, prices, plan string, now time.Time) *gate {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.m.Close)
-	if _, err := g.m.CreateAccount(t.Context(), "acme", "", plan); err != nil {
+	if _, err := g.m.Accounts.Create(t.Context(), "acme", "", plan); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -344,7 +344,7 @@ func TestTrap9Clocks(t *testing.T) {
 
 	g = gateWith(t, trapsBook, "month", time.Date(2026, 1, 31, 9, 0, 0, 0, berlin))
 	for _, want := range []string{"2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31"} {
-		a, err := g.m.Account(t.Context(), "acme")
+		a, err := g.m.Accounts.Get(t.Context(), "acme")
 		if err != nil {
 			t.Fatal(err)
 		}

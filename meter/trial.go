@@ -6,6 +6,7 @@ import (
 
 	"github.com/tidwall/sjson"
 
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -66,7 +67,7 @@ func (a *admission) packs(acc *ledger.Account, p *pricing.Pack, missing money.Am
 // buys reports whether the request would be admitted after n of a pack.
 func (a *admission) buys(acc *ledger.Account, p *pricing.Pack, n int) bool {
 	t := a.trial(acc, a.m.Now())
-	r := GrantRequest{Pack: p.ID}
+	r := account.GrantRequest{Pack: p.ID}
 	if p.ByPrice && p.MaxPrice != nil {
 		r.Price = p.MaxPrice.String()
 	} else if p.ByPrice {
@@ -74,7 +75,7 @@ func (a *admission) buys(acc *ledger.Account, p *pricing.Pack, n int) bool {
 	}
 	for i := range n {
 		g := ledger.Give{Grant: ledger.GrantID("gr_trial" + strconv.Itoa(i))}
-		if fromPack(&g, a.book.Book, r) != nil {
+		if account.FromPack(&g, a.book.Book, r) != nil {
 			return false
 		}
 		if _, err := t.do(g); err != nil {

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -97,7 +97,7 @@ type LinksView struct {
 }
 
 func (c *call) balance() (any, error) {
-	a, err := c.m.Account(c.Context(), c.who.account)
+	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +120,8 @@ func (c *call) balance() (any, error) {
 		}
 	}
 	v.Allowance = c.allowance(a, now)
-	v.Status = c.m.Status(a)
-	if at, amount, ok := meter.NextGrant(a, b.Plan(a.Sub.Plan), now, b.Policies.Timezone); ok {
+	v.Status = c.m.Accounts.Status(a)
+	if at, amount, ok := account.NextGrant(a, b.Plan(a.Sub.Plan), now, b.Policies.Timezone); ok {
 		v.NextGrant = &NextGrantView{At: at, Amount: c.text(amount)}
 	}
 	v.Burn, err = c.burn()

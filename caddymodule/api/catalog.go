@@ -192,7 +192,7 @@ func (c *call) packs() (any, error) {
 	var a *ledger.Account
 	if c.who.account != "" {
 		var err error
-		if a, err = c.m.Account(c.Context(), c.who.account); err != nil {
+		if a, err = c.m.Accounts.Get(c.Context(), c.who.account); err != nil {
 			return nil, err
 		}
 		plan = a.Sub.Plan
@@ -232,7 +232,7 @@ type AccountView struct {
 }
 
 func (c *call) showAccount() (any, error) {
-	a, err := c.m.Account(c.Context(), c.who.account)
+	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ func (c *call) chargesFocus(f report.ChargeFilter) error {
 	if b.Credit.Worth == nil {
 		return invalid("FOCUS wants costs in money: say in the price file what a credit is worth (credit.worth), or take format=csv")
 	}
-	a, err := c.m.Account(c.Context(), c.who.account)
+	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func (c *call) estimateRequest(in *EstimateRequest) (any, error) {
 	for _, l := range e.Lines {
 		out.Calculation = append(out.Calculation, CalculationLine{Label: l.Label, Text: l.Text, Total: l.Total.String()})
 	}
-	a, err := c.m.Account(c.Context(), c.who.account)
+	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (c *call) estimateMix(in *EstimateRequest) (any, error) {
 	if c.who.account == "" { // an operator who asks in general
 		return out, nil
 	}
-	a, err := c.m.Account(c.Context(), c.who.account)
+	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
 		return nil, err
 	}

@@ -10,10 +10,10 @@ import (
 // something of the account has changed. What it is, the page asks for; so a
 // stream says nothing that the page might not see.
 func (c *call) events() (any, error) {
-	if _, err := c.m.Account(c.Context(), c.who.account); err != nil {
+	if _, err := c.m.Accounts.Get(c.Context(), c.who.account); err != nil {
 		return nil, err
 	}
-	changed, stop := c.m.Watch(c.who.account)
+	changed, stop := c.m.Accounts.Watch(c.who.account)
 	defer stop()
 	h := c.w.Header()
 	h.Set("Content-Type", "text/event-stream")

@@ -119,7 +119,7 @@ func (c *call) priced(l *usage.Line, operation, model string) (money.Amount, err
 	if strings.Contains(model, "*") { // no model that a request could name
 		return 0, errOther
 	}
-	a, err := c.m.Account(c.Context(), c.who.account)
+	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
 		return 0, err
 	}

@@ -32,7 +32,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if _, err := m.CreateAccount(t.Context(), "acme", "Acme", ""); err != nil {
+	if _, err := m.Accounts.Create(t.Context(), "acme", "Acme", ""); err != nil {
 		t.Fatal(err)
 	}
 	secret, _, err := m.Directory.Keys.Create(t.Context(), directory.Key{Account: "acme"})

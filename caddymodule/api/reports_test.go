@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -126,7 +126,7 @@ func TestTotalsAreOne(t *testing.T) {
 		s.now = s.now.Add(97 * time.Minute)
 	}
 	refunded := s.image("acme/mira")
-	if _, err := s.m.Do(t.Context(), "acme", ledger.Refund{Charge: ledger.ChargeID(refunded), Amount: 5000, Reason: "half of it"}); err != nil {
+	if _, err := s.m.Accounts.Do(t.Context(), "acme", ledger.Refund{Charge: ledger.ChargeID(refunded), Amount: 5000, Reason: "half of it"}); err != nil {
 		t.Fatal(err)
 	}
 	var b BalanceView
@@ -247,11 +247,11 @@ func TestTrail(t *testing.T) {
 	for day := range 6 {
 		s.image("acme/mira")
 		if day == 2 {
-			if _, err := s.m.Grant(t.Context(), "acme", meter.GrantRequest{Pack: "small", Idempotency: "p"}); err != nil {
+			if _, err := s.m.Accounts.Grant(t.Context(), "acme", account.GrantRequest{Pack: "small", Idempotency: "p"}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		a, err := s.m.Account(t.Context(), "acme")
+		a, err := s.m.Accounts.Get(t.Context(), "acme")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +282,7 @@ func TestTrail(t *testing.T) {
 func TestNamesAreText(t *testing.T) {
 	s := newSite(t)
 	const evil = `<script>alert(1)</script>"'&`
-	if _, err := s.m.CreateAccount(t.Context(), "evil", evil, ""); err != nil {
+	if _, err := s.m.Accounts.Create(t.Context(), "evil", evil, ""); err != nil {
 		t.Fatal(err)
 	}
 	secret, _, err := s.m.Directory.Keys.Create(t.Context(), directory.Key{Account: "evil"})

@@ -44,7 +44,7 @@ func (c *call) showSession() (any, error) {
 		v.ReturnURL = w.session.ReturnURL
 	}
 	for _, s := range w.seats {
-		if a, err := c.m.Account(c.Context(), s.Account); err == nil {
+		if a, err := c.m.Accounts.Get(c.Context(), s.Account); err == nil {
 			v.Accounts = append(v.Accounts, SeatView{ID: s.Account, Name: nameOf(string(a.ID), a.Name), Role: s.Role})
 		}
 	}

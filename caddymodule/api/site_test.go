@@ -57,7 +57,7 @@ func newSite(t *testing.T) *site {
 	t.Cleanup(m.Close)
 	s.m = m
 	for _, a := range []string{"acme", "other"} {
-		if _, err := m.CreateAccount(t.Context(), a, strings.ToUpper(a), ""); err != nil {
+		if _, err := m.Accounts.Create(t.Context(), a, strings.ToUpper(a), ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -103,11 +103,11 @@ type LevelView struct {
 }
 
 func (c *call) alerts() (any, error) {
-	a, err := c.m.Account(c.Context(), c.who.account)
+	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
 		return nil, err
 	}
-	levels, own := c.m.Thresholds(a)
+	levels, own := c.m.Accounts.Thresholds(a)
 	v := AlertsView{Own: own, Below: []LevelView{}, Email: []string{}}
 	for _, l := range levels {
 		if !l.Overage {
@@ -132,7 +132,7 @@ func (c *call) setAlerts() (any, error) {
 	if len(in.Below) > 10 {
 		return nil, invalid("an account has up to 10 thresholds")
 	}
-	if err := c.m.SetAlerts(c.Context(), c.who.account, in.Below); err != nil {
+	if err := c.m.Accounts.SetAlerts(c.Context(), c.who.account, in.Below); err != nil {
 		return nil, err
 	}
 	return c.alerts()

@@ -200,7 +200,7 @@ func (c *call) zone(q url.Values) (*time.Location, error) {
 func (c *call) span(q url.Values, zone *time.Location) (from, to time.Time, err error) {
 	var period time.Time
 	if q.Get("period") == "this_period" {
-		a, err := c.m.Account(c.Context(), c.who.account)
+		a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 		if err != nil {
 			return from, to, err
 		}

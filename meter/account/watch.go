@@ -1,4 +1,4 @@
-package meter
+package account
 
 import (
 	"sync"
@@ -6,16 +6,16 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
-// watchers are the open pages that want to know when an account has changed.
-type watchers struct {
+// Watchers are the open pages that want to know when an account has changed. Its
+// methods are safe for concurrent use.
+type Watchers struct {
 	mu       sync.Mutex
 	accounts map[string]map[chan struct{}]bool
 }
 
 // Watch returns a channel that gets something after each commit that changed
 // the account; several changes in a row may be one. End it with stop.
-func (m *Meter) Watch(account string) (changed <-chan struct{}, stop func()) {
-	w := &m.watchers
+func (w *Watchers) Watch(account string) (changed <-chan struct{}, stop func()) {
 	c := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -36,8 +36,8 @@ func (m *Meter) Watch(account string) (changed <-chan struct{}, stop func()) {
 	}
 }
 
-// tell wakes who watches an account. It never waits.
-func (w *watchers) tell(id ledger.AccountID) {
+// Notify wakes all that watch an account. It never waits.
+func (w *Watchers) Notify(id ledger.AccountID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.accounts[string(id)] {

@@ -1,16 +1,13 @@
-package meter
+package account
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
-	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -19,70 +16,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 	"github.com/farebox-dev/farebox/meter/ulid"
 )
-
-// CreateAccount opens an account on a plan; "" is the default plan.
-func (m *Meter) CreateAccount(ctx context.Context, id, name, plan string) (*ledger.Account, error) {
-	if err := directory.ValidID(id); err != nil {
-		return nil, err
-	}
-	if plan != "" && m.Books.InForce().Plan(plan) == nil {
-		return nil, fmt.Errorf("%w: %q; the price file has %s", ledger.ErrNoPlan, plan, m.planNames())
-	}
-	if _, err := m.writer.Do(ctx, ledger.AccountID(id), ledger.Open{ID: ledger.AccountID(id), Name: name, Plan: plan}); err != nil {
-		return nil, err
-	}
-	return m.Account(ctx, id)
-}
-
-// CloseAccount ends an account: its requests are refused, its plan ends now and
-// its keys are revoked. Open requests run to their end; credits and journal
-// stay, so that what was paid can still be given back. Cut short, it can be
-// asked for again; resumed, the account needs new keys.
-func (m *Meter) CloseAccount(ctx context.Context, id, reason string) (*ledger.Account, error) {
-	suspended := true
-	if _, err := m.writer.Do(ctx, ledger.AccountID(id), ledger.SetAttributes{Suspended: &suspended, Reason: reason}); err != nil {
-		return nil, err
-	}
-	for _, k := range m.Directory.Keys.List(id) {
-		if _, err := m.Directory.Keys.Revoke(ctx, id, k.ID); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := m.writer.Do(ctx, ledger.AccountID(id), ledger.Cancel{Now: true, Reason: reason}); err != nil && !errors.Is(err, ledger.ErrNothingToRenew) {
-		return nil, err
-	}
-	return m.Account(ctx, id)
-}
-
-func (m *Meter) planNames() string {
-	names := ""
-	for i, p := range m.Books.InForce().Plans {
-		if i > 0 {
-			names += ", "
-		}
-		names += p.ID
-	}
-	if names == "" {
-		return "no plans"
-	}
-	return names
-}
-
-// Account is a copy of an account's state, up to now.
-func (m *Meter) Account(ctx context.Context, id string) (*ledger.Account, error) {
-	return m.writer.Account(ctx, ledger.AccountID(id))
-}
-
-// Accounts calls fn for every account in order of id, beginning at from, until
-// it returns false. What is due by the clock may not be booked in them yet.
-func (m *Meter) Accounts(ctx context.Context, from string, fn func(*ledger.Account) bool) error {
-	return m.writer.Accounts(ctx, from, fn)
-}
-
-// Do runs any other command on an account and waits until it is durable.
-func (m *Meter) Do(ctx context.Context, id string, c ledger.Command) (ledger.Result, error) {
-	return m.writer.Do(ctx, ledger.AccountID(id), c)
-}
 
 // GrantRequest is what an operator grants: a pack, or type and amount.
 type GrantRequest struct {
@@ -100,8 +33,8 @@ type GrantRequest struct {
 }
 
 // Grant grants credits to an account.
-func (m *Meter) Grant(ctx context.Context, account string, r GrantRequest) (ledger.Result, error) {
-	give, err := m.give(r)
+func (s *Accounts) Grant(ctx context.Context, id string, r GrantRequest) (ledger.Result, error) {
+	give, err := s.give(r)
 	if err != nil {
 		return ledger.Result{}, err
 	}
@@ -110,14 +43,14 @@ func (m *Meter) Grant(ctx context.Context, account string, r GrantRequest) (ledg
 		return ledger.Result{}, err
 	}
 	give.Idempotency, give.Hash = r.Idempotency, sha256.Sum256(raw)
-	return m.writer.Do(ctx, ledger.AccountID(account), give)
+	return s.Do(ctx, id, give)
 }
 
-func (m *Meter) give(r GrantRequest) (ledger.Give, error) {
-	b := m.Books.InForce()
-	g := ledger.Give{Grant: ledger.GrantID(ulid.New("gr_", m.opt.Now())), Reason: r.Reason}
+func (s *Accounts) give(r GrantRequest) (ledger.Give, error) {
+	b := s.books.InForce()
+	g := ledger.Give{Grant: ledger.GrantID(ulid.New("gr_", s.now())), Reason: r.Reason}
 	if r.Pack != "" {
-		err := fromPack(&g, b.Book, r)
+		err := FromPack(&g, b.Book, r)
 		return g, err
 	}
 	if r.Amount == "" {
@@ -142,8 +75,8 @@ func (m *Meter) give(r GrantRequest) (ledger.Give, error) {
 	return g, nil
 }
 
-// fromPack fills a grant from a pack of the price file.
-func fromPack(g *ledger.Give, b *pricing.Book, r GrantRequest) error {
+// FromPack fills a grant from a pack of the price file.
+func FromPack(g *ledger.Give, b *pricing.Book, r GrantRequest) error {
 	p := b.Pack(r.Pack)
 	if p == nil {
 		return input.Errorf("there is no pack %q in the price file", r.Pack)

@@ -381,7 +381,7 @@ func (p *person) until(what, js string) time.Duration {
 		time.Sleep(20 * time.Millisecond)
 	}
 	p.shot("failed-" + strings.ReplaceAll(p.t.Name(), "/", "-"))
-	p.t.Fatalf("waited in vain: %s\n%s", what, p.text("body"))
+	p.t.Fatalf("timed out waiting for: %s\n%s", what, p.text("body"))
 	return 0
 }
 

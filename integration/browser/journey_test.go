@@ -30,7 +30,7 @@ func TestFromPurchaseTo402ToGrant(t *testing.T) {
 	customer := d.opens(t, "")
 	customer.goes("/")
 	customer.do(chromedp.SendKeys(`input[name=key]`, "fb_live_wrong"+kb.Enter, chromedp.ByQuery))
-	customer.until("a wrong key is refused", `document.querySelector('[role=alert]')?.innerText.includes('opens nothing here')`)
+	customer.until("a wrong key is refused", `document.querySelector('[role=alert]')?.innerText.includes('is not valid here')`)
 	customer.expects("401")
 	customer.accessible("signin")
 	customer.shot("signin")
@@ -108,7 +108,7 @@ func TestTheURLIsTheState(t *testing.T) {
 	p.until("older ones, with a cursor", `location.search.includes('cursor=ch_') && [...document.querySelectorAll('button')].some(b => b.innerText === 'Newest')`)
 
 	p.goes("/usage?account=acme&period=custom&from=2020-01-01&to=2020-01-31&group_by=member")
-	p.until("an empty range", shows("Nothing was used in this time"))
+	p.until("an empty range", shows("No usage in this period"))
 	if got := p.text("header"); !strings.Contains(got, "1 January 2020 – 31 January 2020 · UTC") {
 		t.Errorf("the range reads %q", got)
 	}
@@ -117,7 +117,7 @@ func TestTheURLIsTheState(t *testing.T) {
 	p.press("Jon Okafor")
 	p.until("his usage", `location.search.includes('member=jon') && `+shows("Member: jon"))
 	p.goes("/?account=demo") // not hers
-	p.until("another account is not opened", `document.body.innerText.includes('does not open that account')`)
+	p.until("another account is not opened", `document.body.innerText.includes('no access to that account')`)
 	p.expects("403")
 }
 
@@ -139,14 +139,14 @@ func TestAMembersPages(t *testing.T) {
 		t.Errorf("jon sees what is not his: %q", main)
 	}
 	p.goes("/usage")
-	p.until("his usage", shows("The same requests for less"))
+	p.until("his usage", shows("The same requests with cheaper models"))
 	if main := p.text("main"); strings.Contains(main, "Mira") || strings.Contains(main, "By member") {
 		t.Errorf("jon sees others' usage: %q", main)
 	}
 	p.goes("/team")
 	p.until("no team for him", shows("Only admins"))
 	p.goes("/accounts")
-	p.until("nor the console", shows("There is no such page"))
+	p.until("nor the console", shows("This page does not exist"))
 	p.goes("/keys")
 	p.press("New key")
 	p.fill("name", "from the portal")
@@ -354,7 +354,7 @@ func TestConsoleWork(t *testing.T) {
 	p.until("what is wrong, with its place", `[...document.querySelectorAll('pre')].some(e => /pricing.yaml:\d+:\d+: .*per_imag/.test(e.innerText))`)
 	p.act(`const t = document.querySelector('textarea[name=text]'); t.value = t.value.replace('{per_imag: 24}', '{per_image: 30}'); t.dispatchEvent(new Event('input', {bubbles: true}))`)
 	p.press("Check and compare")
-	p.until("what is different, and what it would have cost", shows("Changes against the loaded book")+` && `+shows("The last 30 days would have cost +"))
+	p.until("what is different, and what it would have cost", shows("Changes from the prices in force")+` && `+shows("The last 30 days would have cost +"))
 	p.accessible("pricebook-diff")
 	p.shot("pricebook-diff")
 
@@ -373,7 +373,7 @@ func TestConsoleWork(t *testing.T) {
 	p.shot("overview-empty")
 
 	p.goes("/system")
-	p.press("New operator’s key")
+	p.press("New operator key")
 	p.fill("name", "auditor")
 	p.press("Create the key")
 	p.until("it is shown once", `/fb_op_\w{30,}/.test(document.querySelector('dialog .secret')?.innerText)`)

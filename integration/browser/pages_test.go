@@ -27,8 +27,8 @@ var (
 )
 
 var portalViews = []view{
-	{"overview", "/?account=acme", "What you can still do"},
-	{"usage", "/usage?account=acme", "The same requests for less"},
+	{"overview", "/?account=acme", "What your balance pays for"},
+	{"usage", "/usage?account=acme", "The same requests with cheaper models"},
 	{"usage-model-7d", "/usage?period=7d&group_by=model", "claude-sonnet-4-5"},
 	{"usage-member-24h", "/usage?period=24h&group_by=member&interval=hour", "By member"},
 	{"history", "/history?operation=image", "refunded"},
@@ -37,7 +37,7 @@ var portalViews = []view{
 	{"keys", "/keys", "Nightly batch"},
 	{"team", "/team", "2,000 a month"},
 	{"alerts", "/alerts", "20% of the period"},
-	{"nowhere", "/nowhere", "There is no such page"},
+	{"nowhere", "/nowhere", "This page does not exist"},
 }
 
 var consoleViews = []view{
@@ -48,7 +48,7 @@ var consoleViews = []view{
 	{"pricebook", "/pricebook", "file on disk is in force"},
 	{"margin", "/margin?group_by=model", "gpt-5-mini"},
 	{"ledger", "/ledger", "Not verified"},
-	{"system", "/system", "Operators’ keys"},
+	{"system", "/system", "Operator keys"},
 }
 
 func TestPortalPages(t *testing.T) {

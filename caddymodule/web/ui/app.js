@@ -175,7 +175,7 @@ function App() {
 }
 
 const Nowhere = ({ operator }) => html`<h1 id="title" tabindex="-1">Nothing here</h1>
-  <p>${operator ? html`Choose an account first: <a href=${href('accounts')}>Accounts</a>.` : html`There is no such page. <a href=${href('')}>Overview</a>`}</p>`;
+  <p>${operator ? html`Choose an account first: <a href=${href('accounts')}>Accounts</a>.` : html`This page does not exist. <a href=${href('')}>Overview</a>`}</p>`;
 
 function SignIn(props) {
   const [component, set] = useState();

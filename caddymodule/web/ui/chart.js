@@ -89,5 +89,5 @@ export function Burn({ past, coming, marks, title }) {
     ${shown.map(m => html`<text x=${x(m.at)} y=${H - 4} text-anchor=${x(m.at) < left + 20 ? 'start' : x(m.at) > W - 30 ? 'end' : 'middle'}>${m.text}</text>`)}</svg></div>`;
 }
 
-/** A share as a thin bar; the number stands beside it. */
+/** A share as a thin bar, next to its number. */
 export const Share = ({ percent, color = 1 }) => html`<div class="bar thin" aria-hidden="true"><i class=${`b${color}`} style=${{ width: `${Math.max(0, Math.min(100, percent || 0))}%` }} /></div>`;

@@ -44,7 +44,7 @@ export function useData(path) {
 export const Loading = () => html`<div class="loading" role="status"><span class="hidden">Loading…</span><i /><i /><i /></div>`;
 
 export const Failed = ({ error, retry }) => html`
-  <div class="note bad" role="alert"><strong>This could not be loaded.</strong> ${error.message}
+  <div class="note bad" role="alert"><strong>Loading failed.</strong> ${error.message}
     ${retry && html` <button class="small" onClick=${retry}>Try again</button>`}</div>`;
 
 /** Shows data, or that it is on its way, or why it is not there. */
@@ -150,5 +150,5 @@ export function Copy({ text, label = 'Copy', small = true }) {
 }
 
 export const Secret = ({ secret, what }) => html`
-  <div class="secret" role="status"><p><strong>${what}</strong> It is shown once and kept by nobody.</p>
+  <div class="secret" role="status"><p><strong>${what}</strong> It is shown only once.</p>
     <p class="row"><code>${secret}</code><${Copy} text=${secret} /></p></div>`;

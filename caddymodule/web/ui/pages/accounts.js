@@ -21,7 +21,7 @@ export default function Accounts() {
         <td>${a.plan_name || a.plan || html`<span class="mute">none</span>`}${a.suspended ? html` <${Pill} kind="bad">suspended<//>` : ''}</td>
         <td class="n">${a.unlimited ? 'unlimited' : num(a.available)}${a.worth && html`<div class="mute sm">${money(a.worth)}</div>`}</td>
         <td class="n">${num(a.spent)}</td><td class="n">${a.overage === '0' ? '' : signed(a.overage)}</td><td class="t">${day(a.created_at)}</td></tr>`)}<//>`
-      : html`<${Empty}>${q.q ? 'No account fits.' : 'No accounts yet.'}<//>`}
+      : html`<${Empty}>${q.q ? 'No matching accounts.' : 'No accounts yet.'}<//>`}
       <div class="row sp gap">${q.cursor ? html`<button onClick=${() => set({ cursor: '' })}>First</button>` : html`<span />`}
         ${page.next_cursor && html`<button onClick=${() => set({ cursor: page.next_cursor })}>More</button>`}</div>`}<//><//></div>`;
 }
@@ -32,6 +32,6 @@ function NewAccount({ onClose }) {
     await post('admin/v1/accounts', v);
     onClose();
     go(href('accounts', { open: v.id }));
-  }}><${Field} label="Id" name="id" required maxlength="128" placeholder="acme" hint="What requests and keys are booked under; it cannot be changed." /><${Field} label="Name" name="name" placeholder="Acme Studio" />
-    <label class="field"><span>Plan</span><select name="plan"><option value="">the usual one</option>${plans.data && plans.data.plans.map(p => html`<option key=${p.id} value=${p.id}>${p.name}</option>`)}</select></label><//><//>`;
+  }}><${Field} label="Id" name="id" required maxlength="128" placeholder="acme" hint="Identifies the account in requests and keys. It cannot be changed." /><${Field} label="Name" name="name" placeholder="Acme Studio" />
+    <label class="field"><span>Plan</span><select name="plan"><option value="">default plan</option>${plans.data && plans.data.plans.map(p => html`<option key=${p.id} value=${p.id}>${p.name}</option>`)}</select></label><//><//>`;
 }

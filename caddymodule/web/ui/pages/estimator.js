@@ -18,7 +18,7 @@ export default function Estimator() {
   const lines = read(q.mix);
   const change = next => set({ mix: write(next) }, { replace: true });
   return html`<${View} of=${prices}>${v => html`
-    <${Head} title="Estimator" sub="How much a month of work costs" />
+    <${Head} title="Estimator" sub="Cost of a month" />
     <div class="cards"><${Card} title="What you do" span="7"><${Lines} lines=${lines} prices=${v.prices} change=${change} />
         <div class="row gap"><label class="field"><span>Days</span><input type="number" min="1" max="3660" value=${q.days} onChange=${e => set({ days: e.target.value || '22' }, { replace: true })} /></label>
           <label class="field"><span>Buffer in %</span><input type="number" min="0" max="1000" value=${q.buffer} onChange=${e => set({ buffer: e.target.value || '0' }, { replace: true })} /></label></div><//>
@@ -30,7 +30,7 @@ function Lines({ lines, prices, change }) {
   const at = i => part => change(lines.map((l, k) => (k === i ? { ...l, ...part } : l)));
   const single = l => prices.find(p => p.operation === l.operation && (p.model || '') === l.model && p.credits);
   const counts = p => p && p.unit !== 'request' && (!p.standard || p.standard === p.credits); // else whole requests at standard settings
-  return html`${!lines.length && html`<${Empty}>Add what you mean to do, and how often on a day.<//>`}
+  return html`${!lines.length && html`<${Empty}>Add operations, and how often they run per day.<//>`}
     ${lines.map((l, i) => html`<div class="row line" key=${i}>
       <label><span class="hidden">Operation</span><select value=${`${l.operation}~${l.model}`} onChange=${e => {
         const [operation, model] = e.target.value.split('~');
@@ -62,6 +62,6 @@ function Answer({ lines, days, buffer, unit }) {
     <p class="mute sm">${num(a.sum)} and ${buffer} % on top</p>
     <${Table} label="Lines" heads=${['Operation', ['Times', 'n'], ['Each', 'n'], ['Credits', 'n']]}>${a.lines.map((l, i) => html`<tr key=${i}><td>${l.name}${l.model && html` <span class="mute">${l.model}</span>`}${l.typical && html` <span class="mute">typical</span>`}</td>
       <td class="n">${num(l.times)}</td><td class="n">${num(l.each)}</td><td class="n">${num(l.credits)}</td></tr>`)}<//>
-    <p class="gap">${a.affordable ? html`<${Pill} kind="ok">covered<//> What you have now is enough.` : html`<${Pill} kind="warn">not covered<//> It is more than what you have now.`}</p>
-    ${a.plan ? html`<p>The smallest plan that covers it: <strong>${a.plan.name}</strong>${a.plan.price && `, ${a.plan.price}`} <span class="mute">(${num(a.plan.credits)} a month)</span></p>` : html`<p>No plan covers it; packs add what is missing.</p>`}</div>`;
+    <p class="gap">${a.affordable ? html`<${Pill} kind="ok">covered<//> Your current plan is sufficient.` : html`<${Pill} kind="warn">not covered<//> It is more than your current plan includes.`}</p>
+    ${a.plan ? html`<p>The smallest sufficient plan: <strong>${a.plan.name}</strong>${a.plan.price && `, ${a.plan.price}`} <span class="mute">(${num(a.plan.credits)} a month)</span></p>` : html`<p>No plan is sufficient. Packs can cover the rest.</p>`}</div>`;
 }

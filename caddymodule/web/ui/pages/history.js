@@ -19,7 +19,7 @@ export default function History() {
   const list = useData(`v1/charges?${query({ ...about, cursor, limit: 50 })}`);
   const change = (name, value) => set({ [name]: value, cursor: '' });
   const choices = of => [...new Map(((prices.data && prices.data.prices) || []).filter(p => p[of]).map(p => [p[of], of === 'operation' ? p.name : p.model_name || p.model]))];
-  return html`<${Head} title="History" sub="Every request and what it cost">
+  return html`<${Head} title="History" sub="Every request and its cost">
       <a class="btn" download href=${url(`v1/charges?${query({ ...about, format: 'csv' })}`)}>Export CSV</a>
       <a class="btn" download href=${url(`v1/charges?${query({ ...about, format: 'focus' })}`)}>Export FOCUS</a><//>
     <div class="row gap"><${Range} q=${q} set=${set} options=${range} /></div>
@@ -31,7 +31,7 @@ export default function History() {
       ${seesAll && members.data && members.data.data.length > 0 && html`<${Select} label="Member" hide value=${q.member}
         options=${[...any('all members'), ...members.data.data.map(m => [m.id, m.name || m.id])]} onChange=${v => change('member', v)} />`}</form>
     <div class="cards"><${Card}><${View} of=${list}>${page => html`
-      ${page.data.length ? html`<${Charges} list=${page.data} keep=${{ ...where, period, from, to, cursor }} />` : html`<${Empty}>No request fits. <button class="small" onClick=${() => set({ q: '', state: '', operation: '', model: '', member: '', period: '', from: '', to: '', cursor: '' })}>Show all</button><//>`}
+      ${page.data.length ? html`<${Charges} list=${page.data} keep=${{ ...where, period, from, to, cursor }} />` : html`<${Empty}>No matching requests. <button class="small" onClick=${() => set({ q: '', state: '', operation: '', model: '', member: '', period: '', from: '', to: '', cursor: '' })}>Show all</button><//>`}
       <div class="row sp gap">${cursor ? html`<button onClick=${() => set({ cursor: '' })}>Newest</button>` : html`<span />`}
         ${page.next_cursor && html`<button onClick=${() => set({ cursor: page.next_cursor })}>Older</button>`}</div>`}<//><//></div>
     ${charge && html`<${Charge} id=${charge} onClose=${() => set({ charge: '' })} />`}`;
@@ -52,10 +52,10 @@ function Detail({ charge: c, retry }) {
     ['Held before', num(c.held)], ['Charged', num(c.cost)], ['Refunded', !zero(c.refunded) && num(c.refunded)],
     ['Paid', html`<strong>${num(c.credits)}</strong>${c.worth && ` ≈ ${money(c.worth)}`}`],
   ].filter(([, v]) => v);
-  return html`<p><${Pill} kind=${c.state === 'charged' ? 'ok' : c.state === 'open' ? '' : 'warn'}>${c.state}<//>${c.estimated && html` <span class="mute">counted from what was delivered; the answer did not say</span>`}</p>
+  return html`<p><${Pill} kind=${c.state === 'charged' ? 'ok' : c.state === 'open' ? '' : 'warn'}>${c.state}<//>${c.estimated && html` <span class="mute">estimated from the delivered content; the response reported no usage</span>`}</p>
     <dl>${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
     <h3>Why this price</h3>${c.calculation.length ? html`<${Table} label="Calculation" heads=${['Step', '', ['Credits', 'n']]}>${c.calculation.map((l, i) => html`
-      <tr key=${i}><td>${l.label}</td><td class="mute">${l.text}</td><td class="n">${num(l.total)}</td></tr>`)}<//>` : html`<${Empty}>${zero(c.credits) ? 'It cost nothing.' : 'The price book that it was made with says no more.'}<//>`}
+      <tr key=${i}><td>${l.label}</td><td class="mute">${l.text}</td><td class="n">${num(l.total)}</td></tr>`)}<//>` : html`<${Empty}>${zero(c.credits) ? 'This request was free.' : 'The price book of this charge has no further details.'}<//>`}
     <h3>Credits drawn</h3>${c.drawn.length ? html`<${Table} label="Credits drawn" heads=${['Kind', 'Grant', ['Credits', 'n']]}>${c.drawn.map(d => html`
       <tr key=${d.grant + d.type}><td>${title(d.type)}</td><td class="mono">${d.grant}</td><td class="n">${signed('-' + d.amount)}</td></tr>`)}<//>` : html`<${Empty}>None.<//>`}
     <p class="mute sm gap">Price book <code>${(c.book || '').slice(0, 12)}</code></p>

@@ -9,7 +9,7 @@ export default function Keys() {
   const { role, member } = useSession();
   const [making, make] = useState(false);
   const may = role === 'admin' || (role === 'member' && member);
-  return html`<${Head} title="Keys" sub="What programs sign in with">${may && html`<button class="btn primary" onClick=${() => make(true)}>New key</button>`}<//>
+  return html`<${Head} title="Keys" sub="Keys for programs">${may && html`<button class="btn primary" onClick=${() => make(true)}>New key</button>`}<//>
     ${making && html`<${NewKey} onClose=${() => make(false)} onDone=${keys.retry} />`}
     <div class="cards"><${Card}><${View} of=${keys}>${({ data }) => html`<${List} keys=${data} may=${k => role === 'admin' || (may && k.member === member)} retry=${keys.retry} />`}<//><//></div>`;
 }
@@ -20,7 +20,7 @@ export function List({ keys, may, retry, path = 'v1/keys' }) {
     <td>${k.name || html`<span class="mute">no name</span>`}</td><td><code>${k.hint}</code></td><td>${k.member || (k.scopes ? k.scopes[k.scopes.length - 1] : '')}</td><td class="t">${day(k.created_at)}</td>
     <td>${k.revoked_at ? html`<${Pill} kind="bad">revoked ${day(k.revoked_at)}<//>` : k.expires_at ? (Date.parse(k.expires_at) < Date.now() ? html`<${Pill} kind="bad">expired<//>` : `until ${stamp(k.expires_at)}`) : 'until revoked'}</td>
     <td>${!k.revoked_at && may(k) && html`<${Confirm} text="Revoke…" question="Revoke this key?" submit="Revoke" onConfirm=${async () => { await del(`${path}/${encodeURIComponent(k.id)}`); retry(); }}>
-      <p>Programs that use <code>${k.hint}</code> are refused from then on. This cannot be undone.</p><//>`}</td></tr>`)}<//>`;
+      <p>Programs that use <code>${k.hint}</code> will be refused. This cannot be undone.</p><//>`}</td></tr>`)}<//>`;
 }
 
 /** The day after which a key is not valid any more, as a time. */
@@ -35,7 +35,7 @@ function NewKey({ onClose, onDone }) {
       show(await post('v1/keys', { name: v.name, member: v.member || '', ...(v.until ? { expires_at: endOf(v.until) } : {}) }));
       onDone();
     }}><${Field} label="Name" name="name" maxlength="100" required placeholder="Shop backend" />
-      ${role === 'admin' && members.data && members.data.data.length > 0 && html`<label class="field"><span>Member</span><select name="member"><option value="">nobody in particular</option>
+      ${role === 'admin' && members.data && members.data.data.length > 0 && html`<label class="field"><span>Member</span><select name="member"><option value="">no member</option>
         ${members.data.data.map(m => html`<option key=${m.id} value=${m.id}>${m.name || m.id}</option>`)}</select></label>`}
-      <${Field} label="Valid until" name="until" type="date" hint="Leave it empty for a key without an end." /><//>`}<//>`;
+      <${Field} label="Valid until" name="until" type="date" hint="Leave empty for a key that does not expire." /><//>`}<//>`;
 }

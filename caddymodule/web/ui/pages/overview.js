@@ -19,7 +19,7 @@ export default function Overview() {
     <div class="cards">
       <${Card} title="Balance" span="5"><${Balance} balance=${b} /><//>
       <${Card} title="Burn rate" span="7" aside=${b.burn && html`<span class="mute">last ${plural(b.burn.window_days, 'day')}</span>`}><${Rate} balance=${b} /><//>
-      <${Card} title="What you can still do" span="4"><${Affordable} list=${b.affordable} /><//>
+      <${Card} title="What your balance pays for" span="4"><${Affordable} list=${b.affordable} /><//>
       <${Card} title="Latest charges" span="8" aside=${html`<a href=${href('history')}>All history</a>`}><${Latest} balance=${b} /><//></div>`}<//>`;
 }
 
@@ -47,7 +47,7 @@ function Shop({ balance, packs, onClose }) {
     ${offers(packs).map(p => html`<tr key=${p.id}><td>${p.name}${p.credits && html`<div class="mute sm">${num(p.credits)} ${balance.unit.plural}</div>`}</td>
       <td class="n">${money(p.price)}${p.max_price && html` – ${money(p.max_price)}`}</td><td>${p.expires === 'never' ? 'always' : p.expires}</td>
       <td>${link(p.url) ? html`<a class="btn small" href=${link(p.url)}>Buy</a>` : 'ask your provider'}</td></tr>`)}<//>
-    <p class="mute sm gap">Credits are there as soon as the payment is in.</p><//>`;
+    <p class="mute sm gap">Credits are added as soon as the payment arrives.</p><//>`;
 }
 
 /** What an account that runs low has to know, and the way out. */
@@ -57,7 +57,7 @@ function Notice({ balance: b, packs, admin }) {
     : ' Ask an admin of this account to buy more.';
   const renewal = b.next_grant && b.next_grant.at;
   if (b.status === 'suspended') return html`<div class="note bad" role="status"><strong>This account is suspended.</strong> Requests are refused. ${link(b.links.support) && html`<a href=${b.links.support}>Ask support</a>`}</div>`;
-  if (b.status === 'exhausted') return html`<div class="note bad" role="status"><strong>The ${b.unit.plural} are used up.</strong> Requests that cost something are refused${renewal && html` until <strong>${date(renewal)}</strong>, when ${num(b.next_grant.amount)} more come`}.${out}</div>`;
+  if (b.status === 'exhausted') return html`<div class="note bad" role="status"><strong>The ${b.unit.plural} are used up.</strong> Paid requests are refused${renewal && html` until <strong>${date(renewal)}</strong>, when ${num(b.next_grant.amount)} more come`}.${out}</div>`;
   if (b.status === 'overage') return html`<div class="note" role="status"><strong>${num(b.overage)} ${b.unit.plural} of overage</strong>${b.overage_worth && html` (${money(b.overage_worth)})`} in this billing period.${out}</div>`;
   if (b.status !== 'low') return null;
   const share = b.allowance && `${100 - b.allowance.used_percent} % of this period's ${b.unit.plural} are left.`;
@@ -98,7 +98,7 @@ function Rate({ balance: b }) {
   return html`${burn ? html`<div class="row wide"><div><div class="big mid">${approx(burn.per_day)}</div><div class="mute">a day</div></div>
       <div><div class="big mid">${approx(burn.per_month)}</div><div class="mute">a month</div></div>
       <div><div class="big mid">${burn.runs_out_at ? day(burn.runs_out_at) : '–'}</div><div class="mute">${burn.runs_out_at ? 'runs out' : 'does not run out'}</div></div></div>`
-    : html`<${Empty}>After three days of use you see here how long the credits last.<//>`}
+    : html`<${Empty}>After three days of use, this shows how long the credits will last.<//>`}
     <div class="gap"><${View} of=${trail}>${t => html`<${Line} trail=${t} burn=${burn} />`}<//></div>`;
 }
 
@@ -117,10 +117,10 @@ function Line({ trail, burn }) {
 }
 
 function Affordable({ list }) {
-  if (!list.length) return html`<${Empty}>Nothing in the price list has a price yet.<//>`;
+  if (!list.length) return html`<${Empty}>The price list is empty.<//>`;
   return html`<table><tbody>${list.slice(0, 12).map(a => html`<tr key=${a.operation + a.model}><th scope="row" class="plain">${a.name}${a.model && html` <span class="mute">${a.model}</span>`}${a.typical && html` <span class="mute">typical</span>`}</th>
     <td class="n">${a.count === null ? 'unlimited' : a.unit === 'request' ? num(a.count) : counted(a.count, a.unit)}</td></tr>`)}</tbody></table>
-    <p class="mute sm gap">If you did only one of these.</p>`;
+    <p class="mute sm gap">If you used only one of these.</p>`;
 }
 
 /** The latest charges, and the credits that came in between. */

@@ -6,7 +6,7 @@ import { Card, Empty, Head, Pill, Table, View, useData } from '../parts.js';
 
 export default function Plans() {
   const plans = useData('admin/v1/plans');
-  return html`<${View} of=${plans}>${v => html`<${Head} title="Plans & packs" sub="From the price file; change them there" />
+  return html`<${View} of=${plans}>${v => html`<${Head} title="Plans & packs" sub="From the price file. Edit the file to change them." />
     <div class="cards"><${Card} title="Plans">${v.plans.length ? html`<${Table} label="Plans" heads=${['Plan', 'Price', 'Credits', ['Accounts', 'n']]}>${v.plans.map(p => html`<tr key=${p.id}>
         <td>${p.name || p.id}${p.name && p.name !== p.id && html` <span class="mute">${p.id}</span>`}${p.default ? html` <${Pill}>default<//>` : ''}${p.overage ? html` <${Pill} kind="warn">overage<//>` : ''}</td><td>${p.price || 'free'}</td>
         <td>${p.credits.map(c => `${num(c.amount)} ${title(c.type).toLowerCase()}${c.every ? ` every ${c.every}` : ''}`).join(', ')}</td><td class="n"><a href=${href('accounts', { q: p.id })}>${num(p.accounts)}</a></td></tr>`)}<//>` : html`<${Empty}>The price file has no plans.<//>`}<//>

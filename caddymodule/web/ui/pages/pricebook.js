@@ -20,7 +20,7 @@ export default function PriceBook() {
 function Unpriced() {
   const { data } = useData('admin/v1/prices/unpriced');
   if (!data || !data.requests.length && !data.caught.length) return null;
-  return html`<${Card} title="Without a price of their own"><${Table} label="Unpriced requests" heads=${['What', 'Why', ['Requests', 'n'], 'Last']}>
+  return html`<${Card} title="Models without their own price"><${Table} label="Unpriced requests" heads=${['What', 'Why', ['Requests', 'n'], 'Last']}>
       ${data.requests.map((r, i) => html`<tr key=${i}><td><code>${r.method} ${r.path}</code> ${r.model}</td><td>${r.reason === 'free' ? 'passed for nothing' : 'refused'}</td><td class="n">${num(r.count)}</td><td class="t">${stamp(r.last)}</td></tr>`)}
       ${data.caught.map(m => html`<tr key=${m.entry + m.model}><td>${m.model}</td><td>priced by <code>${m.entry}</code></td><td class="n">${num(m.requests)}</td><td></td></tr>`)}<//><//>`;
 }
@@ -53,13 +53,13 @@ function Draft({ text }) {
   };
   return html`<${Form} submit="Check and compare" onSubmit=${send}>
       <label class="field"><span>Price file</span><textarea name="text" rows="10" spellcheck="false" value=${draft ?? text} onInput=${e => set(e.target.value)} /></label>
-      <${Field} label="Price the charges of so many days again" name="days" type="number" min="0" max="365" value="30" /><//>
+      <${Field} label="Replay the charges of the last days" name="days" type="number" min="0" max="365" value="30" /><//>
     ${found && html`<div class="gap" aria-live="polite"><${Problems} check=${found.check} />${found.diff && html`<${Diff} diff=${found.diff} />`}</div>`}`;
 }
 
 function Diff({ diff: { changes, replay } }) {
-  return html`<h3>Changes against the loaded book</h3>${changes.length ? html`<${Table} label="Changes" heads=${['What', ['Now', 'n'], ['New', 'n'], ['Change', 'n']]}>${changes.map((c, i) => html`<tr key=${i}>
-      <td>${c.section} ${c.id} <span class="mute">${c.what}</span></td><td class="n">${c.old ? num(c.old) : html`<span class="mute">–</span>`}</td><td class="n">${c.new ? num(c.new) : html`<span class="mute">–</span>`}</td><td class="n">${c.percent || c.kind}</td></tr>`)}<//>` : html`<${Empty}>Nothing is different.<//>`}
+  return html`<h3>Changes from the prices in force</h3>${changes.length ? html`<${Table} label="Changes" heads=${['What', ['Now', 'n'], ['New', 'n'], ['Change', 'n']]}>${changes.map((c, i) => html`<tr key=${i}>
+      <td>${c.section} ${c.id} <span class="mute">${c.what}</span></td><td class="n">${c.old ? num(c.old) : html`<span class="mute">–</span>`}</td><td class="n">${c.new ? num(c.new) : html`<span class="mute">–</span>`}</td><td class="n">${c.percent || c.kind}</td></tr>`)}<//>` : html`<${Empty}>No differences.<//>`}
     ${replay && html`<h3>The last ${replay.days} days would have cost ${replay.difference} ${replay.unit}</h3>
       ${replay.rows.length > 0 && html`<${Table} label="Replay" heads=${['Operation', ['Charges', 'n'], ['Charged', 'n'], ['Would cost', 'n'], ['Difference', 'n']]}>${replay.rows.map((r, i) => html`<tr key=${i}><td>${r.operation} <span class="mute">${r.model}</span></td>
         <td class="n">${num(r.charges)}</td><td class="n">${num(r.charged)}</td><td class="n">${num(r.would_cost)}</td><td class="n">${num(r.difference)}</td></tr>`)}<//>`}

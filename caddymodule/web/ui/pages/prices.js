@@ -15,7 +15,7 @@ export default function Prices() {
       ${v.plans.map(p => html`<${Card} key=${p.id} title=${p.name} span="6" aside=${p.price && html`<span class="mute">${p.price}</span>`}><${Plan} plan=${p} unit=${v.unit} /><//>`)}
       ${packs.data && packs.data.data.length > 0 && html`<${Card} title="Packs"><${Table} label="Packs" heads=${['Pack', [title(v.unit.plural), 'n'], ['Price', 'n'], 'Valid', '']}>
         ${packs.data.data.map(p => html`<tr key=${p.id}><td>${p.name}</td><td class="n">${p.credits ? num(p.credits) : 'by price'}</td><td class="n">${money(p.price)}${p.max_price && html` – ${money(p.max_price)}`}</td>
-          <td>${p.expires === 'never' ? 'always' : p.expires}</td><td>${!p.available && html`<span class="mute">not with this plan</span>`}</td></tr>`)}<//><//>`}</div>`}<//>`;
+          <td>${p.expires === 'never' ? 'always' : p.expires}</td><td>${!p.available && html`<span class="mute">not in this plan</span>`}</td></tr>`)}<//><//>`}</div>`}<//>`;
 }
 
 /** Operations that are priced by the same models share one list of them. */
@@ -31,7 +31,7 @@ function byModels(prices) {
 
 function List({ prices }) {
   const single = prices.filter(p => !p.model), shared = byModels(prices);
-  if (!prices.length) return html`<${Empty}>No operation fits.<//>`;
+  if (!prices.length) return html`<${Empty}>No matching operation.<//>`;
   return html`<${Table} label="Prices" heads=${['Operation', 'Price', ['Credits', 'n'], ['Money', 'n']]}>
     ${single.map(p => html`<${Line} key=${p.operation} line=${p} name=${p.name} />`)}
     ${shared.map(s => html`<tr key=${s.names.join()}><th colspan="4" scope="rowgroup">${s.names.join(', ')}, by model</th></tr>
@@ -39,7 +39,7 @@ function List({ prices }) {
 }
 
 const Line = ({ line: p, name }) => html`<tr><td>${name}${p.tags.map(t => html` <${Pill} key=${t}>${t}<//>`)}</td>
-  <td>${p.price}${p.adjusted && html` <span class="mute sm">settings change it</span>`}</td>
+  <td>${p.price}${p.adjusted && html` <span class="mute sm">depends on settings</span>`}</td>
   <td class="n">${p.credits && (zero(p.credits) ? html`<span class="mute">free</span>` : html`${num(p.credits)} <span class="mute sm">/ ${p.unit}</span>`)}</td><td class="n">${p.worth && p.credits && !zero(p.credits) && money(p.worth)}</td></tr>`;
 
 function Plan({ plan, unit }) {

@@ -12,7 +12,7 @@ export default function System() {
     const look = setInterval(() => { health.retry(); holds.retry(); }, 10000);
     return () => clearInterval(look);
   }, []);
-  return html`<${Head} title="System"><span class="mute sm">looks again every 10 seconds</span><//><div class="cards">
+  return html`<${Head} title="System"><span class="mute sm">updates every 10 seconds</span><//><div class="cards">
     <${Card} title="Health" span="5"><${View} of=${health}>${h => html`<p>${h.ok ? html`<${Pill} kind="ok">well<//>` : html`<${Pill} kind="bad">needs you<//>`}</p>
       <dl><dt>Clock</dt><dd>${h.clock}</dd><dt>Now</dt><dd>${full(h.now)}</dd><dt>Prices</dt><dd>since ${stamp(h.prices.since)} · <code>${h.prices.digest.slice(0, 10)}</code></dd></dl>
       ${h.clock !== 'ok' && can('admin') && html`<${Form} submit="The clock is right" danger onSubmit=${async () => { await post('admin/v1/clock/confirm'); health.retry(); }} />`}`}<//><//>
@@ -20,7 +20,7 @@ export default function System() {
       <td class="t">${Date.now() - Date.parse(h.at) > 36e5 ? html`<${Pill} kind="warn">${age(h.at)}<//>` : age(h.at)}</td><td><a href=${href('accounts', { open: h.account })}>${h.account}</a></td><td>${[h.operation, h.model].filter(Boolean).join(' · ')}</td><td class="n">${num(h.held)}</td><td class="n">${num(h.observed)}</td></tr>`)}<//>
       ${data.length > 100 && html`<p class="mute sm">and ${num(data.length - 100)} more</p>`}` : html`<${Empty}>No request is running.<//>`)}<//><//>
     <${Card} title="Webhook deliveries"><${Deliveries} /><//>
-    ${can('admin') && html`<${Card} title="Operators’ keys"><${Operators} /><//>`}</div>`;
+    ${can('admin') && html`<${Card} title="Operator keys"><${Operators} /><//>`}</div>`;
 }
 
 function Deliveries() {
@@ -43,8 +43,8 @@ function Operators() {
   const [making, make] = useState(false), [made, show] = useState();
   const close = () => { make(false); show(); };
   return html`<${View} of=${keys}>${({ data }) => html`<${Keys} keys=${data} may=${() => true} path="admin/v1/operator-keys" retry=${keys.retry} />`}<//>
-    <p><button onClick=${() => make(true)}>New operator’s key</button></p>
-    ${making && html`<${Dialog} title="New operator’s key" onClose=${close}>${made ? html`<${Secret} secret=${made.secret} what="Copy the key now." /><p class="gap"><button onClick=${close}>Done</button></p>` : html`
+    <p><button onClick=${() => make(true)}>New operator key</button></p>
+    ${making && html`<${Dialog} title="New operator key" onClose=${close}>${made ? html`<${Secret} secret=${made.secret} what="Copy the key now." /><p class="gap"><button onClick=${close}>Done</button></p>` : html`
       <${Form} submit="Create the key" onSubmit=${async v => { show(await post('admin/v1/operator-keys', { name: v.name, scope: v.scope })); keys.retry(); }}><${Field} label="Name" name="name" required />
         <label class="field"><span>Scope</span><select name="scope">${scopes.map(([v, text]) => html`<option key=${v} value=${v}>${text}</option>`)}</select></label><//>`}<//>`}`;
 }

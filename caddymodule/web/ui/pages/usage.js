@@ -46,7 +46,7 @@ function Sums({ report: { total, before, unit, from, to } }) {
       <div class="mute">${total.worth ? money(total.worth) + ' · ' : ''}${compared(change)}</div></section>
     <section class="card s4"><h2 class="mute">Requests</h2><div class="big">${num(total.requests)}</div>
       <div class="mute">${num(total.failed)} failed, given back${!zero(total.refunded) ? ` · ${num(total.refunded)} refunded` : ''}</div></section>
-    <section class="card s4"><h2 class="mute">Average a day</h2><div class="big">${num(divide(total.credits, days, 2))}</div><div class="mute">${plural(days, 'day')}</div></section>`;
+    <section class="card s4"><h2 class="mute">Average per day</h2><div class="big">${num(divide(total.credits, days, 2))}</div><div class="mute">${plural(days, 'day')}</div></section>`;
 }
 
 function compared(change) {
@@ -59,7 +59,7 @@ const most = 5;
 const nameOf = (report, group) => report.groups[group] || 'none';
 
 function Chart({ cells, totals, interval: cut }) {
-  if (!totals.data.length) return html`<${Empty}>Nothing was used in this time.<//>`;
+  if (!totals.data.length) return html`<${Empty}>No usage in this period.<//>`;
   const named = totals.data.slice(0, most).map(l => l.group), rest = totals.data.length > most;
   const at = new Map(cells.intervals.map((t, i) => [Date.parse(t), i]));
   const series = named.map((g, i) => ({ group: g, name: nameOf(totals, g), color: i + 1, data: cells.intervals.map(() => '0') }));
@@ -76,7 +76,7 @@ function Chart({ cells, totals, interval: cut }) {
 }
 
 function Groups({ report, by, set }) {
-  if (!report.data.length) return html`<${Empty}>Nothing was used in this time.<//>`;
+  if (!report.data.length) return html`<${Empty}>No usage in this period.<//>`;
   return html`<${Table} label=${`Usage by ${by}`} heads=${[title(by), ['Requests', 'n'], 'Quantity', [title(report.unit), 'n'], ['Worth', 'n'], 'Share']}>
     ${report.data.map((l, i) => html`<tr key=${l.group}><td><button class="link" title="Show only this" onClick=${() => set({ [by]: l.group })}>${nameOf(report, l.group)}</button></td>
       <td class="n">${num(l.requests)}</td><td class="mute sm">${quantities(l.quantities)}</td><td class="n">${num(l.credits)}</td><td class="n">${l.worth && money(l.worth)}</td>
@@ -87,16 +87,16 @@ function Groups({ report, by, set }) {
 function Other({ about, by, span, set }) {
   const data = useData(`v1/usage?${query({ ...about, group_by: by })}`);
   return html`<${Card} title=${`By ${by}`} span=${span}><${View} of=${data}>${r => (r.data.length ? html`<table><tbody>${r.data.map(l => html`<tr key=${l.group}>
-    <td><button class="link" onClick=${() => set({ [by]: l.group })}>${r.groups[l.group] || `no ${by}`}</button></td><td class="n">${num(l.credits)}</td></tr>`)}</tbody></table>` : html`<${Empty}>Nobody used anything.<//>`)}<//><//>`;
+    <td><button class="link" onClick=${() => set({ [by]: l.group })}>${r.groups[l.group] || `no ${by}`}</button></td><td class="n">${num(l.credits)}</td></tr>`)}</tbody></table>` : html`<${Empty}>No usage.<//>`)}<//><//>`;
 }
 
 /** What the same requests would have cost otherwise; computed by the server. */
 function Hints({ about, wide }) {
   const data = useData(`v1/usage/hints?${query(about)}`);
-  return html`<${Card} title="The same requests for less" span=${wide ? 12 : 7}><${View} of=${data}>${h => (h.data.length ? html`<${Table} label="Hints"
+  return html`<${Card} title="The same requests with cheaper models" span=${wide ? 12 : 7}><${View} of=${data}>${h => (h.data.length ? html`<${Table} label="Hints"
     heads=${['Instead of', 'With', ['Paid', 'n'], ['Would cost', 'n'], ['Saves', 'n']]}>${h.data.map(x => html`<tr key=${x.operation + x.model}>
       <td>${x.name}${x.model && html` <span class="mute">${x.model}</span>`}</td><td>${x.kind === 'model' ? x.cheaper : 'standard settings'}</td>
       <td class="n">${num(x.credits)}</td><td class="n">${num(x.would_cost)}</td><td class="n">${negative(x.saves)}${x.worth && html`<div class="mute sm">${money(x.worth)}</div>`}</td></tr>`)}<//>
-    <p class="mute sm gap">The recorded quantities at the prices in force; whether the answers would do is yours to judge.</p>`
-    : html`<${Empty}>No cheaper model of the same family in the price list does what was asked for.<//>`)}<//><//>`;
+    <p class="mute sm gap">Recorded quantities at current prices. Check that the quality of a cheaper model is sufficient.</p>`
+    : html`<${Empty}>The price list has no cheaper model of the same family with the required capabilities.<//>`)}<//><//>`;
 }

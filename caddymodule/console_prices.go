@@ -113,7 +113,7 @@ func (c *call) priceFile() (any, error) {
 	}
 	v, _ := checkPrices(filepath.Base(c.file), text)
 	b, _ := c.m.Book()
-	return FileView{CheckView: v, Text: string(text), Loaded: v.Digest == b.Digest()}, nil
+	return FileView{CheckView: v, Text: string(text), Loaded: v.Digest == b.Digest}, nil
 }
 
 // diffPrices compares a price file with the one in force, and prices the

@@ -256,7 +256,7 @@ func (c *call) health() (any, error) {
 	if err := c.m.ClockProblem(); err != nil {
 		clock = err.Error()
 	}
-	return map[string]any{"ok": clock == "ok", "clock": clock, "prices": map[string]any{"digest": b.Digest(), "since": since.UTC()}, "now": c.m.Now().UTC()}, nil
+	return map[string]any{"ok": clock == "ok", "clock": clock, "prices": map[string]any{"digest": b.Digest, "since": since.UTC()}, "now": c.m.Now().UTC()}, nil
 }
 
 // confirmClock accepts the system's clock after a jump; until then nothing
@@ -278,5 +278,5 @@ func (c *call) reloadPrices() (any, error) {
 		return nil, errors.Join(api.ErrPrices, err)
 	}
 	b, _ := c.m.Book()
-	return map[string]string{"digest": b.Digest()}, nil
+	return map[string]string{"digest": b.Digest}, nil
 }

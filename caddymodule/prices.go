@@ -41,7 +41,7 @@ func checkPrices(file string, text []byte) (CheckView, pricing.Problems) {
 		v.Summary = problems.Summary()
 		return v, problems
 	}
-	v.Digest = book.Digest()
+	v.Digest = book.Digest
 	v.Summary = strings.Join([]string{
 		plural(len(book.Operations), "operation"), plural(len(book.Models), "model"), plural(len(book.Plans), "plan"), plural(len(book.Packs), "pack"),
 	}, ", ")

@@ -22,7 +22,7 @@ type PricesView struct {
 
 func (c *call) showPrices() (any, error) {
 	b, _ := c.m.Book()
-	return PricesView{Digest: b.Digest(), File: b.File, Text: b.Text()}, nil
+	return PricesView{Digest: b.Digest, File: b.File, Text: b.Text}, nil
 }
 
 // ChangeView is a difference between two price files.

@@ -40,7 +40,7 @@ func maxChange(text string) (money.Decimal, error) {
 // point in the wrong place is a price file without errors.
 func (a *App) guard(old, book *pricing.Book, now time.Time) error {
 	limit, err := maxChange(a.MaxChange)
-	if err != nil || limit.IsZero() || old == nil || old.Digest() == book.Digest() {
+	if err != nil || limit.IsZero() || old == nil || old.Digest == book.Digest {
 		return err
 	}
 	jumps := pricing.Jumps(old, book, limit, now)
@@ -76,5 +76,5 @@ func stillUsing(err error, b *pricing.Book, since time.Time) error {
 	if errors.As(err, &wrong) {
 		summary = wrong.problems.Summary() + " – "
 	}
-	return fmt.Errorf("%w\n%s: %snot loaded, still using the book of %s (%s…)", err, b.File, summary, since.UTC().Format("2 Jan 15:04"), b.Digest()[:4])
+	return fmt.Errorf("%w\n%s: %snot loaded, still using the book of %s (%s…)", err, b.File, summary, since.UTC().Format("2 Jan 15:04"), b.Digest[:4])
 }

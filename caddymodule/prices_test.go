@@ -333,7 +333,7 @@ func TestRefusedReload(t *testing.T) {
 	a, _ := running(t)
 	b, since := a.engine.Book()
 	a.file = written(t, "pricing.yaml", "version: 1\ncredit: {name: credit}\noperations:\n  a: {match: /a, prise: 1, price: 1}\nmarkup: 5\n")
-	want := "pricing.yaml: 2 errors, 0 warnings – not loaded, still using the book of " + since.UTC().Format("2 Jan 15:04") + " (" + b.Digest()[:4] + "…)"
+	want := "pricing.yaml: 2 errors, 0 warnings – not loaded, still using the book of " + since.UTC().Format("2 Jan 15:04") + " (" + b.Digest[:4] + "…)"
 	if got := reloadError(t, a); !strings.HasSuffix(got, want) || !strings.Contains(got, `pricing.yaml:4:18: operations.a: unknown key "prise"; did you mean "price"?`) {
 		t.Errorf("got\n%s\nwant at its end\n%s", got, want)
 	}

@@ -86,22 +86,22 @@ func (a *App) reloadPrices(ctx context.Context, force bool) error {
 		a.tellPrices(event.PricesRefused, old, map[string]any{"error": err.Error()})
 		return err
 	}
-	a.log.Info("prices.loaded", zap.String("file", a.file), zap.String("digest", book.Digest()))
+	a.log.Info("prices.loaded", zap.String("file", a.file), zap.String("digest", book.Digest))
 	a.pricesLoaded(old, book)
 	return nil
 }
 
 // pricesLoaded tells of prices that were put in force in place of others.
 func (a *App) pricesLoaded(old, book *pricing.Book) {
-	if old.Digest() != book.Digest() {
-		a.tellPrices(event.PricesLoaded, book, map[string]any{"before": old.Digest()})
+	if old.Digest != book.Digest {
+		a.tellPrices(event.PricesLoaded, book, map[string]any{"before": old.Digest})
 	}
 }
 
 // tellPrices posts an event about the price file; digest is that of the prices in force.
 func (a *App) tellPrices(kind string, inForce *pricing.Book, data map[string]any) {
-	data["file"], data["digest"] = filepath.Base(a.file), inForce.Digest()
-	what := fmt.Sprintf("%.12s-%d", inForce.Digest(), a.engine.Now().UnixNano()) // the same file can come back into force
+	data["file"], data["digest"] = filepath.Base(a.file), inForce.Digest
+	what := fmt.Sprintf("%.12s-%d", inForce.Digest, a.engine.Now().UnixNano()) // the same file can come back into force
 	if err := a.engine.Events.Post(context.Background(), "", kind, what, data); err != nil {
 		a.log.Warn("telling of prices", zap.String("event", kind), zap.Error(err))
 	}

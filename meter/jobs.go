@@ -255,7 +255,7 @@ const maxJobBody = 256 << 10
 func (c *Charge) jobRecord(id, poll string) *jobRecord {
 	now := c.m.opt.Now()
 	rec := &jobRecord{
-		Account: c.req.Caller.Account, Charge: c.ID, Plan: c.Plan, Book: c.book.Digest(),
+		Account: c.req.Caller.Account, Charge: c.ID, Plan: c.Plan, Book: c.book.Digest,
 		Operation: c.Operation(), ID: id, Hint: hintOf(c.price.API()), Poll: poll, Since: c.began, Lost: now.Add(48 * time.Hour),
 		Method: c.req.Method, URI: withoutKey(c.req.URI), ContentType: c.req.ContentType, Header: map[string][]string{},
 		Member: c.req.Caller.Member, Key: c.req.Caller.Key, KeyAttributes: c.req.Caller.KeyAttributes, MemberAttributes: c.req.Caller.MemberAttributes,
@@ -277,7 +277,7 @@ func (c *Charge) jobRecord(id, poll string) *jobRecord {
 // revive is the charge of a job, as it was when the job was started.
 func (m *Meter) revive(ctx context.Context, rec *jobRecord) (*Charge, error) {
 	book := m.Books.InForce()
-	if book.Digest() != rec.Book {
+	if book.Digest != rec.Book {
 		old, err := m.bookOf(ctx, rec.Book)
 		if err != nil {
 			return nil, err

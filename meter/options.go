@@ -22,7 +22,7 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 	f := &Facts{
 		Reason: r.Reason, LimitSource: r.LimitSource, Needed: text(r.Needed), Available: text(r.Available), Held: text(r.Held),
 		Missing: text(missing), Unit: b.Credit.Name, Operation: a.price.Subject().Operation, Model: a.price.ModelAsked(),
-		Account: a.req.Caller.Account, Book: b.Digest(),
+		Account: a.req.Caller.Account, Book: b.Digest,
 	}
 	d := &Denial{Reason: r.Reason, Facts: f, Err: r}
 	switch {

@@ -53,7 +53,7 @@ func attributes(id string, more map[string]string) map[string]string {
 // record is what the ledger keeps of the request.
 func (a *admission) record(id string) *ledger.Charge {
 	c := &ledger.Charge{
-		ID: ledger.ChargeID(id), Member: a.req.Caller.Member, Key: a.req.Caller.Key, Book: a.book.Digest(),
+		ID: ledger.ChargeID(id), Member: a.req.Caller.Member, Key: a.req.Caller.Key, Book: a.book.Digest,
 		Model: a.price.ModelAsked(), Subject: a.price.Subject(), Operation: a.price.Subject().Operation,
 	}
 	var labels []string

@@ -61,7 +61,7 @@ type PricesView struct {
 
 func (c *call) prices() (any, error) {
 	b := c.bookNow()
-	v := PricesView{Unit: unitView(b), Prices: []PriceView{}, Plans: []PlanOffer{}, Book: b.Digest()}
+	v := PricesView{Unit: unitView(b), Prices: []PriceView{}, Plans: []PlanOffer{}, Book: b.Digest}
 	for _, p := range b.PricesList() {
 		v.Prices = append(v.Prices, priceView(&p))
 	}

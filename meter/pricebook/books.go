@@ -64,7 +64,7 @@ func (s *Books) Set(ctx context.Context, b *pricing.Book, text []byte) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	have := s.InForce()
-	if have.Digest() == b.Digest() {
+	if have.Digest == b.Digest {
 		return nil
 	}
 	if have.Credit.Decimals != b.Credit.Decimals {
@@ -84,7 +84,7 @@ func (s *Books) archive(ctx context.Context, b *pricing.Book, text []byte) error
 	if len(text) == 0 {
 		return nil
 	}
-	id := store.ID{Kind: store.Book, Name: b.Digest()}
+	id := store.ID{Kind: store.Book, Name: b.Digest}
 	return s.ledger.Update(ctx, func(tx store.Tx) error {
 		if _, err := tx.Get(id); !errors.Is(err, store.ErrNotFound) {
 			return err
@@ -96,7 +96,7 @@ func (s *Books) archive(ctx context.Context, b *pricing.Book, text []byte) error
 // Find is the price book with this digest: the one in force, or one that was in
 // force and that old charges were made with; else ErrNotFound.
 func (s *Books) Find(ctx context.Context, digest string) (*pricing.Book, error) {
-	if b := s.InForce(); b.Digest() == digest {
+	if b := s.InForce(); b.Digest == digest {
 		return b.Book, nil
 	}
 	var text []byte

@@ -11,7 +11,9 @@ import (
 // Book is a price file that has been loaded. It never changes and is safe for
 // concurrent use. All exported fields are for reading only.
 type Book struct {
-	File        string
+	File        string // its name
+	Text        string // as loaded
+	Digest      string // SHA-256 of the file, in hex
 	Credit      Credit
 	Markup      money.Decimal // 0.2 for "20%"
 	Operations  []*Operation  // in the order of the file: the first that matches wins
@@ -24,11 +26,9 @@ type Book struct {
 	Labels      []Label // in the order of the file
 	Policies    Policies
 	Links       Links
+	Fields      *Fields // that anything in the file reads
 
-	digest         string
 	markedUp       money.Decimal // 1 + Markup
-	lines          []string
-	Fields         *Fields
 	answerTree     *jsonscan.Paths
 	readsAnswer    bool // a price, measure or condition reads a field of the answer
 	exact          map[string]*Model
@@ -45,9 +45,6 @@ type Book struct {
 
 // responseFields are read in every answer that is JSON.
 type responseFields struct{ model, tier, usageTier *Field }
-
-// Digest is the SHA-256 of the file's text, in hex.
-func (b *Book) Digest() string { return b.digest }
 
 // Plan is the plan with this id, or nil.
 func (b *Book) Plan(id string) *Plan { return b.plans[id] }
@@ -114,7 +111,6 @@ type Operation struct {
 	Line, Column      int
 
 	book          *Book
-	index         int
 	Match         []Pattern
 	Where         *Conditions
 	EffectiveFrom time.Time // effective_from
@@ -151,15 +147,14 @@ type Job struct {
 	MaxAge     calendar.Duration
 	LostRefund bool
 
-	ID         *Field
-	Status     Pattern // with {id} as "*"
-	text       string  // the path with {id}, in small letters
-	asWritten  string  // the same in its own letters
+	ID         *Field  // where the answer has the id of the job
+	Status     Pattern // with {id} where the id is
 	FailedWhen *Conditions
 	DoneWhen   *Conditions // nil: the usual words, see dialect
-	Webhook    Pattern     // that the upstream calls when a job is over, if hooked
-	hooked     bool
-	WebhookID  *Field
+	Webhook    *Pattern    // that the upstream calls when a job is over; nil: none
+	WebhookID  *Field      // in the body of that call
+
+	status Pattern // with "*" for {id}
 }
 
 // measured is how much a request asks for: of a unit, or of results.
@@ -194,8 +189,6 @@ type Model struct {
 	reads         []*Field // of its adjusts, in the request
 	usesTier      bool
 	EffectiveFrom time.Time
-	literal       int // characters of a pattern other than "*"
-	order         int
 	IsPattern     bool
 }
 

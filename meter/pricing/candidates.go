@@ -5,8 +5,8 @@ package pricing
 
 // answeringModels are the models that an answer may name, of those that can be
 // the dearest.
-func (l *loader) answeringModels(op *Operation) (list []*Model) {
-	for _, m := range l.book.Models {
+func (b *Book) answeringModels(op *Operation) (list []*Model) {
+	for _, m := range b.Models {
 		if m.pricesSome(op) {
 			list = append(list, m)
 		}

@@ -1,95 +1,83 @@
 package pricing
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"sort"
 	"strings"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
+	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// references checks what one section says about another.
-func (l *loader) references(root *node) {
-	l.defaultPlan(root.get("default_plan"))
-	b := l.book
-	if name := b.Policies.UnlistedModel; name != "" {
-		if b.Policies.unlisted = b.exact[name]; b.Policies.unlisted == nil {
-			n := root.get("policies").get("unlisted_model")
-			l.fail(n, "policies.unlisted_model", `there is no model %q; write the name of one, or "reject"%s`, name, suggest(name, l.modelNames()))
-		}
-	}
-	for _, p := range b.Packs {
-		n := l.places["packs."+p.ID]
-		for i, id := range p.OnlyPlans {
-			if b.plans[id] == nil {
-				l.fail(n.get("only_plans"), fmt.Sprintf("packs.%s.only_plans[%d]", p.ID, i), "there is no plan %q%s", id, suggest(id, l.planIDs()))
-			}
-		}
-	}
-	l.drawnTypes(root.get("draw_order"))
-}
-
-func (l *loader) defaultPlan(n *node) {
-	if n == nil {
-		return
-	}
-	id, ok := l.text(n, "default_plan")
-	if !ok {
-		return
-	}
-	if l.book.DefaultPlan = l.book.plans[id]; l.book.DefaultPlan == nil {
-		l.fail(n, "default_plan", "there is no plan %q%s", id, suggest(id, l.planIDs()))
-	}
-}
-
-func (l *loader) planIDs() []string {
-	ids := make([]string, 0, len(l.book.Plans))
-	for _, p := range l.book.Plans {
-		ids = append(ids, p.ID)
-	}
-	return ids
-}
-
-func (l *loader) modelNames() []string {
-	names := make([]string, 0, len(l.book.Models))
-	for _, m := range l.book.Models {
-		names = append(names, m.Key)
-	}
-	return names
-}
-
-// drawnTypes checks that draw_order names every type of credits there is.
-func (l *loader) drawnTypes(n *node) {
-	if n == nil || n.kind != listNode {
-		return
-	}
-	missing := func(t, by string) {
-		if t != "" && !slices.Contains(l.book.DrawOrder, t) {
-			l.fail(n, "draw_order", "type %q is used by %s but missing here", t, by)
-		}
-	}
-	said := map[string]bool{}
-	once := func(t, by string) {
-		if !said[t] {
-			said[t] = true
-			missing(t, by)
-		}
-	}
-	for _, p := range l.book.Plans {
-		for _, g := range p.Grants {
-			once(g.Type, "plans."+p.ID)
-		}
-	}
-	for _, p := range l.book.Packs {
-		once(p.Type, "packs."+p.ID)
-	}
-}
-
-// compile settles, for every operation, what has to be read from a request.
-func (l *loader) compile() {
-	b := l.book
+// Compile prepares a book whose exported fields are complete for use: it finds
+// entries by their names and settles, for every operation, what has to be read
+// from a request. Afterwards the book must not change.
+func (b *Book) Compile() {
+	b.index()
 	b.markedUp = one.Add(b.Markup)
+	b.compileFields()
+	anyTier := b.compileModels()
+	for _, op := range b.Operations {
+		b.compileOperation(op, anyTier)
+		if op.Job != nil {
+			op.Job.status = op.Job.Status
+			op.Job.status.Path = strings.ReplaceAll(op.Job.status.Path, "{id}", "*")
+			b.jobs = append(b.jobs, op)
+		}
+	}
+	b.answerTree = jsonscan.NewPaths()
+	for _, f := range b.Fields.answer {
+		if f.From == FromResponseBody {
+			b.answerTree.Add(strings.Split(f.Name, "."), f.slot)
+			b.readsAnswer = b.readsAnswer || f != b.responseFields.model && f != b.responseFields.tier && f != b.responseFields.usageTier
+		}
+	}
+}
+
+// index finds the entries of the sections by their names.
+func (b *Book) index() {
+	b.operations = make(map[string]*Operation, len(b.Operations))
+	for _, op := range b.Operations {
+		b.operations[op.ID], op.book = op, b
+	}
+	b.exact = make(map[string]*Model, len(b.Models))
+	for _, m := range b.Models {
+		b.exact[m.Key] = m
+		if m.IsPattern = strings.Contains(m.Key, "*"); m.IsPattern {
+			b.patterns = append(b.patterns, m)
+		}
+	}
+	literal := func(m *Model) int { return len([]rune(m.Key)) - strings.Count(m.Key, "*") }
+	slices.SortStableFunc(b.patterns, func(x, y *Model) int { return cmp.Compare(literal(y), literal(x)) })
+	b.Policies.unlisted = b.exact[b.Policies.UnlistedModel]
+	b.plans = make(map[string]*Plan, len(b.Plans))
+	for _, p := range b.Plans {
+		b.plans[p.ID] = p
+		if keep, ok := one.Sub(p.Discount); ok && !p.Discount.IsZero() {
+			p.keep = Rate{keep, true}
+		}
+		b.selecting(p.Allow, p.Deny)
+		for _, g := range p.Grants {
+			b.selecting(g.OnlyFor, g.NotFor)
+		}
+	}
+	b.packs = make(map[string]*Pack, len(b.Packs))
+	for _, p := range b.Packs {
+		b.packs[p.ID], p.book = p, b
+		b.selecting(p.OnlyFor, p.NotFor)
+	}
+}
+
+// selecting notes whether selectors look at models or their tags.
+func (b *Book) selecting(list ...*selector.Selector) {
+	for _, s := range list {
+		b.selectsModels = b.selectsModels || s != nil && len(s.Models)+len(s.Tags) > 0
+	}
+}
+
+// compileFields numbers the fields that every book reads.
+func (b *Book) compileFields() {
 	b.responseFields = responseFields{
 		model: b.Fields.must("response.body.model"), tier: b.Fields.must("response.body.service_tier"),
 		usageTier: b.Fields.must("response.body.usage.service_tier"),
@@ -97,7 +85,11 @@ func (l *loader) compile() {
 	for _, name := range append([]string{"body.model", "form.model", "body.service_tier", geminiLimit, answersField}, limitFields...) {
 		b.Fields.must(name)
 	}
-	anyTier := false
+}
+
+// compileModels notes what the adjustments of models read, and returns whether
+// any looks at the service tier.
+func (b *Book) compileModels() (anyTier bool) {
 	union := readSet{}
 	for _, m := range b.Models {
 		reads := readSet{}
@@ -113,24 +105,7 @@ func (l *loader) compile() {
 		}
 	}
 	b.modelReads = union.request()
-	for _, op := range b.Operations {
-		l.compileOperation(op, anyTier)
-		if op.Job != nil {
-			b.jobs = append(b.jobs, op)
-		}
-	}
-	b.answerTree = jsonscan.NewPaths()
-	for _, f := range b.Fields.answer {
-		if f.From == FromResponseBody {
-			b.answerTree.Add(strings.Split(f.Name, "."), f.slot)
-			b.readsAnswer = b.readsAnswer || f != b.responseFields.model && f != b.responseFields.tier && f != b.responseFields.usageTier
-		}
-	}
-	for _, p := range b.Plans {
-		if p.DiscountText == "" {
-			p.DiscountText = "0%"
-		}
-	}
+	return anyTier
 }
 
 // readSet collects the fields that something reads.
@@ -177,30 +152,30 @@ func (s readSet) request() []*Field {
 
 // compileOperation notes which fields of requests the operation needs, and where
 // collect looks for each.
-func (l *loader) compileOperation(op *Operation, modelTier bool) {
+func (b *Book) compileOperation(op *Operation, modelTier bool) {
 	op.Free = op.Price.Table.Free && len(op.Adjust) == 0
 	inWhere := op.compileReads()
 	all := readSet{}
 	if !op.Free {
-		l.pricedBy(op, all, modelTier)
+		b.pricedBy(op, all, modelTier)
 	}
 	if inWhere.tier {
-		all.add(l.book.Fields.index["body.service_tier"])
+		all.add(b.Fields.index["body.service_tier"])
 	}
 	for _, f := range op.whereReads {
 		all.add(f)
 	}
-	l.namesModel(op, all)
-	for i := range l.book.Labels {
-		all.add(l.book.Labels[i].Field)
+	b.namesModel(op, all)
+	for i := range b.Labels {
+		all.add(b.Labels[i].Field)
 	}
-	all.conditions(l.book.Policies.RefundWhen)
+	all.conditions(b.Policies.RefundWhen)
 	if op.Job != nil {
 		all.add(op.Job.ID)
 	}
 	op.sortFields(all.request())
 	if op.Price.ByModel && op.ModelFrom != nil && op.ModelFrom.InAnswer() {
-		op.candidates = l.answeringModels(op)
+		op.candidates = b.answeringModels(op)
 	}
 }
 
@@ -230,20 +205,20 @@ func (op *Operation) compileReads() (inWhere uses) {
 func (op *Operation) byModels() bool { return op.Price.ByModel || op.adjustToModel }
 
 // pricedBy adds what the price depends on.
-func (l *loader) pricedBy(op *Operation, all readSet, modelTier bool) {
-	index := l.book.Fields.index
+func (b *Book) pricedBy(op *Operation, all readSet, modelTier bool) {
+	index := b.Fields.index
 	for _, f := range op.reads {
 		all.add(f)
 	}
 	if op.byModels() {
-		for _, f := range l.book.modelReads {
+		for _, f := range b.modelReads {
 			all.add(f)
 		}
 	}
 	if op.usesTier || op.byModels() && modelTier {
 		all.add(index["body.service_tier"])
 	}
-	if l.tokenPriced(op, op.byModels()) {
+	if b.tokenPriced(op, op.byModels()) {
 		for _, name := range append([]string{geminiLimit, answersField}, limitFields...) {
 			all.add(index[name])
 		}
@@ -251,11 +226,11 @@ func (l *loader) pricedBy(op *Operation, all readSet, modelTier bool) {
 }
 
 // namesModel adds where the model is named, if anything depends on it.
-func (l *loader) namesModel(op *Operation, all readSet) {
-	if op.NoModel || !op.byModels() && !op.usesModel && !l.book.selectsModels {
+func (b *Book) namesModel(op *Operation, all readSet) {
+	if op.NoModel || !op.byModels() && !op.usesModel && !b.selectsModels {
 		return
 	}
-	index := l.book.Fields.index
+	index := b.Fields.index
 	if op.ModelFrom == nil {
 		all.add(index["body.model"])
 		all.add(index["form.model"])
@@ -267,12 +242,12 @@ func (l *loader) namesModel(op *Operation, all readSet) {
 	}
 }
 
-func (l *loader) tokenPriced(op *Operation, byModel bool) bool {
+func (b *Book) tokenPriced(op *Operation, byModel bool) bool {
 	if op.Price.Table.HasTokens() || anyTokens(op.Adjust) {
 		return true
 	}
 	if byModel {
-		for _, m := range l.book.Models {
+		for _, m := range b.Models {
 			if m.tokenPriced() {
 				return true
 			}

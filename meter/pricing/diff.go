@@ -73,11 +73,8 @@ func Diff(old, other *Book) []Change {
 // tree reads the text of the book once more; it has been read before, so it
 // can be.
 func (b *Book) tree() *node {
-	return parseYAML(strings.Join(b.lines, "\n"), func(int, int, int, string, string) {})
+	return parseYAML(b.Text, func(int, int, int, string, string) {})
 }
-
-// Text is the price file as it was loaded.
-func (b *Book) Text() string { return strings.Join(b.lines, "\n") }
 
 type differ struct {
 	old, other *Book

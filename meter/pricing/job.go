@@ -37,7 +37,7 @@ func (b *Book) JobFor(method, uri string) (op *Operation, id string, ok bool) {
 
 func (b *Book) jobFor(method, path, lower string) (*Operation, string, bool) {
 	for _, op := range b.jobs {
-		if !op.Job.Status.fits(method, lower) {
+		if !op.Job.status.fits(method, lower) {
 			continue
 		}
 		if id, ok := op.Job.idIn(path); ok {
@@ -73,7 +73,7 @@ func (b *Book) JobIDs(method, path string) (ops []*Operation, ids []string) {
 
 // idsIn are the segments of a path that stand where {id} does.
 func (j *Job) idsIn(path, lower string) (ids []string) {
-	before, after, _ := strings.Cut(j.text, "{id}")
+	before, after, _ := strings.Cut(j.Status.Path, "{id}")
 	slash := strings.LastIndexByte(before, '/')
 	dir, head := before[:slash], before[slash+1:]
 	tail, _, _ := strings.Cut(after, "/")
@@ -96,7 +96,7 @@ func (j *Job) idsIn(path, lower string) (ids []string) {
 
 // idIn is the part of a clean path that stands at {id}.
 func (j *Job) idIn(path string) (string, bool) {
-	before, after, _ := strings.Cut(j.text, "{id}")
+	before, after, _ := strings.Cut(j.Status.Path, "{id}")
 	head, tail := before[strings.LastIndexByte(before, '/')+1:], after
 	if i := strings.IndexByte(after, '/'); i >= 0 {
 		tail = after[:i]
@@ -115,10 +115,11 @@ func (j *Job) idIn(path string) (string, bool) {
 // StatusPath is the path of the job's state; "" if the file's pattern leaves
 // more than the id open.
 func (j *Job) StatusPath(id string) string {
-	if strings.Contains(j.asWritten, "*") || j.Status.Method != "GET" && j.Status.Method != "" {
+	written := j.Status.Text[strings.IndexByte(j.Status.Text, '/'):] // in its own letters
+	if strings.Contains(written, "*") || j.Status.Method != "GET" && j.Status.Method != "" {
 		return ""
 	}
-	return strings.Replace(j.asWritten, "{id}", url.PathEscape(id), 1)
+	return strings.Replace(written, "{id}", url.PathEscape(id), 1)
 }
 
 // JobFailed reports whether a status answer says that the job has failed.
@@ -147,7 +148,7 @@ func (b *Book) Webhook(method, uri string) (*Operation, bool) {
 		return nil, false
 	}
 	for _, op := range b.jobs {
-		if op.Job.hooked && op.Job.Webhook.fits(method, strings.ToLower(path)) {
+		if op.Job.Webhook != nil && op.Job.Webhook.fits(method, strings.ToLower(path)) {
 			return op, true
 		}
 	}

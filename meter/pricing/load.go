@@ -39,7 +39,7 @@ func Load(file string, text []byte) (book *Book, problems Problems) {
 		return nil, Problems{{File: file, Line: 1, Column: 1, Message: "not valid YAML: the file is not UTF-8"}}
 	}
 	sum := sha256.Sum256(text)
-	l.book = &Book{File: file, digest: hex.EncodeToString(sum[:]), lines: l.lines, Fields: NewFields()}
+	l.book = &Book{File: file, Digest: hex.EncodeToString(sum[:]), Text: s, Fields: NewFields()}
 	if root := parseYAML(s, l.errorAt); root != nil {
 		l.root(root)
 	}
@@ -115,7 +115,7 @@ func (l *loader) root(n *node) {
 	l.links(n.get("links"))
 	l.references(n)
 	if l.problems.Errors() == 0 {
-		l.compile()
+		l.book.Compile()
 		l.check()
 	}
 }

@@ -25,20 +25,11 @@ func (l *loader) models(n *node) {
 	for i := range n.pairs {
 		loads[n.pairs[i].key] = &modelLoad{pair: &n.pairs[i]}
 	}
-	l.book.exact = make(map[string]*Model, len(n.pairs))
 	for i := range n.pairs {
 		m := l.model(loads[n.pairs[i].key], loads)
-		m.order = i
 		l.book.Models = append(l.book.Models, m)
 		l.places["models."+m.Key] = n.pairs[i].value
-		l.book.exact[m.Key] = m
-		if m.IsPattern {
-			l.book.patterns = append(l.book.patterns, m)
-		}
 	}
-	sort.SliceStable(l.book.patterns, func(i, j int) bool {
-		return l.book.patterns[i].literal > l.book.patterns[j].literal
-	})
 }
 
 func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
@@ -50,8 +41,6 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
 	path := join("models", p.key)
 	m := &Model{Key: p.key, Name: p.key, Line: p.line, Column: p.col}
 	load.model = m
-	stars := strings.Count(p.key, "*")
-	m.IsPattern, m.literal = stars > 0, len([]rune(p.key))-stars
 	defer func() { load.state = 2 }()
 	if p.key == "" {
 		l.fail(p.node(), "models", "a model needs a name")

@@ -24,13 +24,10 @@ func (l *loader) operations(n *node) {
 	if len(n.pairs) == 0 {
 		l.fail(n, "operations", "a price file prices at least one operation")
 	}
-	l.book.operations = make(map[string]*Operation, len(n.pairs))
 	for i := range n.pairs {
 		p := &n.pairs[i]
 		op := l.operation(p)
-		op.index = len(l.book.Operations)
 		l.book.Operations = append(l.book.Operations, op)
-		l.book.operations[op.ID] = op
 		l.places["operations."+op.ID] = p.value
 	}
 }
@@ -38,7 +35,7 @@ func (l *loader) operations(n *node) {
 func (l *loader) operation(p *pair) *Operation {
 	path := join("operations", p.key)
 	l.id(p, path)
-	op := &Operation{ID: p.key, Name: p.key, API: "auto", Line: p.line, Column: p.col, book: l.book}
+	op := &Operation{ID: p.key, Name: p.key, API: "auto", Line: p.line, Column: p.col}
 	n := p.value
 	if !l.object(n, path, operationKeys) {
 		return op
@@ -290,12 +287,6 @@ func (l *loader) job(op *Operation, n *node, path string) {
 		if ok && strings.Count(p.Path, "{id}") != 1 {
 			l.fail(v, path+".status", `must hold "{id}" once, where the id of the job stands`)
 		}
-		job.text = p.Path
-		_, job.asWritten, _ = strings.Cut(v.text, " ")
-		if p.Method == "" {
-			job.asWritten = v.text
-		}
-		p.Path = strings.ReplaceAll(p.Path, "{id}", "*")
 		job.Status = p
 	}
 	job.FailedWhen = l.fromAnswer(n.get("failed_when"), path+".failed_when", l.conditions(n.get("failed_when"), path+".failed_when", op, false))
@@ -321,7 +312,9 @@ func (l *loader) jobWebhook(job *Job, n *node, path string) {
 	l.required(n, path, "match", `write the route that the upstream calls, such as "POST /hooks/videos"`)
 	l.required(n, path, "id", "write where its body has the id of the job, such as body.id")
 	if v := n.get("match"); v != nil {
-		job.Webhook, job.hooked = l.route(v, path+".match")
+		if p, ok := l.route(v, path+".match"); ok {
+			job.Webhook = &p
+		}
 	}
 	if v := n.get("id"); v != nil {
 		f, problem := ParseField(v.text)

@@ -8,11 +8,9 @@ func (l *loader) packs(n *node) {
 	if n == nil || !l.mapping(n, "packs") {
 		return
 	}
-	l.book.packs = make(map[string]*Pack, len(n.pairs))
 	for i := range n.pairs {
 		p := l.pack(&n.pairs[i])
 		l.book.Packs = append(l.book.Packs, p)
-		l.book.packs[p.ID] = p
 		l.places["packs."+p.ID] = n.pairs[i].value
 	}
 }
@@ -20,7 +18,7 @@ func (l *loader) packs(n *node) {
 func (l *loader) pack(at *pair) *Pack {
 	path := join("packs", at.key)
 	l.id(at, path)
-	p := &Pack{ID: at.key, Name: at.key, Type: "top_up", Line: at.line, Column: at.col, book: l.book}
+	p := &Pack{ID: at.key, Name: at.key, Type: "top_up", Line: at.line, Column: at.col}
 	n := at.value
 	if !l.object(n, path, packKeys) {
 		return p

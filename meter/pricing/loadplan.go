@@ -21,11 +21,9 @@ func (l *loader) plans(n *node) {
 	if n == nil || !l.mapping(n, "plans") {
 		return
 	}
-	l.book.plans = make(map[string]*Plan, len(n.pairs))
 	for i := range n.pairs {
 		p := l.plan(&n.pairs[i])
 		l.book.Plans = append(l.book.Plans, p)
-		l.book.plans[p.ID] = p
 		l.places["plans."+p.ID] = n.pairs[i].value
 	}
 }
@@ -33,7 +31,7 @@ func (l *loader) plans(n *node) {
 func (l *loader) plan(at *pair) *Plan {
 	path := join("plans", at.key)
 	l.id(at, path)
-	p := &Plan{ID: at.key, Name: at.key, Proration: "none", BillingPeriod: calendar.Month, Line: at.line, Column: at.col}
+	p := &Plan{ID: at.key, Name: at.key, Proration: "none", DiscountText: "0%", BillingPeriod: calendar.Month, Line: at.line, Column: at.col}
 	n := at.value
 	if n.kind == nullNode {
 		return p // a plan without credits and without limits
@@ -88,15 +86,11 @@ func (l *loader) discount(p *Plan, v *node, path string) {
 	if !ok {
 		return
 	}
-	keep, ok := one.Sub(d)
-	if !ok {
+	if _, ok := one.Sub(d); !ok {
 		l.fail(v, path, "%s is more than everything", v.text)
 		return
 	}
 	p.Discount, p.DiscountText = d, v.text
-	if !d.IsZero() {
-		p.keep = Rate{keep, true}
-	}
 }
 
 var planPriceForm = regexp.MustCompile(`^([^/]*[^/ ])( / (.*))?$`)

@@ -256,8 +256,8 @@ func TestExamplesLoad(t *testing.T) {
 			t.Errorf("%s", problems)
 			continue
 		}
-		if len(book.Digest()) != 64 || len(book.PricesList()) == 0 {
-			t.Errorf("%s: digest %q, %d prices", name, book.Digest(), len(book.PricesList()))
+		if len(book.Digest) != 64 || len(book.PricesList()) == 0 {
+			t.Errorf("%s: digest %q, %d prices", name, book.Digest, len(book.PricesList()))
 		}
 		// Editors read YAML 1.2, in which 1_000 is a text: it means the same.
 		quoted := strings.ReplaceAll(string(text), " 1_000,", ` "1_000",`)

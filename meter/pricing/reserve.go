@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -112,29 +113,5 @@ func (r *Request) askedFor(unit string) *Asked {
 	return nil
 }
 
-// unitReserve reads "reserve" of policies and of models.
-func (l *loader) unitReserve(n *node, path string) Reserve {
-	if n == nil || !l.mapping(n, path) {
-		return nil
-	}
-	list := Reserve{}
-	valid := make([]string, 0, len(usualReserve))
-	for unit := range usualReserve {
-		valid = append(valid, unit)
-	}
-	slices.Sort(valid)
-	for i := range n.pairs {
-		p := &n.pairs[i]
-		if !slices.Contains(valid, p.key) {
-			l.unknownKey(p, path, valid)
-			continue
-		}
-		if d, ok := l.decimal(p.value, join(path, p.key)); ok {
-			if d.IsZero() {
-				l.fail(p.value, join(path, p.key), "nothing would be held; write the most that one request uses")
-			}
-			list[p.key] = d
-		}
-	}
-	return list
-}
+// ReservedUnits are the units that a price file may give a reserve, sorted.
+func ReservedUnits() []string { return slices.Sorted(maps.Keys(usualReserve)) }

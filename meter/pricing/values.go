@@ -244,9 +244,6 @@ func (l *loader) selector(n *node, path string) *selector.Selector {
 			*list = l.texts(v, path+"."+key)
 		}
 	}
-	if len(s.Models) > 0 || len(s.Tags) > 0 {
-		l.book.selectsModels = true
-	}
 	return s
 }
 

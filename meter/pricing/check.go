@@ -113,13 +113,13 @@ func (l *loader) neverReported(m *Model) {
 	if n == nil {
 		return
 	}
-	for i := range n.pairs {
-		p := &n.pairs[i]
-		unit, ok := strings.CutPrefix(p.key, "per_")
+	for i := range n.Pairs {
+		p := &n.Pairs[i]
+		unit, ok := strings.CutPrefix(p.Key, "per_")
 		if !ok || unit == "request" || strings.HasSuffix(unit, "token") || strings.HasSuffix(unit, "tokens") || l.counts(unit) {
 			continue
 		}
-		known := reportedUnits()
+		known := ReportedUnits()
 		if slices.Contains(known, unit) {
 			l.add(p.line, p.col, p.width, "models."+m.Key, fmt.Sprintf("no operation that is priced by_model reports %s or measures it, so this is never charged", unit), true)
 			continue
@@ -139,19 +139,6 @@ func (l *loader) counts(unit string) bool {
 	})
 }
 
-// reportedUnits are all units that answers report, each once.
-func reportedUnits() []string {
-	var list []string
-	for _, r := range reported {
-		for unit := range strings.FieldsSeq(r.units) {
-			if !slices.Contains(list, unit) {
-				list = append(list, unit)
-			}
-		}
-	}
-	return list
-}
-
 func (l *loader) cachedAboveInput(m *Model) {
 	cached, input := m.Table.Tokens[CachedInput], m.Table.Tokens[Input]
 	if !cached.Set || !input.Set || cached.Value.Cmp(input.Value) <= 0 {
@@ -166,11 +153,11 @@ func (l *loader) cachedAboveInput(m *Model) {
 func (l *loader) ratesPlace(m *Model) (line, col, width int, cached, input string) {
 	n := l.places["models."+m.Key]
 	if n != nil {
-		for i := range n.pairs {
-			p := &n.pairs[i]
-			c, in := p.value.get("cached_input"), p.value.get("input")
-			if strings.HasPrefix(p.key, "per_") && c != nil && in != nil {
-				return p.line, p.col, p.width, c.text, in.text
+		for i := range n.Pairs {
+			p := &n.Pairs[i]
+			c, in := p.Value.Get("cached_input"), p.Value.Get("input")
+			if strings.HasPrefix(p.Key, "per_") && c != nil && in != nil {
+				return p.line, p.col, p.width, c.Text, in.Text
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package pricing
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 
@@ -267,4 +268,19 @@ func plainNumber(s string) (money.Decimal, bool) {
 	}
 	n, err := money.ParseDecimal(s)
 	return n, err == nil
+}
+
+// groupedDigits are numbers written as 200_000; without the "_" they are the same.
+var groupedDigits = regexp.MustCompile(`([0-9])_([0-9])`)
+
+// text is the conditions in words: "input_tokens above 200000".
+func (cs *Conditions) Text() string {
+	if cs == nil {
+		return ""
+	}
+	var parts []string
+	for i := range cs.All {
+		parts = append(parts, groupedDigits.ReplaceAllString(cs.All[i].Text, "$1$2"))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -57,23 +57,17 @@ func (c Change) Percent() string {
 // Diff lists what is different in another price file, in the order of that file.
 func Diff(old, other *Book) []Change {
 	d := &differ{old: old, other: other}
-	a, b := old.tree(), other.tree()
-	for _, section := range sections {
+	a, b := Parse(old.Text), Parse(other.Text)
+	for _, section := range Sections {
 		switch section {
 		case "version":
 		case "operations", "models", "plans", "packs":
-			d.entries(section, a.get(section), b.get(section))
+			d.entries(section, a.Get(section), b.Get(section))
 		default:
-			d.values(section, "", "", a.get(section), b.get(section))
+			d.values(section, "", "", a.Get(section), b.Get(section))
 		}
 	}
 	return d.changes
-}
-
-// tree reads the text of the book once more; it has been read before, so it
-// can be.
-func (b *Book) tree() *node {
-	return parseYAML(b.Text, func(int, int, int, string, string) {})
 }
 
 type differ struct {
@@ -84,26 +78,26 @@ type differ struct {
 func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
 
 // entries compares the entries of a section by their ids.
-func (d *differ) entries(section string, a, b *node) {
+func (d *differ) entries(section string, a, b *Node) {
 	if a == nil {
-		a = &node{}
+		a = &Node{}
 	}
 	if b == nil {
-		b = &node{}
+		b = &Node{}
 	}
-	for i := range b.pairs {
-		id := b.pairs[i].key
-		was := a.get(id)
+	for i := range b.Pairs {
+		id := b.Pairs[i].Key
+		was := a.Get(id)
 		if was == nil {
-			d.add(Change{Section: section, ID: id, New: d.other.words(section, id, b.pairs[i].value)})
+			d.add(Change{Section: section, ID: id, New: words(d.other, section, id, b.Pairs[i].Value)})
 			continue
 		}
 		d.rates(section, id)
-		d.parts(section, id, was, b.pairs[i].value)
+		d.parts(section, id, was, b.Pairs[i].Value)
 	}
-	for i := range a.pairs {
-		if id := a.pairs[i].key; b.get(id) == nil {
-			d.add(Change{Section: section, ID: id, Old: d.old.words(section, id, a.pairs[i].value)})
+	for i := range a.Pairs {
+		if id := a.Pairs[i].Key; b.Get(id) == nil {
+			d.add(Change{Section: section, ID: id, Old: words(d.old, section, id, a.Pairs[i].Value)})
 		}
 	}
 	if section == "operations" { // the first that matches wins
@@ -114,91 +108,84 @@ func (d *differ) entries(section string, a, b *node) {
 }
 
 // order are the entries that both have, as the first of them has them.
-func order(a, b *node) string {
+func order(a, b *Node) string {
 	var ids []string
-	for i := range a.pairs {
-		if b.get(a.pairs[i].key) != nil {
-			ids = append(ids, a.pairs[i].key)
+	for i := range a.Pairs {
+		if b.Get(a.Pairs[i].Key) != nil {
+			ids = append(ids, a.Pairs[i].Key)
 		}
 	}
 	return strings.Join(ids, ", ")
 }
 
 // words are a whole entry in words: its price, or all of it.
-func (b *Book) words(section, id string, n *node) string {
+func words(b *Book, section, id string, n *Node) string {
 	switch section {
 	case "operations":
-		return b.operations[id].Price.Words()
+		return b.Operation(id).Price.Words()
 	case "models":
-		return b.exact[id].Table.Words()
+		return b.Model(id).Table.Words()
 	}
 	return flow(n)
-}
-
-func (p *Price) Words() string {
-	if p.ByModel {
-		return "by_model"
-	}
-	return p.Table.Words()
 }
 
 // rates compares what an entry that both files have costs.
 func (d *differ) rates(section, id string) {
 	switch section {
 	case "operations":
-		d.changes = append(d.changes, priceChanges(id, &d.old.operations[id].Price, &d.other.operations[id].Price)...)
+		d.changes = append(d.changes, priceChanges(id, &d.old.Operation(id).Price, &d.other.Operation(id).Price)...)
 	case "models":
-		d.changes = append(d.changes, tableChanges("models", id, "", &d.old.exact[id].Table, &d.other.exact[id].Table)...)
+		d.changes = append(d.changes, tableChanges("models", id, "", &d.old.Model(id).Table, &d.other.Model(id).Table)...)
 	}
 }
 
 // parts compares all of an entry but its rates, which may be written in other
 // denominators and mean the same.
-func (d *differ) parts(section, id string, a, b *node) {
+func (d *differ) parts(section, id string, a, b *Node) {
 	isRate := func(key string) bool {
 		return section == "operations" && key == "price" || section == "models" && (strings.HasPrefix(key, "per_") || key == "minimum" || key == "maximum")
 	}
 	for _, key := range keysOf(a, b) {
 		if !isRate(key) {
-			d.values(section, id, key, a.get(key), b.get(key))
+			d.values(section, id, key, a.Get(key), b.Get(key))
 		}
 	}
 }
 
 // keysOf are the keys of b, then those that only a has.
-func keysOf(a, b *node) (keys []string) {
-	for i := range b.pairs {
-		keys = append(keys, b.pairs[i].key)
+func keysOf(a, b *Node) (keys []string) {
+	for i := range b.Pairs {
+		keys = append(keys, b.Pairs[i].Key)
 	}
-	for i := range a.pairs {
-		if b.get(a.pairs[i].key) == nil {
-			keys = append(keys, a.pairs[i].key)
+	for i := range a.Pairs {
+		if b.Get(a.Pairs[i].Key) == nil {
+			keys = append(keys, a.Pairs[i].Key)
 		}
 	}
 	return keys
 }
 
 // values compares two values of any form, and goes into them where that says more.
-func (d *differ) values(section, id, what string, a, b *node) {
+func (d *differ) values(section, id, what string, a, b *Node) {
 	x, y := flow(a), flow(b)
 	switch {
 	case x == y:
-	case a != nil && b != nil && a.kind == mappingNode && b.kind == mappingNode:
+	case a != nil && b != nil && a.Kind == MappingNode && b.Kind == MappingNode:
 		for _, key := range keysOf(a, b) {
-			d.values(section, id, strings.TrimPrefix(what+"."+key, "."), a.get(key), b.get(key))
+			d.values(section, id, strings.TrimPrefix(what+"."+key, "."), a.Get(key), b.Get(key))
 		}
-	case a != nil && b != nil && a.kind == listNode && b.kind == listNode && len(a.items) == len(b.items) && mappings(a) && mappings(b):
-		for i := range a.items {
-			d.values(section, id, fmt.Sprintf("%s[%d]", what, i), a.items[i], b.items[i])
+	case a != nil && b != nil && a.Kind == ListNode && b.Kind == ListNode && len(a.Items) == len(b.Items) && mappings(a) && mappings(b):
+		for i := range a.Items {
+			d.values(section, id, fmt.Sprintf("%s[%d]", what, i), a.Items[i], b.Items[i])
 		}
 	default:
 		d.add(Change{Section: section, ID: id, What: what, Old: x, New: y})
 	}
 }
 
-func mappings(n *node) bool {
-	for _, item := range n.items {
-		if item.kind != mappingNode {
+func mappings(n *Node) bool {
+	for _, item := range n.Items {
+		if item.Kind != MappingNode {
 			return false
 		}
 	}
@@ -206,28 +193,28 @@ func mappings(n *node) bool {
 }
 
 // flow is a value in one line. Numbers that are the same are written the same.
-func flow(n *node) string {
+func flow(n *Node) string {
 	if n == nil {
 		return ""
 	}
 	var parts []string
-	switch n.kind {
-	case mappingNode:
-		for i := range n.pairs {
-			parts = append(parts, n.pairs[i].key+": "+flow(n.pairs[i].value))
+	switch n.Kind {
+	case MappingNode:
+		for i := range n.Pairs {
+			parts = append(parts, n.Pairs[i].Key+": "+flow(n.Pairs[i].Value))
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
-	case listNode:
-		for _, item := range n.items {
+	case ListNode:
+		for _, item := range n.Items {
 			parts = append(parts, flow(item))
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
-	case scalarNode:
-		if v, err := money.ParseDecimal(n.text); err == nil && n.plain {
+	case ScalarNode:
+		if v, err := money.ParseDecimal(n.Text); err == nil && n.Plain {
 			return Grouping(v.String())
 		}
-		return n.text
-	case nullNode:
+		return n.Text
+	case NullNode:
 	}
 	return "nothing"
 }
@@ -235,11 +222,11 @@ func flow(n *node) string {
 // DiffModel lists what is different in another book's entry of a model: its
 // rates and adjustments, not its name or tags. Nothing if other has no such entry.
 func DiffModel(old, other *Book, key string) []Change {
-	is := other.exact[key]
+	is := other.Model(key)
 	if is == nil {
 		return nil
 	}
-	was := old.exact[key]
+	was := old.Model(key)
 	if was == nil {
 		return []Change{{Section: "models", ID: key, New: is.Table.Words()}}
 	}

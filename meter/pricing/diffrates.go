@@ -1,7 +1,6 @@
 package pricing
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -73,7 +72,7 @@ func unitsOf(a, b *Table) (units []string) {
 func Jumps(old, other *Book, limit money.Decimal, at time.Time) (jumps []Change) {
 	var all []Change
 	for _, op := range other.Operations {
-		if was := old.operations[op.ID]; was != nil {
+		if was := old.Operation(op.ID); was != nil {
 			all = append(all, priceChanges(op.ID, &was.Price, &op.Price)...)
 			if was.Price.ByModel == op.Price.ByModel {
 				all = append(all, adjustChanges("operations", op.ID, was.Price.Table, op.Price.Table, was.Adjust, op.Adjust)...)
@@ -85,7 +84,7 @@ func Jumps(old, other *Book, limit money.Decimal, at time.Time) (jumps []Change)
 		if was == nil || is == nil {
 			continue
 		}
-		a, b := old.marked(was), other.marked(is)
+		a, b := marked(old, was), marked(other, is)
 		all = append(all, tableChanges("models", name, "", &a, &b)...)
 		all = append(all, adjustChanges("models", name, a, b, was.Adjust, is.Adjust)...)
 	}
@@ -114,26 +113,18 @@ func modelNames(a, b *Book) (names []string) {
 		names = append(names, m.Key)
 	}
 	for _, m := range a.Models {
-		if b.exact[m.Key] == nil {
+		if b.Model(m.Key) == nil {
 			names = append(names, m.Key)
 		}
 	}
 	return names
 }
 
-// named is the entry with this key, or the one that prices a model of this name.
-func (b *Book) NamedModel(name string, at time.Time) *Model {
-	if m := b.exact[name]; m != nil && (m.IsPattern || m.effective(at)) {
-		return m
-	}
-	return b.lookup(name, at)
-}
-
 // marked is the table of a model with the markup.
-func (b *Book) marked(m *Model) Table {
+func marked(b *Book, m *Model) Table {
 	t := m.Table
 	if !b.Markup.IsZero() {
-		t.Times(b.markedUp)
+		t.Times(one.Add(b.Markup))
 	}
 	return t
 }
@@ -149,7 +140,7 @@ func adjustChanges(section, id string, a, b Table, was, is []Adjustment) (list [
 		}
 		seen[when] = true
 		x, y := a, b
-		before, after := x.Under(when, was), y.Under(when, is)
+		before, after := under(&x, when, was), under(&y, when, is)
 		if before == after {
 			continue // only the rates have changed, and they are listed already
 		}
@@ -166,7 +157,7 @@ func beyond(list, ordinary []Change) []Change {
 }
 
 // under changes a table as the adjustments with this condition do, and says how.
-func (t *Table) Under(when string, list []Adjustment) (how string) {
+func under(t *Table, when string, list []Adjustment) (how string) {
 	for i := range list {
 		adj := &list[i]
 		if adj.When.Text() != when {
@@ -187,19 +178,4 @@ func (t *Table) Under(when string, list []Adjustment) (how string) {
 		}
 	}
 	return how
-}
-
-// groupedDigits are numbers written as 200_000; without the "_" they are the same.
-var groupedDigits = regexp.MustCompile(`([0-9])_([0-9])`)
-
-// text is the conditions in words: "input_tokens above 200000".
-func (cs *Conditions) Text() string {
-	if cs == nil {
-		return ""
-	}
-	var parts []string
-	for i := range cs.All {
-		parts = append(parts, groupedDigits.ReplaceAllString(cs.All[i].Text, "$1$2"))
-	}
-	return strings.Join(parts, ", ")
 }

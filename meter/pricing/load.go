@@ -18,13 +18,13 @@ type loader struct {
 	problems Problems
 	book     *Book
 	units    map[string]bool // measured by any operation
-	places   map[string]*node
+	places   map[string]*Node
 }
 
 // Load parses and checks a price file. The book is nil if any problem is an
 // error; the others are warnings. Load never panics.
 func Load(file string, text []byte) (book *Book, problems Problems) {
-	l := &loader{file: file, units: map[string]bool{}, places: map[string]*node{}}
+	l := &loader{file: file, units: map[string]bool{}, places: map[string]*Node{}}
 	defer func() {
 		if p := recover(); p != nil { // the YAML library is known to, on some inputs
 			book, problems = nil, Problems{{File: file, Line: 1, Column: 1, Message: "not valid YAML: the reader gave up"}}
@@ -69,50 +69,50 @@ func (l *loader) errorAt(line, col, width int, path, message string) {
 	l.add(line, col, width, path, message, false)
 }
 
-func (l *loader) fail(n *node, path, message string, args ...any) {
+func (l *loader) fail(n *Node, path, message string, args ...any) {
 	l.add(n.line, n.col, n.width, path, fmt.Sprintf(message, args...), false)
 }
 
-func (l *loader) warn(n *node, path, message string, args ...any) {
+func (l *loader) warn(n *Node, path, message string, args ...any) {
 	l.add(n.line, n.col, n.width, path, fmt.Sprintf(message, args...), true)
 }
 
-func (p *pair) node() *node { return &node{line: p.line, col: p.col, width: p.width} }
+func (p *Pair) node() *Node { return &Node{line: p.line, col: p.col, width: p.width} }
 
-var sections = []string{
+var Sections = []string{
 	"version", "credit", "markup", "operations", "models", "plans", "default_plan", "packs", "draw_order",
 	"alerts", "labels", "policies", "links",
 }
 
 // root reads the sections in the order in which they need each other.
-func (l *loader) root(n *node) {
-	if n.kind != mappingNode {
+func (l *loader) root(n *Node) {
+	if n.Kind != MappingNode {
 		l.fail(n, "", "a price file is a mapping of sections, not %s", n.what())
 		return
 	}
-	if !l.keys(n, "", sections) {
+	if !l.keys(n, "", Sections) {
 		return
 	}
 	l.required(n, "", "version", `write "version: 1"`)
 	l.required(n, "", "credit", `write "credit: {name: credit}"`)
 	l.required(n, "", "operations", "a price file prices at least one operation")
-	if v := n.get("version"); v != nil && (v.kind != scalarNode || v.text != "1") {
+	if v := n.Get("version"); v != nil && (v.Kind != ScalarNode || v.Text != "1") {
 		l.fail(v, "version", "%s is not a version of this format; write 1", v.what())
 	}
-	l.credit(n.get("credit"))
-	if m := n.get("markup"); m != nil {
+	l.credit(n.Get("credit"))
+	if m := n.Get("markup"); m != nil {
 		l.book.Markup, _ = l.percent(m, "markup")
 	}
-	l.policies(n.get("policies"))
-	l.labels(n.get("labels"))
-	l.operations(n.get("operations"))
-	l.models(n.get("models"))
-	l.refundWhen(n.get("policies"))
-	l.plans(n.get("plans"))
-	l.packs(n.get("packs"))
-	l.drawOrder(n.get("draw_order"))
-	l.alerts(n.get("alerts"))
-	l.links(n.get("links"))
+	l.policies(n.Get("policies"))
+	l.labels(n.Get("labels"))
+	l.operations(n.Get("operations"))
+	l.models(n.Get("models"))
+	l.refundWhen(n.Get("policies"))
+	l.plans(n.Get("plans"))
+	l.packs(n.Get("packs"))
+	l.drawOrder(n.Get("draw_order"))
+	l.alerts(n.Get("alerts"))
+	l.links(n.Get("links"))
 	l.references(n)
 	if l.problems.Errors() == 0 {
 		l.book.Compile()
@@ -120,20 +120,20 @@ func (l *loader) root(n *node) {
 	}
 }
 
-func (l *loader) credit(n *node) {
+func (l *loader) credit(n *Node) {
 	c := &l.book.Credit
 	if n == nil || !l.object(n, "credit", creditKeys) {
 		return
 	}
 	l.required(n, "credit", "name", `write "name: credit"`)
-	if v := n.get("name"); v != nil {
+	if v := n.Get("name"); v != nil {
 		c.Name, _ = l.text(v, "credit.name")
 	}
 	c.Plural = c.Name + "s"
-	if v := n.get("plural"); v != nil {
+	if v := n.Get("plural"); v != nil {
 		c.Plural, _ = l.text(v, "credit.plural")
 	}
-	if v := n.get("decimals"); v != nil {
+	if v := n.Get("decimals"); v != nil {
 		d, ok := l.whole(v, "credit.decimals")
 		if ok && d > 9 {
 			l.fail(v, "credit.decimals", "%d is too many; 0 to 9 decimals are kept", d)
@@ -141,7 +141,7 @@ func (l *loader) credit(n *node) {
 			c.Decimals = int(d)
 		}
 	}
-	if v := n.get("worth"); v != nil {
+	if v := n.Get("worth"); v != nil {
 		if m, ok := l.money(v, "credit.worth"); ok {
 			if m.Amount.IsZero() {
 				l.fail(v, "credit.worth", "a credit that is worth nothing can't be bought; leave worth out")
@@ -151,30 +151,30 @@ func (l *loader) credit(n *node) {
 	}
 }
 
-func (l *loader) labels(n *node) {
+func (l *loader) labels(n *Node) {
 	if n == nil || !l.mapping(n, "labels") {
 		return
 	}
-	for i := range n.pairs {
-		p := &n.pairs[i]
-		path := join("labels", p.key)
+	for i := range n.Pairs {
+		p := &n.Pairs[i]
+		path := join("labels", p.Key)
 		l.id(p, path)
-		if f, ok := l.field(p.value, path); ok {
+		if f, ok := l.field(p.Value, path); ok {
 			if f.InAnswer() {
-				l.fail(p.value, path, "a label is read from the request, not from the answer")
+				l.fail(p.Value, path, "a label is read from the request, not from the answer")
 				continue
 			}
-			l.book.Labels = append(l.book.Labels, Label{Name: p.key, Field: f})
+			l.book.Labels = append(l.book.Labels, Label{Name: p.Key, Field: f})
 		}
 	}
 }
 
-func (l *loader) drawOrder(n *node) {
+func (l *loader) drawOrder(n *Node) {
 	if n == nil || !l.list(n, "draw_order") {
 		return
 	}
 	seen := map[string]bool{}
-	for i, item := range n.items {
+	for i, item := range n.Items {
 		path := fmt.Sprintf("draw_order[%d]", i)
 		t, ok := l.grantType(item, path)
 		if ok && seen[t] {
@@ -183,34 +183,34 @@ func (l *loader) drawOrder(n *node) {
 		seen[t] = true
 		l.book.DrawOrder = append(l.book.DrawOrder, t)
 	}
-	if len(n.items) == 0 {
+	if len(n.Items) == 0 {
 		l.fail(n, "draw_order", "the list is empty; leave it out or name the types of credits")
 	}
 }
 
-func (l *loader) alerts(n *node) {
+func (l *loader) alerts(n *Node) {
 	if n == nil || !l.list(n, "alerts") {
 		return
 	}
-	for i, item := range n.items {
+	for i, item := range n.Items {
 		path := fmt.Sprintf("alerts[%d]", i)
 		if !l.object(item, path, alertKeys) {
 			continue
 		}
-		if len(item.pairs) != 1 {
+		if len(item.Pairs) != 1 {
 			l.fail(item, path, `an alert has one of "below", "runs_out_within" and "overage_above"`)
 			continue
 		}
 		var a Alert
-		if v := item.get("below"); v != nil {
+		if v := item.Get("below"); v != nil {
 			a.Below = l.threshold(item, v, path+".below")
 		}
-		if v := item.get("runs_out_within"); v != nil {
+		if v := item.Get("runs_out_within"); v != nil {
 			if d, ok := l.duration(v, path+".runs_out_within"); ok {
 				a.RunsOutWithin = &d
 			}
 		}
-		if v := item.get("overage_above"); v != nil {
+		if v := item.Get("overage_above"); v != nil {
 			if x, ok := l.amount(v, path+".overage_above"); ok {
 				a.OverageAbove = &x
 			}
@@ -219,15 +219,15 @@ func (l *loader) alerts(n *node) {
 	}
 }
 
-func (l *loader) threshold(item, v *node, path string) *Threshold {
-	if v.kind != scalarNode {
+func (l *loader) threshold(item, v *Node, path string) *Threshold {
+	if v.Kind != ScalarNode {
 		l.fail(item, path, `%s; write "20%%" or an amount`, v.what())
 		return nil
 	}
-	t, err := ParseThreshold(v.text, l.book.Credit.Decimals)
+	t, err := ParseThreshold(v.Text, l.book.Credit.Decimals)
 	if err != nil {
-		if digits := leadingNumber(v.text); digits != "" && strings.Contains(v.text, "perc") {
-			l.fail(item, path, `"%s"; write "%s%%"`, v.text, digits)
+		if digits := leadingNumber(v.Text); digits != "" && strings.Contains(v.Text, "perc") {
+			l.fail(item, path, `"%s"; write "%s%%"`, v.Text, digits)
 		} else {
 			l.amount(v, path)
 		}
@@ -236,7 +236,7 @@ func (l *loader) threshold(item, v *node, path string) *Threshold {
 	return &t
 }
 
-func (l *loader) links(n *node) {
+func (l *loader) links(n *Node) {
 	to := map[string]*string{
 		"top_up": &l.book.Links.TopUp, "upgrade": &l.book.Links.Upgrade,
 		"prices": &l.book.Links.Prices, "support": &l.book.Links.Support,
@@ -244,18 +244,18 @@ func (l *loader) links(n *node) {
 	if n == nil || !l.object(n, "links", linkKeys) {
 		return
 	}
-	for i := range n.pairs {
-		p := &n.pairs[i]
-		path := join("links", p.key)
-		s, ok := l.text(p.value, path)
-		if !ok || to[p.key] == nil {
+	for i := range n.Pairs {
+		p := &n.Pairs[i]
+		path := join("links", p.Key)
+		s, ok := l.text(p.Value, path)
+		if !ok || to[p.Key] == nil {
 			continue
 		}
 		lower := strings.ToLower(s)
 		if !strings.HasPrefix(lower, "https://") && !strings.HasPrefix(lower, "http://") && !strings.HasPrefix(lower, "mailto:") {
-			l.fail(p.value, path, `%q is not a link; write "https://…" or "mailto:…"`, s)
+			l.fail(p.Value, path, `%q is not a link; write "https://…" or "mailto:…"`, s)
 			continue
 		}
-		*to[p.key] = s
+		*to[p.Key] = s
 	}
 }

@@ -19,73 +19,73 @@ var (
 
 // conditions reads a when. Units must be measured by op, or, without one, by
 // some operation. A where is decided before there is an answer.
-func (l *loader) conditions(n *node, path string, op *Operation, where bool) *Conditions {
+func (l *loader) conditions(n *Node, path string, op *Operation, where bool) *Conditions {
 	if n == nil || !l.mapping(n, path) {
 		return nil
 	}
 	cs := &Conditions{Zone: l.utc()}
-	if v := n.get("timezone"); v != nil {
+	if v := n.Get("timezone"); v != nil {
 		cs.Zone = l.zone(v, path+".timezone")
-		if n.get("hours") == nil && n.get("days") == nil {
+		if n.Get("hours") == nil && n.Get("days") == nil {
 			l.fail(v, path+".timezone", `has no effect without "hours" or "days"`)
 		}
 	}
-	for i := range n.pairs {
-		p := &n.pairs[i]
-		if p.key == "timezone" {
+	for i := range n.Pairs {
+		p := &n.Pairs[i]
+		if p.Key == "timezone" {
 			continue
 		}
 		if k, ok := l.condition(p, path, op); ok {
 			if where && (k.Field != nil && k.Field.InAnswer() || k.On == OnInputTokens || k.On == OnOutputTokens) {
-				l.add(p.line, p.col, p.width, path, fmt.Sprintf("%s is not known when a request arrives", p.key), false)
+				l.add(p.line, p.col, p.width, path, fmt.Sprintf("%s is not known when a request arrives", p.Key), false)
 				continue
 			}
 			cs.All = append(cs.All, k)
 		}
 	}
-	if len(n.pairs) == 0 {
+	if len(n.Pairs) == 0 {
 		l.fail(n, path, "has no conditions")
 	}
 	return cs
 }
 
-func (l *loader) condition(p *pair, path string, op *Operation) (Condition, bool) {
-	at := join(path, p.key)
-	k := Condition{Text: p.key + " = " + conditionText(p.value)}
-	if on, ok := bareSubjects[p.key]; ok {
+func (l *loader) condition(p *Pair, path string, op *Operation) (Condition, bool) {
+	at := join(path, p.Key)
+	k := Condition{Text: p.Key + " = " + conditionText(p.Value)}
+	if on, ok := bareSubjects[p.Key]; ok {
 		k.On = on
-	} else if f, _ := ParseField(p.key); f != nil {
+	} else if f, _ := ParseField(p.Key); f != nil {
 		k.Field = l.book.Fields.Add(f)
 	} else if !l.conditionUnit(&k, p, path, op) {
 		return k, false
 	}
 	if k.On == OnHours || k.On == OnDays {
-		return k, l.clock(&k, p.value, at)
+		return k, l.clock(&k, p.Value, at)
 	}
-	switch p.value.kind {
-	case mappingNode:
-		k.Text = p.key + " " + conditionText(p.value)
-		return k, l.bounds(&k, p.value, at)
-	case listNode:
-		if len(p.value.items) == 0 {
-			l.fail(p.value, at, "the list is empty, so the condition never holds")
+	switch p.Value.Kind {
+	case MappingNode:
+		k.Text = p.Key + " " + conditionText(p.Value)
+		return k, l.bounds(&k, p.Value, at)
+	case ListNode:
+		if len(p.Value.Items) == 0 {
+			l.fail(p.Value, at, "the list is empty, so the condition never holds")
 			return k, false
 		}
-		for i, item := range p.value.items {
+		for i, item := range p.Value.Items {
 			if !l.operand(&k, item, fmt.Sprintf("%s[%d]", at, i)) {
 				return k, false
 			}
 		}
 		return k, true
-	case scalarNode, nullNode:
+	case ScalarNode, NullNode:
 	}
-	return k, l.operand(&k, p.value, at)
+	return k, l.operand(&k, p.Value, at)
 }
 
 // conditionUnit reads a name that must be a unit.
-func (l *loader) conditionUnit(k *Condition, p *pair, path string, op *Operation) bool {
-	k.On, k.Unit = OnUnit, p.key
-	if op != nil && op.Measured(p.key) != nil || op == nil && l.units[p.key] {
+func (l *loader) conditionUnit(k *Condition, p *Pair, path string, op *Operation) bool {
+	k.On, k.Unit = OnUnit, p.Key
+	if op != nil && op.Measured(p.Key) != nil || op == nil && l.units[p.Key] {
 		return true
 	}
 	valid := []string{"model", "service_tier", "input_tokens", "output_tokens", "hours", "days", "timezone"}
@@ -94,48 +94,48 @@ func (l *loader) conditionUnit(k *Condition, p *pair, path string, op *Operation
 			valid = append(valid, m.Unit)
 		}
 	}
-	if strings.Contains(p.key, ".") {
-		_, problem := ParseField(p.key)
-		l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q %s", p.key, problem), false)
+	if strings.Contains(p.Key, ".") {
+		_, problem := ParseField(p.Key)
+		l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q %s", p.Key, problem), false)
 		return false
 	}
-	hint := suggest(p.key, valid)
+	hint := suggest(p.Key, valid)
 	if hint == "" {
-		hint = fmt.Sprintf("; a field of the request is written body.%s, header.%s and so on", p.key, p.key)
+		hint = fmt.Sprintf("; a field of the request is written body.%s, header.%s and so on", p.Key, p.Key)
 	}
-	l.add(p.line, p.col, p.width, path, fmt.Sprintf("unknown key %q%s", p.key, hint), false)
+	l.add(p.line, p.col, p.width, path, fmt.Sprintf("unknown key %q%s", p.Key, hint), false)
 	return false
 }
 
-func (l *loader) operand(k *Condition, n *node, path string) bool {
-	if n.kind != scalarNode {
+func (l *loader) operand(k *Condition, n *Node, path string) bool {
+	if n.Kind != ScalarNode {
 		l.fail(n, path, "a text, a number, a list or {above: …} is needed here, not %s", n.what())
 		return false
 	}
-	o := Operand{Text: n.text}
-	if d, err := money.ParseDecimal(n.text); err == nil && n.plain {
+	o := Operand{Text: n.Text}
+	if d, err := money.ParseDecimal(n.Text); err == nil && n.Plain {
 		o.Number, o.IsNumber = d, true
-		o.Text = strings.ReplaceAll(n.text, "_", "")
+		o.Text = strings.ReplaceAll(n.Text, "_", "")
 	}
 	if !o.IsNumber && o.Text != "*" && (k.On == OnInputTokens || k.On == OnOutputTokens || k.On == OnUnit) {
-		l.fail(n, path, "%q is not a number; write digits or {above: …}", n.text)
+		l.fail(n, path, "%q is not a number; write digits or {above: …}", n.Text)
 		return false
 	}
 	k.Operands = append(k.Operands, o)
 	return true
 }
 
-func (l *loader) bounds(k *Condition, n *node, path string) bool {
+func (l *loader) bounds(k *Condition, n *Node, path string) bool {
 	if !l.object(n, path, boundKeys) {
 		return false
 	}
-	if len(n.pairs) == 0 {
+	if len(n.Pairs) == 0 {
 		l.fail(n, path, "has no bounds; write above, below, at_least or at_most")
 		return false
 	}
 	k.Bounds = &Bounds{
-		Above: l.rate(n.get("above"), path+".above"), Below: l.rate(n.get("below"), path+".below"),
-		AtLeast: l.rate(n.get("at_least"), path+".at_least"), AtMost: l.rate(n.get("at_most"), path+".at_most"),
+		Above: l.rate(n.Get("above"), path+".above"), Below: l.rate(n.Get("below"), path+".below"),
+		AtLeast: l.rate(n.Get("at_least"), path+".at_least"), AtMost: l.rate(n.Get("at_most"), path+".at_most"),
 	}
 	if k.Bounds.Never() {
 		l.fail(n, path, "no number is within these bounds, so the condition never holds")
@@ -146,7 +146,7 @@ func (l *loader) bounds(k *Condition, n *node, path string) bool {
 
 // fromAnswer makes sure that what decides a refund, or the end of a job, is said
 // by the upstream: what the client writes into its request must not.
-func (l *loader) fromAnswer(n *node, path string, cs *Conditions) *Conditions {
+func (l *loader) fromAnswer(n *Node, path string, cs *Conditions) *Conditions {
 	if cs == nil {
 		return nil
 	}
@@ -162,25 +162,25 @@ func (l *loader) fromAnswer(n *node, path string, cs *Conditions) *Conditions {
 }
 
 // clock reads hours and days: one text or a list.
-func (l *loader) clock(k *Condition, n *node, path string) bool {
-	items := n.items
-	if n.kind != listNode {
-		items = []*node{n}
+func (l *loader) clock(k *Condition, n *Node, path string) bool {
+	items := n.Items
+	if n.Kind != ListNode {
+		items = []*Node{n}
 	}
 	for i, item := range items {
 		at := path
-		if n.kind == listNode {
+		if n.Kind == ListNode {
 			at = fmt.Sprintf("%s[%d]", path, i)
 		}
 		if k.On == OnDays {
 			day := -1
 			for d, name := range dayNames {
-				if item.kind == scalarNode && item.text == name {
+				if item.Kind == ScalarNode && item.Text == name {
 					day = d
 				}
 			}
 			if day < 0 {
-				l.fail(item, at, "%s is not one of mon, tue, wed, thu, fri, sat, sun%s", item.what(), suggest(item.text, dayNames))
+				l.fail(item, at, "%s is not one of mon, tue, wed, thu, fri, sat, sun%s", item.what(), suggest(item.Text, dayNames))
 				return false
 			}
 			k.Days |= 1 << time.Weekday(day)
@@ -200,9 +200,9 @@ func (l *loader) clock(k *Condition, n *node, path string) bool {
 	return true
 }
 
-func parseHours(n *node) (window [2]int, ok bool) {
-	from, to, found := strings.Cut(n.text, "-")
-	if n.kind != scalarNode || !found {
+func parseHours(n *Node) (window [2]int, ok bool) {
+	from, to, found := strings.Cut(n.Text, "-")
+	if n.Kind != ScalarNode || !found {
 		return window, false
 	}
 	start, okFrom := minuteOfDay(strings.TrimSpace(from))
@@ -224,23 +224,23 @@ func minuteOfDay(s string) (int, bool) {
 }
 
 // conditionText shows a condition's right side in explanations.
-func conditionText(n *node) string {
-	switch n.kind {
-	case listNode:
+func conditionText(n *Node) string {
+	switch n.Kind {
+	case ListNode:
 		var parts []string
-		for _, item := range n.items {
+		for _, item := range n.Items {
 			parts = append(parts, conditionText(item))
 		}
 		return strings.Join(parts, " or ")
-	case mappingNode:
+	case MappingNode:
 		var parts []string
-		for i := range n.pairs {
-			parts = append(parts, strings.ReplaceAll(n.pairs[i].key, "_", " ")+" "+conditionText(n.pairs[i].value))
+		for i := range n.Pairs {
+			parts = append(parts, strings.ReplaceAll(n.Pairs[i].Key, "_", " ")+" "+conditionText(n.Pairs[i].Value))
 		}
 		return strings.Join(parts, " and ")
-	case scalarNode:
-		return n.text
-	case nullNode:
+	case ScalarNode:
+		return n.Text
+	case NullNode:
 	}
 	return ""
 }

@@ -17,66 +17,66 @@ var operationKeys = []string{
 	"adjust", "job", "effective_from",
 }
 
-func (l *loader) operations(n *node) {
+func (l *loader) operations(n *Node) {
 	if n == nil || !l.mapping(n, "operations") {
 		return
 	}
-	if len(n.pairs) == 0 {
+	if len(n.Pairs) == 0 {
 		l.fail(n, "operations", "a price file prices at least one operation")
 	}
-	for i := range n.pairs {
-		p := &n.pairs[i]
+	for i := range n.Pairs {
+		p := &n.Pairs[i]
 		op := l.operation(p)
 		l.book.Operations = append(l.book.Operations, op)
-		l.places["operations."+op.ID] = p.value
+		l.places["operations."+op.ID] = p.Value
 	}
 }
 
-func (l *loader) operation(p *pair) *Operation {
-	path := join("operations", p.key)
+func (l *loader) operation(p *Pair) *Operation {
+	path := join("operations", p.Key)
 	l.id(p, path)
-	op := &Operation{ID: p.key, Name: p.key, API: "auto", Line: p.line, Column: p.col}
-	n := p.value
+	op := &Operation{ID: p.Key, Name: p.Key, API: "auto", Line: p.line, Column: p.col}
+	n := p.Value
 	if !l.object(n, path, operationKeys) {
 		return op
 	}
-	l.required(p.value, path, "match", `write "match: POST /v1/…"`)
-	l.required(p.value, path, "price", `write a number, "free", "by_model" or rates`)
-	if v := n.get("name"); v != nil {
+	l.required(p.Value, path, "match", `write "match: POST /v1/…"`)
+	l.required(p.Value, path, "price", `write a number, "free", "by_model" or rates`)
+	if v := n.Get("name"); v != nil {
 		op.Name, _ = l.text(v, path+".name")
 	}
-	if v := n.get("feature"); v != nil {
+	if v := n.Get("feature"); v != nil {
 		op.Feature, _ = l.text(v, path+".feature")
 	}
-	op.Tags = l.tags(n.get("tags"), path+".tags")
-	if v := n.get("api"); v != nil {
+	op.Tags = l.tags(n.Get("tags"), path+".tags")
+	if v := n.Get("api"); v != nil {
 		if s, ok := l.enum(v, path+".api", "auto", "openai", "anthropic", "gemini", "other"); ok {
 			op.API = s
 		}
 	}
-	op.Match = l.match(n.get("match"), path+".match")
-	l.modelSource(op, n.get("model"), path+".model")
-	l.measure(op, n.get("measure"), path+".measure")
-	if v := n.get("quantity"); v != nil {
+	op.Match = l.match(n.Get("match"), path+".match")
+	l.modelSource(op, n.Get("model"), path+".model")
+	l.measure(op, n.Get("measure"), path+".measure")
+	if v := n.Get("quantity"); v != nil {
 		op.Quantity = l.measured(v, path+".quantity", "")
 	}
-	l.freeTier(op, n.get("free_tier"), path+".free_tier")
-	op.EffectiveFrom = l.instant(n.get("effective_from"), path+".effective_from")
-	if v := n.get("price"); v != nil {
+	l.freeTier(op, n.Get("free_tier"), path+".free_tier")
+	op.EffectiveFrom = l.instant(n.Get("effective_from"), path+".effective_from")
+	if v := n.Get("price"); v != nil {
 		op.Price = l.price(v, path+".price")
 		l.chargedUnits(op, v, path+".price", &op.Price.Table)
 	}
 	if op.NoModel && op.Price.ByModel {
-		l.fail(n.get("price"), path+".price", `by_model needs a model, but "model: none" says there is none`)
+		l.fail(n.Get("price"), path+".price", `by_model needs a model, but "model: none" says there is none`)
 	}
-	op.Where = l.conditions(n.get("where"), path+".where", op, true)
-	op.Adjust = l.adjusts(n.get("adjust"), path+".adjust", op)
-	l.job(op, n.get("job"), path+".job")
+	op.Where = l.conditions(n.Get("where"), path+".where", op, true)
+	op.Adjust = l.adjusts(n.Get("adjust"), path+".adjust", op)
+	l.job(op, n.Get("job"), path+".job")
 	return op
 }
 
 // chargedUnits checks that every unit with a rate has a quantity.
-func (l *loader) chargedUnits(op *Operation, n *node, path string, t *Table) {
+func (l *loader) chargedUnits(op *Operation, n *Node, path string, t *Table) {
 	for _, u := range t.Units {
 		if op.Measured(u.Unit) == nil && !op.MayReport(u.Unit) {
 			l.fail(n, path, `per_%s is charged, but "measure" has no "%s"`, u.Unit, u.Unit)
@@ -89,21 +89,21 @@ var (
 	methods   = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 )
 
-func (l *loader) match(n *node, path string) []Pattern {
+func (l *loader) match(n *Node, path string) []Pattern {
 	if n == nil {
 		return nil
 	}
-	if n.kind != listNode {
+	if n.Kind != ListNode {
 		if p, ok := l.route(n, path); ok {
 			return []Pattern{p}
 		}
 		return nil
 	}
-	if len(n.items) == 0 {
+	if len(n.Items) == 0 {
 		l.fail(n, path, "the list is empty, so nothing can match")
 	}
 	var list []Pattern
-	for i, item := range n.items {
+	for i, item := range n.Items {
 		if p, ok := l.route(item, fmt.Sprintf("%s[%d]", path, i)); ok {
 			list = append(list, p)
 		}
@@ -111,17 +111,17 @@ func (l *loader) match(n *node, path string) []Pattern {
 	return list
 }
 
-func (l *loader) route(n *node, path string) (Pattern, bool) {
-	if n.kind != scalarNode {
+func (l *loader) route(n *Node, path string) (Pattern, bool) {
+	if n.Kind != ScalarNode {
 		l.fail(n, path, `a method and a path are needed here, such as "POST /v1/images", not %s`, n.what())
 		return Pattern{}, false
 	}
-	m := routeForm.FindStringSubmatch(n.text)
+	m := routeForm.FindStringSubmatch(n.Text)
 	if m == nil {
-		l.fail(n, path, "%s", routeProblem(n.text))
+		l.fail(n, path, "%s", routeProblem(n.Text))
 		return Pattern{}, false
 	}
-	p := Pattern{Method: m[1], Path: strings.ToLower(m[2]), Text: n.text, Line: n.line, Column: n.col}
+	p := Pattern{Method: m[1], Path: strings.ToLower(m[2]), Text: n.Text, Line: n.line, Column: n.col}
 	if len(p.Path) > 1 {
 		p.Path = strings.TrimSuffix(p.Path, "/")
 	}
@@ -155,41 +155,41 @@ func routeProblem(s string) string {
 	return fmt.Sprintf(`%q is not a method and a path; write "POST /v1/images"`, s)
 }
 
-func (l *loader) modelSource(op *Operation, n *node, path string) {
+func (l *loader) modelSource(op *Operation, n *Node, path string) {
 	switch {
 	case n == nil:
-	case n.kind == scalarNode && n.text == "none":
+	case n.Kind == ScalarNode && n.Text == "none":
 		op.NoModel = true
 	default:
 		op.ModelFrom, _ = l.field(n, path)
 	}
 }
 
-func (l *loader) measure(op *Operation, n *node, path string) {
+func (l *loader) measure(op *Operation, n *Node, path string) {
 	if n == nil || !l.mapping(n, path) {
 		return
 	}
-	for i := range n.pairs {
-		p := &n.pairs[i]
-		if _, token := KindByName(p.key); token {
-			l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q is a kind of token; give the unit another name", p.key), false)
+	for i := range n.Pairs {
+		p := &n.Pairs[i]
+		if _, token := KindByName(p.Key); token {
+			l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q is a kind of token; give the unit another name", p.Key), false)
 			continue
 		}
-		if !unitForm.MatchString(p.key) || p.key == "request" || p.key == "token" || strings.HasSuffix(p.key, "_tokens") {
-			l.add(p.line, p.col, p.width, path, fmt.Sprintf(`%q can't be a unit; use small letters, digits and "_"`, p.key), false)
+		if !unitForm.MatchString(p.Key) || p.Key == "request" || p.Key == "token" || strings.HasSuffix(p.Key, "_tokens") {
+			l.add(p.line, p.col, p.width, path, fmt.Sprintf(`%q can't be a unit; use small letters, digits and "_"`, p.Key), false)
 			continue
 		}
-		if m := l.measured(p.value, path+"."+p.key, p.key); m != nil {
+		if m := l.measured(p.Value, path+"."+p.Key, p.Key); m != nil {
 			op.Measures = append(op.Measures, m)
-			l.units[p.key] = true
+			l.units[p.Key] = true
 		}
 	}
 }
 
 // measured reads a quantity: a field, or a mapping with more about it.
-func (l *loader) measured(n *node, path, unit string) *Measure {
+func (l *loader) measured(n *Node, path, unit string) *Measure {
 	m := &Measure{Unit: unit, Whole: unit != "second" && unit != "minute" && unit != "hour", Line: n.line, Column: n.col}
-	if n.kind == scalarNode {
+	if n.Kind == ScalarNode {
 		var ok bool
 		if m.Field, ok = l.field(n, path); !ok {
 			return nil
@@ -202,7 +202,7 @@ func (l *loader) measured(n *node, path, unit string) *Measure {
 	if !l.object(n, path, measuredKeys) {
 		return nil
 	}
-	from := n.get("from")
+	from := n.Get("from")
 	if from == nil {
 		l.required(n, path, "from", "write the field to read, such as body.n")
 		return nil
@@ -211,20 +211,20 @@ func (l *loader) measured(n *node, path, unit string) *Measure {
 	if m.Field, ok = l.field(from, path+".from"); !ok {
 		return nil
 	}
-	m.Default = l.rate(n.get("default"), path+".default")
-	m.Max = l.rate(n.get("max"), path+".max")
-	m.Min = l.rate(n.get("min"), path+".min")
-	m.Reserve = l.rate(n.get("reserve"), path+".reserve")
-	if v := n.get("text"); v != nil {
+	m.Default = l.rate(n.Get("default"), path+".default")
+	m.Max = l.rate(n.Get("max"), path+".max")
+	m.Min = l.rate(n.Get("min"), path+".min")
+	m.Reserve = l.rate(n.Get("reserve"), path+".reserve")
+	if v := n.Get("text"); v != nil {
 		m.Text, _ = l.boolean(v, path+".text")
 	}
 	if m.Max.Set && m.Min.Set && m.Max.Value.Cmp(m.Min.Value) < 0 {
 		l.fail(n, path, "max is less than min, so no quantity fits")
 	}
 	if d := m.Default; d.Set && (m.Max.Set && d.Value.Cmp(m.Max.Value) > 0 || m.Min.Set && d.Value.Cmp(m.Min.Value) < 0) {
-		l.fail(n.get("default"), path+".default", "is not between min and max; no request that says how much could ask for it")
+		l.fail(n.Get("default"), path+".default", "is not between min and max; no request that says how much could ask for it")
 	}
-	if v := n.get("reserve"); v != nil && !m.Field.InAnswer() {
+	if v := n.Get("reserve"); v != nil && !m.Field.InAnswer() {
 		l.warn(v, path+".reserve", "has no effect: %s is known before the answer", m.Field.Text)
 	}
 	if m.Field.InAnswer() && m.Reserved().IsZero() {
@@ -233,22 +233,22 @@ func (l *loader) measured(n *node, path, unit string) *Measure {
 	return m
 }
 
-func (l *loader) freeTier(op *Operation, n *node, path string) {
+func (l *loader) freeTier(op *Operation, n *Node, path string) {
 	if n == nil || !l.mapping(n, path) {
 		return
 	}
 	tier := &FreeTier{}
-	for i := range n.pairs {
-		p := &n.pairs[i]
-		if p.key == "every" {
-			tier.Every, _ = l.every(p.value, path+".every")
+	for i := range n.Pairs {
+		p := &n.Pairs[i]
+		if p.Key == "every" {
+			tier.Every, _ = l.every(p.Value, path+".every")
 			continue
 		}
 		if tier.Unit != "" {
 			l.add(p.line, p.col, p.width, path, "a free tier has one quantity and \"every\"", false)
 			return
 		}
-		if p.key != "request" && op.Measured(p.key) == nil && !op.MayReport(p.key) {
+		if p.Key != "request" && op.Measured(p.Key) == nil && !op.MayReport(p.Key) {
 			valid := []string{"request", "every"}
 			for _, m := range op.Measures {
 				valid = append(valid, m.Unit)
@@ -256,8 +256,8 @@ func (l *loader) freeTier(op *Operation, n *node, path string) {
 			l.unknownKey(p, path, valid)
 			return
 		}
-		tier.Unit = p.key
-		tier.Count, _ = l.decimal(p.value, join(path, p.key))
+		tier.Unit = p.Key
+		tier.Count, _ = l.decimal(p.Value, join(path, p.Key))
 	}
 	l.required(n, path, "every", `write "every: month"`)
 	if tier.Unit == "" {
@@ -269,7 +269,7 @@ func (l *loader) freeTier(op *Operation, n *node, path string) {
 
 var jobKeys = []string{"id", "status", "failed_when", "done_when", "max_age", "when_lost", "webhook"}
 
-func (l *loader) job(op *Operation, n *node, path string) {
+func (l *loader) job(op *Operation, n *Node, path string) {
 	if n == nil || !l.object(n, path, jobKeys) {
 		return
 	}
@@ -277,48 +277,48 @@ func (l *loader) job(op *Operation, n *node, path string) {
 	l.required(n, path, "status", `write "GET /v1/videos/{id}"`)
 	l.required(n, path, "failed_when", "write what a failed job's status says")
 	job := &Job{MaxAge: calendar.Duration{Count: 2, Unit: calendar.Day}}
-	if v := n.get("id"); v != nil {
+	if v := n.Get("id"); v != nil {
 		if job.ID, _ = l.field(v, path+".id"); job.ID != nil && !job.ID.InAnswer() {
 			l.fail(v, path+".id", "%s is known before there is a job; write where the answer has the id, such as response.body.id", job.ID.Text)
 		}
 	}
-	if v := n.get("status"); v != nil {
+	if v := n.Get("status"); v != nil {
 		p, ok := l.route(v, path+".status")
 		if ok && strings.Count(p.Path, "{id}") != 1 {
 			l.fail(v, path+".status", `must hold "{id}" once, where the id of the job stands`)
 		}
 		job.Status = p
 	}
-	job.FailedWhen = l.fromAnswer(n.get("failed_when"), path+".failed_when", l.conditions(n.get("failed_when"), path+".failed_when", op, false))
-	job.DoneWhen = l.fromAnswer(n.get("done_when"), path+".done_when", l.conditions(n.get("done_when"), path+".done_when", op, false))
-	if v := n.get("max_age"); v != nil {
+	job.FailedWhen = l.fromAnswer(n.Get("failed_when"), path+".failed_when", l.conditions(n.Get("failed_when"), path+".failed_when", op, false))
+	job.DoneWhen = l.fromAnswer(n.Get("done_when"), path+".done_when", l.conditions(n.Get("done_when"), path+".done_when", op, false))
+	if v := n.Get("max_age"); v != nil {
 		job.MaxAge, _ = l.duration(v, path+".max_age")
 	}
-	if v := n.get("when_lost"); v != nil {
+	if v := n.Get("when_lost"); v != nil {
 		word, _ := l.enum(v, path+".when_lost", "charge", "refund")
 		job.LostRefund = word == "refund"
 	}
-	l.jobWebhook(job, n.get("webhook"), path+".webhook")
+	l.jobWebhook(job, n.Get("webhook"), path+".webhook")
 	if job.ID != nil && job.FailedWhen != nil {
 		op.Job = job
 	}
 }
 
 // jobWebhook reads the route that an upstream calls when a job is over.
-func (l *loader) jobWebhook(job *Job, n *node, path string) {
+func (l *loader) jobWebhook(job *Job, n *Node, path string) {
 	if n == nil || !l.object(n, path, webhookKeys) {
 		return
 	}
 	l.required(n, path, "match", `write the route that the upstream calls, such as "POST /hooks/videos"`)
 	l.required(n, path, "id", "write where its body has the id of the job, such as body.id")
-	if v := n.get("match"); v != nil {
+	if v := n.Get("match"); v != nil {
 		if p, ok := l.route(v, path+".match"); ok {
 			job.Webhook = &p
 		}
 	}
-	if v := n.get("id"); v != nil {
-		f, problem := ParseField(v.text)
-		if v.kind != scalarNode || f == nil || f.From != FromBody {
+	if v := n.Get("id"); v != nil {
+		f, problem := ParseField(v.Text)
+		if v.Kind != ScalarNode || f == nil || f.From != FromBody {
 			l.fail(v, path+".id", "%s%s: the id is read in the webhook's JSON body; write body.id", v.what(), spaced(problem))
 			return
 		}

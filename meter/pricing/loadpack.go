@@ -4,61 +4,61 @@ import "strings"
 
 var packKeys = []string{"name", "credits", "price", "expires", "type", "only_plans", "only_for", "not_for"}
 
-func (l *loader) packs(n *node) {
+func (l *loader) packs(n *Node) {
 	if n == nil || !l.mapping(n, "packs") {
 		return
 	}
-	for i := range n.pairs {
-		p := l.pack(&n.pairs[i])
+	for i := range n.Pairs {
+		p := l.pack(&n.Pairs[i])
 		l.book.Packs = append(l.book.Packs, p)
-		l.places["packs."+p.ID] = n.pairs[i].value
+		l.places["packs."+p.ID] = n.Pairs[i].Value
 	}
 }
 
-func (l *loader) pack(at *pair) *Pack {
-	path := join("packs", at.key)
+func (l *loader) pack(at *Pair) *Pack {
+	path := join("packs", at.Key)
 	l.id(at, path)
-	p := &Pack{ID: at.key, Name: at.key, Type: "top_up", Line: at.line, Column: at.col}
-	n := at.value
+	p := &Pack{ID: at.Key, Name: at.Key, Type: "top_up", Line: at.line, Column: at.col}
+	n := at.Value
 	if !l.object(n, path, packKeys) {
 		return p
 	}
 	l.required(n, path, "credits", "write an amount, or by_price")
 	l.required(n, path, "price", `write "5 USD"`)
-	if v := n.get("name"); v != nil {
+	if v := n.Get("name"); v != nil {
 		p.Name, _ = l.text(v, path+".name")
 	}
-	if v := n.get("price"); v != nil {
+	if v := n.Get("price"); v != nil {
 		l.packPrice(p, v, path+".price")
 	}
-	if v := n.get("credits"); v != nil {
-		if p.ByPrice = v.kind == scalarNode && v.text == "by_price"; !p.ByPrice {
+	if v := n.Get("credits"); v != nil {
+		if p.ByPrice = v.Kind == ScalarNode && v.Text == "by_price"; !p.ByPrice {
 			p.Credits, _ = l.amount(v, path+".credits")
 		} else {
 			l.byPrice(p, v, path+".credits")
 		}
 	}
-	if v := n.get("expires"); v != nil && (v.kind != scalarNode || v.text != "never") {
+	if v := n.Get("expires"); v != nil && (v.Kind != ScalarNode || v.Text != "never") {
 		if d, ok := l.duration(v, path+".expires"); ok {
 			p.Expires = &d
 		}
 	}
-	if v := n.get("type"); v != nil {
+	if v := n.Get("type"); v != nil {
 		p.Type, _ = l.grantType(v, path+".type")
 	}
-	if v := n.get("only_plans"); v != nil {
+	if v := n.Get("only_plans"); v != nil {
 		p.OnlyPlans = l.texts(v, path+".only_plans")
-		if v.kind == listNode && len(v.items) == 0 {
+		if v.Kind == ListNode && len(v.Items) == 0 {
 			l.fail(v, path+".only_plans", "the list is empty, so nobody could buy this")
 		}
 	}
-	p.OnlyFor = l.selector(n.get("only_for"), path+".only_for")
-	p.NotFor = l.selector(n.get("not_for"), path+".not_for")
+	p.OnlyFor = l.selector(n.Get("only_for"), path+".only_for")
+	p.NotFor = l.selector(n.Get("not_for"), path+".not_for")
 	return p
 }
 
 // byPrice checks that money can be turned into credits.
-func (l *loader) byPrice(p *Pack, v *node, path string) {
+func (l *loader) byPrice(p *Pack, v *Node, path string) {
 	worth := l.book.Credit.Worth
 	switch {
 	case worth == nil:
@@ -69,14 +69,14 @@ func (l *loader) byPrice(p *Pack, v *node, path string) {
 }
 
 // packPrice reads "5 USD" or "5 USD to 100 USD".
-func (l *loader) packPrice(p *Pack, n *node, path string) {
-	least, most, two := strings.Cut(n.text, " to ")
-	if n.kind != scalarNode || !two {
+func (l *loader) packPrice(p *Pack, n *Node, path string) {
+	least, most, two := strings.Cut(n.Text, " to ")
+	if n.Kind != ScalarNode || !two {
 		p.Price, _ = l.money(n, path)
 		return
 	}
 	part := func(text string) (Money, bool) {
-		return l.money(&node{kind: scalarNode, text: text, line: n.line, col: n.col, width: n.width}, path)
+		return l.money(&Node{Kind: ScalarNode, Text: text, line: n.line, col: n.col, width: n.width}, path)
 	}
 	from, okFrom := part(least)
 	to, okTo := part(most)

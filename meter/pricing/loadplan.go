@@ -17,86 +17,86 @@ var planKeys = []string{
 	"proration", "estimate", "metadata",
 }
 
-func (l *loader) plans(n *node) {
+func (l *loader) plans(n *Node) {
 	if n == nil || !l.mapping(n, "plans") {
 		return
 	}
-	for i := range n.pairs {
-		p := l.plan(&n.pairs[i])
+	for i := range n.Pairs {
+		p := l.plan(&n.Pairs[i])
 		l.book.Plans = append(l.book.Plans, p)
-		l.places["plans."+p.ID] = n.pairs[i].value
+		l.places["plans."+p.ID] = n.Pairs[i].Value
 	}
 }
 
-func (l *loader) plan(at *pair) *Plan {
-	path := join("plans", at.key)
+func (l *loader) plan(at *Pair) *Plan {
+	path := join("plans", at.Key)
 	l.id(at, path)
-	p := &Plan{ID: at.key, Name: at.key, Proration: "none", DiscountText: "0%", BillingPeriod: calendar.Month, Line: at.line, Column: at.col}
-	n := at.value
-	if n.kind == nullNode {
+	p := &Plan{ID: at.Key, Name: at.Key, Proration: "none", DiscountText: "0%", BillingPeriod: calendar.Month, Line: at.line, Column: at.col}
+	n := at.Value
+	if n.Kind == NullNode {
 		return p // a plan without credits and without limits
 	}
 	if !l.object(n, path, planKeys) {
 		return p
 	}
-	if v := n.get("name"); v != nil {
+	if v := n.Get("name"); v != nil {
 		p.Name, _ = l.text(v, path+".name")
 	}
-	if v := n.get("credits"); v != nil && l.list(v, path+".credits") {
-		for i, item := range v.items {
+	if v := n.Get("credits"); v != nil && l.list(v, path+".credits") {
+		for i, item := range v.Items {
 			if g := l.grant(item, fmt.Sprintf("%s.credits[%d]", path, i)); g != nil {
 				p.Grants = append(p.Grants, g)
 			}
 		}
 	}
-	l.planPrice(p, n.get("price"), path+".price")
-	p.Allow = l.selector(n.get("allow"), path+".allow")
-	p.Deny = l.selector(n.get("deny"), path+".deny")
-	if v := n.get("discount"); v != nil {
+	l.planPrice(p, n.Get("price"), path+".price")
+	p.Allow = l.selector(n.Get("allow"), path+".allow")
+	p.Deny = l.selector(n.Get("deny"), path+".deny")
+	if v := n.Get("discount"); v != nil {
 		l.discount(p, v, path+".discount")
 	}
 	l.overage(p, n, path)
-	if v := n.get("lasts"); v != nil {
+	if v := n.Get("lasts"); v != nil {
 		if d, ok := l.duration(v, path+".lasts"); ok {
 			p.Lasts = &d
 		}
 	}
-	if v := n.get("renews"); v != nil {
+	if v := n.Get("renews"); v != nil {
 		word, _ := l.enum(v, path+".renews", "automatic", "when_paid")
 		p.RenewsWhenPaid = word == "when_paid"
 	}
-	l.caps(p, n.get("caps"), path+".caps")
-	if v := n.get("proration"); v != nil {
+	l.caps(p, n.Get("caps"), path+".caps")
+	if v := n.Get("proration"); v != nil {
 		if word, ok := l.enum(v, path+".proration", "none", "time"); ok {
 			p.Proration = word
 		}
 	}
-	if v := n.get("estimate"); v != nil {
+	if v := n.Get("estimate"); v != nil {
 		p.EstimateBytes = new(bool)
 		*p.EstimateBytes = l.estimate(v, path+".estimate")
 	}
-	if v := n.get("metadata"); v != nil && l.mapping(v, path+".metadata") {
+	if v := n.Get("metadata"); v != nil && l.mapping(v, path+".metadata") {
 		p.Metadata = metadata(v)
 	}
 	return p
 }
 
-func (l *loader) discount(p *Plan, v *node, path string) {
+func (l *loader) discount(p *Plan, v *Node, path string) {
 	d, ok := l.percent(v, path)
 	if !ok {
 		return
 	}
 	if _, ok := one.Sub(d); !ok {
-		l.fail(v, path, "%s is more than everything", v.text)
+		l.fail(v, path, "%s is more than everything", v.Text)
 		return
 	}
-	p.Discount, p.DiscountText = d, v.text
+	p.Discount, p.DiscountText = d, v.Text
 }
 
 var planPriceForm = regexp.MustCompile(`^([^/]*[^/ ])( / (.*))?$`)
 
 // planPrice reads "29 USD / month" and settles the billing period.
-func (l *loader) planPrice(p *Plan, n *node, path string) {
+func (l *loader) planPrice(p *Plan, n *Node, path string) {
 	for _, g := range p.Grants {
 		if g.Renewed && g.Every >= calendar.Month {
 			p.BillingPeriod = g.Every
@@ -106,21 +106,21 @@ func (l *loader) planPrice(p *Plan, n *node, path string) {
 	if n == nil {
 		return
 	}
-	if n.kind == scalarNode && n.text == "custom" {
-		p.Custom, p.PriceText = true, n.text
+	if n.Kind == ScalarNode && n.Text == "custom" {
+		p.Custom, p.PriceText = true, n.Text
 		return
 	}
-	m := planPriceForm.FindStringSubmatch(n.text)
-	if n.kind != scalarNode || m == nil {
+	m := planPriceForm.FindStringSubmatch(n.Text)
+	if n.Kind != ScalarNode || m == nil {
 		l.notMoney(n, path)
 		return
 	}
 	price, ok := parseMoney(m[1])
 	if !ok {
-		l.notMoney(&node{kind: scalarNode, text: m[1], line: n.line, col: n.col, width: n.width}, path)
+		l.notMoney(&Node{Kind: ScalarNode, Text: m[1], line: n.line, col: n.col, width: n.width}, path)
 		return
 	}
-	p.Price, p.PriceText = &price, n.text
+	p.Price, p.PriceText = &price, n.Text
 	if m[2] == "" {
 		return
 	}
@@ -132,22 +132,22 @@ func (l *loader) planPrice(p *Plan, n *node, path string) {
 	}
 }
 
-func (l *loader) grant(n *node, path string) *Grant {
+func (l *loader) grant(n *Node, path string) *Grant {
 	if !l.object(n, path, grantKeys) {
 		return nil
 	}
 	g := &Grant{}
 	l.required(n, path, "type", "write a type such as subscription")
 	l.required(n, path, "amount", "write an amount, or unlimited")
-	if v := n.get("type"); v != nil {
+	if v := n.Get("type"); v != nil {
 		g.Type, _ = l.grantType(v, path+".type")
 	}
-	if v := n.get("amount"); v != nil {
-		if g.Unlimited = v.kind == scalarNode && v.text == "unlimited"; !g.Unlimited {
+	if v := n.Get("amount"); v != nil {
+		if g.Unlimited = v.Kind == ScalarNode && v.Text == "unlimited"; !g.Unlimited {
 			g.Amount, _ = l.amount(v, path+".amount")
 		}
 	}
-	every, expires, rollover := n.get("every"), n.get("expires"), n.get("rollover")
+	every, expires, rollover := n.Get("every"), n.Get("expires"), n.Get("rollover")
 	if every != nil && expires != nil {
 		l.fail(n, path, `"every" and "expires" exclude each other; renewed credits end at renewal (or "rollover: all")`)
 	}
@@ -162,35 +162,35 @@ func (l *loader) grant(n *node, path string) *Grant {
 	}
 	if expires != nil {
 		switch {
-		case expires.kind == scalarNode && expires.text == "never":
-		case expires.kind == scalarNode && expires.text == "end_of_plan":
+		case expires.Kind == ScalarNode && expires.Text == "never":
+		case expires.Kind == ScalarNode && expires.Text == "end_of_plan":
 			g.Expires = ExpiresWithPlan
 		default:
 			g.Expires = ExpiresAfter
 			g.ExpiresAfter, _ = l.duration(expires, path+".expires")
 		}
 	}
-	g.OnlyFor = l.selector(n.get("only_for"), path+".only_for")
-	g.NotFor = l.selector(n.get("not_for"), path+".not_for")
+	g.OnlyFor = l.selector(n.Get("only_for"), path+".only_for")
+	g.NotFor = l.selector(n.Get("not_for"), path+".not_for")
 	return g
 }
 
-func (l *loader) rollover(g *Grant, n *node, path string) {
+func (l *loader) rollover(g *Grant, n *Node, path string) {
 	switch {
-	case n.kind == scalarNode && n.text == "none":
+	case n.Kind == ScalarNode && n.Text == "none":
 		g.Rollover = RolloverNone
-	case n.kind == scalarNode && n.text == "all":
+	case n.Kind == ScalarNode && n.Text == "all":
 		g.Rollover = RolloverAll
-	case n.kind == scalarNode && !strings.ContainsAny(n.text, "0123456789"):
-		l.fail(n, path, "%q is not none, all or an amount%s", n.text, suggest(n.text, []string{"none", "all"}))
+	case n.Kind == ScalarNode && !strings.ContainsAny(n.Text, "0123456789"):
+		l.fail(n, path, "%q is not none, all or an amount%s", n.Text, suggest(n.Text, []string{"none", "all"}))
 	default:
 		g.Rollover = RolloverLimit
 		g.RolloverLimit, _ = l.amount(n, path)
 	}
 }
 
-func (l *loader) overage(p *Plan, n *node, path string) {
-	when, how := n.get("when_empty"), n.get("overage")
+func (l *loader) overage(p *Plan, n *Node, path string) {
+	when, how := n.Get("when_empty"), n.Get("overage")
 	on := false
 	if when != nil {
 		word, _ := l.enum(when, path+".when_empty", "block", "overage")
@@ -202,11 +202,11 @@ func (l *loader) overage(p *Plan, n *node, path string) {
 	}
 	o := &Overage{Times: one}
 	if how != nil && l.object(how, path+".overage", overageKeys) {
-		if v := how.get("limit"); v != nil && (v.kind != scalarNode || v.text != "none") {
+		if v := how.Get("limit"); v != nil && (v.Kind != ScalarNode || v.Text != "none") {
 			o.Limited = true
 			o.Limit, _ = l.amount(v, path+".overage.limit")
 		}
-		if v := how.get("times"); v != nil {
+		if v := how.Get("times"); v != nil {
 			o.Times, _ = l.decimal(v, path+".overage.times")
 		}
 	}
@@ -215,11 +215,11 @@ func (l *loader) overage(p *Plan, n *node, path string) {
 	}
 }
 
-func (l *loader) caps(p *Plan, n *node, path string) {
+func (l *loader) caps(p *Plan, n *Node, path string) {
 	if n == nil || !l.list(n, path) {
 		return
 	}
-	for i, item := range n.items {
+	for i, item := range n.Items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if !l.object(item, at, capKeys) {
 			continue
@@ -228,13 +228,13 @@ func (l *loader) caps(p *Plan, n *node, path string) {
 		l.required(item, at, "per", "write account, member or key")
 		l.required(item, at, "amount", "write an amount")
 		l.required(item, at, "every", `write "every: month"`)
-		if v := item.get("per"); v != nil {
+		if v := item.Get("per"); v != nil {
 			c.Per, _ = l.enum(v, at+".per", "account", "member", "key")
 		}
-		if v := item.get("amount"); v != nil {
+		if v := item.Get("amount"); v != nil {
 			c.Amount, _ = l.amount(v, at+".amount")
 		}
-		if v := item.get("every"); v != nil {
+		if v := item.Get("every"); v != nil {
 			c.Every, _ = l.every(v, at+".every")
 		}
 		p.Caps = append(p.Caps, c)
@@ -242,43 +242,43 @@ func (l *loader) caps(p *Plan, n *node, path string) {
 }
 
 // metadata is a mapping as JSON, in the order of the file, numbers as written.
-func metadata(n *node) json.RawMessage {
+func metadata(n *Node) json.RawMessage {
 	var b strings.Builder
 	writeJSON(&b, n)
 	return json.RawMessage(b.String())
 }
 
-func writeJSON(b *strings.Builder, n *node) {
-	switch n.kind {
-	case nullNode:
+func writeJSON(b *strings.Builder, n *Node) {
+	switch n.Kind {
+	case NullNode:
 		b.WriteString("null")
-	case mappingNode:
+	case MappingNode:
 		b.WriteByte('{')
-		for i := range n.pairs {
+		for i := range n.Pairs {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			b.Write(quoteJSON(n.pairs[i].key))
+			b.Write(quoteJSON(n.Pairs[i].Key))
 			b.WriteByte(':')
-			writeJSON(b, n.pairs[i].value)
+			writeJSON(b, n.Pairs[i].Value)
 		}
 		b.WriteByte('}')
-	case listNode:
+	case ListNode:
 		b.WriteByte('[')
-		for i, item := range n.items {
+		for i, item := range n.Items {
 			if i > 0 {
 				b.WriteByte(',')
 			}
 			writeJSON(b, item)
 		}
 		b.WriteByte(']')
-	case scalarNode:
-		if d, err := money.ParseDecimal(n.text); n.plain && err == nil {
+	case ScalarNode:
+		if d, err := money.ParseDecimal(n.Text); n.Plain && err == nil {
 			b.WriteString(d.String())
 		} else if n.boolean {
-			b.WriteString(n.text)
+			b.WriteString(n.Text)
 		} else {
-			b.Write(quoteJSON(n.text))
+			b.Write(quoteJSON(n.Text))
 		}
 	}
 }

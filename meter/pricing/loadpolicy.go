@@ -8,7 +8,7 @@ var policyKeys = []string{
 	"reserve_input_tokens",
 }
 
-func (l *loader) policies(n *node) {
+func (l *loader) policies(n *Node) {
 	p := &l.book.Policies
 	*p = Policies{
 		RefundOn: RefundOn{Status5xx: true, Timeout: true, Connect: true}, TimezoneName: "UTC",
@@ -18,12 +18,12 @@ func (l *loader) policies(n *node) {
 	if n == nil || !l.object(n, "policies", policyKeys) {
 		return
 	}
-	for i := range n.pairs {
-		l.policy(p, n.pairs[i].key, n.pairs[i].value, "policies."+n.pairs[i].key)
+	for i := range n.Pairs {
+		l.policy(p, n.Pairs[i].Key, n.Pairs[i].Value, "policies."+n.Pairs[i].Key)
 	}
 }
 
-func (l *loader) policy(p *Policies, key string, v *node, path string) {
+func (l *loader) policy(p *Policies, key string, v *Node, path string) {
 	switch key {
 	case "unpriced":
 		word, _ := l.enum(v, path, "reject", "free")
@@ -69,12 +69,12 @@ func (l *loader) policy(p *Policies, key string, v *node, path string) {
 }
 
 // estimate reads how the input is guessed: true for its bound.
-func (l *loader) estimate(n *node, path string) bool {
+func (l *loader) estimate(n *Node, path string) bool {
 	word, _ := l.enum(n, path, "scan", "bytes")
 	return word == "bytes"
 }
 
-func (l *loader) refundOn(n *node, path string) RefundOn {
+func (l *loader) refundOn(n *Node, path string) RefundOn {
 	on := RefundOn{Connect: true} // what never reached the upstream is always refunded
 	if !l.list(n, path) {
 		return on
@@ -83,7 +83,7 @@ func (l *loader) refundOn(n *node, path string) RefundOn {
 		"4xx": &on.Status4xx, "5xx": &on.Status5xx, "timeout": &on.Timeout,
 		"connect": &on.Connect, "client_abort": &on.ClientAbort,
 	}
-	for i, item := range n.items {
+	for i, item := range n.Items {
 		word, ok := l.enum(item, fmt.Sprintf("%s[%d]", path, i), "4xx", "5xx", "timeout", "connect", "client_abort")
 		if ok {
 			*to[word] = true
@@ -93,8 +93,8 @@ func (l *loader) refundOn(n *node, path string) RefundOn {
 }
 
 // refundWhen is read after the operations, whose units it may name.
-func (l *loader) refundWhen(n *node) {
-	if v := n.get("refund_when"); v != nil {
+func (l *loader) refundWhen(n *Node) {
+	if v := n.Get("refund_when"); v != nil {
 		l.book.Policies.RefundWhen = l.fromAnswer(v, "policies.refund_when", l.conditions(v, "policies.refund_when", nil, false))
 	}
 }

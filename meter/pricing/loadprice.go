@@ -9,18 +9,18 @@ import (
 )
 
 // price reads "price" anywhere: a number, free, by_model, or rates.
-func (l *loader) price(n *node, path string) Price {
+func (l *loader) price(n *Node, path string) Price {
 	t := Table{Line: n.line, Column: n.col}
 	switch {
-	case n.kind == mappingNode:
+	case n.Kind == MappingNode:
 		return Price{Table: l.rates(n, path, nil)}
-	case n.kind == scalarNode && n.text == "free":
+	case n.Kind == ScalarNode && n.Text == "free":
 		t.Free = true
-	case n.kind == scalarNode && n.text == "by_model":
+	case n.Kind == ScalarNode && n.Text == "by_model":
 		return Price{ByModel: true, Table: t}
 	default:
-		if n.kind == scalarNode && !strings.ContainsAny(n.text, "0123456789") {
-			l.fail(n, path, `%q is not a price; write a number, "free", "by_model" or rates%s`, n.text, suggest(n.text, []string{"free", "by_model"}))
+		if n.Kind == ScalarNode && !strings.ContainsAny(n.Text, "0123456789") {
+			l.fail(n, path, `%q is not a price; write a number, "free", "by_model" or rates%s`, n.Text, suggest(n.Text, []string{"free", "by_model"}))
 			break
 		}
 		t.Request = l.rate(n, path)
@@ -31,21 +31,21 @@ func (l *loader) price(n *node, path string) Price {
 var rateKeys = []string{"per_request", "per_token", "per_1k_tokens", "per_1m_tokens", "minimum", "maximum"}
 
 // rates reads the rates of a mapping; more lists keys that mean other things.
-func (l *loader) rates(n *node, path string, more []string) Table {
+func (l *loader) rates(n *Node, path string, more []string) Table {
 	t := Table{Line: n.line, Column: n.col}
-	if len(n.pairs) == 0 {
+	if len(n.Pairs) == 0 {
 		l.fail(n, path, "has no rates")
 	}
-	for i := range n.pairs {
-		p := &n.pairs[i]
-		at := join(path, p.key)
-		switch p.key {
+	for i := range n.Pairs {
+		p := &n.Pairs[i]
+		at := join(path, p.Key)
+		switch p.Key {
 		case "per_request":
-			t.Request = l.rate(p.value, at)
+			t.Request = l.rate(p.Value, at)
 		case "minimum":
-			t.Minimum = l.rate(p.value, at)
+			t.Minimum = l.rate(p.Value, at)
 		case "maximum":
-			t.Maximum = l.rate(p.value, at)
+			t.Maximum = l.rate(p.Value, at)
 		case "per_token":
 			l.tokenRates(&t, p, at, 0)
 		case "per_1k_tokens":
@@ -53,10 +53,10 @@ func (l *loader) rates(n *node, path string, more []string) Table {
 		case "per_1m_tokens":
 			l.tokenRates(&t, p, at, -6)
 		default:
-			if slices.Contains(more, p.key) {
+			if slices.Contains(more, p.Key) {
 				continue
 			}
-			unit, ok := strings.CutPrefix(p.key, "per_")
+			unit, ok := strings.CutPrefix(p.Key, "per_")
 			if !ok || !unitForm.MatchString(unit) || strings.HasSuffix(unit, "tokens") {
 				valid := append(append([]string{}, rateKeys...), more...)
 				for u := range l.units {
@@ -65,7 +65,7 @@ func (l *loader) rates(n *node, path string, more []string) Table {
 				l.unknownKey(p, path, valid)
 				continue
 			}
-			if d, ok := l.decimal(p.value, at); ok {
+			if d, ok := l.decimal(p.Value, at); ok {
 				t.Units = append(t.Units, UnitRate{unit, d})
 			}
 		}
@@ -76,54 +76,54 @@ func (l *loader) rates(n *node, path string, more []string) Table {
 	return t
 }
 
-func (l *loader) tokenRates(t *Table, p *pair, path string, shift int) {
-	set := func(k Kind, n *node, d money.Decimal) {
+func (l *loader) tokenRates(t *Table, p *Pair, path string, shift int) {
+	set := func(k Kind, n *Node, d money.Decimal) {
 		if t.Tokens[k].Set {
 			l.fail(n, path, "the rate of %s is given twice", k)
 			return
 		}
 		t.Tokens[k] = Rate{d.Shift(shift), true}
 	}
-	if p.value.kind != mappingNode {
-		if d, ok := l.decimal(p.value, path); ok {
-			set(Input, p.value, d)
-			set(Output, p.value, d)
+	if p.Value.Kind != MappingNode {
+		if d, ok := l.decimal(p.Value, path); ok {
+			set(Input, p.Value, d)
+			set(Output, p.Value, d)
 		}
 		return
 	}
-	if len(p.value.pairs) == 0 {
-		l.fail(p.value, path, "has no rates")
+	if len(p.Value.Pairs) == 0 {
+		l.fail(p.Value, path, "has no rates")
 	}
-	for i := range p.value.pairs {
-		q := &p.value.pairs[i]
-		k, ok := KindByName(q.key)
+	for i := range p.Value.Pairs {
+		q := &p.Value.Pairs[i]
+		k, ok := KindByName(q.Key)
 		if !ok {
-			l.unknownKey(q, path, kindNames[:])
+			l.unknownKey(q, path, KindNames())
 			continue
 		}
-		if d, ok := l.decimal(q.value, path+"."+q.key); ok {
-			set(k, q.value, d)
+		if d, ok := l.decimal(q.Value, path+"."+q.Key); ok {
+			set(k, q.Value, d)
 		}
 	}
 }
 
 // adjusts reads a list of adjustments, of an operation or (op nil) a model.
-func (l *loader) adjusts(n *node, path string, op *Operation) []Adjustment {
+func (l *loader) adjusts(n *Node, path string, op *Operation) []Adjustment {
 	if n == nil || !l.list(n, path) {
 		return nil
 	}
-	if len(n.items) == 0 {
+	if len(n.Items) == 0 {
 		l.fail(n, path, "the list is empty")
 	}
 	var list []Adjustment
-	for i, item := range n.items {
+	for i, item := range n.Items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if !l.object(item, at, adjustKeys) {
 			continue
 		}
 		l.required(item, at, "when", "an adjustment without a condition belongs into the price itself")
-		a := Adjustment{Line: item.line, Column: item.col, When: l.conditions(item.get("when"), at+".when", op, false)}
-		times, price := item.get("times"), item.get("price")
+		a := Adjustment{Line: item.line, Column: item.col, When: l.conditions(item.Get("when"), at+".when", op, false)}
+		times, price := item.Get("times"), item.Get("price")
 		switch {
 		case times != nil && price != nil:
 			l.fail(item, at, `"times" and "price" exclude each other`)
@@ -143,14 +143,14 @@ func (l *loader) adjusts(n *node, path string, op *Operation) []Adjustment {
 	return list
 }
 
-func (l *loader) adjustPrice(a *Adjustment, n *node, path string, op *Operation) {
+func (l *loader) adjustPrice(a *Adjustment, n *Node, path string, op *Operation) {
 	p := l.price(n, path)
 	switch {
 	case p.ByModel && op == nil:
 		l.fail(n, path, "a model's own price is by_model already")
 	case p.ByModel:
 		a.ByModel = true
-	case n.kind == mappingNode:
+	case n.Kind == MappingNode:
 		a.Rates = &p.Table
 		if op != nil {
 			l.chargedUnits(op, n, path, &p.Table)

@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,14 @@ import (
 // ModelFor is the entry that prices a model with this name, without regard to
 // unlisted_model; nil if there is none.
 func (b *Book) ModelFor(name string, at time.Time) *Model { return b.lookup(name, at) }
+
+// NamedModel is the entry with this key, or the one that prices a model of this name.
+func (b *Book) NamedModel(name string, at time.Time) *Model {
+	if m := b.exact[name]; m != nil && (m.IsPattern || m.effective(at)) {
+		return m
+	}
+	return b.lookup(name, at)
+}
 
 // lookup is the entry that prices a model by its name: the exact name, the
 // name without its date, the pattern that fits the name, the one that fits the
@@ -91,6 +100,19 @@ var reported = []struct{ suffix, units string }{
 	{"/interactions", " web_search "},
 	{":predict", " image character "},
 	{":predictlongrunning", " second video "},
+}
+
+// ReportedUnits are all units that answers report, each once.
+func ReportedUnits() []string {
+	var list []string
+	for _, r := range reported {
+		for unit := range strings.FieldsSeq(r.units) {
+			if !slices.Contains(list, unit) {
+				list = append(list, unit)
+			}
+		}
+	}
+	return list
 }
 
 // byAPI are the units of paths that the table above does not know, where the

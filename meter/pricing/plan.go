@@ -127,3 +127,12 @@ func (p *Plan) Permits(s *selector.Subject) bool { return p.includes(s) }
 func (g *Grant) Permits(s *selector.Subject) bool {
 	return selector.Permits(g.OnlyFor, g.NotFor, s)
 }
+
+// Keeps is the share of a price that is left after the plan's discount; 1
+// without a plan.
+func (p *Plan) Keeps() money.Decimal {
+	if p == nil || !p.keep.Set {
+		return one
+	}
+	return p.keep.Value
+}

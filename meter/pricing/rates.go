@@ -159,3 +159,11 @@ type Price struct {
 	ByModel bool
 	Table   Table
 }
+
+// Words is a price in words.
+func (p *Price) Words() string {
+	if p.ByModel {
+		return "by_model"
+	}
+	return p.Table.Words()
+}

@@ -90,7 +90,7 @@ func (r *Request) record(a *Answer, plan *Plan, name string) (text, used string)
 		m = Marks{Held: true}
 	}
 	if !m.Held {
-		if known := r.book.recordedModel(&Recorded{Model: name, At: r.at}); known != m.pricedBy {
+		if known := (&Recorded{Model: name, At: r.at}).Entry(r.book); known != m.pricedBy {
 			m.entry = entryMark(m.pricedBy)
 		}
 		if m.named != name {
@@ -235,7 +235,7 @@ func (rec *Recorded) verdicts() map[string]verdict {
 			}
 		}
 	}
-	if m := rec.Made.recordedModel(rec); m != nil {
+	if m := rec.Entry(rec.Made); m != nil {
 		note(m.Adjust, "m")
 	}
 	note(rec.Made.operations[rec.Operation].Adjust, "o") // was looked at in any case; the model's perhaps not

@@ -63,7 +63,7 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	if rec.Marks.model != "" {
 		r.model = rec.Marks.model
 	}
-	k := newCalculation(r, b.recordedModel(rec), plan, FreeLeft{Left: rec.Free}, t)
+	k := newCalculation(r, rec.Entry(b), plan, FreeLeft{Left: rec.Free}, t)
 	defer k.done()
 	if k.entry == nil && op.Price.ByModel {
 		return 0, ErrNoLongerPriced
@@ -94,7 +94,8 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	return q.Amount, err
 }
 
-func (b *Book) recordedModel(rec *Recorded) *Model {
+// Entry is the model by which a book prices the recorded request; nil if none does.
+func (rec *Recorded) Entry(b *Book) *Model {
 	if rec.Marks.entry == "!" {
 		return nil
 	}
@@ -113,100 +114,4 @@ func (b *Book) recordedModel(rec *Recorded) *Model {
 		return m
 	}
 	return b.Policies.unlisted
-}
-
-// Scale is what a recorded cost becomes in another book whose price for the
-// same request is the same but for one factor. That needs no quantities: three
-// pictures at twice the price cost twice as much. False if the prices differ in
-// any other way.
-func Scale(old, other *Book, rec *Recorded, was, is *Plan, cost money.Amount) (money.Amount, bool) {
-	a, b := old.operations[rec.Operation], other.operations[rec.Operation]
-	if a == nil || b == nil || a.Price.ByModel != b.Price.ByModel || old.Credit.Decimals != other.Credit.Decimals || !sameConditions(a.Adjust, b.Adjust) {
-		return 0, false
-	}
-	s := scale{from: one, to: one}
-	if !a.Price.ByModel {
-		if !s.tables(&a.Price.Table, &b.Price.Table) {
-			return 0, false
-		}
-	} else {
-		m, n := old.recordedModel(rec), other.recordedModel(rec)
-		if m == nil || n == nil || !sameConditions(m.Adjust, n.Adjust) || !s.tables(&m.Table, &n.Table) {
-			return 0, false
-		}
-		s.from, s.to = s.from.Mul(one.Add(old.Markup)), s.to.Mul(one.Add(other.Markup))
-	}
-	s.plans(was, is)
-	if s.from.Cmp(s.to) == 0 {
-		return cost, true
-	}
-	if s.bounded || a.FreeTier != nil || b.FreeTier != nil || s.from.IsZero() {
-		return 0, false
-	}
-	total := cost.Decimal(old.Credit.Decimals).Mul(s.to)
-	scaled, err := money.Div(total, s.from, old.Credit.Decimals)
-	if err == nil && scaled.Decimal(old.Credit.Decimals).Mul(s.from).Cmp(total) < 0 {
-		scaled++ // prices are rounded up
-	}
-	return scaled, err == nil
-}
-
-// scale is the factor to ÷ from between two prices.
-type scale struct {
-	from, to money.Decimal
-	bounded  bool // by a minimum or maximum, which does not scale
-}
-
-// tables reports whether every rate changes by the same factor, and takes it.
-func (s *scale) tables(a, b *Table) bool {
-	type pair struct{ from, to money.Decimal }
-	pairs := []pair{{a.Request.Value, b.Request.Value}}
-	for _, unit := range unitsOf(a, b) {
-		x, _ := a.Unit(unit)
-		y, _ := b.Unit(unit)
-		pairs = append(pairs, pair{x, y})
-	}
-	for k := range NumKinds {
-		x, _ := a.Token(k)
-		y, _ := b.Token(k)
-		pairs = append(pairs, pair{x, y})
-	}
-	found := false
-	for _, p := range pairs {
-		if p.from.IsZero() && p.to.IsZero() {
-			continue
-		}
-		if !found {
-			s.from, s.to, found = p.from, p.to, true
-		}
-		if p.from.Mul(s.to).Cmp(p.to.Mul(s.from)) != 0 {
-			return false
-		}
-	}
-	s.bounded = a.Minimum.Set || a.Maximum.Set || b.Minimum.Set || b.Maximum.Set
-	return a.Minimum == b.Minimum && a.Maximum == b.Maximum || s.from.Cmp(s.to) != 0
-}
-
-func (s *scale) plans(was, is *Plan) {
-	if was != nil && was.keep.Set {
-		s.from = s.from.Mul(was.keep.Value)
-	}
-	if is != nil && is.keep.Set {
-		s.to = s.to.Mul(is.keep.Value)
-	}
-}
-
-// sameConditions: the same adjustments in the same order, and only factors,
-// which do not care what they multiply; or none.
-func sameConditions(a, b []Adjustment) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		x, y := &a[i], &b[i]
-		if x.When.Text() != y.When.Text() || !x.Times.Set || !y.Times.Set || x.Times.Value.Cmp(y.Times.Value) != 0 {
-			return false
-		}
-	}
-	return true
 }

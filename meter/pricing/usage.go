@@ -62,6 +62,9 @@ func KindByName(name string) (Kind, bool) {
 	return 0, false
 }
 
+// KindNames are the names of all kinds, as the price file has them.
+func KindNames() []string { return kindNames[:] }
+
 // Tokens are disjoint counts: no token is in two of them.
 type Tokens [NumKinds]int64
 

@@ -27,9 +27,9 @@ func ParseMoney(text string) (Money, error) {
 	return m, nil
 }
 
-func (l *loader) money(n *node, path string) (Money, bool) {
-	if n.kind == scalarNode {
-		if m, ok := parseMoney(n.text); ok {
+func (l *loader) money(n *Node, path string) (Money, bool) {
+	if n.Kind == ScalarNode {
+		if m, ok := parseMoney(n.Text); ok {
 			return m, true
 		}
 	}
@@ -37,14 +37,14 @@ func (l *loader) money(n *node, path string) (Money, bool) {
 	return Money{}, false
 }
 
-func (l *loader) notMoney(n *node, path string) {
-	if n.kind == scalarNode {
-		if _, err := money.ParseDecimal(n.text); err == nil {
-			l.fail(n, path, `%s has no currency; write "%s USD"`, n.text, n.text)
+func (l *loader) notMoney(n *Node, path string) {
+	if n.Kind == ScalarNode {
+		if _, err := money.ParseDecimal(n.Text); err == nil {
+			l.fail(n, path, `%s has no currency; write "%s USD"`, n.Text, n.Text)
 			return
 		}
 	}
-	l.fail(n, path, `%s is not an amount of money; write "%s"`, n.what(), moneyHint(n.text))
+	l.fail(n, path, `%s is not an amount of money; write "%s"`, n.what(), moneyHint(n.Text))
 }
 
 func moneyHint(s string) string {
@@ -66,17 +66,17 @@ func moneyHint(s string) string {
 }
 
 // percent reads "20%" as 0.2.
-func (l *loader) percent(n *node, path string) (money.Decimal, bool) {
-	if n.kind == scalarNode {
-		if d, ok := parsePercent(n.text); ok {
+func (l *loader) percent(n *Node, path string) (money.Decimal, bool) {
+	if n.Kind == ScalarNode {
+		if d, ok := parsePercent(n.Text); ok {
 			return d, true
 		}
 	}
-	digits := leadingNumber(n.text)
+	digits := leadingNumber(n.Text)
 	if digits == "" {
 		digits = "20"
 	}
-	if strings.HasPrefix(n.text, "-") {
+	if strings.HasPrefix(n.Text, "-") {
 		l.fail(n, path, `%s is not a percentage of 0 or more; to take something off, write "discount: %s%%" in a plan`, n.what(), digits)
 		return money.Decimal{}, false
 	}
@@ -109,13 +109,13 @@ func ParseThreshold(text string, decimals int) (Threshold, error) {
 	return Threshold{Amount: a, Text: text}, err
 }
 
-func (l *loader) duration(n *node, path string) (calendar.Duration, bool) {
-	if n.kind == scalarNode && durationForm.MatchString(n.text) {
-		if d, err := calendar.ParseDuration(strings.ReplaceAll(n.text, "_", "")); err == nil {
+func (l *loader) duration(n *Node, path string) (calendar.Duration, bool) {
+	if n.Kind == ScalarNode && durationForm.MatchString(n.Text) {
+		if d, err := calendar.ParseDuration(strings.ReplaceAll(n.Text, "_", "")); err == nil {
 			return d, true
 		}
 	}
-	l.fail(n, path, `%s is not a duration; write "%s"`, n.what(), durationHint(n.text))
+	l.fail(n, path, `%s is not a duration; write "%s"`, n.what(), durationHint(n.Text))
 	return calendar.Duration{}, false
 }
 

@@ -24,20 +24,20 @@ var (
 )
 
 // object checks that n is a mapping with these keys only.
-func (l *loader) object(n *node, path string, valid []string) bool {
+func (l *loader) object(n *Node, path string, valid []string) bool {
 	return l.mapping(n, path) && l.keys(n, path, valid)
 }
 
-func (l *loader) mapping(n *node, path string) bool {
-	if n.kind != mappingNode {
+func (l *loader) mapping(n *Node, path string) bool {
+	if n.Kind != MappingNode {
 		l.fail(n, path, "a mapping is needed here, not %s", n.what())
 		return false
 	}
 	return true
 }
 
-func (l *loader) list(n *node, path string) bool {
-	if n.kind != listNode {
+func (l *loader) list(n *Node, path string) bool {
+	if n.Kind != ListNode {
 		l.fail(n, path, "a list is needed here, not %s", n.what())
 		return false
 	}
@@ -45,11 +45,11 @@ func (l *loader) list(n *node, path string) bool {
 }
 
 // keys reports all keys that have no meaning here.
-func (l *loader) keys(n *node, path string, valid []string) bool {
+func (l *loader) keys(n *Node, path string, valid []string) bool {
 	ok := true
-	for i := range n.pairs {
-		p := &n.pairs[i]
-		if slices.Contains(valid, p.key) {
+	for i := range n.Pairs {
+		p := &n.Pairs[i]
+		if slices.Contains(valid, p.Key) {
 			continue
 		}
 		ok = false
@@ -58,60 +58,60 @@ func (l *loader) keys(n *node, path string, valid []string) bool {
 	return ok || path != ""
 }
 
-func (l *loader) unknownKey(p *pair, path string, valid []string) {
-	if key, _, found := strings.Cut(p.key, ":"); found && slices.Contains(valid, key) {
+func (l *loader) unknownKey(p *Pair, path string, valid []string) {
+	if key, _, found := strings.Cut(p.Key, ":"); found && slices.Contains(valid, key) {
 		line := []rune(l.lines[p.line-1])
 		l.add(p.line, p.col, len([]rune(key))+1, path, needsSpace(key, strings.TrimSuffix(string(line[p.col-1:]), "\r")), false)
 		return
 	}
-	l.add(p.line, p.col, p.width, path, fmt.Sprintf("unknown key %q%s", p.key, suggest(p.key, valid)), false)
+	l.add(p.line, p.col, p.width, path, fmt.Sprintf("unknown key %q%s", p.Key, suggest(p.Key, valid)), false)
 }
 
-func (l *loader) required(n *node, path, key, hint string) {
-	if n.get(key) != nil {
+func (l *loader) required(n *Node, path, key, hint string) {
+	if n.Get(key) != nil {
 		return
 	}
-	for i := range n.pairs {
-		if strings.HasPrefix(n.pairs[i].key, key+":") {
+	for i := range n.Pairs {
+		if strings.HasPrefix(n.Pairs[i].Key, key+":") {
 			return // it is there, but lacks the space after the colon
 		}
 	}
 	l.fail(n, path, "%q is missing; %s", key, hint)
 }
 
-func (l *loader) text(n *node, path string) (string, bool) {
-	if n.kind != scalarNode || n.text == "" {
+func (l *loader) text(n *Node, path string) (string, bool) {
+	if n.Kind != ScalarNode || n.Text == "" {
 		l.fail(n, path, "a text is needed here, not %s", n.what())
 		return "", false
 	}
-	return n.text, true
+	return n.Text, true
 }
 
-func (l *loader) id(p *pair, path string) {
-	if !idForm.MatchString(p.key) {
-		l.add(p.line, p.col, p.width, path, fmt.Sprintf(`%q can't be a name here; use small letters, digits, "-" and "_"`, p.key), false)
+func (l *loader) id(p *Pair, path string) {
+	if !idForm.MatchString(p.Key) {
+		l.add(p.line, p.col, p.width, path, fmt.Sprintf(`%q can't be a name here; use small letters, digits, "-" and "_"`, p.Key), false)
 	}
 }
 
-func (l *loader) grantType(n *node, path string) (string, bool) {
-	if n.kind != scalarNode || !typeForm.MatchString(n.text) {
+func (l *loader) grantType(n *Node, path string) (string, bool) {
+	if n.Kind != ScalarNode || !typeForm.MatchString(n.Text) {
 		l.fail(n, path, `%s is not a type of credits; use small letters, digits and "_"`, n.what())
 		return "", false
 	}
-	return n.text, true
+	return n.Text, true
 }
 
 // decimal reads a number that is not negative, from its text.
-func (l *loader) decimal(n *node, path string) (money.Decimal, bool) {
-	if n.kind != scalarNode {
+func (l *loader) decimal(n *Node, path string) (money.Decimal, bool) {
+	if n.Kind != ScalarNode {
 		l.fail(n, path, "a number is needed here, not %s", n.what())
 		return money.Decimal{}, false
 	}
-	d, err := money.ParseDecimal(n.text)
+	d, err := money.ParseDecimal(n.Text)
 	if err == nil {
 		return d, true
 	}
-	switch s := n.text; {
+	switch s := n.Text; {
 	case errors.Is(err, money.ErrOverflow):
 		l.fail(n, path, "the number is too long")
 	case strings.Contains(s, ",") && numberPart.MatchString(s):
@@ -137,7 +137,7 @@ func grouped(s string) (string, bool) {
 }
 
 // rate is decimal as an optional number.
-func (l *loader) rate(n *node, path string) Rate {
+func (l *loader) rate(n *Node, path string) Rate {
 	if n == nil {
 		return Rate{}
 	}
@@ -145,30 +145,30 @@ func (l *loader) rate(n *node, path string) Rate {
 	return Rate{d, ok}
 }
 
-func (l *loader) whole(n *node, path string) (int64, bool) {
+func (l *loader) whole(n *Node, path string) (int64, bool) {
 	d, ok := l.decimal(n, path)
 	if !ok {
 		return 0, false
 	}
 	i, ok := d.Int64()
 	if !ok || i > 1_000_000_000_000 {
-		l.fail(n, path, "%s is not a whole number that makes sense here", n.text)
+		l.fail(n, path, "%s is not a whole number that makes sense here", n.Text)
 		return 0, false
 	}
 	return i, true
 }
 
-func (l *loader) amount(n *node, path string) (money.Amount, bool) {
+func (l *loader) amount(n *Node, path string) (money.Amount, bool) {
 	d, ok := l.decimal(n, path)
 	if !ok {
 		return 0, false
 	}
-	a, err := money.ParseAmount(n.text, l.book.Credit.Decimals)
+	a, err := money.ParseAmount(n.Text, l.book.Credit.Decimals)
 	switch {
 	case errors.Is(err, money.ErrPrecision):
 		l.fail(n, path, "%s has more decimals than credit.decimals (%d) keeps", d, l.book.Credit.Decimals)
 	case err != nil:
-		l.fail(n, path, "%s is too large an amount", n.text)
+		l.fail(n, path, "%s is too large an amount", n.Text)
 	default:
 		return a, true
 	}
@@ -177,7 +177,7 @@ func (l *loader) amount(n *node, path string) (money.Amount, bool) {
 
 var everyWords = []string{"hour", "day", "week", "month", "quarter", "year"}
 
-func (l *loader) every(n *node, path string) (calendar.Unit, bool) {
+func (l *loader) every(n *Node, path string) (calendar.Unit, bool) {
 	word, ok := l.enum(n, path, everyWords...)
 	if !ok {
 		return 0, false
@@ -185,28 +185,28 @@ func (l *loader) every(n *node, path string) (calendar.Unit, bool) {
 	return calendar.ParseUnit(word)
 }
 
-func (l *loader) enum(n *node, path string, valid ...string) (string, bool) {
-	if n.kind == scalarNode && slices.Contains(valid, n.text) {
-		return n.text, true
+func (l *loader) enum(n *Node, path string, valid ...string) (string, bool) {
+	if n.Kind == ScalarNode && slices.Contains(valid, n.Text) {
+		return n.Text, true
 	}
-	l.fail(n, path, "%s is not one of %s%s", n.what(), strings.Join(valid, ", "), suggest(n.text, valid))
+	l.fail(n, path, "%s is not one of %s%s", n.what(), strings.Join(valid, ", "), suggest(n.Text, valid))
 	return "", false
 }
 
-func (l *loader) boolean(n *node, path string) (bool, bool) {
-	if n.kind == scalarNode && n.boolean {
-		return n.text == "true", true
+func (l *loader) boolean(n *Node, path string) (bool, bool) {
+	if n.Kind == ScalarNode && n.boolean {
+		return n.Text == "true", true
 	}
 	l.fail(n, path, "%s is not true or false", n.what())
 	return false, false
 }
 
-func (l *loader) texts(n *node, path string) []string {
+func (l *loader) texts(n *Node, path string) []string {
 	if !l.list(n, path) {
 		return nil
 	}
-	list := make([]string, 0, len(n.items))
-	for i, item := range n.items {
+	list := make([]string, 0, len(n.Items))
+	for i, item := range n.Items {
 		if s, ok := l.text(item, fmt.Sprintf("%s[%d]", path, i)); ok {
 			list = append(list, s)
 		}
@@ -215,24 +215,24 @@ func (l *loader) texts(n *node, path string) []string {
 }
 
 // tags are texts in the form of ids.
-func (l *loader) tags(n *node, path string) []string {
+func (l *loader) tags(n *Node, path string) []string {
 	if n == nil {
 		return nil
 	}
 	list := l.texts(n, path)
 	for i, s := range list {
 		if !idForm.MatchString(s) {
-			l.fail(n.items[min(i, len(n.items)-1)], fmt.Sprintf("%s[%d]", path, i), `%q can't be a tag; use small letters, digits, "-" and "_"`, s)
+			l.fail(n.Items[min(i, len(n.Items)-1)], fmt.Sprintf("%s[%d]", path, i), `%q can't be a tag; use small letters, digits, "-" and "_"`, s)
 		}
 	}
 	return list
 }
 
-func (l *loader) selector(n *node, path string) *selector.Selector {
+func (l *loader) selector(n *Node, path string) *selector.Selector {
 	if n == nil || !l.object(n, path, selectorKeys) {
 		return nil
 	}
-	if len(n.pairs) == 0 {
+	if len(n.Pairs) == 0 {
 		l.fail(n, path, "selects nothing; name operations, models, features or tags")
 		return nil
 	}
@@ -240,7 +240,7 @@ func (l *loader) selector(n *node, path string) *selector.Selector {
 	for key, list := range map[string]*[]string{
 		"operations": &s.Operations, "models": &s.Models, "features": &s.Features, "tags": &s.Tags,
 	} {
-		if v := n.get(key); v != nil {
+		if v := n.Get(key); v != nil {
 			*list = l.texts(v, path+"."+key)
 		}
 	}
@@ -248,35 +248,35 @@ func (l *loader) selector(n *node, path string) *selector.Selector {
 }
 
 // field reads the name of a place in a request or an answer.
-func (l *loader) field(n *node, path string) (*Field, bool) {
-	if n.kind != scalarNode {
+func (l *loader) field(n *Node, path string) (*Field, bool) {
+	if n.Kind != ScalarNode {
 		l.fail(n, path, "a field such as body.n is needed here, not %s", n.what())
 		return nil, false
 	}
-	f, problem := ParseField(n.text)
+	f, problem := ParseField(n.Text)
 	if f == nil {
 		prefixes := []string{"body", "form", "header", "query", "path", "key", "member", "response"}
-		head, _, _ := strings.Cut(n.text, ".")
+		head, _, _ := strings.Cut(n.Text, ".")
 		hint := suggest(head, prefixes)
 		if hint == "" || slices.Contains(prefixes, head) {
 			hint = "; write body.…, form.…, header.…, query.…, path.<n>, key.…, member.…, response.body.…, response.header.… or response.status"
 		}
-		l.fail(n, path, "%q %s%s", n.text, problem, hint)
+		l.fail(n, path, "%q %s%s", n.Text, problem, hint)
 		return nil, false
 	}
 	return l.book.Fields.Add(f), true
 }
 
 // instant reads effective_from: a day, or an RFC 3339 time.
-func (l *loader) instant(n *node, path string) time.Time {
+func (l *loader) instant(n *Node, path string) time.Time {
 	if n == nil {
 		return time.Time{}
 	}
-	if n.kind == scalarNode {
-		if t, err := time.ParseInLocation("2006-01-02", n.text, l.book.Policies.Timezone); err == nil {
+	if n.Kind == ScalarNode {
+		if t, err := time.ParseInLocation("2006-01-02", n.Text, l.book.Policies.Timezone); err == nil {
 			return t
 		}
-		if t, err := time.Parse(time.RFC3339, n.text); err == nil {
+		if t, err := time.Parse(time.RFC3339, n.Text); err == nil {
 			return t
 		}
 	}
@@ -284,9 +284,9 @@ func (l *loader) instant(n *node, path string) time.Time {
 	return time.Time{}
 }
 
-func (l *loader) zone(n *node, path string) *time.Location {
-	if n.kind == scalarNode && n.text != "" && n.text != "Local" {
-		if zone, err := time.LoadLocation(n.text); err == nil {
+func (l *loader) zone(n *Node, path string) *time.Location {
+	if n.Kind == ScalarNode && n.Text != "" && n.Text != "Local" {
+		if zone, err := time.LoadLocation(n.Text); err == nil {
 			return zone
 		}
 	}

@@ -21,57 +21,57 @@ const (
 	maxYAMLBrackets = 200
 )
 
-type nodeKind uint8
+type NodeKind uint8
 
 const (
-	nullNode nodeKind = iota
-	scalarNode
-	mappingNode
-	listNode
+	NullNode NodeKind = iota
+	ScalarNode
+	MappingNode
+	ListNode
 )
 
 // node is a YAML value with its place. Scalars keep the text as written: no
 // number is ever decoded.
-type node struct {
-	kind      nodeKind
-	text      string // of a scalar
-	plain     bool   // a scalar without quotes
+type Node struct {
+	Kind      NodeKind
+	Text      string // of a scalar
+	Plain     bool   // a scalar without quotes
 	boolean   bool   // true or false without quotes
 	line, col int
 	width     int
-	pairs     []pair
-	items     []*node
+	Pairs     []Pair
+	Items     []*Node
 	size      int // nodes below and here, aliases followed
 }
 
-type pair struct {
-	key       string
+type Pair struct {
+	Key       string
 	line, col int
 	width     int
-	value     *node
+	Value     *Node
 }
 
-func (n *node) get(key string) *node {
+func (n *Node) Get(key string) *Node {
 	if n == nil {
 		return nil
 	}
-	for i := range n.pairs {
-		if n.pairs[i].key == key {
-			return n.pairs[i].value
+	for i := range n.Pairs {
+		if n.Pairs[i].Key == key {
+			return n.Pairs[i].Value
 		}
 	}
 	return nil
 }
 
 // what names the kind of a value in messages.
-func (n *node) what() string {
-	switch n.kind {
-	case mappingNode:
+func (n *Node) what() string {
+	switch n.Kind {
+	case MappingNode:
 		return "a mapping"
-	case listNode:
+	case ListNode:
 		return "a list"
-	case scalarNode:
-		return fmt.Sprintf("%q", n.text)
+	case ScalarNode:
+		return fmt.Sprintf("%q", n.Text)
 	default:
 		return "nothing"
 	}
@@ -80,7 +80,7 @@ func (n *node) what() string {
 // reader turns the syntax tree of the YAML library into nodes.
 type yamlReader struct {
 	report  func(line, col, width int, path, message string)
-	anchors map[string]*node
+	anchors map[string]*Node
 }
 
 // bounded refuses what would send the YAML library, which is recursive and in
@@ -108,8 +108,11 @@ func bounded(text string, report func(line, col, width int, path, message string
 	return true
 }
 
+// Parse reads a file that has been loaded once more, as it is written.
+func Parse(text string) *Node { return parseYAML(text, func(int, int, int, string, string) {}) }
+
 // parseYAML reads the only document of a file, or nil after reporting why not.
-func parseYAML(text string, report func(line, col, width int, path, message string)) *node {
+func parseYAML(text string, report func(line, col, width int, path, message string)) *Node {
 	if !bounded(text, report) {
 		return nil
 	}
@@ -134,7 +137,7 @@ func parseYAML(text string, report func(line, col, width int, path, message stri
 		report(1, 1, 1, "", `the file is empty; it needs at least "version", "credit" and "operations"`)
 		return nil
 	}
-	r := yamlReader{report: report, anchors: map[string]*node{}}
+	r := yamlReader{report: report, anchors: map[string]*Node{}}
 	return r.node(body, "", 0)
 }
 
@@ -190,11 +193,11 @@ func place(t *token.Token) (line, col, width int) {
 	return t.Position.Line, t.Position.Column, max(width, 1)
 }
 
-func (r *yamlReader) node(a ast.Node, path string, depth int) *node {
+func (r *yamlReader) node(a ast.Node, path string, depth int) *Node {
 	if a == nil {
-		return &node{kind: nullNode, line: 1, col: 1, width: 1, size: 1}
+		return &Node{Kind: NullNode, line: 1, col: 1, width: 1, size: 1}
 	}
-	n := &node{size: 1}
+	n := &Node{size: 1}
 	n.line, n.col, n.width = place(a.GetToken())
 	if depth > maxYAMLDepth {
 		r.report(n.line, n.col, 1, path, "nested too deeply")
@@ -202,30 +205,30 @@ func (r *yamlReader) node(a ast.Node, path string, depth int) *node {
 	}
 	switch x := a.(type) {
 	case *ast.StringNode:
-		n.kind, n.text = scalarNode, x.Value
-		n.plain = x.Token.Type == token.StringType
+		n.Kind, n.Text = ScalarNode, x.Value
+		n.Plain = x.Token.Type == token.StringType
 	case *ast.LiteralNode:
-		n.kind, n.text = scalarNode, x.Value.Value
+		n.Kind, n.Text = ScalarNode, x.Value.Value
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		n.kind, n.text, n.plain = scalarNode, a.GetToken().Value, true
+		n.Kind, n.Text, n.Plain = ScalarNode, a.GetToken().Value, true
 	case *ast.BoolNode:
-		n.kind, n.text, n.plain, n.boolean = scalarNode, "false", true, true
+		n.Kind, n.Text, n.Plain, n.boolean = ScalarNode, "false", true, true
 		if x.Value {
-			n.text = "true"
+			n.Text = "true"
 		}
 	case *ast.NullNode:
-		n.kind = nullNode
+		n.Kind = NullNode
 	case *ast.MappingNode:
-		n.kind = mappingNode
+		n.Kind = MappingNode
 		r.mapping(n, x.Values, x.IsFlowStyle, path, depth)
 	case *ast.MappingValueNode:
-		n.kind = mappingNode
+		n.Kind = MappingNode
 		r.mapping(n, []*ast.MappingValueNode{x}, false, path, depth)
 	case *ast.SequenceNode:
-		n.kind = listNode
+		n.Kind = ListNode
 		for i, v := range x.Values {
 			item := r.node(v, fmt.Sprintf("%s[%d]", path, i), depth+1)
-			n.items = append(n.items, item)
+			n.Items = append(n.Items, item)
 			n.size += item.size
 		}
 	default:
@@ -233,13 +236,13 @@ func (r *yamlReader) node(a ast.Node, path string, depth int) *node {
 	}
 	if n.size > maxYAMLNodes {
 		r.report(n.line, n.col, 1, path, "the aliases below this make the file too large")
-		return &node{kind: nullNode, line: n.line, col: n.col, width: 1, size: 1}
+		return &Node{Kind: NullNode, line: n.line, col: n.col, width: 1, size: 1}
 	}
 	return n
 }
 
 // indirect reads what stands for another value: anchors, aliases, tags.
-func (r *yamlReader) indirect(n *node, a ast.Node, path string, depth int) *node {
+func (r *yamlReader) indirect(n *Node, a ast.Node, path string, depth int) *Node {
 	switch x := a.(type) {
 	case *ast.AnchorNode:
 		v := r.node(x.Value, path, depth+1)
@@ -262,7 +265,7 @@ func (r *yamlReader) indirect(n *node, a ast.Node, path string, depth int) *node
 		v := r.node(x.Value, path, depth+1)
 		switch tag {
 		case "!!str":
-			v.plain, v.boolean = false, false
+			v.Plain, v.boolean = false, false
 		case "!!int", "!!float", "!!bool", "!!map", "!!seq":
 		default:
 			r.report(n.line, n.col, len(tag), path, fmt.Sprintf("the tag %q has no meaning here", tag))
@@ -275,9 +278,9 @@ func (r *yamlReader) indirect(n *node, a ast.Node, path string, depth int) *node
 	return n
 }
 
-func (r *yamlReader) mapping(n *node, values []*ast.MappingValueNode, flow bool, path string, depth int) {
+func (r *yamlReader) mapping(n *Node, values []*ast.MappingValueNode, flow bool, path string, depth int) {
 	seen := make(map[string]int, len(values))
-	var merged []pair
+	var merged []Pair
 	for i, mv := range values {
 		line, col, width := place(mv.Key.GetToken())
 		if i == 0 && !flow {
@@ -294,22 +297,22 @@ func (r *yamlReader) mapping(n *node, values []*ast.MappingValueNode, flow bool,
 		}
 		value := r.node(mv.Value, join(path, key), depth+1)
 		n.size += value.size
-		if value.kind == nullNode && (mv.Value == nil || value.line == 1 && value.col == 1) {
+		if value.Kind == NullNode && (mv.Value == nil || value.line == 1 && value.col == 1) {
 			value.line, value.col, value.width = line, col, width
 		}
 		if first, twice := seen[key]; twice {
-			p := n.pairs[first]
+			p := n.Pairs[first]
 			r.report(line, col, width, "", fmt.Sprintf("%s is defined twice; first at %d:%d", joinQuoted(path, key), p.line, p.col))
 			continue
 		}
-		seen[key] = len(n.pairs)
-		n.pairs = append(n.pairs, pair{key, line, col, width, value})
+		seen[key] = len(n.Pairs)
+		n.Pairs = append(n.Pairs, Pair{key, line, col, width, value})
 	}
 	for _, p := range merged {
-		if _, own := seen[p.key]; !own {
-			seen[p.key] = len(n.pairs)
-			n.pairs = append(n.pairs, p)
-			n.size += p.value.size
+		if _, own := seen[p.Key]; !own {
+			seen[p.Key] = len(n.Pairs)
+			n.Pairs = append(n.Pairs, p)
+			n.size += p.Value.size
 		}
 	}
 }
@@ -329,15 +332,15 @@ func (r *yamlReader) key(k ast.MapKeyNode) (string, bool) {
 	return "", false
 }
 
-func (r *yamlReader) merge(a ast.Node, path string, depth int) []pair {
+func (r *yamlReader) merge(a ast.Node, path string, depth int) []Pair {
 	v := r.node(a, path, depth+1)
-	switch v.kind {
-	case mappingNode:
-		return v.pairs
-	case listNode:
-		var all []pair
-		for _, item := range v.items {
-			all = append(all, item.pairs...)
+	switch v.Kind {
+	case MappingNode:
+		return v.Pairs
+	case ListNode:
+		var all []Pair
+		for _, item := range v.Items {
+			all = append(all, item.Pairs...)
 		}
 		return all
 	default:

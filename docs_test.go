@@ -15,6 +15,7 @@ import (
 	_ "github.com/farebox-dev/farebox/caddymodule"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 var block = regexp.MustCompile("(?s)```([a-z]+)\n(.*?)```")
@@ -32,7 +33,7 @@ func TestSamples(t *testing.T) {
 			switch b[1] {
 			case "yaml":
 				samples++
-				if book, problems := pricing.Load(file, []byte(b[2])); book == nil {
+				if book, problems := pricefile.Load(file, []byte(b[2])); book == nil {
 					t.Errorf("%s: a price file does not load:\n%s\n%s", file, problems, b[2])
 				}
 			case "caddyfile":
@@ -71,7 +72,7 @@ func TestExplained(t *testing.T) {
 		for _, b := range block.FindAllStringSubmatch(string(text), -1) {
 			switch b[1] {
 			case "yaml":
-				book, _ = pricing.Load("pricing.yaml", []byte(b[2]))
+				book, _ = pricefile.Load("pricing.yaml", []byte(b[2]))
 			case "console":
 				for session := range strings.SplitSeq(strings.TrimPrefix(b[2], "$ "), "\n$ ") {
 					command, want, _ := strings.Cut(session, "\n")
@@ -128,7 +129,7 @@ func adapts(t *testing.T, file, text string) {
 }
 
 func TestShippedFiles(t *testing.T) {
-	if book, problems := pricing.Load("pricing.yaml", farebox.Pricing); book == nil || len(problems) > 0 {
+	if book, problems := pricefile.Load("pricing.yaml", farebox.Pricing); book == nil || len(problems) > 0 {
 		t.Errorf("pricing.yaml: %s", problems)
 	}
 	text, err := os.ReadFile("Caddyfile")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 func init() {
@@ -110,7 +111,7 @@ func readBook(file string, log *zap.Logger) ([]byte, *pricing.Book, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the price file: %w", err)
 	}
-	book, problems := pricing.Load(filepath.Base(file), text)
+	book, problems := pricefile.Load(filepath.Base(file), text)
 	if book == nil {
 		return nil, nil, &wrongPrices{file, problems}
 	}

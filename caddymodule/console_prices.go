@@ -9,7 +9,8 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/change"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // PlanView is a plan of the price file, and how many accounts are on it.
@@ -124,11 +125,11 @@ func (c *call) diffPrices() (any, error) {
 		return nil, err
 	}
 	b, _ := c.m.Book()
-	other, problems := pricing.Load("new.yaml", []byte(in.Text))
+	other, problems := pricefile.Load("new.yaml", []byte(in.Text))
 	if other == nil {
 		return nil, fmt.Errorf("%w: the price file has errors:\n%s", input.ErrInvalid, problems)
 	}
-	v := DiffView{Changes: viewsOf(pricing.Diff(b, other))}
+	v := DiffView{Changes: viewsOf(change.Diff(b, other))}
 	if in.Days > 0 {
 		r, err := c.replayed(&in)
 		if err != nil {

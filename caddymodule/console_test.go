@@ -10,7 +10,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -28,7 +28,7 @@ var adminReads = []string{"GET /meter/operator-keys", "GET /meter/backup"}
 var wildcard = regexp.MustCompile(`\{[a-z]+\}`)
 
 func TestEachRouteOfTheOperatorsNeedsItsScope(t *testing.T) {
-	book, problems := pricing.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {image: {match: POST /v1/images, price: 10}}\n"))
+	book, problems := pricefile.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {image: {match: POST /v1/images, price: 10}}\n"))
 	if book == nil {
 		t.Fatal(problems)
 	}

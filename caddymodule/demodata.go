@@ -14,7 +14,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
@@ -40,7 +40,7 @@ func demoHistory(ctx context.Context, dir string, prices []byte, now time.Time) 
 	if there, err := os.ReadDir(dir); err == nil && len(there) > 0 {
 		return nil
 	}
-	book, problems := pricing.Load("pricing.yaml", prices)
+	book, problems := pricefile.Load("pricing.yaml", prices)
 	if book == nil || book.Operation("chat") == nil || book.Plan("pro") == nil { // someone else's prices: no history then
 		if problems.Errors() > 0 {
 			return errors.New(problems.Summary())

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 )
 
@@ -31,7 +31,7 @@ func played(t *testing.T, now time.Time) (*meter.Meter, func(method, path, body 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	book, problems := pricing.Load("pricing.yaml", text)
+	book, problems := pricefile.Load("pricing.yaml", text)
 	if book == nil {
 		t.Fatal(problems)
 	}

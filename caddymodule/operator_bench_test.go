@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
 // operatorAPI is the operator's API over an account acme.
 func operatorAPI(t testing.TB) *operator {
 	t.Helper()
-	book, problems := pricing.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {image: {match: POST /v1/images, price: 10}}\n"))
+	book, problems := pricefile.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {image: {match: POST /v1/images, price: 10}}\n"))
 	if book == nil {
 		t.Fatal(problems)
 	}

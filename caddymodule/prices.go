@@ -9,6 +9,7 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // CheckView is what a check of a price file found.
@@ -31,8 +32,8 @@ type CheckedProblem struct {
 	Excerpt string `json:"excerpt,omitempty"`
 }
 
-func checkPrices(file string, text []byte) (CheckView, pricing.Problems) {
-	book, problems := pricing.Load(file, text)
+func checkPrices(file string, text []byte) (CheckView, pricefile.Problems) {
+	book, problems := pricefile.Load(file, text)
 	v := CheckView{OK: book != nil, File: file, Problems: []CheckedProblem{}}
 	for _, p := range problems {
 		v.Problems = append(v.Problems, CheckedProblem{Line: p.Line, Column: p.Column, Path: p.Path, Message: p.Message, Warning: p.Warning, Excerpt: p.Excerpt})
@@ -64,7 +65,7 @@ func (c *call) checkPrices() (any, error) {
 	if !v.OK {
 		return v, nil
 	}
-	book, _ := pricing.Load("pricing.yaml", []byte(in.Text))
+	book, _ := pricefile.Load("pricing.yaml", []byte(in.Text))
 	var err error
 	v.Caught, err = c.caught(book)
 	return v, err
@@ -100,7 +101,7 @@ func (c *call) explainPrices() (any, error) {
 
 // loadForCommand reads a price file for a command; the error is what is wrong with it.
 func loadForCommand(file string, text []byte) (*pricing.Book, error) {
-	book, problems := pricing.Load(file, text)
+	book, problems := pricefile.Load(file, text)
 	if book == nil {
 		return nil, fmt.Errorf("%w:\n%s", api.ErrPrices, problems)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/farebox-dev/farebox"
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 func (c *cli) pricesCommands() *cobra.Command {
@@ -107,7 +107,7 @@ func (c *cli) check(file, format string) error {
 
 // annotations are problems as workflow commands of GitHub Actions, which shows
 // them beside the lines of a pull request.
-func annotations(problems pricing.Problems) string {
+func annotations(problems pricefile.Problems) string {
 	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 	var s strings.Builder

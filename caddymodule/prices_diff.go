@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/change"
 )
 
 // PricesView is the price file that is in force.
@@ -36,7 +37,7 @@ type ChangeView struct {
 	Percent string `json:"percent,omitempty"`
 }
 
-func viewsOf(changes []pricing.Change) []ChangeView {
+func viewsOf(changes []change.Change) []ChangeView {
 	views := []ChangeView{}
 	for _, ch := range changes {
 		v := ChangeView{Kind: "changed", Section: ch.Section, ID: ch.ID, What: ch.What, Old: ch.Old, New: ch.New, Percent: ch.Percent()}
@@ -78,7 +79,7 @@ func (c *cli) diffPrices(file, against, since string) error {
 	if err != nil {
 		return err
 	}
-	changes := pricing.Diff(old, other)
+	changes := change.Diff(old, other)
 	v := DiffView{Changes: viewsOf(changes)}
 	if since != "" {
 		if v.Replay, err = c.replay(file, since); err != nil {

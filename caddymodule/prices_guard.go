@@ -10,6 +10,8 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/change"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // parseMaxChange reads max_change: "50%".
@@ -43,7 +45,7 @@ func (a *App) guard(old, book *pricing.Book, now time.Time) error {
 	if err != nil || limit.IsZero() || old == nil || old.Digest == book.Digest {
 		return err
 	}
-	jumps := pricing.Jumps(old, book, limit, now)
+	jumps := change.Jumps(old, book, limit, now)
 	if len(jumps) == 0 {
 		return nil
 	}
@@ -62,7 +64,7 @@ func (a *App) guard(old, book *pricing.Book, now time.Time) error {
 // wrongPrices says what is wrong with a price file.
 type wrongPrices struct {
 	file     string
-	problems pricing.Problems
+	problems pricefile.Problems
 }
 
 func (e *wrongPrices) Error() string {

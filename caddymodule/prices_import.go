@@ -12,7 +12,9 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/change"
 	"github.com/farebox-dev/farebox/meter/pricing/importer"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // importFlags are those of every prices import.
@@ -78,7 +80,7 @@ func readBookFile(file string) (*pricing.Book, error) {
 	if err != nil {
 		return nil, &exit{exitInvalid, err}
 	}
-	book, problems := pricing.Load(filepath.Base(file), text)
+	book, problems := pricefile.Load(filepath.Base(file), text)
 	if book == nil {
 		return nil, &exit{exitInvalid, fmt.Errorf("the price file %s has errors:\n%s", file, problems)}
 	}
@@ -144,14 +146,14 @@ const notInTable = "not in the table"
 
 // compareTable prints how a table differs from the models of a price file.
 func (c *cli) compareTable(t *importer.Table, old *pricing.Book, in *importFlags) error {
-	book, problems := pricing.Load("imported", []byte(importHeader+t.YAML()))
+	book, problems := pricefile.Load("imported", []byte(importHeader+t.YAML()))
 	if book == nil {
 		return fmt.Errorf("the lines do not load, which is our mistake: %w", problems.Err())
 	}
-	var changes []pricing.Change
+	var changes []change.Change
 	same := 0
 	for _, m := range book.Models {
-		list := pricing.DiffModel(old, book, m.Key)
+		list := change.DiffModel(old, book, m.Key)
 		if len(list) == 0 {
 			same++
 		}
@@ -159,7 +161,7 @@ func (c *cli) compareTable(t *importer.Table, old *pricing.Book, in *importFlags
 	}
 	for _, m := range old.Models {
 		if selected := book.Model(m.Key) != nil; !selected && !t.Has(m.Key) && !strings.Contains(m.Key, "*") {
-			changes = append(changes, pricing.Change{Section: "models", ID: m.Key, Old: notInTable})
+			changes = append(changes, change.Change{Section: "models", ID: m.Key, Old: notInTable})
 		}
 	}
 	return c.show(viewsOf(changes), func(w *tabwriter.Writer) {

@@ -13,6 +13,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/change"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // ReplayRequest asks what the charges of the last days would have cost by
@@ -83,7 +85,7 @@ func (c *call) replayPrices() (any, error) {
 
 func (c *call) replayed(in *ReplayRequest) (*ReplayView, error) {
 	b, _ := c.m.Book()
-	other, problems := pricing.Load("new.yaml", []byte(in.Text))
+	other, problems := pricefile.Load("new.yaml", []byte(in.Text))
 	switch {
 	case other == nil:
 		return nil, fmt.Errorf("%w: the price file has errors:\n%s", input.ErrInvalid, problems)
@@ -153,7 +155,7 @@ func (r *replay) again(h *ledger.Charge, e *ledger.Entry, plan string) (money.Am
 		rec.Model = e.Outcome.Model
 	}
 	was, is := old.Plan(marks.Plan), r.other.Plan(plan)
-	if same, ok := pricing.Scale(old, r.other, rec, was, is, e.Cost); ok && same == e.Cost {
+	if same, ok := change.Scale(old, r.other, rec, was, is, e.Cost); ok && same == e.Cost {
 		return same, nil
 	}
 	cost, err := r.other.Reprice(rec, is)
@@ -163,7 +165,7 @@ func (r *replay) again(h *ledger.Charge, e *ledger.Entry, plan string) (money.Am
 	if check, errCheck := old.Reprice(rec, was); err == nil && errCheck == nil && check == e.Cost {
 		return cost, nil
 	}
-	if scaled, ok := pricing.Scale(old, r.other, rec, was, is, e.Cost); ok {
+	if scaled, ok := change.Scale(old, r.other, rec, was, is, e.Cost); ok {
 		return scaled, nil
 	}
 	return 0, errNotLinear
@@ -209,7 +211,7 @@ func (r *replay) finish(b *pricing.Book) *ReplayView {
 		v.Reasons[i].Credits = r.text(v.Reasons[i].amount)
 	}
 	v.Notes = append(v.Notes, "The 402s are an estimate: charges in the order of the journal against each balance, without holds. Requests that were refused then, or that would now be clamped, are not in the journal.")
-	for _, ch := range pricing.Diff(b, r.other) {
+	for _, ch := range change.Diff(b, r.other) {
 		part, _, _ := strings.Cut(ch.What, ".")
 		if ch.Section == "operations" && slices.Contains([]string{"match", "where", "measure", "quantity", "free_tier", "order"}, part) {
 			v.Notes = append(v.Notes, "Not replayed: "+ch.String()+". The journal keeps no requests that could match or measure differently.")

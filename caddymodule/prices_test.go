@@ -15,6 +15,7 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // printed is what a command writes to stdout and stderr.
@@ -288,7 +289,7 @@ func TestBadScenarios(t *testing.T) {
 
 // Overage, refusals and unknown plans in a scenario.
 func TestScenarioEnds(t *testing.T) {
-	book, problems := pricing.Load("p.yaml", []byte(`version: 1
+	book, problems := pricefile.Load("p.yaml", []byte(`version: 1
 credit: {name: credit}
 operations: {crop: {match: POST /crop, price: 5, tags: [ai]}}
 plans:

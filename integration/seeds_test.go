@@ -16,7 +16,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -33,7 +33,7 @@ type shop struct {
 func newShop(t *testing.T, file string) *shop {
 	t.Helper()
 	s := &shop{T: t, now: time.Date(2026, 11, 12, 0, 0, 0, 0, time.UTC), keys: map[string]string{}}
-	book, problems := pricing.Load(file, []byte(read(t, "../testdata/pricing/examples/"+file)))
+	book, problems := pricefile.Load(file, []byte(read(t, "../testdata/pricing/examples/"+file)))
 	if book == nil {
 		t.Fatal(problems)
 	}

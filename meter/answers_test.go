@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -44,7 +44,7 @@ func TestWhatAnAnswerCosts(t *testing.T) {
 		"two models, and one fee for the request":       {"/v1/messages", `{"model":"big","max_tokens":9,"messages":[]}`, 200, jsonType, `{"model":"big","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":10,"output_tokens":5,"iterations":[{"model":"big","input_tokens":10,"output_tokens":5},{"model":"small","input_tokens":100,"output_tokens":20}]}}`, 7 + 150 + 120, 7 + 150 + 120},
 		"a model that is not in the list: as asked for": {"/v1/messages", `{"model":"small","max_tokens":9,"messages":[]}`, 200, jsonType, `{"model":"small","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1,"iterations":[{"model":"small","input_tokens":1,"output_tokens":1},{"model":"other","input_tokens":2,"output_tokens":2}]}}`, 7 + 2 + 4, 7 + 2 + 4},
 	} {
-		book, problems := pricing.Load("pricing.yaml", []byte(answersBook))
+		book, problems := pricefile.Load("pricing.yaml", []byte(answersBook))
 		if book == nil {
 			t.Fatal(problems)
 		}

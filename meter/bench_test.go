@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -23,7 +23,7 @@ default_plan: big
 // BenchmarkCharge is the work of one metered chat request, from pricing to
 // settling, without HTTP and without a disk.
 func BenchmarkCharge(b *testing.B) {
-	book, problems := pricing.Load("pricing.yaml", []byte(benchPrices))
+	book, problems := pricefile.Load("pricing.yaml", []byte(benchPrices))
 	if book == nil {
 		b.Fatal(problems)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -55,7 +55,7 @@ func newGate(t *testing.T, plan string) *gate { return newGateOf(t, wordsBook, p
 
 func newGateOf(t *testing.T, prices, plan string) *gate {
 	t.Helper()
-	book, problems := pricing.Load("pricing.yaml", []byte(prices))
+	book, problems := pricefile.Load("pricing.yaml", []byte(prices))
 	if book == nil {
 		t.Fatal(problems)
 	}

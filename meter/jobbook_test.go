@@ -9,6 +9,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -48,7 +49,7 @@ type jobsGate struct {
 }
 
 func newJobsGate(t *testing.T) *jobsGate {
-	book, problems := pricing.Load("pricing.yaml", []byte(jobsBook))
+	book, problems := pricefile.Load("pricing.yaml", []byte(jobsBook))
 	if book == nil {
 		t.Fatal(problems)
 	}

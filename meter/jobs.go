@@ -15,6 +15,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
@@ -308,7 +309,7 @@ func (m *Meter) bookOf(ctx context.Context, digest string) (*pricing.Book, error
 	}); err != nil {
 		return nil, fmt.Errorf("price book %s: %w", digest, err)
 	}
-	book, problems := pricing.Load("pricing.yaml", text)
+	book, problems := pricefile.Load("pricing.yaml", text)
 	if book == nil {
 		return nil, fmt.Errorf("price book %s can't be read any more:\n%s", digest, problems)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/report"
 )
 
@@ -150,7 +151,7 @@ func TestTypicalCosts(t *testing.T) {
 }
 
 func TestCountTakesTheDiscountAndRoundsEachTimeUp(t *testing.T) {
-	b, problems := pricing.Load("pricing.yaml", []byte(strings.Replace(tokenBook, "plans: {basic: {", "plans: {basic: {discount: 25%, ", 1)))
+	b, problems := pricefile.Load("pricing.yaml", []byte(strings.Replace(tokenBook, "plans: {basic: {", "plans: {basic: {discount: 25%, ", 1)))
 	if b == nil {
 		t.Fatal(problems)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/memory"
@@ -78,7 +78,7 @@ type noticed struct {
 }
 
 func newNoticed(t *testing.T) *noticed {
-	book, problems := pricing.Load("pricing.yaml", []byte(noticeBook))
+	book, problems := pricefile.Load("pricing.yaml", []byte(noticeBook))
 	if book == nil {
 		t.Fatal(problems)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -89,7 +90,7 @@ func TestEveryModelOfARequestCounts(t *testing.T) {
 		{"a batch in a file denied", "basic", "/v1/batches", `{}`, pricing.PlanDoesNotInclude, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			book, problems := pricing.Load("pricing.yaml", []byte(othersBook))
+			book, problems := pricefile.Load("pricing.yaml", []byte(othersBook))
 			if book == nil {
 				t.Fatal(problems)
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
@@ -153,7 +154,7 @@ func TestJobsOfAnEarlierVersionHaveTheirOwner(t *testing.T) {
 
 // A body that only lenient servers read names nothing that could be looked at, so it is refused, whatever the price.
 func TestReferencesInBodiesForLenientServers(t *testing.T) {
-	book, problems := pricing.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {flat: {match: POST /v1/responses, model: none, price: 1}}\nplans: {all: {credits: [{type: free, amount: 9}]}}\ndefault_plan: all\n"))
+	book, problems := pricefile.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {flat: {match: POST /v1/responses, model: none, price: 1}}\nplans: {all: {credits: [{type: free, amount: 9}]}}\ndefault_plan: all\n"))
 	if book == nil {
 		t.Fatal(problems)
 	}

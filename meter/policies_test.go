@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // policed is a gate whose account has 130 credits; a word of an answer costs one.
@@ -83,7 +83,7 @@ func TestPolicies(t *testing.T) {
 	})
 	t.Run("clamp_output: false needs max_output_tokens", func(t *testing.T) {
 		for bound, want := range map[string]bool{"": true, ", max_output_tokens: 900": false} {
-			book, problems := pricing.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {chat: {match: POST /v1/chat/completions, price: by_model}}\nmodels: {m: {per_token: {output: 1}"+bound+"}}\npolicies: {clamp_output: false}\n"))
+			book, problems := pricefile.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {chat: {match: POST /v1/chat/completions, price: by_model}}\nmodels: {m: {per_token: {output: 1}"+bound+"}}\npolicies: {clamp_output: false}\n"))
 			if book == nil || strings.Contains(problems.String(), "nothing bounds an answer of this model") != want {
 				t.Errorf("%q: %s", bound, problems)
 			}

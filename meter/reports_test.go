@@ -10,7 +10,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
@@ -24,7 +24,7 @@ type played struct {
 
 func play(t *testing.T, book, start string) *played {
 	t.Helper()
-	b, problems := pricing.Load("pricing.yaml", []byte(book))
+	b, problems := pricefile.Load("pricing.yaml", []byte(book))
 	if b == nil {
 		t.Fatal(problems)
 	}

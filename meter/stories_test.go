@@ -12,6 +12,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -67,7 +68,7 @@ type teller struct {
 const storyAccount = "acme"
 
 func tell(t *testing.T, s *casefile.Story, price []byte, told *share) {
-	book, problems := pricing.Load("pricing.yaml", price)
+	book, problems := pricefile.Load("pricing.yaml", price)
 	if book == nil {
 		t.Fatal(problems)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/change"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -49,7 +51,7 @@ policies: {reserve_output_tokens: 10, unpriced: free, timezone: Europe/Berlin}
 // gateWith is a gate with a price file of its own, its account on a plan.
 func gateWith(t *testing.T, prices, plan string, now time.Time) *gate {
 	t.Helper()
-	book, problems := pricing.Load("pricing.yaml", []byte(prices))
+	book, problems := pricefile.Load("pricing.yaml", []byte(prices))
 	if book == nil {
 		t.Fatal(problems)
 	}
@@ -158,7 +160,7 @@ func TestTrap3PathVariants(t *testing.T) {
 	if len(seen) != 1 || seen[0].Reason != "free" || seen[0].Path != "/v1/models" {
 		t.Errorf("seen without a price: %+v", seen)
 	}
-	if _, problems := pricing.Load("pricing.yaml", []byte(trapsBook)); !strings.Contains(problems.String(), "warning: policies.unpriced: every request without an operation passes uncharged") {
+	if _, problems := pricefile.Load("pricing.yaml", []byte(trapsBook)); !strings.Contains(problems.String(), "warning: policies.unpriced: every request without an operation passes uncharged") {
 		t.Errorf("the check says nothing:\n%s", problems)
 	}
 }
@@ -286,13 +288,13 @@ func TestTrap7Patterns(t *testing.T) {
 // T-8: a decimal point in the wrong place is a price file without errors.
 func TestTrap8ATenthOfThePrice(t *testing.T) {
 	slipped := strings.Replace(trapsBook, "output: 100}", "output: 10}", 1)
-	old, _ := pricing.Load("pricing.yaml", []byte(trapsBook))
-	other, problems := pricing.Load("pricing.yaml", []byte(slipped))
+	old, _ := pricefile.Load("pricing.yaml", []byte(trapsBook))
+	other, problems := pricefile.Load("pricing.yaml", []byte(slipped))
 	if other == nil || problems.Errors() > 0 {
 		t.Fatalf("no attack: the file is not taken: %s", problems)
 	}
 	half, _ := money.ParseDecimal("0.5")
-	jumps := pricing.Jumps(old, other, half, time.Now())
+	jumps := change.Jumps(old, other, half, time.Now())
 	if len(jumps) != 1 || jumps[0].Percent() != "−90%" {
 		t.Errorf("the guard sees %v", jumps)
 	}

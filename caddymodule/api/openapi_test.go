@@ -10,7 +10,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -23,7 +23,7 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 		}
 		described[o.Pattern] = reflect.TypeOf(o.Out)
 	}
-	book, problems := pricing.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit, worth: 1 USD}\noperations: {image: {match: POST /v1/images, price: 10}}\nplans: {basic: {credits: [{type: subscription, amount: 100, every: month}]}}\ndefault_plan: basic\n"))
+	book, problems := pricefile.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit, worth: 1 USD}\noperations: {image: {match: POST /v1/images, price: 10}}\nplans: {basic: {credits: [{type: subscription, amount: 100, every: month}]}}\ndefault_plan: basic\n"))
 	if book == nil {
 		t.Fatal(problems)
 	}

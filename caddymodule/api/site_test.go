@@ -11,7 +11,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
 
@@ -46,7 +46,7 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{T: t, now: time.Date(2026, 3, 27, 9, 0, 0, 0, time.UTC), keys: map[string]string{}}
-	book, problems := pricing.Load("pricing.yaml", []byte(sitePrices))
+	book, problems := pricefile.Load("pricing.yaml", []byte(sitePrices))
 	if book == nil {
 		t.Fatal(problems)
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/farebox-dev/farebox"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // TestReferenceIsUpToDate: the page says what the schema says.
@@ -86,7 +86,7 @@ func TestExamples(t *testing.T) {
 		for _, k := range properties(root, table.def) {
 			text := placed(table.def, k)
 			tried++
-			if book, problems := pricing.Load("pricing.yaml", []byte(text)); book == nil {
+			if book, problems := pricefile.Load("pricing.yaml", []byte(text)); book == nil {
 				t.Errorf("%s.%s:\n%s\n%s", table.def, k.name, problems, text)
 			}
 			if k.value.text("description") == "" {

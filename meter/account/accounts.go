@@ -13,7 +13,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricebook"
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
@@ -98,7 +98,7 @@ func (s *Accounts) Do(ctx context.Context, id string, c ledger.Command) (ledger.
 func (s *Accounts) SetAlerts(ctx context.Context, id string, below []string) error {
 	c := ledger.SetAlerts{Own: below != nil}
 	for _, text := range below {
-		t, err := pricing.ParseThreshold(text, s.books.InForce().Credit.Decimals)
+		t, err := pricefile.ParseThreshold(text, s.books.InForce().Credit.Decimals)
 		if err != nil {
 			return input.Errorf("the threshold %q is neither a share such as 20%% nor an amount: %v", text, err)
 		}

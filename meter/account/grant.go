@@ -13,6 +13,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/selector"
 	"github.com/farebox-dev/farebox/meter/ulid"
 )
@@ -86,7 +87,7 @@ func FromPack(g *ledger.Give, b *pricing.Book, r GrantRequest) error {
 	}
 	var price *pricing.Money
 	if r.Price != "" {
-		m, err := pricing.ParseMoney(r.Price)
+		m, err := pricefile.ParseMoney(r.Price)
 		if err != nil {
 			return input.Errorf("price: %v", err)
 		}

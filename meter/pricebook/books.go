@@ -12,6 +12,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
@@ -110,6 +111,6 @@ func (s *Books) Find(ctx context.Context, digest string) (*pricing.Book, error) 
 	if err != nil {
 		return nil, err
 	}
-	b, problems := pricing.Load("pricing.yaml", text)
+	b, problems := pricefile.Load("pricing.yaml", text)
 	return b, problems.Err()
 }

@@ -1,10 +1,13 @@
-package pricing
+package pricing_test
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // What an answer may make dearer is held: whatever the answer says, no
@@ -20,7 +23,7 @@ func TestAdjustmentsOfTheAnswerAreHeld(t *testing.T) {
 			more := []string{"", ", body.size: large"}[random.IntN(2)]
 			adjusts = append(adjusts, fmt.Sprintf("{when: {response.body.a%d: yes%s}, %s}", i, more, change))
 		}
-		book, problems := Load("pricing.yaml", fmt.Appendf(nil, `version: 1
+		book, problems := pricefile.Load("pricing.yaml", fmt.Appendf(nil, `version: 1
 credit: {name: credit, decimals: 3}
 operations:
   op: {match: POST /op, measure: {image: body.n}, price: {per_request: %d, per_image: %d}, adjust: [%s]}
@@ -29,11 +32,11 @@ operations:
 			t.Fatal(problems)
 		}
 		request := []string{`{"n":2}`, `{"n":3,"size":"large"}`}[random.IntN(2)]
-		r, err := book.Read(&Facts{Method: "POST", URI: "/op", Body: []byte(request), ContentType: "application/json"})
+		r, err := book.Read(&pricing.Facts{Method: "POST", URI: "/op", Body: []byte(request), ContentType: "application/json"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		hold, err := r.Hold(Usage{}, nil, FreeLeft{})
+		hold, err := r.Hold(pricing.Usage{}, nil, pricing.FreeLeft{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +47,7 @@ operations:
 					fields = append(fields, fmt.Sprintf(`"a%d":"yes"`, i))
 				}
 			}
-			cost, err := r.Cost(&Answer{Status: 200, Body: []byte("{" + strings.Join(fields, ",") + "}")}, nil, FreeLeft{})
+			cost, err := r.Cost(&pricing.Answer{Status: 200, Body: []byte("{" + strings.Join(fields, ",") + "}")}, nil, pricing.FreeLeft{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +58,7 @@ operations:
 				dearer++
 			}
 		}
-		e, err := r.ExplainHold(Usage{}, nil, FreeLeft{})
+		e, err := r.ExplainHold(pricing.Usage{}, nil, pricing.FreeLeft{})
 		if err != nil || e.Quote.Amount != hold.Amount {
 			t.Errorf("explained as %d (%v), held %d", e.Quote.Amount, err, hold.Amount)
 		}

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // largeBook has 3,000 models with the adjustments that resellers copy.
 func largeBook(t testing.TB) *pricing.Book {
 	t.Helper()
-	book, problems := pricing.Load("large.yaml", largeText())
+	book, problems := pricefile.Load("large.yaml", largeText())
 	if book == nil {
 		t.Fatal(problems)
 	}
@@ -124,7 +125,7 @@ func BenchmarkLoad(b *testing.B) {
 	text := largeText()
 	b.ReportAllocs()
 	for b.Loop() {
-		if book, _ := pricing.Load("large.yaml", text); book == nil {
+		if book, _ := pricefile.Load("large.yaml", text); book == nil {
 			b.Fatal("not loaded")
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/internal/casefile"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 const fixtures = "../../testdata/pricing"
@@ -53,7 +54,7 @@ func loadBook(t testing.TB, file string) *pricing.Book {
 	if err != nil {
 		t.Fatal(err)
 	}
-	book, problems := pricing.Load("pricing.yaml", text)
+	book, problems := pricefile.Load("pricing.yaml", text)
 	if book == nil {
 		t.Fatalf("%s:\n%s", file, problems)
 	}
@@ -170,7 +171,7 @@ func (p priceCase) compare(t *testing.T, b *pricing.Book, r *pricing.Request, ho
 		}
 	}
 	if want, ok := p.Expect["money"].(string); ok {
-		m, err := pricing.ParseMoney(want)
+		m, err := pricefile.ParseMoney(want)
 		got, worth := b.Money(cost.Amount)
 		if err != nil || !worth || got.Currency != m.Currency || got.Amount.Cmp(m.Amount) != 0 {
 			t.Errorf("money = %v, want %v", got, want)
@@ -273,7 +274,7 @@ func estimateCase(t *testing.T, e *casefile.Estimate, b *pricing.Book) {
 	if e.Expect.WithBuffer == "" {
 		return
 	}
-	buffer, err := pricing.ParseThreshold(e.Buffer, 0)
+	buffer, err := pricefile.ParseThreshold(e.Buffer, 0)
 	if err != nil || !buffer.Percent {
 		t.Fatalf("buffer %q: %v", e.Buffer, err)
 	}

@@ -2,7 +2,7 @@
 // it: which operation a request is, what it holds before it is sent and what
 // it costs once its answer is known.
 //
-//	book, problems := pricing.Load("pricing.yaml", text)
+//	book, problems := pricefile.Load("pricing.yaml", text)
 //	request, err := book.Read(&facts)             // *Refusal if it may not pass
 //	hold, err := request.Hold(estimate, plan, free)
 //	cost, err := request.Cost(&answer, plan, free)

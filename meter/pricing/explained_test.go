@@ -8,6 +8,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // dice make price files, requests and answers.
@@ -152,7 +153,7 @@ func TestEveryChargeIsExplained(t *testing.T) {
 	files, charges := 0, 0
 	for range 3000 {
 		text := d.file()
-		b, problems := pricing.Load("pricing.yaml", []byte(text))
+		b, problems := pricefile.Load("pricing.yaml", []byte(text))
 		if b == nil {
 			if strings.Contains(problems.String(), "panic") {
 				t.Fatal(problems)

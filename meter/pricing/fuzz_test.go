@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // FuzzLoad: no file makes the loader panic, and a book is only returned
@@ -24,7 +25,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("version: 1\ncredit: {name: c}\noperations: {a: {match: /x, price: {per_1k_tokens: {input: 1}}}}\n"))
 	f.Add([]byte("a: &a [*a]\n<<: *a\n? [x]\n: !!str 5\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		book, problems := pricing.Load("pricing.yaml", text)
+		book, problems := pricefile.Load("pricing.yaml", text)
 		if (book == nil) != (problems.Errors() > 0) {
 			t.Fatalf("book %v with %s", book != nil, problems.Summary())
 		}
@@ -92,6 +93,6 @@ func FuzzRead(f *testing.F) {
 // must have come from what follows.
 func recovered(text []byte) (fine bool) {
 	defer func() { fine = recover() == nil && fine }()
-	pricing.ParsesYAML(string(text))
+	pricefile.Parse(string(text))
 	return true
 }

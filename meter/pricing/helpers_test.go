@@ -7,11 +7,12 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 func load(t testing.TB, text string) *pricing.Book {
 	t.Helper()
-	book, problems := pricing.Load("pricing.yaml", []byte(text))
+	book, problems := pricefile.Load("pricing.yaml", []byte(text))
 	if book == nil {
 		t.Fatal(problems)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 const strictFile = `
@@ -24,7 +25,7 @@ operations:
 
 // What the price depends on is read in one way, or the request is refused.
 func TestRequestsReadInOneWay(t *testing.T) {
-	b, problems := pricing.Load("pricing.yaml", []byte(strictFile))
+	b, problems := pricefile.Load("pricing.yaml", []byte(strictFile))
 	if b == nil {
 		t.Fatal(problems)
 	}
@@ -91,7 +92,7 @@ models:
 
 // The model of the path is the one that runs; a body may only repeat it.
 func TestThePathNamesTheModel(t *testing.T) {
-	b, problems := pricing.Load("pricing.yaml", []byte(pathFile))
+	b, problems := pricefile.Load("pricing.yaml", []byte(pathFile))
 	if b == nil {
 		t.Fatal(problems)
 	}
@@ -132,7 +133,7 @@ operations:
 
 // A condition on a form, or on JSON, is not passed by a body of the other kind.
 func TestConditionsOnTheBodyNeedTheirKind(t *testing.T) {
-	b, problems := pricing.Load("pricing.yaml", []byte(formFile))
+	b, problems := pricefile.Load("pricing.yaml", []byte(formFile))
 	if b == nil {
 		t.Fatal(problems)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // header is the least that makes models: a price file.
@@ -15,7 +16,7 @@ const header = "version: 1\ncredit: {name: USD, plural: USD, worth: 1 USD, decim
 
 func loads(t *testing.T, lines string) *pricing.Book {
 	t.Helper()
-	book, problems := pricing.Load("pricing.yaml", []byte(header+lines))
+	book, problems := pricefile.Load("pricing.yaml", []byte(header+lines))
 	if book == nil {
 		t.Fatalf("%s", problems)
 	}

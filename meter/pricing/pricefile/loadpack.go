@@ -1,6 +1,10 @@
-package pricing
+package pricefile
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
 
 var packKeys = []string{"name", "credits", "price", "expires", "type", "only_plans", "only_for", "not_for"}
 
@@ -15,10 +19,10 @@ func (l *loader) packs(n *Node) {
 	}
 }
 
-func (l *loader) pack(at *Pair) *Pack {
+func (l *loader) pack(at *Pair) *pricing.Pack {
 	path := join("packs", at.Key)
 	l.id(at, path)
-	p := &Pack{ID: at.Key, Name: at.Key, Type: "top_up", Line: at.line, Column: at.col}
+	p := &pricing.Pack{ID: at.Key, Name: at.Key, Type: "top_up", Line: at.line, Column: at.col}
 	n := at.Value
 	if !l.object(n, path, packKeys) {
 		return p
@@ -58,7 +62,7 @@ func (l *loader) pack(at *Pair) *Pack {
 }
 
 // byPrice checks that money can be turned into credits.
-func (l *loader) byPrice(p *Pack, v *Node, path string) {
+func (l *loader) byPrice(p *pricing.Pack, v *Node, path string) {
 	worth := l.book.Credit.Worth
 	switch {
 	case worth == nil:
@@ -69,13 +73,13 @@ func (l *loader) byPrice(p *Pack, v *Node, path string) {
 }
 
 // packPrice reads "5 USD" or "5 USD to 100 USD".
-func (l *loader) packPrice(p *Pack, n *Node, path string) {
+func (l *loader) packPrice(p *pricing.Pack, n *Node, path string) {
 	least, most, two := strings.Cut(n.Text, " to ")
 	if n.Kind != ScalarNode || !two {
 		p.Price, _ = l.money(n, path)
 		return
 	}
-	part := func(text string) (Money, bool) {
+	part := func(text string) (pricing.Money, bool) {
 		return l.money(&Node{Kind: ScalarNode, Text: text, line: n.line, col: n.col, width: n.width}, path)
 	}
 	from, okFrom := part(least)

@@ -1,4 +1,4 @@
-package pricing_test
+package pricefile_test
 
 import (
 	"encoding/json"
@@ -15,7 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // jsonSchema checks values by the words of JSON Schema that the price file's
@@ -209,7 +209,7 @@ func equalJSON(a, b any) bool {
 
 func theSchema(t *testing.T) *jsonSchema {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/pricing.schema.json")
+	text, err := os.ReadFile("../../../docs/pricing.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func theSchema(t *testing.T) *jsonSchema {
 // the schema refuses none that the loader takes, and most that it does not.
 func TestSchemaAndLoader(t *testing.T) {
 	schema := theSchema(t)
-	files, _ := filepath.Glob(fixtures + "/examples/*.yaml")
+	files, _ := filepath.Glob("../../../testdata/pricing/examples/*.yaml")
 	var tried, compared, refused, byBoth int
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -248,7 +248,7 @@ func TestSchemaAndLoader(t *testing.T) {
 			}
 			b := &strings.Builder{}
 			printYAML(b, changed, 0)
-			book, problems := pricing.Load("changed.yaml", []byte(b.String()))
+			book, problems := pricefile.Load("changed.yaml", []byte(b.String()))
 			takes := schema.takes(schema.root, changed)
 			compared++
 			if book == nil {

@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 var measuredKeys = []string{"from", "default", "max", "min", "reserve", "text"}
@@ -32,10 +33,10 @@ func (l *loader) operations(n *Node) {
 	}
 }
 
-func (l *loader) operation(p *Pair) *Operation {
+func (l *loader) operation(p *Pair) *pricing.Operation {
 	path := join("operations", p.Key)
 	l.id(p, path)
-	op := &Operation{ID: p.Key, Name: p.Key, API: "auto", Line: p.line, Column: p.col}
+	op := &pricing.Operation{ID: p.Key, Name: p.Key, API: "auto", Line: p.line, Column: p.col}
 	n := p.Value
 	if !l.object(n, path, operationKeys) {
 		return op
@@ -76,7 +77,7 @@ func (l *loader) operation(p *Pair) *Operation {
 }
 
 // chargedUnits checks that every unit with a rate has a quantity.
-func (l *loader) chargedUnits(op *Operation, n *Node, path string, t *Table) {
+func (l *loader) chargedUnits(op *pricing.Operation, n *Node, path string, t *pricing.Table) {
 	for _, u := range t.Units {
 		if op.Measured(u.Unit) == nil && !op.MayReport(u.Unit) {
 			l.fail(n, path, `per_%s is charged, but "measure" has no "%s"`, u.Unit, u.Unit)
@@ -89,20 +90,20 @@ var (
 	methods   = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 )
 
-func (l *loader) match(n *Node, path string) []Pattern {
+func (l *loader) match(n *Node, path string) []pricing.Pattern {
 	if n == nil {
 		return nil
 	}
 	if n.Kind != ListNode {
 		if p, ok := l.route(n, path); ok {
-			return []Pattern{p}
+			return []pricing.Pattern{p}
 		}
 		return nil
 	}
 	if len(n.Items) == 0 {
 		l.fail(n, path, "the list is empty, so nothing can match")
 	}
-	var list []Pattern
+	var list []pricing.Pattern
 	for i, item := range n.Items {
 		if p, ok := l.route(item, fmt.Sprintf("%s[%d]", path, i)); ok {
 			list = append(list, p)
@@ -111,17 +112,17 @@ func (l *loader) match(n *Node, path string) []Pattern {
 	return list
 }
 
-func (l *loader) route(n *Node, path string) (Pattern, bool) {
+func (l *loader) route(n *Node, path string) (pricing.Pattern, bool) {
 	if n.Kind != ScalarNode {
 		l.fail(n, path, `a method and a path are needed here, such as "POST /v1/images", not %s`, n.what())
-		return Pattern{}, false
+		return pricing.Pattern{}, false
 	}
 	m := routeForm.FindStringSubmatch(n.Text)
 	if m == nil {
 		l.fail(n, path, "%s", routeProblem(n.Text))
-		return Pattern{}, false
+		return pricing.Pattern{}, false
 	}
-	p := Pattern{Method: m[1], Path: strings.ToLower(m[2]), Text: n.Text, Line: n.line, Column: n.col}
+	p := pricing.Pattern{Method: m[1], Path: strings.ToLower(m[2]), Text: n.Text, Line: n.line, Column: n.col}
 	if len(p.Path) > 1 {
 		p.Path = strings.TrimSuffix(p.Path, "/")
 	}
@@ -155,7 +156,7 @@ func routeProblem(s string) string {
 	return fmt.Sprintf(`%q is not a method and a path; write "POST /v1/images"`, s)
 }
 
-func (l *loader) modelSource(op *Operation, n *Node, path string) {
+func (l *loader) modelSource(op *pricing.Operation, n *Node, path string) {
 	switch {
 	case n == nil:
 	case n.Kind == ScalarNode && n.Text == "none":
@@ -165,13 +166,13 @@ func (l *loader) modelSource(op *Operation, n *Node, path string) {
 	}
 }
 
-func (l *loader) measure(op *Operation, n *Node, path string) {
+func (l *loader) measure(op *pricing.Operation, n *Node, path string) {
 	if n == nil || !l.mapping(n, path) {
 		return
 	}
 	for i := range n.Pairs {
 		p := &n.Pairs[i]
-		if _, token := KindByName(p.Key); token {
+		if _, token := pricing.KindByName(p.Key); token {
 			l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q is a kind of token; give the unit another name", p.Key), false)
 			continue
 		}
@@ -187,8 +188,8 @@ func (l *loader) measure(op *Operation, n *Node, path string) {
 }
 
 // measured reads a quantity: a field, or a mapping with more about it.
-func (l *loader) measured(n *Node, path, unit string) *Measure {
-	m := &Measure{Unit: unit, Whole: unit != "second" && unit != "minute" && unit != "hour", Line: n.line, Column: n.col}
+func (l *loader) measured(n *Node, path, unit string) *pricing.Measure {
+	m := &pricing.Measure{Unit: unit, Whole: unit != "second" && unit != "minute" && unit != "hour", Line: n.line, Column: n.col}
 	if n.Kind == ScalarNode {
 		var ok bool
 		if m.Field, ok = l.field(n, path); !ok {
@@ -233,11 +234,11 @@ func (l *loader) measured(n *Node, path, unit string) *Measure {
 	return m
 }
 
-func (l *loader) freeTier(op *Operation, n *Node, path string) {
+func (l *loader) freeTier(op *pricing.Operation, n *Node, path string) {
 	if n == nil || !l.mapping(n, path) {
 		return
 	}
-	tier := &FreeTier{}
+	tier := &pricing.FreeTier{}
 	for i := range n.Pairs {
 		p := &n.Pairs[i]
 		if p.Key == "every" {
@@ -269,14 +270,14 @@ func (l *loader) freeTier(op *Operation, n *Node, path string) {
 
 var jobKeys = []string{"id", "status", "failed_when", "done_when", "max_age", "when_lost", "webhook"}
 
-func (l *loader) job(op *Operation, n *Node, path string) {
+func (l *loader) job(op *pricing.Operation, n *Node, path string) {
 	if n == nil || !l.object(n, path, jobKeys) {
 		return
 	}
 	l.required(n, path, "id", "write where the answer has the id of the job")
 	l.required(n, path, "status", `write "GET /v1/videos/{id}"`)
 	l.required(n, path, "failed_when", "write what a failed job's status says")
-	job := &Job{MaxAge: calendar.Duration{Count: 2, Unit: calendar.Day}}
+	job := &pricing.Job{MaxAge: calendar.Duration{Count: 2, Unit: calendar.Day}}
 	if v := n.Get("id"); v != nil {
 		if job.ID, _ = l.field(v, path+".id"); job.ID != nil && !job.ID.InAnswer() {
 			l.fail(v, path+".id", "%s is known before there is a job; write where the answer has the id, such as response.body.id", job.ID.Text)
@@ -305,7 +306,7 @@ func (l *loader) job(op *Operation, n *Node, path string) {
 }
 
 // jobWebhook reads the route that an upstream calls when a job is over.
-func (l *loader) jobWebhook(job *Job, n *Node, path string) {
+func (l *loader) jobWebhook(job *pricing.Job, n *Node, path string) {
 	if n == nil || !l.object(n, path, webhookKeys) {
 		return
 	}
@@ -317,8 +318,8 @@ func (l *loader) jobWebhook(job *Job, n *Node, path string) {
 		}
 	}
 	if v := n.Get("id"); v != nil {
-		f, problem := ParseField(v.Text)
-		if v.Kind != ScalarNode || f == nil || f.From != FromBody {
+		f, problem := pricing.ParseField(v.Text)
+		if v.Kind != ScalarNode || f == nil || f.From != pricing.FromBody {
 			l.fail(v, path+".id", "%s%s: the id is read in the webhook's JSON body; write body.id", v.what(), spaced(problem))
 			return
 		}

@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 // The keys of the small mappings; those of the large ones stand with their loaders.
 // The JSON Schema and the reference have the same, see TestSchemaVocabulary.

@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 import (
 	"errors"

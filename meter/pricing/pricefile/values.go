@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
@@ -137,12 +138,12 @@ func grouped(s string) (string, bool) {
 }
 
 // rate is decimal as an optional number.
-func (l *loader) rate(n *Node, path string) Rate {
+func (l *loader) rate(n *Node, path string) pricing.Rate {
 	if n == nil {
-		return Rate{}
+		return pricing.Rate{}
 	}
 	d, ok := l.decimal(n, path)
-	return Rate{d, ok}
+	return pricing.Rate{Value: d, Set: ok}
 }
 
 func (l *loader) whole(n *Node, path string) (int64, bool) {
@@ -248,12 +249,12 @@ func (l *loader) selector(n *Node, path string) *selector.Selector {
 }
 
 // field reads the name of a place in a request or an answer.
-func (l *loader) field(n *Node, path string) (*Field, bool) {
+func (l *loader) field(n *Node, path string) (*pricing.Field, bool) {
 	if n.Kind != ScalarNode {
 		l.fail(n, path, "a field such as body.n is needed here, not %s", n.what())
 		return nil, false
 	}
-	f, problem := ParseField(n.Text)
+	f, problem := pricing.ParseField(n.Text)
 	if f == nil {
 		prefixes := []string{"body", "form", "header", "query", "path", "key", "member", "response"}
 		head, _, _ := strings.Cut(n.Text, ".")

@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 var grantKeys = []string{"type", "amount", "every", "rollover", "expires", "only_for", "not_for"}
@@ -28,10 +29,10 @@ func (l *loader) plans(n *Node) {
 	}
 }
 
-func (l *loader) plan(at *Pair) *Plan {
+func (l *loader) plan(at *Pair) *pricing.Plan {
 	path := join("plans", at.Key)
 	l.id(at, path)
-	p := &Plan{ID: at.Key, Name: at.Key, Proration: "none", DiscountText: "0%", BillingPeriod: calendar.Month, Line: at.line, Column: at.col}
+	p := &pricing.Plan{ID: at.Key, Name: at.Key, Proration: "none", DiscountText: "0%", BillingPeriod: calendar.Month, Line: at.line, Column: at.col}
 	n := at.Value
 	if n.Kind == NullNode {
 		return p // a plan without credits and without limits
@@ -81,7 +82,7 @@ func (l *loader) plan(at *Pair) *Plan {
 	return p
 }
 
-func (l *loader) discount(p *Plan, v *Node, path string) {
+func (l *loader) discount(p *pricing.Plan, v *Node, path string) {
 	d, ok := l.percent(v, path)
 	if !ok {
 		return
@@ -93,10 +94,12 @@ func (l *loader) discount(p *Plan, v *Node, path string) {
 	p.Discount, p.DiscountText = d, v.Text
 }
 
+var one = money.FromInt(1)
+
 var planPriceForm = regexp.MustCompile(`^([^/]*[^/ ])( / (.*))?$`)
 
 // planPrice reads "29 USD / month" and settles the billing period.
-func (l *loader) planPrice(p *Plan, n *Node, path string) {
+func (l *loader) planPrice(p *pricing.Plan, n *Node, path string) {
 	for _, g := range p.Grants {
 		if g.Renewed && g.Every >= calendar.Month {
 			p.BillingPeriod = g.Every
@@ -132,11 +135,11 @@ func (l *loader) planPrice(p *Plan, n *Node, path string) {
 	}
 }
 
-func (l *loader) grant(n *Node, path string) *Grant {
+func (l *loader) grant(n *Node, path string) *pricing.Grant {
 	if !l.object(n, path, grantKeys) {
 		return nil
 	}
-	g := &Grant{}
+	g := &pricing.Grant{}
 	l.required(n, path, "type", "write a type such as subscription")
 	l.required(n, path, "amount", "write an amount, or unlimited")
 	if v := n.Get("type"); v != nil {
@@ -164,9 +167,9 @@ func (l *loader) grant(n *Node, path string) *Grant {
 		switch {
 		case expires.Kind == ScalarNode && expires.Text == "never":
 		case expires.Kind == ScalarNode && expires.Text == "end_of_plan":
-			g.Expires = ExpiresWithPlan
+			g.Expires = pricing.ExpiresWithPlan
 		default:
-			g.Expires = ExpiresAfter
+			g.Expires = pricing.ExpiresAfter
 			g.ExpiresAfter, _ = l.duration(expires, path+".expires")
 		}
 	}
@@ -175,21 +178,21 @@ func (l *loader) grant(n *Node, path string) *Grant {
 	return g
 }
 
-func (l *loader) rollover(g *Grant, n *Node, path string) {
+func (l *loader) rollover(g *pricing.Grant, n *Node, path string) {
 	switch {
 	case n.Kind == ScalarNode && n.Text == "none":
-		g.Rollover = RolloverNone
+		g.Rollover = pricing.RolloverNone
 	case n.Kind == ScalarNode && n.Text == "all":
-		g.Rollover = RolloverAll
+		g.Rollover = pricing.RolloverAll
 	case n.Kind == ScalarNode && !strings.ContainsAny(n.Text, "0123456789"):
 		l.fail(n, path, "%q is not none, all or an amount%s", n.Text, suggest(n.Text, []string{"none", "all"}))
 	default:
-		g.Rollover = RolloverLimit
+		g.Rollover = pricing.RolloverLimit
 		g.RolloverLimit, _ = l.amount(n, path)
 	}
 }
 
-func (l *loader) overage(p *Plan, n *Node, path string) {
+func (l *loader) overage(p *pricing.Plan, n *Node, path string) {
 	when, how := n.Get("when_empty"), n.Get("overage")
 	on := false
 	if when != nil {
@@ -200,7 +203,7 @@ func (l *loader) overage(p *Plan, n *Node, path string) {
 		l.fail(how, path+".overage", `has no effect without "when_empty: overage"`)
 		return
 	}
-	o := &Overage{Times: one}
+	o := &pricing.Overage{Times: one}
 	if how != nil && l.object(how, path+".overage", overageKeys) {
 		if v := how.Get("limit"); v != nil && (v.Kind != ScalarNode || v.Text != "none") {
 			o.Limited = true
@@ -215,7 +218,7 @@ func (l *loader) overage(p *Plan, n *Node, path string) {
 	}
 }
 
-func (l *loader) caps(p *Plan, n *Node, path string) {
+func (l *loader) caps(p *pricing.Plan, n *Node, path string) {
 	if n == nil || !l.list(n, path) {
 		return
 	}
@@ -224,7 +227,7 @@ func (l *loader) caps(p *Plan, n *Node, path string) {
 		if !l.object(item, at, capKeys) {
 			continue
 		}
-		c := Cap{}
+		c := pricing.Cap{}
 		l.required(item, at, "per", "write account, member or key")
 		l.required(item, at, "amount", "write an amount")
 		l.required(item, at, "every", `write "every: month"`)

@@ -1,4 +1,4 @@
-package pricing
+package change
 
 import (
 	"strings"
@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 const diffOld = `version: 1
@@ -29,10 +31,10 @@ var diffNew = strings.NewReplacer(
 	"amount: 500", "amount: 600", "[5xx, timeout]", "[5xx]", "markup: 20%", "markup: 30%",
 ).Replace(diffOld)
 
-func booksOf(t *testing.T, texts ...string) (books []*Book) {
+func booksOf(t *testing.T, texts ...string) (books []*pricing.Book) {
 	t.Helper()
 	for _, text := range texts {
-		b, problems := Load("pricing.yaml", []byte(text))
+		b, problems := pricefile.Load("pricing.yaml", []byte(text))
 		if b == nil {
 			t.Fatalf("%s", problems)
 		}
@@ -103,8 +105,8 @@ func TestJumps(t *testing.T) {
 
 func TestRepriceAndScale(t *testing.T) {
 	b := booksOf(t, diffOld, diffNew)
-	usage := func(text string) Usage {
-		u, err := ParseUsage(text)
+	usage := func(text string) pricing.Usage {
+		u, err := pricing.ParseUsage(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +122,7 @@ func TestRepriceAndScale(t *testing.T) {
 		{"photo", "", "photo=3", "3", "6", "6"},
 		{"gone", "", "", "5", "", ""},
 	} {
-		rec := &Recorded{Operation: tt.op, Model: tt.model, Usage: usage(tt.usage)}
+		rec := &pricing.Recorded{Operation: tt.op, Model: tt.model, Usage: usage(tt.usage)}
 		again, err := b[1].Reprice(rec, nil)
 		if text := again.Text(2); err != nil && tt.again != "" || err == nil && text != tt.again {
 			t.Errorf("%s %s: again %s (%v), want %s", tt.op, tt.usage, text, err, tt.again)
@@ -132,7 +134,7 @@ func TestRepriceAndScale(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"input", "input=-1", "image=x"} {
-		if _, err := ParseUsage(bad); err == nil {
+		if _, err := pricing.ParseUsage(bad); err == nil {
 			t.Errorf("%q is read as usage", bad)
 		}
 	}

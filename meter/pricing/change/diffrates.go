@@ -1,4 +1,4 @@
-package pricing
+package change
 
 import (
 	"slices"
@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 // priceChanges compares the prices of an operation.
-func priceChanges(id string, a, b *Price) []Change {
+func priceChanges(id string, a, b *pricing.Price) []Change {
 	if a.ByModel != b.ByModel {
 		return []Change{{Section: "operations", ID: id, What: "price", Old: a.Words(), New: b.Words()}}
 	}
@@ -21,7 +22,7 @@ func priceChanges(id string, a, b *Price) []Change {
 
 // tableChanges compares two tables rate by rate; note says under which
 // condition they are in force. A kind of token without a rate has its lender's.
-func tableChanges(section, id, note string, a, b *Table) (list []Change) {
+func tableChanges(section, id, note string, a, b *pricing.Table) (list []Change) {
 	add := func(what string, from, to money.Decimal, isOld, isNew bool) {
 		if from.Cmp(to) == 0 {
 			return
@@ -41,7 +42,7 @@ func tableChanges(section, id, note string, a, b *Table) (list []Change) {
 		to, isNew := b.Unit(unit)
 		add("per "+strings.ReplaceAll(unit, "_", " "), from, to, isOld, isNew)
 	}
-	for k := range NumKinds {
+	for k := range pricing.NumKinds {
 		if a.Tokens[k].Set || b.Tokens[k].Set {
 			from, lentA := a.Token(k)
 			to, lentB := b.Token(k)
@@ -53,7 +54,7 @@ func tableChanges(section, id, note string, a, b *Table) (list []Change) {
 	return list
 }
 
-func unitsOf(a, b *Table) (units []string) {
+func unitsOf(a, b *pricing.Table) (units []string) {
 	for _, u := range a.Units {
 		units = append(units, u.Unit)
 	}
@@ -69,7 +70,7 @@ func unitsOf(a, b *Table) (units []string) {
 // what they were (0.5: by half). What both files price is compared as requests
 // would find it: a model's name may be caught by a pattern in one of them. What
 // is new has nothing to be compared with, what is gone is refused.
-func Jumps(old, other *Book, limit money.Decimal, at time.Time) (jumps []Change) {
+func Jumps(old, other *pricing.Book, limit money.Decimal, at time.Time) (jumps []Change) {
 	var all []Change
 	for _, op := range other.Operations {
 		if was := old.Operation(op.ID); was != nil {
@@ -108,7 +109,7 @@ func (c *Change) exceeds(limit money.Decimal) bool {
 	return by.Cmp(c.From.Mul(limit)) > 0
 }
 
-func modelNames(a, b *Book) (names []string) {
+func modelNames(a, b *pricing.Book) (names []string) {
 	for _, m := range b.Models {
 		names = append(names, m.Key)
 	}
@@ -121,7 +122,7 @@ func modelNames(a, b *Book) (names []string) {
 }
 
 // marked is the table of a model with the markup.
-func marked(b *Book, m *Model) Table {
+func marked(b *pricing.Book, m *pricing.Model) pricing.Table {
 	t := m.Table
 	if !b.Markup.IsZero() {
 		t.Times(one.Add(b.Markup))
@@ -131,9 +132,9 @@ func marked(b *Book, m *Model) Table {
 
 // adjustChanges compares what two entries cost under the conditions that either
 // of them has, each condition alone.
-func adjustChanges(section, id string, a, b Table, was, is []Adjustment) (list []Change) {
+func adjustChanges(section, id string, a, b pricing.Table, was, is []pricing.Adjustment) (list []Change) {
 	seen := map[string]bool{}
-	for _, adj := range append(append([]Adjustment(nil), is...), was...) {
+	for _, adj := range append(append([]pricing.Adjustment(nil), is...), was...) {
 		when := adj.When.Text()
 		if seen[when] {
 			continue
@@ -157,7 +158,7 @@ func beyond(list, ordinary []Change) []Change {
 }
 
 // under changes a table as the adjustments with this condition do, and says how.
-func under(t *Table, when string, list []Adjustment) (how string) {
+func under(t *pricing.Table, when string, list []pricing.Adjustment) (how string) {
 	for i := range list {
 		adj := &list[i]
 		if adj.When.Text() != when {

@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 import (
 	"fmt"
@@ -7,23 +7,24 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 var (
-	bareSubjects = map[string]Subject{
-		"model": OnModel, "service_tier": OnServiceTier, "input_tokens": OnInputTokens,
-		"output_tokens": OnOutputTokens, "hours": OnHours, "days": OnDays,
+	bareSubjects = map[string]pricing.Subject{
+		"model": pricing.OnModel, "service_tier": pricing.OnServiceTier, "input_tokens": pricing.OnInputTokens,
+		"output_tokens": pricing.OnOutputTokens, "hours": pricing.OnHours, "days": pricing.OnDays,
 	}
 	dayNames = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 )
 
 // conditions reads a when. Units must be measured by op, or, without one, by
 // some operation. A where is decided before there is an answer.
-func (l *loader) conditions(n *Node, path string, op *Operation, where bool) *Conditions {
+func (l *loader) conditions(n *Node, path string, op *pricing.Operation, where bool) *pricing.Conditions {
 	if n == nil || !l.mapping(n, path) {
 		return nil
 	}
-	cs := &Conditions{Zone: l.utc()}
+	cs := &pricing.Conditions{Zone: l.utc()}
 	if v := n.Get("timezone"); v != nil {
 		cs.Zone = l.zone(v, path+".timezone")
 		if n.Get("hours") == nil && n.Get("days") == nil {
@@ -36,7 +37,7 @@ func (l *loader) conditions(n *Node, path string, op *Operation, where bool) *Co
 			continue
 		}
 		if k, ok := l.condition(p, path, op); ok {
-			if where && (k.Field != nil && k.Field.InAnswer() || k.On == OnInputTokens || k.On == OnOutputTokens) {
+			if where && (k.Field != nil && k.Field.InAnswer() || k.On == pricing.OnInputTokens || k.On == pricing.OnOutputTokens) {
 				l.add(p.line, p.col, p.width, path, fmt.Sprintf("%s is not known when a request arrives", p.Key), false)
 				continue
 			}
@@ -49,17 +50,17 @@ func (l *loader) conditions(n *Node, path string, op *Operation, where bool) *Co
 	return cs
 }
 
-func (l *loader) condition(p *Pair, path string, op *Operation) (Condition, bool) {
+func (l *loader) condition(p *Pair, path string, op *pricing.Operation) (pricing.Condition, bool) {
 	at := join(path, p.Key)
-	k := Condition{Text: p.Key + " = " + conditionText(p.Value)}
+	k := pricing.Condition{Text: p.Key + " = " + conditionText(p.Value)}
 	if on, ok := bareSubjects[p.Key]; ok {
 		k.On = on
-	} else if f, _ := ParseField(p.Key); f != nil {
+	} else if f, _ := pricing.ParseField(p.Key); f != nil {
 		k.Field = l.book.Fields.Add(f)
 	} else if !l.conditionUnit(&k, p, path, op) {
 		return k, false
 	}
-	if k.On == OnHours || k.On == OnDays {
+	if k.On == pricing.OnHours || k.On == pricing.OnDays {
 		return k, l.clock(&k, p.Value, at)
 	}
 	switch p.Value.Kind {
@@ -83,8 +84,8 @@ func (l *loader) condition(p *Pair, path string, op *Operation) (Condition, bool
 }
 
 // conditionUnit reads a name that must be a unit.
-func (l *loader) conditionUnit(k *Condition, p *Pair, path string, op *Operation) bool {
-	k.On, k.Unit = OnUnit, p.Key
+func (l *loader) conditionUnit(k *pricing.Condition, p *Pair, path string, op *pricing.Operation) bool {
+	k.On, k.Unit = pricing.OnUnit, p.Key
 	if op != nil && op.Measured(p.Key) != nil || op == nil && l.units[p.Key] {
 		return true
 	}
@@ -95,7 +96,7 @@ func (l *loader) conditionUnit(k *Condition, p *Pair, path string, op *Operation
 		}
 	}
 	if strings.Contains(p.Key, ".") {
-		_, problem := ParseField(p.Key)
+		_, problem := pricing.ParseField(p.Key)
 		l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q %s", p.Key, problem), false)
 		return false
 	}
@@ -107,17 +108,17 @@ func (l *loader) conditionUnit(k *Condition, p *Pair, path string, op *Operation
 	return false
 }
 
-func (l *loader) operand(k *Condition, n *Node, path string) bool {
+func (l *loader) operand(k *pricing.Condition, n *Node, path string) bool {
 	if n.Kind != ScalarNode {
 		l.fail(n, path, "a text, a number, a list or {above: …} is needed here, not %s", n.what())
 		return false
 	}
-	o := Operand{Text: n.Text}
+	o := pricing.Operand{Text: n.Text}
 	if d, err := money.ParseDecimal(n.Text); err == nil && n.Plain {
 		o.Number, o.IsNumber = d, true
 		o.Text = strings.ReplaceAll(n.Text, "_", "")
 	}
-	if !o.IsNumber && o.Text != "*" && (k.On == OnInputTokens || k.On == OnOutputTokens || k.On == OnUnit) {
+	if !o.IsNumber && o.Text != "*" && (k.On == pricing.OnInputTokens || k.On == pricing.OnOutputTokens || k.On == pricing.OnUnit) {
 		l.fail(n, path, "%q is not a number; write digits or {above: …}", n.Text)
 		return false
 	}
@@ -125,7 +126,7 @@ func (l *loader) operand(k *Condition, n *Node, path string) bool {
 	return true
 }
 
-func (l *loader) bounds(k *Condition, n *Node, path string) bool {
+func (l *loader) bounds(k *pricing.Condition, n *Node, path string) bool {
 	if !l.object(n, path, boundKeys) {
 		return false
 	}
@@ -133,7 +134,7 @@ func (l *loader) bounds(k *Condition, n *Node, path string) bool {
 		l.fail(n, path, "has no bounds; write above, below, at_least or at_most")
 		return false
 	}
-	k.Bounds = &Bounds{
+	k.Bounds = &pricing.Bounds{
 		Above: l.rate(n.Get("above"), path+".above"), Below: l.rate(n.Get("below"), path+".below"),
 		AtLeast: l.rate(n.Get("at_least"), path+".at_least"), AtMost: l.rate(n.Get("at_most"), path+".at_most"),
 	}
@@ -146,7 +147,7 @@ func (l *loader) bounds(k *Condition, n *Node, path string) bool {
 
 // fromAnswer makes sure that what decides a refund, or the end of a job, is said
 // by the upstream: what the client writes into its request must not.
-func (l *loader) fromAnswer(n *Node, path string, cs *Conditions) *Conditions {
+func (l *loader) fromAnswer(n *Node, path string, cs *pricing.Conditions) *pricing.Conditions {
 	if cs == nil {
 		return nil
 	}
@@ -162,7 +163,7 @@ func (l *loader) fromAnswer(n *Node, path string, cs *Conditions) *Conditions {
 }
 
 // clock reads hours and days: one text or a list.
-func (l *loader) clock(k *Condition, n *Node, path string) bool {
+func (l *loader) clock(k *pricing.Condition, n *Node, path string) bool {
 	items := n.Items
 	if n.Kind != ListNode {
 		items = []*Node{n}
@@ -172,7 +173,7 @@ func (l *loader) clock(k *Condition, n *Node, path string) bool {
 		if n.Kind == ListNode {
 			at = fmt.Sprintf("%s[%d]", path, i)
 		}
-		if k.On == OnDays {
+		if k.On == pricing.OnDays {
 			day := -1
 			for d, name := range dayNames {
 				if item.Kind == ScalarNode && item.Text == name {

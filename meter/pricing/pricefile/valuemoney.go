@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 import (
 	"fmt"
@@ -7,34 +7,35 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-func parseMoney(text string) (Money, bool) {
+func parseMoney(text string) (pricing.Money, bool) {
 	m := moneyForm.FindStringSubmatch(text)
 	if m == nil {
-		return Money{}, false
+		return pricing.Money{}, false
 	}
 	d, err := money.ParseDecimal(m[1])
-	return Money{d, m[2]}, err == nil
+	return pricing.Money{Amount: d, Currency: m[2]}, err == nil
 }
 
 // ParseMoney reads "5 USD".
-func ParseMoney(text string) (Money, error) {
+func ParseMoney(text string) (pricing.Money, error) {
 	m, ok := parseMoney(text)
 	if !ok {
-		return Money{}, fmt.Errorf(`%q is not an amount of money; write "5 USD"`, text)
+		return pricing.Money{}, fmt.Errorf(`%q is not an amount of money; write "5 USD"`, text)
 	}
 	return m, nil
 }
 
-func (l *loader) money(n *Node, path string) (Money, bool) {
+func (l *loader) money(n *Node, path string) (pricing.Money, bool) {
 	if n.Kind == ScalarNode {
 		if m, ok := parseMoney(n.Text); ok {
 			return m, true
 		}
 	}
 	l.notMoney(n, path)
-	return Money{}, false
+	return pricing.Money{}, false
 }
 
 func (l *loader) notMoney(n *Node, path string) {
@@ -101,12 +102,12 @@ func leadingNumber(s string) string {
 }
 
 // ParseThreshold reads the "below" of an alert: "20%" or an amount.
-func ParseThreshold(text string, decimals int) (Threshold, error) {
+func ParseThreshold(text string, decimals int) (pricing.Threshold, error) {
 	if share, ok := parsePercent(text); ok {
-		return Threshold{Percent: true, Share: share, Text: text}, nil
+		return pricing.Threshold{Percent: true, Share: share, Text: text}, nil
 	}
 	a, err := money.ParseAmount(text, decimals)
-	return Threshold{Amount: a, Text: text}, err
+	return pricing.Threshold{Amount: a, Text: text}, err
 }
 
 func (l *loader) duration(n *Node, path string) (calendar.Duration, bool) {

@@ -1,10 +1,12 @@
-package pricing
+package change
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // Change is one difference between two price files.
@@ -55,10 +57,10 @@ func (c Change) Percent() string {
 }
 
 // Diff lists what is different in another price file, in the order of that file.
-func Diff(old, other *Book) []Change {
+func Diff(old, other *pricing.Book) []Change {
 	d := &differ{old: old, other: other}
-	a, b := Parse(old.Text), Parse(other.Text)
-	for _, section := range Sections {
+	a, b := pricefile.Parse(old.Text), pricefile.Parse(other.Text)
+	for _, section := range pricefile.Sections {
 		switch section {
 		case "version":
 		case "operations", "models", "plans", "packs":
@@ -71,19 +73,19 @@ func Diff(old, other *Book) []Change {
 }
 
 type differ struct {
-	old, other *Book
+	old, other *pricing.Book
 	changes    []Change
 }
 
 func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
 
 // entries compares the entries of a section by their ids.
-func (d *differ) entries(section string, a, b *Node) {
+func (d *differ) entries(section string, a, b *pricefile.Node) {
 	if a == nil {
-		a = &Node{}
+		a = &pricefile.Node{}
 	}
 	if b == nil {
-		b = &Node{}
+		b = &pricefile.Node{}
 	}
 	for i := range b.Pairs {
 		id := b.Pairs[i].Key
@@ -108,7 +110,7 @@ func (d *differ) entries(section string, a, b *Node) {
 }
 
 // order are the entries that both have, as the first of them has them.
-func order(a, b *Node) string {
+func order(a, b *pricefile.Node) string {
 	var ids []string
 	for i := range a.Pairs {
 		if b.Get(a.Pairs[i].Key) != nil {
@@ -119,7 +121,7 @@ func order(a, b *Node) string {
 }
 
 // words are a whole entry in words: its price, or all of it.
-func words(b *Book, section, id string, n *Node) string {
+func words(b *pricing.Book, section, id string, n *pricefile.Node) string {
 	switch section {
 	case "operations":
 		return b.Operation(id).Price.Words()
@@ -141,7 +143,7 @@ func (d *differ) rates(section, id string) {
 
 // parts compares all of an entry but its rates, which may be written in other
 // denominators and mean the same.
-func (d *differ) parts(section, id string, a, b *Node) {
+func (d *differ) parts(section, id string, a, b *pricefile.Node) {
 	isRate := func(key string) bool {
 		return section == "operations" && key == "price" || section == "models" && (strings.HasPrefix(key, "per_") || key == "minimum" || key == "maximum")
 	}
@@ -153,7 +155,7 @@ func (d *differ) parts(section, id string, a, b *Node) {
 }
 
 // keysOf are the keys of b, then those that only a has.
-func keysOf(a, b *Node) (keys []string) {
+func keysOf(a, b *pricefile.Node) (keys []string) {
 	for i := range b.Pairs {
 		keys = append(keys, b.Pairs[i].Key)
 	}
@@ -166,15 +168,15 @@ func keysOf(a, b *Node) (keys []string) {
 }
 
 // values compares two values of any form, and goes into them where that says more.
-func (d *differ) values(section, id, what string, a, b *Node) {
+func (d *differ) values(section, id, what string, a, b *pricefile.Node) {
 	x, y := flow(a), flow(b)
 	switch {
 	case x == y:
-	case a != nil && b != nil && a.Kind == MappingNode && b.Kind == MappingNode:
+	case a != nil && b != nil && a.Kind == pricefile.MappingNode && b.Kind == pricefile.MappingNode:
 		for _, key := range keysOf(a, b) {
 			d.values(section, id, strings.TrimPrefix(what+"."+key, "."), a.Get(key), b.Get(key))
 		}
-	case a != nil && b != nil && a.Kind == ListNode && b.Kind == ListNode && len(a.Items) == len(b.Items) && mappings(a) && mappings(b):
+	case a != nil && b != nil && a.Kind == pricefile.ListNode && b.Kind == pricefile.ListNode && len(a.Items) == len(b.Items) && mappings(a) && mappings(b):
 		for i := range a.Items {
 			d.values(section, id, fmt.Sprintf("%s[%d]", what, i), a.Items[i], b.Items[i])
 		}
@@ -183,9 +185,9 @@ func (d *differ) values(section, id, what string, a, b *Node) {
 	}
 }
 
-func mappings(n *Node) bool {
+func mappings(n *pricefile.Node) bool {
 	for _, item := range n.Items {
-		if item.Kind != MappingNode {
+		if item.Kind != pricefile.MappingNode {
 			return false
 		}
 	}
@@ -193,35 +195,35 @@ func mappings(n *Node) bool {
 }
 
 // flow is a value in one line. Numbers that are the same are written the same.
-func flow(n *Node) string {
+func flow(n *pricefile.Node) string {
 	if n == nil {
 		return ""
 	}
 	var parts []string
 	switch n.Kind {
-	case MappingNode:
+	case pricefile.MappingNode:
 		for i := range n.Pairs {
 			parts = append(parts, n.Pairs[i].Key+": "+flow(n.Pairs[i].Value))
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
-	case ListNode:
+	case pricefile.ListNode:
 		for _, item := range n.Items {
 			parts = append(parts, flow(item))
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
-	case ScalarNode:
+	case pricefile.ScalarNode:
 		if v, err := money.ParseDecimal(n.Text); err == nil && n.Plain {
-			return Grouping(v.String())
+			return pricing.Grouping(v.String())
 		}
 		return n.Text
-	case NullNode:
+	case pricefile.NullNode:
 	}
 	return "nothing"
 }
 
 // DiffModel lists what is different in another book's entry of a model: its
 // rates and adjustments, not its name or tags. Nothing if other has no such entry.
-func DiffModel(old, other *Book, key string) []Change {
+func DiffModel(old, other *pricing.Book, key string) []Change {
 	is := other.Model(key)
 	if is == nil {
 		return nil

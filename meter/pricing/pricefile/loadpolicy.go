@@ -1,6 +1,10 @@
-package pricing
+package pricefile
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
 
 var policyKeys = []string{
 	"unpriced", "unlisted_model", "refund_on", "refund_when", "reserve_output_tokens", "overdraft", "timezone",
@@ -10,8 +14,8 @@ var policyKeys = []string{
 
 func (l *loader) policies(n *Node) {
 	p := &l.book.Policies
-	*p = Policies{
-		RefundOn: RefundOn{Status5xx: true, Timeout: true, Connect: true}, TimezoneName: "UTC",
+	*p = pricing.Policies{
+		RefundOn: pricing.RefundOn{Status5xx: true, Timeout: true, Connect: true}, TimezoneName: "UTC",
 		ReserveOutputTokens: 4096, ReserveInputTokens: 16_384, EstimateBytes: true, ClampOutput: true, RequestUsage: true,
 	}
 	p.Timezone = l.utc()
@@ -23,7 +27,7 @@ func (l *loader) policies(n *Node) {
 	}
 }
 
-func (l *loader) policy(p *Policies, key string, v *Node, path string) {
+func (l *loader) policy(p *pricing.Policies, key string, v *Node, path string) {
 	switch key {
 	case "unpriced":
 		word, _ := l.enum(v, path, "reject", "free")
@@ -61,9 +65,9 @@ func (l *loader) policy(p *Policies, key string, v *Node, path string) {
 	case "abandoned":
 		switch word, _ := l.enum(v, path, "capture_observed", "capture_hold", "release"); word {
 		case "capture_hold":
-			p.Abandoned = CaptureHold
+			p.Abandoned = pricing.CaptureHold
 		case "release":
-			p.Abandoned = Release
+			p.Abandoned = pricing.Release
 		}
 	}
 }
@@ -74,8 +78,8 @@ func (l *loader) estimate(n *Node, path string) bool {
 	return word == "bytes"
 }
 
-func (l *loader) refundOn(n *Node, path string) RefundOn {
-	on := RefundOn{Connect: true} // what never reached the upstream is always refunded
+func (l *loader) refundOn(n *Node, path string) pricing.RefundOn {
+	on := pricing.RefundOn{Connect: true} // what never reached the upstream is always refunded
 	if !l.list(n, path) {
 		return on
 	}

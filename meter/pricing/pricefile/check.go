@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
@@ -58,7 +59,7 @@ func (l *loader) unbounded() {
 		return
 	}
 	for _, m := range l.book.Models {
-		if m.MaxOutputTokens == 0 && m.Table.Tokens[Output].Set {
+		if m.MaxOutputTokens == 0 && m.Table.Tokens[pricing.Output].Set {
 			l.warnAt(m.Line, m.Column, len(m.Key), "models."+m.Key, "nothing bounds an answer of this model, because of policies.clamp_output: false; what it costs beyond its hold and the balance is lost. Write max_output_tokens")
 		}
 	}
@@ -82,7 +83,7 @@ func (l *loader) neverMatching() {
 	}
 }
 
-func coversAll(earlier, later *Operation) bool {
+func coversAll(earlier, later *pricing.Operation) bool {
 	for i := range later.Match {
 		covered := false
 		for j := range earlier.Match {
@@ -96,8 +97,8 @@ func coversAll(earlier, later *Operation) bool {
 }
 
 // outputMaximum warns where a hold can't know how long an answer may be.
-func (l *loader) outputMaximum(m *Model) {
-	if price, _ := m.Table.Token(Output); m.MaxOutputTokens > 0 || price.IsZero() {
+func (l *loader) outputMaximum(m *pricing.Model) {
+	if price, _ := m.Table.Token(pricing.Output); m.MaxOutputTokens > 0 || price.IsZero() {
 		return
 	}
 	l.warnAt(m.Line, m.Column, len(m.Key), "", fmt.Sprintf(
@@ -108,7 +109,7 @@ func (l *loader) outputMaximum(m *Model) {
 // neverReported finds rates of a model by units that nothing counts: they would
 // never be charged. One that is spelled like a unit that exists is a mistake; tables
 // of public prices have others, and models that wait for their operation.
-func (l *loader) neverReported(m *Model) {
+func (l *loader) neverReported(m *pricing.Model) {
 	n := l.places["models."+m.Key]
 	if n == nil {
 		return
@@ -119,7 +120,7 @@ func (l *loader) neverReported(m *Model) {
 		if !ok || unit == "request" || strings.HasSuffix(unit, "token") || strings.HasSuffix(unit, "tokens") || l.counts(unit) {
 			continue
 		}
-		known := ReportedUnits()
+		known := pricing.ReportedUnits()
 		if slices.Contains(known, unit) {
 			l.add(p.line, p.col, p.width, "models."+m.Key, fmt.Sprintf("no operation that is priced by_model reports %s or measures it, so this is never charged", unit), true)
 			continue
@@ -134,13 +135,13 @@ func (l *loader) neverReported(m *Model) {
 
 // counts reports whether an operation that is priced by model has a quantity of the unit.
 func (l *loader) counts(unit string) bool {
-	return slices.ContainsFunc(l.book.Operations, func(op *Operation) bool {
+	return slices.ContainsFunc(l.book.Operations, func(op *pricing.Operation) bool {
 		return op.Price.ByModel && (op.Measured(unit) != nil || op.MayReport(unit))
 	})
 }
 
-func (l *loader) cachedAboveInput(m *Model) {
-	cached, input := m.Table.Tokens[CachedInput], m.Table.Tokens[Input]
+func (l *loader) cachedAboveInput(m *pricing.Model) {
+	cached, input := m.Table.Tokens[pricing.CachedInput], m.Table.Tokens[pricing.Input]
 	if !cached.Set || !input.Set || cached.Value.Cmp(input.Value) <= 0 {
 		return
 	}
@@ -150,7 +151,7 @@ func (l *loader) cachedAboveInput(m *Model) {
 }
 
 // ratesPlace finds the rates of a model in the file, as they are written.
-func (l *loader) ratesPlace(m *Model) (line, col, width int, cached, input string) {
+func (l *loader) ratesPlace(m *pricing.Model) (line, col, width int, cached, input string) {
 	n := l.places["models."+m.Key]
 	if n != nil {
 		for i := range n.Pairs {
@@ -161,19 +162,19 @@ func (l *loader) ratesPlace(m *Model) (line, col, width int, cached, input strin
 			}
 		}
 	}
-	c, in := m.Table.Tokens[CachedInput].Value, m.Table.Tokens[Input].Value
+	c, in := m.Table.Tokens[pricing.CachedInput].Value, m.Table.Tokens[pricing.Input].Value
 	return m.Line, m.Column, len(m.Key), c.String(), in.String()
 }
 
 // freeByZero warns of prices that a request can make nothing by asking for 0.
-func (l *loader) freeByZero(op *Operation) {
+func (l *loader) freeByZero(op *pricing.Operation) {
 	if op.Free || op.Price.ByModel || op.Price.Table.Request.Set && op.Quantity == nil ||
 		op.Price.Table.Minimum.Set || op.Price.Table.HasTokens() {
 		return
 	}
-	look := append([]*Measure{}, op.Measures...)
+	look := append([]*pricing.Measure{}, op.Measures...)
 	if op.Quantity != nil {
-		look = []*Measure{op.Quantity}
+		look = []*pricing.Measure{op.Quantity}
 	}
 	for _, m := range look {
 		if _, charged := op.Price.Table.Unit(m.Unit); !charged && m != op.Quantity || m.Field.InAnswer() {

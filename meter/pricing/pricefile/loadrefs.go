@@ -1,8 +1,10 @@
-package pricing
+package pricefile
 
 import (
 	"fmt"
 	"slices"
+
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 // references checks what one section says about another.
@@ -34,7 +36,7 @@ func (l *loader) defaultPlan(n *Node) {
 	if !ok {
 		return
 	}
-	i := slices.IndexFunc(l.book.Plans, func(p *Plan) bool { return p.ID == id })
+	i := slices.IndexFunc(l.book.Plans, func(p *pricing.Plan) bool { return p.ID == id })
 	if i < 0 {
 		l.fail(n, "default_plan", "there is no plan %q%s", id, suggest(id, l.planIDs()))
 		return
@@ -86,12 +88,12 @@ func (l *loader) drawnTypes(n *Node) {
 }
 
 // unitReserve reads "reserve" of policies and of models.
-func (l *loader) unitReserve(n *Node, path string) Reserve {
+func (l *loader) unitReserve(n *Node, path string) pricing.Reserve {
 	if n == nil || !l.mapping(n, path) {
 		return nil
 	}
-	list := Reserve{}
-	valid := ReservedUnits()
+	list := pricing.Reserve{}
+	valid := pricing.ReservedUnits()
 	for i := range n.Pairs {
 		p := &n.Pairs[i]
 		if !slices.Contains(valid, p.Key) {

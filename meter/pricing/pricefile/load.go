@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 import (
 	"crypto/sha256"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 // MaxFileSize is the largest price file that Load reads.
@@ -16,14 +18,14 @@ type loader struct {
 	file     string
 	lines    []string
 	problems Problems
-	book     *Book
+	book     *pricing.Book
 	units    map[string]bool // measured by any operation
 	places   map[string]*Node
 }
 
 // Load parses and checks a price file. The book is nil if any problem is an
 // error; the others are warnings. Load never panics.
-func Load(file string, text []byte) (book *Book, problems Problems) {
+func Load(file string, text []byte) (book *pricing.Book, problems Problems) {
 	l := &loader{file: file, units: map[string]bool{}, places: map[string]*Node{}}
 	defer func() {
 		if p := recover(); p != nil { // the YAML library is known to, on some inputs
@@ -39,7 +41,7 @@ func Load(file string, text []byte) (book *Book, problems Problems) {
 		return nil, Problems{{File: file, Line: 1, Column: 1, Message: "not valid YAML: the file is not UTF-8"}}
 	}
 	sum := sha256.Sum256(text)
-	l.book = &Book{File: file, Digest: hex.EncodeToString(sum[:]), Text: s, Fields: NewFields()}
+	l.book = &pricing.Book{File: file, Digest: hex.EncodeToString(sum[:]), Text: s, Fields: pricing.NewFields()}
 	if root := parseYAML(s, l.errorAt); root != nil {
 		l.root(root)
 	}
@@ -164,7 +166,7 @@ func (l *loader) labels(n *Node) {
 				l.fail(p.Value, path, "a label is read from the request, not from the answer")
 				continue
 			}
-			l.book.Labels = append(l.book.Labels, Label{Name: p.Key, Field: f})
+			l.book.Labels = append(l.book.Labels, pricing.Label{Name: p.Key, Field: f})
 		}
 	}
 }
@@ -201,7 +203,7 @@ func (l *loader) alerts(n *Node) {
 			l.fail(item, path, `an alert has one of "below", "runs_out_within" and "overage_above"`)
 			continue
 		}
-		var a Alert
+		var a pricing.Alert
 		if v := item.Get("below"); v != nil {
 			a.Below = l.threshold(item, v, path+".below")
 		}
@@ -219,7 +221,7 @@ func (l *loader) alerts(n *Node) {
 	}
 }
 
-func (l *loader) threshold(item, v *Node, path string) *Threshold {
+func (l *loader) threshold(item, v *Node, path string) *pricing.Threshold {
 	if v.Kind != ScalarNode {
 		l.fail(item, path, `%s; write "20%%" or an amount`, v.what())
 		return nil

@@ -1,8 +1,10 @@
-package pricing
+package pricefile
 
 import (
 	"sort"
 	"strings"
+
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 var modelKeys = []string{"name", "tags", "max_output_tokens", "max_input_tokens", "adjust", "like", "effective_from", "reserve"}
@@ -10,7 +12,7 @@ var modelKeys = []string{"name", "tags", "max_output_tokens", "max_input_tokens"
 // modelLoad is a model's entry on its way: like needs the other one first.
 type modelLoad struct {
 	pair  *Pair
-	model *Model
+	model *pricing.Model
 	state uint8 // 0 waiting, 1 being read, 2 done
 }
 
@@ -32,14 +34,14 @@ func (l *loader) models(n *Node) {
 	}
 }
 
-func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *Model {
+func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *pricing.Model {
 	if load.state == 2 {
 		return load.model
 	}
 	load.state = 1
 	p := load.pair
 	path := join("models", p.Key)
-	m := &Model{Key: p.Key, Name: p.Key, Line: p.line, Column: p.col}
+	m := &pricing.Model{Key: p.Key, Name: p.Key, Line: p.line, Column: p.col}
 	load.model = m
 	defer func() { load.state = 2 }()
 	if p.Key == "" {
@@ -96,7 +98,7 @@ func hasRates(n *Node) bool {
 }
 
 // base is the model that another one is like.
-func (l *loader) base(load *modelLoad, n *Node, path string, all map[string]*modelLoad) *Model {
+func (l *loader) base(load *modelLoad, n *Node, path string, all map[string]*modelLoad) *pricing.Model {
 	if n == nil {
 		return nil
 	}

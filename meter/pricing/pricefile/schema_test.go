@@ -1,4 +1,4 @@
-package pricing_test
+package pricefile_test
 
 import (
 	"encoding/json"
@@ -6,13 +6,13 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 // TestSchemaVocabulary keeps the editors' schema and the loader in step: the
 // loader takes exactly the words of the schema.
 func TestSchemaVocabulary(t *testing.T) {
-	text, err := os.ReadFile("../../docs/pricing.schema.json")
+	text, err := os.ReadFile("../../../docs/pricing.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestSchemaVocabulary(t *testing.T) {
 	if err := json.Unmarshal(text, &schema); err != nil {
 		t.Fatal(err)
 	}
-	for name, words := range pricing.Vocabulary {
+	for name, words := range pricefile.Vocabulary {
 		d := schema.Defs[name]
 		if name == "" {
 			d = schema.definition

@@ -1,14 +1,17 @@
-package pricing
+package change
 
 import (
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
+
+var one = money.FromInt(1)
 
 // Scale is what a recorded cost becomes in another book whose price for the
 // same request is the same but for one factor. That needs no quantities: three
 // pictures at twice the price cost twice as much. False if the prices differ in
 // any other way.
-func Scale(old, other *Book, rec *Recorded, was, is *Plan, cost money.Amount) (money.Amount, bool) {
+func Scale(old, other *pricing.Book, rec *pricing.Recorded, was, is *pricing.Plan, cost money.Amount) (money.Amount, bool) {
 	a, b := old.Operation(rec.Operation), other.Operation(rec.Operation)
 	if a == nil || b == nil || a.Price.ByModel != b.Price.ByModel || old.Credit.Decimals != other.Credit.Decimals || !sameConditions(a.Adjust, b.Adjust) {
 		return 0, false
@@ -47,7 +50,7 @@ type scale struct {
 }
 
 // tables reports whether every rate changes by the same factor, and takes it.
-func (s *scale) tables(a, b *Table) bool {
+func (s *scale) tables(a, b *pricing.Table) bool {
 	type pair struct{ from, to money.Decimal }
 	pairs := []pair{{a.Request.Value, b.Request.Value}}
 	for _, unit := range unitsOf(a, b) {
@@ -55,7 +58,7 @@ func (s *scale) tables(a, b *Table) bool {
 		y, _ := b.Unit(unit)
 		pairs = append(pairs, pair{x, y})
 	}
-	for k := range NumKinds {
+	for k := range pricing.NumKinds {
 		x, _ := a.Token(k)
 		y, _ := b.Token(k)
 		pairs = append(pairs, pair{x, y})
@@ -76,13 +79,13 @@ func (s *scale) tables(a, b *Table) bool {
 	return a.Minimum == b.Minimum && a.Maximum == b.Maximum || s.from.Cmp(s.to) != 0
 }
 
-func (s *scale) plans(was, is *Plan) {
+func (s *scale) plans(was, is *pricing.Plan) {
 	s.from, s.to = s.from.Mul(was.Keeps()), s.to.Mul(is.Keeps())
 }
 
 // sameConditions: the same adjustments in the same order, and only factors,
 // which do not care what they multiply; or none.
-func sameConditions(a, b []Adjustment) bool {
+func sameConditions(a, b []pricing.Adjustment) bool {
 	if len(a) != len(b) {
 		return false
 	}

@@ -1,4 +1,4 @@
-package pricing
+package pricefile
 
 import (
 	"fmt"
@@ -6,18 +6,19 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 // price reads "price" anywhere: a number, free, by_model, or rates.
-func (l *loader) price(n *Node, path string) Price {
-	t := Table{Line: n.line, Column: n.col}
+func (l *loader) price(n *Node, path string) pricing.Price {
+	t := pricing.Table{Line: n.line, Column: n.col}
 	switch {
 	case n.Kind == MappingNode:
-		return Price{Table: l.rates(n, path, nil)}
+		return pricing.Price{Table: l.rates(n, path, nil)}
 	case n.Kind == ScalarNode && n.Text == "free":
 		t.Free = true
 	case n.Kind == ScalarNode && n.Text == "by_model":
-		return Price{ByModel: true, Table: t}
+		return pricing.Price{ByModel: true, Table: t}
 	default:
 		if n.Kind == ScalarNode && !strings.ContainsAny(n.Text, "0123456789") {
 			l.fail(n, path, `%q is not a price; write a number, "free", "by_model" or rates%s`, n.Text, suggest(n.Text, []string{"free", "by_model"}))
@@ -25,14 +26,14 @@ func (l *loader) price(n *Node, path string) Price {
 		}
 		t.Request = l.rate(n, path)
 	}
-	return Price{Table: t}
+	return pricing.Price{Table: t}
 }
 
 var rateKeys = []string{"per_request", "per_token", "per_1k_tokens", "per_1m_tokens", "minimum", "maximum"}
 
 // rates reads the rates of a mapping; more lists keys that mean other things.
-func (l *loader) rates(n *Node, path string, more []string) Table {
-	t := Table{Line: n.line, Column: n.col}
+func (l *loader) rates(n *Node, path string, more []string) pricing.Table {
+	t := pricing.Table{Line: n.line, Column: n.col}
 	if len(n.Pairs) == 0 {
 		l.fail(n, path, "has no rates")
 	}
@@ -66,7 +67,7 @@ func (l *loader) rates(n *Node, path string, more []string) Table {
 				continue
 			}
 			if d, ok := l.decimal(p.Value, at); ok {
-				t.Units = append(t.Units, UnitRate{unit, d})
+				t.Units = append(t.Units, pricing.UnitRate{Unit: unit, Rate: d})
 			}
 		}
 	}
@@ -76,18 +77,18 @@ func (l *loader) rates(n *Node, path string, more []string) Table {
 	return t
 }
 
-func (l *loader) tokenRates(t *Table, p *Pair, path string, shift int) {
-	set := func(k Kind, n *Node, d money.Decimal) {
+func (l *loader) tokenRates(t *pricing.Table, p *Pair, path string, shift int) {
+	set := func(k pricing.Kind, n *Node, d money.Decimal) {
 		if t.Tokens[k].Set {
 			l.fail(n, path, "the rate of %s is given twice", k)
 			return
 		}
-		t.Tokens[k] = Rate{d.Shift(shift), true}
+		t.Tokens[k] = pricing.Rate{Value: d.Shift(shift), Set: true}
 	}
 	if p.Value.Kind != MappingNode {
 		if d, ok := l.decimal(p.Value, path); ok {
-			set(Input, p.Value, d)
-			set(Output, p.Value, d)
+			set(pricing.Input, p.Value, d)
+			set(pricing.Output, p.Value, d)
 		}
 		return
 	}
@@ -96,9 +97,9 @@ func (l *loader) tokenRates(t *Table, p *Pair, path string, shift int) {
 	}
 	for i := range p.Value.Pairs {
 		q := &p.Value.Pairs[i]
-		k, ok := KindByName(q.Key)
+		k, ok := pricing.KindByName(q.Key)
 		if !ok {
-			l.unknownKey(q, path, KindNames())
+			l.unknownKey(q, path, pricing.KindNames())
 			continue
 		}
 		if d, ok := l.decimal(q.Value, path+"."+q.Key); ok {
@@ -108,21 +109,21 @@ func (l *loader) tokenRates(t *Table, p *Pair, path string, shift int) {
 }
 
 // adjusts reads a list of adjustments, of an operation or (op nil) a model.
-func (l *loader) adjusts(n *Node, path string, op *Operation) []Adjustment {
+func (l *loader) adjusts(n *Node, path string, op *pricing.Operation) []pricing.Adjustment {
 	if n == nil || !l.list(n, path) {
 		return nil
 	}
 	if len(n.Items) == 0 {
 		l.fail(n, path, "the list is empty")
 	}
-	var list []Adjustment
+	var list []pricing.Adjustment
 	for i, item := range n.Items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if !l.object(item, at, adjustKeys) {
 			continue
 		}
 		l.required(item, at, "when", "an adjustment without a condition belongs into the price itself")
-		a := Adjustment{Line: item.line, Column: item.col, When: l.conditions(item.Get("when"), at+".when", op, false)}
+		a := pricing.Adjustment{Line: item.line, Column: item.col, When: l.conditions(item.Get("when"), at+".when", op, false)}
 		times, price := item.Get("times"), item.Get("price")
 		switch {
 		case times != nil && price != nil:
@@ -143,7 +144,7 @@ func (l *loader) adjusts(n *Node, path string, op *Operation) []Adjustment {
 	return list
 }
 
-func (l *loader) adjustPrice(a *Adjustment, n *Node, path string, op *Operation) {
+func (l *loader) adjustPrice(a *pricing.Adjustment, n *Node, path string, op *pricing.Operation) {
 	p := l.price(n, path)
 	switch {
 	case p.ByModel && op == nil:

@@ -14,7 +14,7 @@ import (
 // stripKeys takes the client's key out of a request that goes upstream; header_up
 // of reverse_proxy puts the provider's there.
 func stripKeys(r *http.Request) {
-	if left := meter.StripKeys(r.Header, r.URL.RawQuery); left != r.URL.RawQuery {
+	if left := directory.StripKeys(r.Header, r.URL.RawQuery); left != r.URL.RawQuery {
 		u := *r.URL
 		u.RawQuery = left
 		r.URL = &u
@@ -37,7 +37,7 @@ func (h *Handler) identify(e *engine, r *http.Request) (meter.Caller, error) {
 	var c meter.Caller
 	if h.Account == "" {
 		var err error
-		if c, err = e.Identify(meter.SecretOf(r.Header, r.URL.RawQuery)); err != nil {
+		if c, err = e.Identify(directory.SecretOf(r.Header, r.URL.RawQuery)); err != nil {
 			return c, err
 		}
 	} else {

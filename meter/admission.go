@@ -124,7 +124,7 @@ func (a *admission) estimateInput(worthIt bool) {
 		a.est = a.m.estimate(a.req)
 	case worthIt:
 		a.scan = a.reads.EstimateInput(a.body)
-		a.est.Tokens[pricing.Input] = a.m.calibration.tokens(a.price.ModelAsked(), a.scan)
+		a.est.Tokens[pricing.Input] = a.m.calibration.Input(a.price.ModelAsked(), a.scan)
 	}
 }
 

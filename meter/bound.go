@@ -19,7 +19,7 @@ func (a *admission) whole() bool {
 // reasoning, sound, pictures. The request may ask for them, the price file have a
 // rate for them, or the model have made some before.
 func (a *admission) unseen() bool {
-	return a.info.Hides || a.price.Model().PricesUnseen() || a.m.calibration.hides(a.price.ModelAsked())
+	return a.info.Hides || a.price.Model().PricesUnseen() || a.m.calibration.HasUnseen(a.price.ModelAsked())
 }
 
 // quote is what is held, with what is left of a free tier; of a batch, for all

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/calibration"
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -40,7 +41,7 @@ func TestCalibration(t *testing.T) {
 	g := gateWith(t, inputBook, "", time.Now())
 	first := g.said("light", 1).Held
 	actual := int(first) * 7 / 10
-	for range calibrateAfter - 2 {
+	for range calibration.MinAnswers - 2 {
 		g.said("light", actual)
 	}
 	if c := g.said("light", actual); c.Held != first {
@@ -60,35 +61,6 @@ func TestCalibration(t *testing.T) {
 	}
 	if c := g.said("heavy", actual); int(c.Held) < actual*110/100 {
 		t.Errorf("with ± 10 %% it holds %d, the most is %d", c.Held, actual*110/100)
-	}
-}
-
-// TestCalibrationIsBounded: absurd reports and endless names change little.
-func TestCalibrationIsBounded(t *testing.T) {
-	var c calibration
-	e := dialect.InputEstimate{Text: 1000, Bytes: 4000}
-	for _, reported := range []int64{1, 1 << 60} {
-		for range 1000 {
-			c.learn("m", e, reported)
-		}
-		if n := c.tokens("m", e); n < 500 || n > 2000 {
-			t.Errorf("reported %d: %d", reported, n)
-		}
-	}
-	if n := c.tokens("m", dialect.InputEstimate{Text: 1000, Bytes: 1500}); n > 1500 {
-		t.Errorf("%d tokens in 1500 bytes", n)
-	}
-	for i := range 3 * calibratedModels {
-		c.learn(fmt.Sprint("model-", i), e, 900)
-	}
-	if len(c.models) > calibratedModels {
-		t.Errorf("%d models are kept", len(c.models))
-	}
-	for _, other := range []dialect.InputEstimate{{Text: 10, Bytes: 40}, {Text: 1000, Bytes: 4000, Medias: 1}, {Text: 1000, Bytes: 4000, Hidden: true}} {
-		c.learn("new", other, 1)
-	}
-	if c.models["new"] != nil {
-		t.Error("learned from input that says nothing about text")
 	}
 }
 
@@ -128,12 +100,12 @@ func BenchmarkEstimate(b *testing.B) {
 		}
 		body := []byte(`{"model":"light","messages":[{"role":"user","content":[` + text + `]}]}`)
 		api := dialect.Recognise("POST", chat, "")
-		var c calibration
+		var c calibration.Models
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				c.tokens("light", api.EstimateInput(dialect.JSONBody(body)))
+				c.Input("light", api.EstimateInput(dialect.JSONBody(body)))
 			}
 		})
 	}

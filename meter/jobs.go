@@ -12,6 +12,7 @@ import (
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -258,7 +259,7 @@ func (c *Charge) jobRecord(id, poll string) *jobRecord {
 	rec := &jobRecord{
 		Account: c.req.Caller.Account, Charge: c.ID, Plan: c.Plan, Book: c.book.Digest,
 		Operation: c.Operation(), ID: id, Hint: hintOf(c.price.API()), Poll: poll, Since: c.began, Lost: now.Add(48 * time.Hour),
-		Method: c.req.Method, URI: withoutKey(c.req.URI), ContentType: c.req.ContentType, Header: map[string][]string{},
+		Method: c.req.Method, URI: directory.StripURI(c.req.URI), ContentType: c.req.ContentType, Header: map[string][]string{},
 		Member: c.req.Caller.Member, Key: c.req.Caller.Key, KeyAttributes: c.req.Caller.KeyAttributes, MemberAttributes: c.req.Caller.MemberAttributes,
 		Origin: c.req.Origin, Tokens: c.est.Tokens, Bound: c.bound, Hold: c.hold,
 	}
@@ -270,7 +271,7 @@ func (c *Charge) jobRecord(id, poll string) *jobRecord {
 			rec.Header[name] = values
 		}
 	}
-	StripKeys(rec.Header, "")
+	directory.StripKeys(rec.Header, "")
 	rec.Body = jsonscan.Truncate(c.req.Body, maxJobBody)
 	return rec
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/account"
+	"github.com/farebox-dev/farebox/meter/calibration"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -61,7 +62,7 @@ type Meter struct {
 	writer      *writer.Writer
 	jobs        jobs
 	owners      owners
-	calibration calibration
+	calibration calibration.Models
 	unpriced    unpriced
 
 	settling settling

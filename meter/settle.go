@@ -170,11 +170,8 @@ func (c *Charge) finish(o Outcome, r dialect.Result) Final {
 	if estimated {
 		q.Amount = min(q.Amount, c.hold+c.room)
 	} else if r.Usage.InputTotal.OK {
-		c.m.calibration.learn(c.price.ModelAsked(), c.scan, usage.Tokens.InputSide())
-		c.m.calibration.sees(c.price.ModelAsked(), &usage.Tokens)
-		if r.Usage.OutputTotal.OK && r.Finished {
-			c.m.calibration.thinks(c.price.ModelAsked(), unseenOf(&usage.Tokens, r.DeliveredTokens))
-		}
+		c.m.calibration.LearnInput(c.price.ModelAsked(), c.scan, usage.Tokens.InputSide())
+		c.m.calibration.LearnOutput(c.price.ModelAsked(), &usage.Tokens, r.DeliveredTokens, r.Usage.OutputTotal.OK && r.Finished)
 	}
 	if q.Model != c.price.ModelKey() {
 		out.Model = q.Model

@@ -50,22 +50,10 @@ func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated
 		u.Tokens[pricing.Output] += more
 	}
 	if o == ClientLeft { // what the model has thought before is used, too, whoever left before it was reported
-		usual := min(c.m.calibration.usuallyHidden(c.price.ModelAsked()), c.bound*c.price.Answers())
+		usual := min(c.m.calibration.UsualHidden(c.price.ModelAsked()), c.bound*c.price.Answers())
 		u.Tokens[pricing.Reasoning] += max(0, usual-u.Tokens.OutputSide())
 	}
 	return u, true, known
-}
-
-// unseenOf is how many tokens of an answer nobody saw in it: its reasoning, or,
-// of an API that reports none, what is far beyond what was delivered.
-func unseenOf(t *pricing.Tokens, delivered int64) int64 {
-	if t[pricing.Reasoning] > 0 {
-		return t[pricing.Reasoning]
-	}
-	if hidden := t.OutputSide() - delivered; hidden > delivered+leastText {
-		return hidden
-	}
-	return 0
 }
 
 // inputMissing: an answer was written without anything having been read, which can't be. The input is counted from the request.

@@ -1,10 +1,8 @@
-package meter
+package directory
 
 import (
 	"net/url"
 	"strings"
-
-	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 // keyPlace is one place of a request where the providers' SDKs put an API key.
@@ -26,13 +24,13 @@ var keyPlaces = []keyPlace{
 	{parameterKeys, stripParameters},
 }
 
-// SecretOf is the Farebox key of a request, or what stands in its place; "" if
-// there is nothing. query is the raw query.
+// SecretOf is the Farebox key of a request, or else another key that is sent where one is expected; "" if
+// there is none. query is the raw query.
 func SecretOf(header map[string][]string, query string) string {
 	other := ""
 	for _, p := range keyPlaces {
 		for _, v := range p.read(header, query) {
-			if strings.HasPrefix(v, directory.KeyPrefix) {
+			if strings.HasPrefix(v, KeyPrefix) {
 				return v
 			}
 			if v != "" {
@@ -128,7 +126,7 @@ const keyParameter = "key"
 func parameterKey(part string) (key string, ok bool) {
 	name, value, _ := strings.Cut(part, "=")
 	decoded, err := url.QueryUnescape(name)
-	if decoded != keyParameter && (err == nil || !strings.Contains(part, directory.KeyPrefix)) {
+	if decoded != keyParameter && (err == nil || !strings.Contains(part, KeyPrefix)) {
 		return "", false
 	}
 	if key, err = url.QueryUnescape(value); err != nil {
@@ -156,8 +154,8 @@ func stripParameters(_ map[string][]string, query string) string {
 	return strings.Join(kept, "&")
 }
 
-// withoutKey takes API keys out of a request URI.
-func withoutKey(uri string) string {
+// StripURI returns a request URI without API keys.
+func StripURI(uri string) string {
 	path, query, ok := strings.Cut(uri, "?")
 	if !ok {
 		return uri

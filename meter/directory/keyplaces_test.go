@@ -1,16 +1,14 @@
-package meter
+package directory
 
 import (
 	"maps"
 	"testing"
-
-	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 // Wherever a key is read it is taken out: of what goes upstream, and of what is
 // kept in the store.
 func TestAKeyIsStrippedWhereverItIsRead(t *testing.T) {
-	const key = directory.KeyPrefix + "0123456789"
+	const key = KeyPrefix + "0123456789"
 	for _, tt := range []struct {
 		name, value, query string
 		left, leftQuery    string
@@ -50,7 +48,7 @@ func TestAKeyIsStrippedWhereverItIsRead(t *testing.T) {
 		if tt.leftQuery != "" {
 			wantURI += "?" + tt.leftQuery
 		}
-		if got := withoutKey("/v1/x?" + tt.query); got != wantURI {
+		if got := StripURI("/v1/x?" + tt.query); got != wantURI {
 			t.Errorf("kept as %q, want %q", got, wantURI)
 		}
 	}

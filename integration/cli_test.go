@@ -36,7 +36,7 @@ func TestCommandLine(t *testing.T) {
 	g.cli("account", "create", "acme", "--table").want(t, "create again", 4, "exists")
 	g.cli("account", "create", "b/c").want(t, "bad id", 2, "b/c")
 	g.cli("account", "create", "beta", "--plan", "gold").want(t, "no such plan", 2, "gold", "free", "pro")
-	g.cli("account", "show", "nobody").want(t, "show nobody", 5, "account")
+	g.cli("account", "show", "missing").want(t, "show a missing account", 5, "account")
 	g.cli("account", "show", "acme", "--table").want(t, "a table", 0, "Acme Studio", "3000 credits", "!{")
 	g.cli("account", "list").want(t, "list", 0, `"acme"`)
 
@@ -49,7 +49,7 @@ func TestCommandLine(t *testing.T) {
 	g.cli("grant", "acme", "1.2345", "--reason", "x").want(t, "too many decimals", 2, "1.2345")
 	g.cli("grant", "acme", "99999999999999999999", "--reason", "x").want(t, "too much", 2)
 	g.cli("grant", "acme", "--pack", "pack-9", "--reason", "x").want(t, "no such pack", 2, "pack-9")
-	g.cli("grant", "nobody", "5", "--reason", "x").want(t, "grant nobody", 5, "account")
+	g.cli("grant", "missing", "5", "--reason", "x").want(t, "grant to a missing account", 5, "account")
 
 	grant := g.cli("grant", "acme", "--pack", "pack-1000", "--reason", "invoice 2041", "--key", "in_2041")
 	grant.want(t, "grant", 0)
@@ -71,8 +71,8 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("%s", a.Status)
 	}
 	g.cli("key", "list", "acme").want(t, "key list", 0, "laptop", "mira", "!"+secret)
-	g.cli("key", "create", "nobody").want(t, "a key for nobody", 5)
-	g.cli("key", "revoke", "acme", "key_0").want(t, "no such key", 5)
+	g.cli("key", "create", "missing").want(t, "a key for a missing account", 5)
+	g.cli("key", "revoke", "acme", "key_0").want(t, "no API key has this id", 5)
 	g.cli("key", "revoke", "acme", gjson.Get(key.stdout, "id").String()).want(t, "key revoke", 0)
 	if a := g.post(secret, "/v1/images", `{"prompt":"x"}`); a.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a revoked key: %s", a.Status)
@@ -127,7 +127,7 @@ func TestCommandsWithoutAServer(t *testing.T) {
 		g.cli(args...).want(t, what, 3, g.admin, "farebox run")
 		g.cli(append(args, offline...)...).want(t, what+" --data", 0)
 	}
-	g.cli(append([]string{"account", "show", "nobody"}, offline...)...).want(t, "nobody", 5, "account")
+	g.cli(append([]string{"account", "show", "missing"}, offline...)...).want(t, "missing", 5, "account")
 	g.cli(append([]string{"account", "show", "acme"}, offline...)...).want(t, "acme", 0, `"available": "26"`)
 	g.cli("account", "show", "acme", "--data", g.path("nowhere"), "--pricing", g.path("pricing.yaml")).want(t, "no such directory", 5, "nowhere")
 	g.cli("account", "show", "acme", "--data", g.path("data"), "--pricing", g.path("nothing.yaml")).want(t, "no price file", 2, "nothing.yaml")
@@ -142,7 +142,7 @@ func TestCommandsWithoutAServer(t *testing.T) {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	g := &gateway{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), upstream: httptest.NewServer(http.NotFoundHandler())}
-	defer g.upstream.Close() // nobody asks it: the demo has its own
+	defer g.upstream.Close() // no test uses it: the demo has its own
 	g.launch("meter", "demo", "--listen", g.addr, "--address", g.admin, "--data", g.path("demo"))
 	defer g.kill()
 	key := ""

@@ -18,7 +18,7 @@ import (
 
 const killRounds = 50 // FAREBOX_KILL_ROUNDS asks for more
 
-// promised is what a client was told before the gateway died.
+// promised is what a client saw before the gateway died.
 type promised struct {
 	mu      sync.Mutex
 	grants  map[string]string // payment → amount
@@ -71,7 +71,7 @@ func (g *gateway) load(p *promised, key string, stop chan struct{}) *sync.WaitGr
 	}
 	worker(func() {
 		payment, amount := p.next()
-		for { // a payment system repeats until it is told
+		for { // a payment system repeats until it gets a response
 			status, err := g.tryAsk(http.MethodPost, "/meter/accounts/acme/grants", payment, map[string]string{"amount": amount, "reason": payment}, nil)
 			if err == nil && status == http.StatusOK {
 				p.keep(p.grants, payment, amount)
@@ -173,7 +173,7 @@ func (g *gateway) killAtStart(after time.Duration) {
 	_ = cmd.Wait()
 }
 
-// keeps compares the journal with what clients were told.
+// keeps compares the journal with what clients saw.
 func (g *gateway) keeps(p *promised) {
 	g.t.Helper()
 	entries := g.wholeHistory("acme")

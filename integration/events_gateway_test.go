@@ -15,7 +15,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/event"
 )
 
-// What operators are told: prices, problems, refunds of jobs.
+// Events for operators: prices, problems, refunds of jobs.
 func TestOperatorsEvents(t *testing.T) {
 	t.Parallel()
 	key := event.NewSecret()
@@ -39,7 +39,7 @@ func TestOperatorsEvents(t *testing.T) {
 	first := digest()
 
 	job := g.video(account, "job-failed")
-	for range 3 { // its client asks how it stands; that it has failed is seen, and its credits come back, once
+	for range 3 { // its client polls it; the gateway sees the failure and refunds it once
 		g.send(http.MethodGet, "/v1/videos/"+job, "", "X-Api-Key", account)
 	}
 	if x := r.gets(g, event.Refunded, 1); gjson.Get(x.body, "data.credits").String() != "20" || gjson.Get(x.body, "data.reason").String() != event.JobFailed {

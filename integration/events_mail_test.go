@@ -84,7 +84,7 @@ func TestMailToAdmins(t *testing.T) {
 		"notify email "+server+" billing@example.com only "+event.Granted+" "+event.KeyCreated,
 		"notify email "+server+" billing@example.com ops@example.com only "+event.PricesRefused,
 		"notify slack http://"+slack.addr+"/services/T0/B0/x only "+event.Granted)})
-	g.account("acme", "0") // and its key, told to nobody yet: nobody has left an address
+	g.account("acme", "0") // and its key: no mail yet, because no admin has an address
 	g.cli("member", "add", "acme", "mira", "--role", "admin", "--email", "mira@example.com").want(t, "mira", 0)
 	g.cli("member", "add", "acme", "ben", "--email", "ben@example.com").want(t, "ben", 0)
 	g.cli("grant", "acme", "120", "--reason", "invoice 2041").want(t, "grant", 0)

@@ -197,7 +197,7 @@ func TestWebhookRetriesAndSecrets(t *testing.T) {
 	if by := r.gets(g, event.Granted, 3); by != first {
 		t.Errorf("redelivered %+v", by)
 	}
-	g.cli("webhook", "redeliver", "dlv_00").want(t, "no such delivery", 5, "7 days")
+	g.cli("webhook", "redeliver", "dlv_00").want(t, "no delivery has this id", 5, "7 days")
 
 	r.set(nil, oldKey, newKey) // a receiver that knows only one of them takes it, too
 	if out := g.reconfigure(telling(t, hook+newKey+" "+oldKey)); out.code != 0 {
@@ -218,7 +218,7 @@ func TestWebhookRetriesAndSecrets(t *testing.T) {
 	g.cli("webhook", "secret").want(t, "secret", 0, event.SecretPrefix)
 }
 
-// A receiver that hangs holds up nobody; one that wants nothing more gets
+// A receiver that hangs delays no other; a receiver that responds 410 gets
 // nothing more, until it is enabled, or has another address.
 func TestReceiversThatHangOrAreGone(t *testing.T) {
 	t.Parallel()
@@ -263,12 +263,12 @@ func TestReceiversThatHangOrAreGone(t *testing.T) {
 	}
 }
 
-// What was committed is told, though the process dies before it can be.
+// A committed event is delivered even if the process dies before the delivery.
 func TestEventsSurviveAKill(t *testing.T) {
 	t.Parallel()
 	key := event.NewSecret()
 	r := receive(t, "", key)
-	r.srv.Close() // nobody is there
+	r.srv.Close() // no server listens
 	g := start(t, setup{caddyfile: telling(t, "notify webhook http://"+r.addr+" "+key+" only "+event.Granted)})
 	g.account("acme", "5")
 	for i := range 4 {

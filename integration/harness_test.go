@@ -255,7 +255,7 @@ func (g *gateway) ended() {
 	}
 }
 
-// eventually polls: the ledger settles beside the answer.
+// eventually polls: the ledger settles after the response.
 func (g *gateway) eventually(what string, ok func() bool) {
 	g.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
@@ -263,7 +263,7 @@ func (g *gateway) eventually(what string, ok func() bool) {
 			return
 		}
 	}
-	g.t.Fatalf("waited in vain: %s", what)
+	g.t.Fatalf("timed out waiting for: %s", what)
 }
 
 // booksInOrder is the end of every test: no open holds, and `verify` is clean.

@@ -255,7 +255,7 @@ func TestKeys(t *testing.T) {
 		{"Api-Key", key},
 		{"X-Goog-Api-Key", key},
 		{"Authorization", "bearer  " + key},
-		{"Authorization", "Bearer sk-of-the-client", "X-Api-Key", key}, // a provider's key beside it is not passed on either
+		{"Authorization", "Bearer sk-of-the-client", "X-Api-Key", key}, // a provider's key next to it is not forwarded either
 	} {
 		a := g.send(http.MethodPost, chatPath, body, headers...)
 		if a.StatusCode != http.StatusOK || a.cost() != credits(cost) {

@@ -62,7 +62,7 @@ func TestJobs(t *testing.T) {
 	}
 }
 
-// Nobody asks for these jobs but the gateway, with the provider's key; neither a
+// Only the gateway polls these jobs, with the provider's key; neither a
 // reload nor the death of the process makes it forget.
 func TestTheGatewayAsksForJobs(t *testing.T) {
 	t.Parallel()
@@ -131,7 +131,7 @@ func TestTheGatewaysQuestionHasAnAllowListOfHeaders(t *testing.T) {
 	g.has("acme", "100")
 }
 
-// While nobody asks, a job survives restarts as a hold.
+// A job that is not polled survives restarts as a hold.
 func TestAJobSurvivesRestarts(t *testing.T) {
 	g := start(t, setup{mock: mockai.Options{JobPolls: 1}, caddyfile: strings.Replace(asking(t), "poll_jobs 1s", "poll_jobs off", 1)})
 	key := g.account("acme", "100")

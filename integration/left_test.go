@@ -20,7 +20,7 @@ plans: {paid: {}}
 default_plan: paid
 `
 
-// Who leaves pays for what the upstream has done, as if he had stayed: an upstream
+// A client that disconnects pays for what the upstream did, as if it had stayed: an upstream
 // that never had the whole request, or that then gave no answer, has done nothing.
 func TestWhoLeavesPaysForWhatWasDone(t *testing.T) {
 	reached := make(chan struct{}, 1)

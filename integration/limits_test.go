@@ -27,7 +27,7 @@ func TestDrainHasAnEnd(t *testing.T) {
 	if cost := thousandths(t, c.Cost); cost < price("demo", 0, 35) || cost > price("demo", 40, 200) || !c.Estimated {
 		t.Errorf("%+v", c)
 	}
-	g.eventually("the upstream is told", func() bool { return g.mock.Aborted() == 1 })
+	g.eventually("the upstream sees", func() bool { return g.mock.Aborted() == 1 })
 }
 
 // What grace_period cuts off is charged by the next start: what was noted of it

@@ -18,7 +18,7 @@ func TestMembers(t *testing.T) {
 	g.account("acme", "500")
 	g.cli("member", "add", "acme", "mira", "--role", "admin", "--email", "mira@example.com").want(t, "add", 0, `"role": "admin"`, `"account": "acme"`)
 	g.cli("member", "add", "acme", "mira").want(t, "add again", 4, "mira")
-	g.cli("member", "add", "nobody", "mira").want(t, "a member of nobody", 5, "account")
+	g.cli("member", "add", "missing", "mira").want(t, "a member of a missing account", 5, "account")
 	g.cli("member", "add", "acme", "ben", "--role", "owner").want(t, "no such role", 2, "admin, member or viewer")
 	g.cli("member", "add", "acme", "ben", "--cap", "50").want(t, "half a cap", 2, "50/month")
 	g.cli("member", "add", "acme", "ben", "--name", "Ben", "--cap", "50/month").want(t, "add ben", 0, `"every": "month"`)
@@ -68,7 +68,7 @@ func TestMigrate(t *testing.T) {
 	}
 	g.settled("acme")
 	data := g.path("data")
-	g.cli("migrate", "--data", data).want(t, "beside a gateway", 4, "stop")
+	g.cli("migrate", "--data", data).want(t, "while a gateway runs", 4, "stop")
 	g.stop()
 	g.cli("migrate").want(t, "no directory", 2, "--data")
 	g.cli("migrate", "--data", g.path("nowhere")).want(t, "nothing there", 5, "nowhere")

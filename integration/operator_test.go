@@ -53,7 +53,7 @@ func TestCloseAccount(t *testing.T) {
 	g := start(t, setup{})
 	key := g.account("acme", "50")
 	g.cli("account", "set-plan", "acme", "pro").want(t, "set-plan", 0)
-	g.cli("account", "close", "nobody").want(t, "no such account", 5)
+	g.cli("account", "close", "missing").want(t, "no such account", 5)
 	g.cli("account", "close", "acme", "--dry-run").want(t, "dry run", 0)
 	if a := g.post(key, "/v1/images", `{"prompt":"x"}`); a.StatusCode != http.StatusOK {
 		t.Errorf("after a dry run: %s", a.Status)

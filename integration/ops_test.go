@@ -152,7 +152,7 @@ http://:{$FAREBOX_PORT} {
 }
 `
 
-// What stands in front names the account; it comes to life on the default plan.
+// A proxy in front names the account; it is created on the default plan.
 func TestAccountsNamedByWhatStandsInFront(t *testing.T) {
 	g := start(t, setup{caddyfile: identityCaddyfile})
 	cost := price("demo", helloTokens, usualTokens)
@@ -171,7 +171,7 @@ func TestAccountsNamedByWhatStandsInFront(t *testing.T) {
 		}
 	}
 	if a := g.send(http.MethodPost, "/app"+chatPath, chatBody("demo-small")); a.StatusCode != http.StatusUnauthorized || reasonOf(a.body) != "no_key" {
-		t.Errorf("nobody: %s %s", a.Status, a.body)
+		t.Errorf("without a key: %s %s", a.Status, a.body)
 	}
 	for _, id := range []string{"a/b", "../x", strings.Repeat("x", 129), "a b", `"`} {
 		if a := g.send(http.MethodPost, "/app"+chatPath, chatBody("demo-small"), "X-Account", id); a.StatusCode != http.StatusUnauthorized || reasonOf(a.body) != "unknown_account" {

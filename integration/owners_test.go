@@ -37,7 +37,7 @@ func TestAnIDBelongsToTheAccountThatGotIt(t *testing.T) {
 				}
 			}
 		}
-		// An id that nobody has got looks the same.
+		// An unknown id looks the same.
 		unknown := g.send("GET", strings.Replace(m.at, "A", "unknown", 1)+"x", "", "Authorization", "Bearer "+b)
 		theirs := g.send("GET", m.at, "", "Authorization", "Bearer "+b)
 		if unknown.StatusCode != http.StatusNotFound || messageOf(unknown.body) != messageOf(theirs.body) {
@@ -192,7 +192,7 @@ func TestListsAcrossAccounts(t *testing.T) {
 	}
 }
 
-// Ownership outlives the process; what was deleted is nobody's any more.
+// Ownership survives restarts; a deleted object has no owner.
 func TestOwnersSurviveRestarts(t *testing.T) {
 	t.Parallel()
 	g, h, a, b := ownersGateway(t, nil)

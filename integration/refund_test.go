@@ -110,7 +110,7 @@ func TestUpstreamThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	g.upstream.CloseClientConnections()
-	g.upstream.Listener.Close() //nolint:errcheck // from now on nobody listens
+	g.upstream.Listener.Close() //nolint:errcheck // from now on the port is closed
 	for _, body := range []string{chatBody("demo-small"), chatBody("demo-small", `"stream":true`)} {
 		a = g.post(key, chatPath, body)
 		if a.StatusCode != http.StatusBadGateway || a.cost() != "0" {

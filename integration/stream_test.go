@@ -83,7 +83,7 @@ func TestClientLeavesMidStream(t *testing.T) {
 				t.Errorf("%+v", c)
 			}
 			g.has("acme", credits(50_000-cost))
-			g.eventually("the upstream is told", func() bool { return g.mock.Aborted() == 1 })
+			g.eventually("the upstream sees", func() bool { return g.mock.Aborted() == 1 })
 		})
 	}
 }
@@ -119,7 +119,7 @@ func TestClientLeavesBeforeTheAnswer(t *testing.T) {
 				}
 				g.settled("acme") // or its hold is in the way of the next one
 			}
-			g.eventually("the upstream is told", func() bool { return g.mock.Aborted() == 2 })
+			g.eventually("the upstream sees", func() bool { return g.mock.Aborted() == 2 })
 			if left := thousandths(t, g.settled("acme").Available); left < tt.atLeast || left > tt.at {
 				t.Errorf("left %s", credits(left))
 			}

@@ -53,7 +53,7 @@ func TestToldIsBooked(t *testing.T) {
 			t.Errorf("told %s are left, there are %s (%s)", left, state.Available, c.Operation)
 		}
 		if left == "" && c.Cost != "0" {
-			t.Errorf("not told what is left (%s)", c.Operation)
+			t.Errorf("no remaining balance (%s)", c.Operation)
 		}
 		return c
 	}

@@ -121,8 +121,8 @@ func bare(t testing.TB) *gateway {
 
 func (g *gateway) pathEnv() string { return "PATH=" + g.path("path") + ":" + os.Getenv("PATH") }
 
-// nobody is an upstream that is not asked.
-func nobody(t testing.TB) *httptest.Server {
+// unused is an upstream that gets no request.
+func unused(t testing.TB) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(s.Close)
@@ -132,7 +132,7 @@ func nobody(t testing.TB) *httptest.Server {
 func TestTutorial(t *testing.T) {
 	t.Parallel()
 	g := bare(t)
-	g.upstream = nobody(t)
+	g.upstream = unused(t)
 	g.bin()
 	t.Cleanup(func() { _ = g.exec("stop", "--address", g.admin) })
 	blocks := shell(samples(t, "../docs/tutorial.md"))
@@ -149,7 +149,7 @@ func TestTutorial(t *testing.T) {
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	g := bare(t)
-	g.upstream = nobody(t)
+	g.upstream = unused(t)
 	g.bin()
 	other, otherAdmin := freePort(t), freePort(t)
 	g.write("path/make", fmt.Sprintf(`#!/bin/bash

@@ -24,7 +24,7 @@ func by(path string, handler http.HandlerFunc) func(http.Handler) http.Handler {
 	}
 }
 
-// An upstream can say what it likes in Credits-* headers and trailers: nobody hears it.
+// Credits-* headers and trailers of an upstream never reach the client.
 func TestForgedCreditsHeaders(t *testing.T) {
 	forge := func(mock http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +124,7 @@ func TestAnswersWithoutABody(t *testing.T) {
 	}
 }
 
-// That the operator's own account is empty is not the customer's fault, nor his 402.
+// An empty account of the operator is not a 402 for the customer.
 func TestUpstreamBilling(t *testing.T) {
 	g := start(t, setup{upstream: by("/v1/embeddings", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

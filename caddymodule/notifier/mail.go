@@ -66,7 +66,7 @@ func (s *Sender) mail(ctx context.Context, t *Target, e *event.Event) event.Answ
 	if len(to) == 0 && e.Account != "" && s.Admins != nil {
 		to = s.Admins(e.Account)
 	}
-	if len(to) == 0 { // nobody has left an address; that is no fault of the event
+	if len(to) == 0 { // no admin has an address; that is not an error
 		return event.Answer{}
 	}
 	m := mail.NewMsg()

@@ -38,7 +38,7 @@ func (p *Docs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	text, err := fs.ReadFile(p.Files, name+".md")
 	if err != nil {
-		http.Error(w, "There is no such page; see "+p.Base+"/", http.StatusNotFound)
+		http.Error(w, "This page does not exist; see "+p.Base+"/", http.StatusNotFound)
 		return
 	}
 	var out bytes.Buffer

@@ -37,7 +37,7 @@ const shots = "out"
 
 var (
 	binary  string
-	browser context.Context // of the process; each person has a context of his own in it
+	browser context.Context // of the process; each person has their own context in it
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }

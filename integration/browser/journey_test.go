@@ -23,7 +23,7 @@ func (d *demo) picture(t *testing.T, key string) int {
 }
 
 // A customer signs in by hand, spends it all, is refused, and goes on as soon as
-// the operator has granted a pack; his open page follows by itself.
+// the operator has granted a pack; the open page updates by itself.
 func TestFromPurchaseTo402ToGrant(t *testing.T) {
 	t.Parallel()
 	d := start(t)
@@ -115,13 +115,13 @@ func TestTheURLIsTheState(t *testing.T) {
 	p.shot("usage-empty")
 	p.goes("/usage?account=acme&period=30d")
 	p.press("Jon Okafor")
-	p.until("his usage", `location.search.includes('member=jon') && `+shows("Member: jon"))
-	p.goes("/?account=demo") // not hers
+	p.until("Jon's usage", `location.search.includes('member=jon') && `+shows("Member: jon"))
+	p.goes("/?account=demo") // not Mira's account
 	p.until("another account is not opened", `document.body.innerText.includes('no access to that account')`)
 	p.expects("403")
 }
 
-// A member sees what is his; who may not buy or manage is not offered to.
+// A member sees their own data. Pages do not offer what a member may not do.
 func TestAMembersPages(t *testing.T) {
 	t.Parallel()
 	d := start(t)
@@ -136,15 +136,15 @@ func TestAMembersPages(t *testing.T) {
 		t.Errorf("jon's navigation: %q", nav)
 	}
 	if main := p.text("main"); strings.Contains(main, "Buy") || strings.Contains(main, "mira") {
-		t.Errorf("jon sees what is not his: %q", main)
+		t.Errorf("jon sees data of others: %q", main)
 	}
 	p.goes("/usage")
-	p.until("his usage", shows("The same requests with cheaper models"))
+	p.until("Jon's usage", shows("The same requests with cheaper models"))
 	if main := p.text("main"); strings.Contains(main, "Mira") || strings.Contains(main, "By member") {
 		t.Errorf("jon sees others' usage: %q", main)
 	}
 	p.goes("/team")
-	p.until("no team for him", shows("Only admins"))
+	p.until("no team for Jon", shows("Only admins"))
 	p.goes("/accounts")
 	p.until("nor the console", shows("This page does not exist"))
 	p.goes("/keys")
@@ -157,7 +157,7 @@ func TestAMembersPages(t *testing.T) {
 	p.until("and then only its hint", shows("from the portal")+` && !/fb_live_\w{30,}/.test(document.body.innerText)`)
 }
 
-// A link from the application lets a person in, once, and into all his accounts.
+// A link from the application signs a person in once, to all of their accounts.
 func TestALinkAndTheSwitcher(t *testing.T) {
 	t.Parallel()
 	d := start(t)

@@ -121,7 +121,7 @@ func (c *call) createJob(kind string) object {
 	return maps.Clone(j.answer)
 }
 
-// pollJob moves a job on: in progress for Options.JobPolls polls, then done. nil if there is no such job.
+// pollJob moves a job on: in progress for Options.JobPolls polls, then done. nil if the job does not exist.
 func (c *call) pollJob(id string) object {
 	c.mu.Lock()
 	defer c.mu.Unlock()

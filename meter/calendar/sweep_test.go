@@ -137,7 +137,7 @@ func sweepClock(t *testing.T, name string, weeks bool) (checked int64) {
 				clock %= 4 * 3600
 			}
 			if t.Failed() {
-				return checked // one mistake would be told a million times
+				return checked // one mistake would be reported a million times
 			}
 			checked += sweepStart(t, o, z, month, of, clock)
 			if weeks {

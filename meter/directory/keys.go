@@ -16,9 +16,9 @@ import (
 const KeyPrefix = "fb_live_"
 
 // ErrNoSuchKey: no key of the account has that id.
-var ErrNoSuchKey = errors.New("there is no such key")
+var ErrNoSuchKey = errors.New("no API key has this id")
 
-// Key is what is known of an API key; the key itself is kept by nobody.
+// Key describes an API key. The key itself is not stored.
 type Key struct {
 	ID        string    `json:"id"`
 	Account   string    `json:"account"`

@@ -20,7 +20,7 @@ import (
 
 // Errors of what operators and admins do with members.
 var (
-	ErrNoMember     = errors.New("there is no such member")
+	ErrNoMember     = errors.New("the account has no member with this id")
 	ErrMemberExists = errors.New("the account has this member already")
 	ErrLastAdmin    = errors.New("this is the account's last admin; make another member admin first")
 )
@@ -28,7 +28,7 @@ var (
 // Role is what a member may do.
 type Role string
 
-// Roles. A member that nobody has added, but that a key or a trusted proxy
+// Roles. A member that was not added, but that a key or a trusted proxy
 // names, is a RoleMember.
 const (
 	RoleAdmin  Role = "admin"  // buys credits, manages keys and members

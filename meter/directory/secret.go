@@ -9,7 +9,7 @@ import (
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // newSecret is a prefix, 32 random characters (190 bits) and a checksum of 6, by
-// which a mistyped key is told from a revoked one without a look-up.
+// which distinguishes a mistyped key from a revoked one without a look-up.
 func newSecret(prefix string) string {
 	var raw [48]byte
 	out := make([]byte, 0, 32)

@@ -308,7 +308,7 @@ func deliveries(ctx context.Context, s Store, fn func(*Delivery) bool) error {
 }
 
 // ErrNoDelivery: it is unknown, or older than a week.
-var ErrNoDelivery = errors.New("there is no such delivery; those of the last 7 days are kept")
+var ErrNoDelivery = errors.New("no delivery has this id; deliveries are kept for 7 days")
 
 // redeliver puts a delivery that is done back into the outbox, or one that
 // waits to its front.

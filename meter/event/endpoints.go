@@ -118,7 +118,7 @@ func (h *Hub) switchEndpoint(ctx context.Context, name string, off bool) error {
 	return err
 }
 
-// Webhook is where an account's own people want to be told.
+// Webhook is the endpoint that an account's admins have set.
 type Webhook struct {
 	URL       string    `json:"url"`
 	Secret    string    `json:"secret"`
@@ -154,7 +154,7 @@ func (h *Hub) SetWebhook(ctx context.Context, account, url string) (w Webhook, e
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.own == nil { // nobody delivers yet
+	if h.own == nil { // the dispatcher has not started yet
 		return w, nil
 	}
 	if h.own[account] = w.Endpoint(account); url == "" {

@@ -27,8 +27,8 @@ type Notice struct {
 	ExhaustedAt time.Time            `json:"exhausted_at,omitzero"` // last sent
 	Exhausted   bool                 `json:"exhausted,omitempty"`   // sent, and not recovered since
 	Overage     time.Time            `json:"overage,omitzero"`      // start of the period in which overage.started was sent
-	Expiring    map[string]time.Time `json:"expiring,omitempty"`    // grant → when it was told that it expires
-	RunsOut     time.Time            `json:"runs_out,omitzero"`     // start of the period in which it was told
+	Expiring    map[string]time.Time `json:"expiring,omitempty"`    // grant → when its expiry was announced
+	RunsOut     time.Time            `json:"runs_out,omitzero"`     // start of the period in which it was sent
 	AbsorbedAt  time.Time            `json:"absorbed_at,omitzero"`  // last sent
 }
 
@@ -163,7 +163,7 @@ const (
 	JobUnseen = "the job's end was not seen"
 )
 
-// refunded tells of credits that come back after a request was answered. That
+// refunded reports credits that return after the response to a request. That
 // one which fails right away costs nothing is no news.
 func (r *rules) refunded(e *ledger.Entry) {
 	credits := e.Cost
@@ -199,7 +199,7 @@ func (r *rules) alert(e *ledger.Entry) {
 	}
 }
 
-// granted tells of credits that someone gave or paid for; those of a plan's
+// granted reports credits that someone granted or paid for; those of a plan's
 // rhythm come with period.closed.
 func (r *rules) granted(e *ledger.Entry) {
 	for _, g := range e.Grants {
@@ -227,7 +227,7 @@ func issued(e *ledger.Entry) (sum money.Amount) {
 	return sum
 }
 
-// expired tells of credits that were bought or given; what is left of an
+// expired reports credits of packs and operators' grants; what is left of an
 // allowance at its renewal is no news.
 func (r *rules) expired(e *ledger.Entry) {
 	lost := map[ledger.GrantID]money.Amount{}
@@ -283,7 +283,7 @@ func (r *rules) ended(e *ledger.Entry) {
 	r.emit(SubEnded, e.At, e.Seq, data)
 }
 
-// daily is how often an account is told that its credits are used up.
+// daily is how often an account gets credits.exhausted.
 const daily = 24 * time.Hour
 
 func (r *rules) exhausted() {
@@ -314,7 +314,7 @@ func (r *rules) recovered(e *ledger.Entry) {
 const ExpiringWithin = 7 * 24 * time.Hour
 
 // Soon are events that time brings, not a command: bought or given credits that
-// will expire. Each grant is told of once.
+// will expire. Sent once per grant.
 func Soon(a *ledger.Account, w *Words, n *Notice, now time.Time) (events []Event, changed bool) {
 	r := &rules{Done: &Done{Account: a, Result: &ledger.Result{}, Now: now}, Words: w, n: n}
 	for _, g := range a.Grants {

@@ -12,7 +12,7 @@ import (
 )
 
 // sweepEvery is how often time alone can bring events: credits that expire
-// soon, and billing periods of accounts that nobody uses.
+// soon, and billing periods of idle accounts.
 const sweepEvery = 10 * time.Minute
 
 func (h *Hub) sweeper(ctx context.Context) {
@@ -28,8 +28,8 @@ func (h *Hub) sweeper(ctx context.Context) {
 	}
 }
 
-// Sweep books what is due on every account, which tells of periods that
-// closed and credits that expired, and tells of what will be soon.
+// Sweep books what is due on every account, which reports periods that
+// closed and credits that expired, and reports what will expire soon.
 func (h *Hub) Sweep(ctx context.Context) error {
 	var ids []string
 	if err := h.writer.Accounts(ctx, "", func(a *ledger.Account) bool { ids = append(ids, string(a.ID)); return true }); err != nil {

@@ -13,7 +13,7 @@ type Kind uint8
 
 // The kinds of bodies.
 const (
-	Other      Kind = iota // none, or bytes that nobody looks into
+	Other      Kind = iota // none, or bytes that are not parsed
 	JSON                   // begins like an object or a list, whatever its Content-Type says
 	Multipart              // by its Content-Type
 	URLEncoded             // by its Content-Type, unless it begins like JSON: programs that do not care send that under curl's default type

@@ -12,7 +12,7 @@ func wav(b []byte) (ms int64, ok bool) {
 			if frame == 0 {
 				return 0, false
 			}
-			// Streams are written with a size of 0 or of all ones; a size that is too small hides what follows from nobody.
+			// Streams are written with a size of 0 or of all ones; a size that is too small does not hide what follows.
 			rest := uint64(len(body))
 			if size < rest && plausibleChunks(body[size:]) {
 				rest = size

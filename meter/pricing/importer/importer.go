@@ -190,7 +190,7 @@ func (b *build) price(field, text string) (money.Decimal, bool) {
 // finish adds the entry to the table, unless it has no price at all.
 func (b *build) finish() {
 	if b.base.hasTokens() && !b.base.paysTokens() && len(b.base.units) > 0 && len(b.rows) == 0 {
-		b.base.tokens = [pricing.NumKinds]*money.Decimal{} // "0 per token" beside a price per query says nothing
+		b.base.tokens = [pricing.NumKinds]*money.Decimal{} // "0 per token" next to a price per query says nothing
 	}
 	if b.base.empty() {
 		b.note("left out", "no price remains; requests for it stay refused")

@@ -75,7 +75,7 @@ func (b *build) openRouter(text []byte) {
 			b.note(p.key, "the price depends on the model that the router takes")
 		case p.key == "discount":
 			if d, err := money.ParseJSONNumber(p.text()); err != nil || !d.IsZero() {
-				b.note(p.key, "a discount on the prices beside it; they are taken as they stand")
+				b.note(p.key, "a discount on the listed prices; it is not applied")
 			}
 		case isToken:
 			if d, ok := b.price(p.key, p.text()); ok && b.tells(kind, d) {

@@ -6,7 +6,7 @@ import { Empty, Pill, Table } from '../parts.js';
 
 const kinds = { charged: 'ok', refunded: 'warn', 'refunded in part': 'warn', open: '' };
 
-/** Grants that fall between the listed charges stand among them. */
+/** Grants between the listed charges are listed with them. */
 export function Charges({ list, grants = [], keep = {} }) {
   if (!list.length && !grants.length) return html`<${Empty}>No requests yet. They appear here within a second.<//>`;
   const oldest = list.length ? list[list.length - 1].at : '';

@@ -45,7 +45,7 @@ function Sums({ report: { total, before, unit, from, to } }) {
     <section class="card s4"><h2 class="mute">${title(unit)}</h2><div class="big">${num(total.credits)}</div>
       <div class="mute">${total.worth ? money(total.worth) + ' · ' : ''}${compared(change)}</div></section>
     <section class="card s4"><h2 class="mute">Requests</h2><div class="big">${num(total.requests)}</div>
-      <div class="mute">${num(total.failed)} failed, given back${!zero(total.refunded) ? ` · ${num(total.refunded)} refunded` : ''}</div></section>
+      <div class="mute">${num(total.failed)} failed, not charged${!zero(total.refunded) ? ` · ${num(total.refunded)} refunded` : ''}</div></section>
     <section class="card s4"><h2 class="mute">Average per day</h2><div class="big">${num(divide(total.credits, days, 2))}</div><div class="mute">${plural(days, 'day')}</div></section>`;
 }
 

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
 )
 
 // outcome says how the request ended, from what the rest of the chain did.
@@ -308,7 +308,7 @@ func (t *tap) trailers(f *meter.Final) {
 // bytes, and not in the middle of a line, which would become part of an event.
 func (t *tap) takesComment() bool {
 	encoding := strings.ToLower(t.Header().Get("Content-Encoding"))
-	return dialect.IsEventStream(t.Header().Get("Content-Type")) && (encoding == "" || encoding == "identity") &&
+	return frame.FormatOf(t.Header().Get("Content-Type")) == frame.SSE && (encoding == "" || encoding == "identity") &&
 		(t.last == '\n' || t.last == '\r' || t.last == 0)
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -128,7 +128,7 @@ func (t *tap) holdsBack() bool {
 	switch {
 	case t.bodyless(), t.status >= 300 && t.status < 400, t.retries(), t.short():
 		return true
-	case !dialect.IsDocument(header.Get("Content-Type")):
+	case frame.FormatOf(header.Get("Content-Type")) != frame.JSON:
 		return false
 	}
 	return t.status >= 300 || !t.c.Stream() || header.Get("Content-Length") != ""
@@ -137,7 +137,7 @@ func (t *tap) holdsBack() bool {
 // short is an answer whose length is known, such as a transcription or speech: no trailer can follow it, so its cost has to be in front.
 func (t *tap) short() bool {
 	n, err := strconv.Atoi(t.Header().Get("Content-Length"))
-	return err == nil && n <= maxBuffered && !dialect.IsEventStream(t.Header().Get("Content-Type"))
+	return err == nil && n <= maxBuffered && frame.FormatOf(t.Header().Get("Content-Type")) != frame.SSE
 }
 
 // bodyless answers have no body and so no trailer (RFC 9110, 6.4.1).
@@ -203,7 +203,7 @@ func (t *tap) Write(p []byte) (int, error) {
 	if t.buffered != nil {
 		if t.buffered.Len()+len(p) <= maxBuffered {
 			n, _ := t.buffered.Write(p)
-			if t.status < 300 && !t.bodyless() && dialect.LooksStreamed(t.buffered.Bytes()) {
+			if t.status < 300 && !t.bodyless() && frame.LooksStreamed(t.buffered.Bytes()) {
 				return n, t.spill()
 			}
 			return n, nil

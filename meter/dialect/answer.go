@@ -8,6 +8,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
 )
 
 // answer reads one JSON document: an event of a stream, or a whole body. The cheap part runs for every event; usage is looked
@@ -161,7 +162,7 @@ func (r *Reader) place(at *place, data []byte) {
 		r.model = string(model)
 	}
 	// The usage chunk comes last, with no choices; nothing follows but [DONE]. Servers leave the choices empty, null or out.
-	if choices := jsonscan.Get(data, "choices"); emptyArray(choices) || p.inject && jsonscan.IsNull(choices) && r.framing != framingJSON && jsonscan.IsNull(jsonscan.Get(data, "error")) {
+	if choices := jsonscan.Get(data, "choices"); emptyArray(choices) || p.inject && jsonscan.IsNull(choices) && r.format != frame.JSON && jsonscan.IsNull(jsonscan.Get(data, "error")) {
 		r.finish, r.drop = true, true
 	}
 }
@@ -169,7 +170,7 @@ func (r *Reader) place(at *place, data []byte) {
 // show hands an event of a stream to who reads fields of the answer, in the form that they have in a JSON answer: what an event
 // wraps (message_start's message, the response of a Responses event) counts as the answer.
 func (r *Reader) show(data []byte) {
-	if r.opt.Document == nil || r.framing == framingJSON && !r.overflow {
+	if r.opt.Document == nil || r.format == frame.JSON && !r.overflow {
 		return
 	}
 	for _, at := range r.api.profile.usage {

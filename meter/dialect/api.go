@@ -1,6 +1,10 @@
 package dialect
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
+)
 
 // Families decide the shape of a refusal and the tokenizer factor.
 const (
@@ -58,13 +62,14 @@ type profile struct {
 	done       []string // event types that end the answer well
 	failed     []string // event types that end it badly
 	job        *jobSpec
-	arrays     bool   // streams may be one JSON array (Gemini)
-	lines      bool   // newline-delimited JSON, whatever the content type says (batch results)
-	sum        bool   // every usage is a part of the answer's (turns of a socket, lines of a batch)
-	socket     bool   // speaks WebSocket
-	freeObject string // the object of answers that cost nothing: a free API has the same path
-	pictures   bool   // output whose parts are not reported is pictures
-	noUsage    bool   // the answer is complete without token usage (images, jobs, plain)
+	unwrap     func(frame.Event) []byte // the document in an event, if that is not its data
+	arrays     bool                     // streams may be one JSON array (Gemini)
+	lines      bool                     // newline-delimited JSON, whatever the content type says (batch results)
+	sum        bool                     // every usage is a part of the answer's (turns of a socket, lines of a batch)
+	socket     bool                     // speaks WebSocket
+	freeObject string                   // the object of answers that cost nothing: a free API has the same path
+	pictures   bool                     // output whose parts are not reported is pictures
+	noUsage    bool                     // the answer is complete without token usage (images, jobs, plain)
 }
 
 // matched is what a path says beyond its endpoint.

@@ -1,6 +1,12 @@
 package dialect
 
-import "strings"
+import (
+	"encoding/base64"
+	"strings"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
+)
 
 // Amazon Bedrock. Converse is one shape for all models, its counts exclude the cache. InvokeModel is the model's own shape; its
 // counts come in headers, or in the last event of a stream. Requests must be signed by the gateway after any edit.
@@ -36,6 +42,20 @@ var bedrockConverse = profile{
 		roots: []string{"delta", "output"},
 		keys:  map[string]textKind{"text": textString, "input": textJSON},
 	},
+	done: []string{"messageStop"},
+}
+
+// unwrapChunk is the model's own event in one of InvokeModelWithResponseStream: {"bytes":"<base64>"}.
+func unwrapChunk(e frame.Event) []byte {
+	encoded := jsonscan.Content(jsonscan.Get(e.Data, "bytes"))
+	if encoded == nil || string(e.Name) != "chunk" {
+		return e.Data
+	}
+	decoded, err := base64.StdEncoding.AppendDecode(nil, encoded)
+	if err != nil {
+		return nil
+	}
+	return decoded
 }
 
 var bedrockInvoke = profile{
@@ -77,6 +97,7 @@ var bedrockInvoke = profile{
 			"stop_reason": textFinish,
 		},
 	},
-	done:   []string{"message_stop"},
+	done:   []string{"message_stop", "messageStop"},
 	failed: []string{"error"},
+	unwrap: unwrapChunk,
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
 )
 
 // given says where answers have ids.
@@ -150,7 +151,7 @@ func GivenHeader(header map[string][]string) (list []Stored) {
 
 // Document is a JSON answer, once it has come whole; nil before, and of a stream.
 func (r *Reader) Document() []byte {
-	if r.framing != framingJSON && (r.framing != framingSniff || !r.json) || r.overflow {
+	if r.format != frame.JSON && (r.format != frame.Undecided || !r.sniffer.JSON()) || r.overflow {
 		return nil
 	}
 	b := bytes.TrimSpace(r.body)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
 )
 
 // jobSpec says how an API reports the state of asynchronous work.
@@ -69,7 +70,7 @@ func (r *Reader) readJob(j *jobSpec, data []byte) {
 	if r.status >= 400 {
 		return
 	}
-	if r.framing != framingJSON {
+	if r.format != frame.JSON {
 		return // streams have their own events
 	}
 	if id := jsonscan.Content(jsonscan.Get(data, j.id)); len(id) > 0 {

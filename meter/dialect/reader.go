@@ -7,6 +7,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
 )
 
 // ReaderOptions are what the caller decides about one answer.
@@ -25,30 +26,22 @@ const (
 	defaultMaxBody = 4 << 20
 	maxErrorBody   = 64 << 10
 	maxText        = 64 << 10
-	maxHeld        = 64 << 10 // a larger event is no usage chunk
 )
 
 // Reader follows one answer as its decoded bytes pass. It is not safe for concurrent use.
 type Reader struct {
-	api     *API
-	opt     ReaderOptions
-	status  int
-	framing framing
+	api    *API
+	opt    ReaderOptions
+	status int
 
-	sse    sse
-	doc    jsonscan.Truncator // the current event, or a JSON body beyond MaxBody
-	frames frames
-	depth  int
-	body   []byte
-
-	json    bool    // what the answer says it is
-	label   framing // of an answer that says it is a stream
-	events  int64   // JSON documents that were read
-	first   []byte  // bytes by which it is not yet known what it is
-	held    []byte  // strip mode: the current event, not yet forwarded
-	passing bool    // strip mode: the current event is too large to be held
-	drop    bool
-	out     []byte
+	sniffer frame.Sniffer
+	format  frame.Format
+	split   frame.Splitter     // nil if the format has no events
+	filter  *frame.Filter      // drops the usage chunk; nil unless that is asked for
+	drop    bool               // the event that was read is the usage chunk
+	doc     jsonscan.Truncator // the current event, or a JSON body beyond MaxBody
+	body    []byte
+	events  int64 // JSON documents that were read
 
 	counts           counts
 	tools            counts           // of hosted tools, in addition
@@ -75,17 +68,12 @@ func (a *API) NewReader(status int, header map[string][]string, opt ReaderOption
 		opt.MaxBody = defaultMaxBody
 	}
 	r := &Reader{api: a, opt: opt, status: status}
-	r.sse.data = &r.doc
-	switch r.framing = framingOf(headerValue(header, "Content-Type")); r.framing {
-	case framingJSON:
-		r.framing, r.json = framingSniff, true
-	case framingSSE, framingLines:
-		r.framing, r.label = framingSniff, r.framing
-	default:
-	}
+	r.sniffer = frame.NewSniffer(frame.FormatOf(headerValue(header, "Content-Type")), a.profile.arrays, status >= 400)
+	r.format = r.sniffer.Start()
 	if a.profile.lines && status < 400 {
-		r.framing = framingLines
+		r.format = frame.Lines
 	}
+	r.begin()
 	r.html = strings.HasPrefix(strings.ToLower(headerValue(header, "Content-Type")), "text/html")
 	for _, h := range a.profile.headers {
 		if n, ok := parseNumber([]byte(headerValue(header, h.name)), 1); ok && n >= 0 {
@@ -111,11 +99,11 @@ func headerValue(header map[string][]string, name string) string {
 // where at most one event is held back. The returned slice is valid until the next call.
 func (r *Reader) Write(p []byte) []byte {
 	r.some = r.some || len(p) > 0
-	if r.framing != framingSniff {
+	if r.format != frame.Undecided {
 		return r.write(p)
 	}
-	blank := r.sniff(p)
-	if r.framing == framingSniff {
+	var blank int
+	if r.format, blank = r.sniffer.Write(p); r.format == frame.Undecided {
 		return p
 	}
 	r.begin()
@@ -125,38 +113,65 @@ func (r *Reader) Write(p []byte) []byte {
 	return append(p[:blank:blank], r.write(p[blank:])...)
 }
 
-// begin reads the bytes that have passed while it was not known what they are: too few for a whole event.
+// begin reads the bytes that have passed while the format was not known.
 func (r *Reader) begin() {
-	if r.framing == framingSSE {
-		r.sse.next(r.first)
+	if r.split = frame.New(r.format, &r.doc); r.split != nil {
+		r.readEvents(r.sniffer.Early())
 	} else {
-		r.write(r.first)
+		r.write(r.sniffer.Early())
+	}
+	if r.format == frame.SSE && r.opt.StripInjectedUsage && r.status < 400 {
+		r.filter = frame.NewFilter(r.split, r.readEvent)
 	}
 }
 
 func (r *Reader) write(p []byte) []byte {
-	switch r.framing {
-	case framingSSE:
-		if r.opt.StripInjectedUsage && r.status < 400 {
-			return r.writeStripped(p)
-		}
-		for rest := p; len(rest) > 0; {
-			var ended bool
-			if rest, ended = r.sse.next(rest); ended {
-				r.dispatch()
-			}
-		}
-	case framingLines:
-		r.writeLines(p)
-	case framingArray:
-		r.writeArray(p)
-	case framingFrames:
-		r.writeFrames(p)
-	case framingJSON:
+	switch {
+	case r.filter != nil:
+		return r.filter.Write(p)
+	case r.split != nil:
+		r.readEvents(p)
+	case r.format == frame.JSON:
 		r.writeBody(p)
-	default:
 	}
 	return p
+}
+
+func (r *Reader) readEvents(p []byte) {
+	for len(p) > 0 {
+		var ended bool
+		if p, ended = r.split.Next(p); ended {
+			r.readEvent()
+		}
+	}
+}
+
+// readEvent reads the event that has ended. It reports whether that is the usage chunk.
+func (r *Reader) readEvent() (usageChunk bool) {
+	r.drop = false
+	if e, ok := r.split.Event(); ok {
+		r.event(e)
+	}
+	r.split.Reset()
+	return r.drop
+}
+
+func (r *Reader) event(e frame.Event) {
+	switch {
+	case e.Failed:
+		r.fail(e.Data)
+	case r.format != frame.SSE:
+		if unwrap := r.api.profile.unwrap; unwrap != nil {
+			if e.Data = unwrap(e); e.Data == nil {
+				return
+			}
+		}
+		r.answer(e.Data, string(e.Name))
+	case string(e.Data) == frame.Done:
+		r.finish = true
+	case jsonscan.IsObject(e.Data):
+		r.answer(e.Data, string(e.Name))
+	}
 }
 
 func (r *Reader) writeBody(p []byte) {
@@ -176,98 +191,26 @@ func (r *Reader) writeBody(p []byte) {
 	r.doc.Write(p)
 }
 
-// writeStripped forwards event by event. An event block ends with its blank line; if the CR of that line end is the last byte
-// of p, a LF that follows belongs to it too.
-func (r *Reader) writeStripped(p []byte) []byte {
-	if r.sse.afterCR && len(p) > 0 && len(r.held) == 0 && r.drop && p[0] == '\n' {
-		r.sse.afterCR = false
-		p = p[1:]
-	}
-	r.out = r.out[:0]
-	whole := len(r.held) == 0 // all of p goes out unchanged so far
-	rest := p
-	start := 0
-	for len(rest) > 0 {
-		if len(r.held) == 0 && start == len(p)-len(rest) && r.sse.afterCR && rest[0] == '\n' && !r.drop {
-			// The second half of a line end whose event has gone out already must not wait for the next event.
-			r.sse.afterCR = false
-			r.out = append(r.out, '\n')
-			rest = rest[1:]
-			start++
-			continue
-		}
-		var ended bool
-		rest, ended = r.sse.next(rest)
-		end := len(p) - len(rest)
-		if !ended {
-			break
-		}
-		if len(rest) > 0 && r.sse.afterCR && rest[0] == '\n' {
-			r.sse.afterCR = false
-			rest = rest[1:]
-			end++
-		}
-		r.drop = false
-		r.dispatch()
-		if r.drop && !r.passing {
-			whole = false
-		} else {
-			r.out = append(append(r.out, r.held...), p[start:end]...)
-			r.drop = false
-		}
-		r.held, r.passing = r.held[:0], false
-		start = end
-	}
-	if start < len(p) {
-		r.held = append(r.held, p[start:]...)
-		if r.passing || len(r.held) > maxHeld {
-			r.out = append(r.out, r.held...)
-			r.held, r.passing = r.held[:0], true
-		} else {
-			whole = false
-		}
-	}
-	if whole {
-		return p
-	}
-	return r.out
-}
-
 // Close marks the end of the answer and returns held-back bytes to forward.
 func (r *Reader) Close() []byte {
 	if r.closed {
 		return nil
 	}
 	r.closed = true
-	if r.framing == framingSniff && r.json {
-		r.framing = framingJSON
+	if r.format == frame.Undecided && r.sniffer.JSON() {
+		r.format = frame.JSON
 		r.begin()
 	}
-	switch r.framing {
-	case framingSSE:
-		// Without its blank line an event is not dispatched (WHATWG), but some servers leave out the last one.
-		r.sse.atEnd()
-		if r.doc.Complete() || bytes.Equal(bytes.TrimSpace(r.doc.Bytes()), doneMark) {
-			r.drop = false
-			r.dispatch()
-			if r.drop {
-				r.held = r.held[:0]
-			}
-		}
-	case framingLines:
-		if r.doc.Complete() {
-			r.document()
-		}
-		if r.api.profile.lines {
-			r.finish = true // its own end is all that it has
-		}
-	case framingJSON:
+	dropped := r.split != nil && r.split.End() && r.readEvent()
+	switch {
+	case r.format == frame.JSON:
 		r.closeBody()
-	default:
+	case r.format == frame.Lines && r.api.profile.lines:
+		r.finish = true // its own end is all that it has
+	case r.filter != nil:
+		return r.filter.Close(dropped)
 	}
-	held := r.held
-	r.held = nil
-	return held
+	return nil
 }
 
 func (r *Reader) closeBody() {
@@ -275,9 +218,13 @@ func (r *Reader) closeBody() {
 	if r.overflow {
 		doc = r.doc.Bytes()
 	}
-	doc = bytes.TrimPrefix(doc, bomBytes)
+	doc = bytes.TrimPrefix(doc, []byte("\xEF\xBB\xBF"))
 	if r.doc.Overflow() || !jsonscan.Valid(doc) {
-		r.torn = !r.asLines(doc)
+		r.torn = r.overflow || r.status >= 400 || !frame.IsLines(doc)
+		if !r.torn { // under a wrong name
+			r.format, r.split = frame.Lines, frame.New(frame.Lines, &r.doc)
+			r.readEvents(append(doc, '\n'))
+		}
 		return
 	}
 	if first := doc[jsonscan.SkipSpace(doc, 0)]; first == '[' && r.status >= 400 {
@@ -290,23 +237,4 @@ func (r *Reader) closeBody() {
 	if !r.pending && !r.failed {
 		r.finish = true
 	}
-}
-
-var doneMark = []byte("[DONE]")
-
-// dispatch handles the event that the SSE parser has just completed.
-func (r *Reader) dispatch() {
-	if r.sse.hasData && !r.doc.Overflow() {
-		if data := bytes.TrimSpace(r.doc.Bytes()); bytes.Equal(data, doneMark) {
-			r.finish = true
-		} else if len(data) > 0 && data[0] == '{' {
-			r.event(r.sse.eventName, data)
-		}
-	}
-	r.sse.clear()
-}
-
-// event handles one event of a stream, whatever the framing.
-func (r *Reader) event(name, data []byte) {
-	r.answer(data, string(name))
 }

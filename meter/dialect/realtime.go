@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
 )
 
 // OpenAI Realtime, over WebSocket. Each response.done reports one whole turn, which reads the conversation again: turns add up,
@@ -50,7 +51,7 @@ func (a *API) Socket() bool { return a.profile.socket }
 // NewSocketReader starts reading the messages of a WebSocket; see Reader.Event and Reader.ClientEvent.
 func (a *API) NewSocketReader() *Reader {
 	r := a.NewReader(101, nil, ReaderOptions{})
-	r.framing = framingEvents
+	r.format = frame.Socket
 	return r
 }
 

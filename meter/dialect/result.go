@@ -1,6 +1,10 @@
 package dialect
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/farebox-dev/farebox/meter/dialect/frame"
+)
 
 // Status says how much a result can be relied on.
 type Status string
@@ -66,7 +70,7 @@ func (r *Reader) DeliveredLeast() int64 { return r.contents }
 
 // spent is the output of a socket's turns that are over.
 func (r *Reader) spent() int64 {
-	if r.framing != framingEvents {
+	if r.format != frame.Socket {
 		return 0
 	}
 	return r.counts.c[cOutput].N
@@ -90,7 +94,7 @@ func (r *Reader) Result() Result {
 		DeliveredTokens: r.Delivered(), DeliveredText: string(r.text),
 		JobID: r.jobID, JobOver: r.over, ErrorCode: r.errorCode, UpstreamQuota: r.quota || r.status == 402,
 	}
-	if r.framing == framingJSON && !r.overflow && r.closed {
+	if r.format == frame.JSON && !r.overflow && r.closed {
 		res.Body = r.body
 	}
 	res.NotAnswer = r.notAnswer()
@@ -105,23 +109,23 @@ func (r *Reader) notAnswer() bool {
 	switch {
 	case !r.closed || r.status >= 300 || p.free || p.job != nil || p.lines || p == &plain || p == &openaiSpeech && r.some, r.contents > 0, r.known:
 		return false
-	case r.framing == framingSniff, !r.some: // only blanks came, or nothing
+	case r.format == frame.Undecided, !r.some: // only blanks came, or nothing
 		return true
 	case p == &openaiAudio:
 		return r.html
-	case r.framing == framingOpaque:
+	case r.format == frame.Opaque:
 		return r.html || len(p.headers) == 0
 	case len(p.text.roots) == 0:
 		return r.torn
-	case r.framing == framingSSE, r.framing == framingLines, r.framing == framingArray:
+	case r.format == frame.SSE, r.format == frame.Lines, r.format == frame.Array:
 		return r.events == 0 // comments, a page, half an event
 	}
-	return r.torn || r.framing == framingJSON
+	return r.torn || r.format == frame.JSON
 }
 
 func (r *Reader) statusOf(u Usage) Status {
 	p := r.api.profile
-	stream := r.framing != framingJSON && r.framing != framingOpaque
+	stream := r.format != frame.JSON && r.format != frame.Opaque
 	switch {
 	case r.status >= 400 || r.failed:
 		return StatusError
@@ -129,15 +133,15 @@ func (r *Reader) statusOf(u Usage) Status {
 		return StatusError
 	case p.free || r.unbilled || r.refused && r.contents == 0:
 		return StatusFree
-	case r.framing == framingEvents && r.turn.open:
+	case r.format == frame.Socket && r.turn.open:
 		return StatusPartial
-	case r.framing == framingEvents:
+	case r.format == frame.Socket:
 		return StatusComplete
 	case p.lines && r.finish: // a batch of failures alone has used nothing
 		return StatusComplete
 	case r.pending:
 		return StatusPending
-	case p == &openaiSpeech && r.framing == framingOpaque: // as much sound as came
+	case p == &openaiSpeech && r.format == frame.Opaque: // as much sound as came
 		return StatusComplete
 	case p.noUsage && r.closed && !stream && (p.job == nil || r.finish || u.reported()) && !r.torn:
 		return StatusComplete

@@ -1,4 +1,4 @@
-package dialect
+package frame
 
 import (
 	"bytes"
@@ -6,9 +6,9 @@ import (
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
-// sse is an incremental parser of text/event-stream by the WHATWG rules: line ends LF, CR and CRLF split anywhere, a byte
+// eventSource is an incremental parser of text/event-stream by the WHATWG rules: line ends LF, CR and CRLF split anywhere, a byte
 // order mark, comments, several data lines. Field values are handed on in pieces; nothing but the current event is kept.
-type sse struct {
+type eventSource struct {
 	bom       int  // bytes of the byte order mark seen, -1 when past the start
 	afterCR   bool // a following LF belongs to the last line end
 	line      lineState
@@ -16,7 +16,7 @@ type sse struct {
 	nameLen   int
 	eventName []byte
 	hasData   bool
-	data      *jsonscan.Truncator
+	doc       *jsonscan.Truncator
 }
 
 type lineState uint8
@@ -30,10 +30,10 @@ const (
 	lineIgnored
 )
 
-var bomBytes = []byte("\xEF\xBB\xBF")
+var byteOrderMark = []byte("\xEF\xBB\xBF")
 
-// next consumes p up to the end of an event. It returns the rest, and whether an event (or an empty block) ended.
-func (s *sse) next(p []byte) (rest []byte, ended bool) {
+// Next consumes p up to the end of an event. It returns the rest, and whether an event (or an empty block) ended.
+func (s *eventSource) Next(p []byte) (rest []byte, ended bool) {
 	for len(p) > 0 {
 		if s.bom >= 0 && s.skipBOM(p[0]) {
 			p = p[1:]
@@ -71,8 +71,15 @@ func (s *sse) next(p []byte) (rest []byte, ended bool) {
 	return nil, false
 }
 
-func (s *sse) skipBOM(c byte) bool {
-	if s.bom < len(bomBytes) && c == bomBytes[s.bom] {
+// takeLF reports whether a line feed is the second half of the last line end, and takes it as that.
+func (s *eventSource) takeLF() bool {
+	after := s.afterCR
+	s.afterCR = false
+	return after
+}
+
+func (s *eventSource) skipBOM(c byte) bool {
+	if s.bom < len(byteOrderMark) && c == byteOrderMark[s.bom] {
 		s.bom++
 		return true
 	}
@@ -80,7 +87,7 @@ func (s *sse) skipBOM(c byte) bool {
 	return false
 }
 
-func (s *sse) piece(p []byte) {
+func (s *eventSource) piece(p []byte) {
 	if s.line == lineEmpty {
 		s.line, s.nameLen = lineName, 0
 	}
@@ -110,7 +117,7 @@ func (s *sse) piece(p []byte) {
 	}
 	switch s.line {
 	case lineData:
-		s.data.Write(p)
+		s.doc.Write(p)
 	case lineEvent:
 		if len(s.eventName) < 128 {
 			s.eventName = append(s.eventName, p[:min(len(p), 128)]...)
@@ -119,12 +126,12 @@ func (s *sse) piece(p []byte) {
 	}
 }
 
-func (s *sse) startValue() {
+func (s *eventSource) startValue() {
 	switch string(s.name[:s.nameLen]) {
 	case "data":
 		s.line = lineData
 		if s.hasData {
-			s.data.Write([]byte{'\n'})
+			s.doc.Write([]byte{'\n'})
 		}
 		s.hasData = true
 	case "event":
@@ -135,21 +142,31 @@ func (s *sse) startValue() {
 	}
 }
 
-func (s *sse) endLine() {
+func (s *eventSource) endLine() {
 	if s.line == lineName || s.line == lineSpace {
 		s.startValue() // "data" and "data:" are a data line with an empty value
 	}
 	s.line = lineEmpty
 }
 
-// atEnd closes an unfinished last line at the end of the stream.
-func (s *sse) atEnd() {
+// Done is the data of the event by which OpenAI's streams end.
+const Done = "[DONE]"
+
+func (s *eventSource) Event() (e Event, ok bool) {
+	e = Event{Name: s.eventName, Data: bytes.TrimSpace(s.doc.Bytes())}
+	return e, s.hasData && !s.doc.Overflow()
+}
+
+func (s *eventSource) Reset() {
+	s.eventName, s.hasData = s.eventName[:0], false
+	s.doc.Reset()
+}
+
+// End closes the last line. Without its blank line an event is not dispatched by the WHATWG rules, but some servers leave out
+// the last one.
+func (s *eventSource) End() bool {
 	if s.line != lineEmpty {
 		s.endLine()
 	}
-}
-
-func (s *sse) clear() {
-	s.eventName, s.hasData = s.eventName[:0], false
-	s.data.Reset()
+	return s.doc.Complete() || string(bytes.TrimSpace(s.doc.Bytes())) == Done
 }

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter"
-	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/dialect/resource"
 )
 
 // Handler meters the requests that pass it: it holds their credits before they
@@ -101,7 +101,7 @@ func (h *Handler) Validate() error {
 
 // knownKinds checks unknown_ids: kinds of ids, and operations that have a job.
 func (h *Handler) knownKinds() error {
-	kinds := dialect.StoredKinds()
+	kinds := resource.Kinds()
 	if h.app != nil && h.app.book != nil {
 		for _, op := range h.app.book.Operations {
 			if op.Job != nil {

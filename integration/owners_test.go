@@ -8,7 +8,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/dialect/resource"
 )
 
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
@@ -270,7 +270,7 @@ func TestUnknownIDsPassWhereTheOperatorSaysSo(t *testing.T) {
 		}
 	}
 	docs := read(t, "../docs/caddyfile.md")
-	for _, k := range dialect.StoredKinds() {
+	for _, k := range resource.Kinds() {
 		if !strings.Contains(docs, "`"+k+"`") {
 			t.Errorf("docs/caddyfile.md does not name the kind %s", k)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/dialect/resource"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -55,10 +56,10 @@ type Charge struct {
 	scarce bool           // there was nothing to extend the hold with, the last time
 	cut    int64          // output tokens up to which the stream is paid for; 0: no need to look
 
-	gives bool                 // the answer may give its caller ids
-	given map[string]bool      // those that were noted
-	gift  dialect.GivenOptions // what they depend on
-	whole bool                 // the document was looked at
+	gives bool             // the answer may give its caller ids
+	given map[string]bool  // those that were noted
+	gift  resource.Request // what they depend on
+	whole bool             // the document was looked at
 
 	socket bool
 	step   money.Amount // of a socket: what is held ahead of its next turn

@@ -6,6 +6,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/dialect/resource"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -18,19 +19,19 @@ func (c *Charge) beginGiving() {
 	}
 	path := c.price.Path()
 	op := c.price.Operation()
-	c.gives = !c.api.Plain() || c.api.Family == dialect.FamilyGemini || dialect.StoredIn(path).Kind != "" || op != nil && op.Job != nil
+	c.gives = !c.api.Plain() || c.api.Family == dialect.FamilyGemini || resource.InPath(path).Kind != "" || op != nil && op.Job != nil
 	if !c.gives {
 		return
 	}
-	c.gift = dialect.GivenOptions{Method: c.req.Method, Path: path, Unstored: c.unstored(path)}
-	c.noteGiven(dialect.GivenHeader(c.header), nil)
+	c.gift = resource.Request{Method: c.req.Method, Path: path, Unstored: c.unstored(path)}
+	c.noteGiven(resource.InHeader(c.header), nil)
 }
 
 // unstored: chat completions are kept if the request says so, everything else
 // unless it says not to.
 func (c *Charge) unstored(path string) bool {
 	store := gjson.GetBytes(c.req.Body, "store")
-	if dialect.StoredIn(path).Kind == "/chat/completions" {
+	if resource.InPath(path).Kind == "/chat/completions" {
 		return store.Type != gjson.True
 	}
 	return store.Type == gjson.False
@@ -42,7 +43,7 @@ func (c *Charge) event(doc []byte) {
 		c.fields.Add(doc)
 	}
 	if c.gives {
-		c.noteGiven(c.api.Given(doc, c.gift), nil)
+		c.noteGiven(c.api.Issued(doc, c.gift), nil)
 	}
 }
 
@@ -57,7 +58,7 @@ func (c *Charge) giveWhole() {
 		return
 	}
 	c.whole = true
-	c.noteGiven(c.api.Given(doc, c.gift), c.jobNames(doc))
+	c.noteGiven(c.api.Issued(doc, c.gift), c.jobNames(doc))
 }
 
 // jobNames are the names of the job that an answer has started by the price file.
@@ -75,7 +76,7 @@ func (c *Charge) jobNames(doc []byte) []string {
 
 // noteGiven keeps that the caller has got these. An answer that costs nothing waits
 // for no booking, so it waits for this.
-func (c *Charge) noteGiven(list []dialect.Stored, names []string) {
+func (c *Charge) noteGiven(list []resource.Ref, names []string) {
 	for _, s := range list {
 		names = append(names, storedName(s))
 	}
@@ -109,7 +110,7 @@ func (c *Charge) forgetDeleted() {
 	if c.req.Method != "DELETE" || c.status < 200 || c.status >= 300 {
 		return
 	}
-	if at := dialect.StoredIn(c.price.Path()); at.Exact {
+	if at := resource.InPath(c.price.Path()); at.Exact {
 		for _, r := range pathRefs(c.book.Book, c.req.Method, c.price.Path()) {
 			c.m.disown(r.names)
 		}

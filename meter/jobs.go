@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
-	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/dialect/resource"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -197,7 +197,7 @@ func ownedNames(names []string) (owned []string) {
 			owned = append(owned, n)
 			continue
 		}
-		for _, s := range dialect.StoredIn(n).IDs {
+		for _, s := range resource.InPath(n).IDs {
 			owned = append(owned, storedName(s))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/dialect/resource"
 	"github.com/farebox-dev/farebox/meter/form"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -24,12 +25,12 @@ type ref struct {
 	job         bool
 }
 
-func storedName(s dialect.Stored) string { return s.Kind + "\x00" + s.ID }
+func storedName(s resource.Ref) string { return s.Kind + "\x00" + s.ID }
 
 // pathRefs are what a clean path names: by the dialects' routes, and by the
 // status routes of the price file.
 func pathRefs(book *pricing.Book, method, path string) []ref {
-	at := dialect.StoredIn(path)
+	at := resource.InPath(path)
 	var refs []ref
 	for _, s := range at.IDs {
 		refs = append(refs, ref{names: []string{storedName(s)}, alike: alike(s), kind: s.Kind, field: s.Field, job: at.Job})
@@ -47,7 +48,7 @@ func pathRefs(book *pricing.Book, method, path string) []ref {
 	r := &refs[0] // whatever routes the path can be read as, it names one thing
 	r.job = true
 	for i, op := range ops {
-		s := dialect.Stored{Kind: op.ID, ID: ids[i]}
+		s := resource.Ref{Kind: op.ID, ID: ids[i]}
 		r.names, r.alike = append(r.names, storedName(s)), append(r.alike, alike(s)...)
 	}
 	return refs
@@ -59,10 +60,10 @@ func inID(c rune) bool {
 }
 
 // alike are the beginnings of an id that end where something else than an id begins.
-func alike(s dialect.Stored) (names []string) {
+func alike(s resource.Ref) (names []string) {
 	for i, c := range s.ID {
 		if i > 0 && !inID(c) {
-			names = append(names, storedName(dialect.Stored{Kind: s.Kind, ID: s.ID[:i]}))
+			names = append(names, storedName(resource.Ref{Kind: s.Kind, ID: s.ID[:i]}))
 		}
 	}
 	return names[:min(len(names), 8)]
@@ -76,9 +77,9 @@ func refs(book *pricing.Book, req *Request) ([]ref, error) {
 		path = anyPath(req.URI)
 	}
 	list := pathRefs(book, req.Method, path)
-	var more []dialect.Stored
+	var more []resource.Ref
 	if _, query, ok := strings.Cut(req.URI, "?"); ok {
-		more = dialect.QueryReferences(query)
+		more = resource.InQuery(query)
 	}
 	if len(req.Body) > 0 && refersInBody(req.Method, path) {
 		named, err := bodyReferences(req)
@@ -95,13 +96,13 @@ func refs(book *pricing.Book, req *Request) ([]ref, error) {
 
 // bodyReferences are what a body names: JSON, whatever it is called, or the
 // fields of a form.
-func bodyReferences(req *Request) (list []dialect.Stored, err error) {
+func bodyReferences(req *Request) (list []resource.Ref, err error) {
 	switch form.KindOf(req.ContentType, req.Body) {
 	case form.JSON:
-		return dialect.References(req.Body), nil
+		return resource.InBody(req.Body), nil
 	case form.Multipart:
 	case form.URLEncoded, form.Other:
-		for _, s := range dialect.QueryReferences(string(req.Body)) {
+		for _, s := range resource.InQuery(string(req.Body)) {
 			s.Field = "form." + strings.TrimPrefix(s.Field, "query.")
 			list = append(list, s)
 		}
@@ -115,9 +116,9 @@ func bodyReferences(req *Request) (list []dialect.Stored, err error) {
 		if p.File {
 			continue
 		}
-		list = append(list, dialect.FieldReferences("form.", p.Name, string(p.Value))...)
+		list = append(list, resource.InField("form.", p.Name, string(p.Value))...)
 		if bytes.HasPrefix(p.Value, []byte("{")) || bytes.HasPrefix(p.Value, []byte("[")) {
-			list = append(list, dialect.References(p.Value)...)
+			list = append(list, resource.InBody(p.Value)...)
 		}
 	}
 	return list, nil
@@ -148,7 +149,7 @@ func anyPath(uri string) string {
 // the only place that decides this, for all methods and paths.
 func (m *Meter) mayUse(ctx context.Context, book *pricing.Book, req *Request) error {
 	path, clean := pricing.CleanPath(req.URI)
-	if at := dialect.StoredIn(path); clean && at.List && req.Method != "POST" && req.Method != "PUT" {
+	if at := resource.InPath(path); clean && at.List && req.Method != "POST" && req.Method != "PUT" {
 		return &Denial{Reason: ListRefused, Field: "path", Message: "A list of " + words(at.Kind) + " would show what other accounts have stored. Ask for each by its id."}
 	}
 	list, err := refs(book, req)
@@ -176,7 +177,7 @@ func (m *Meter) mayUse(ctx context.Context, book *pricing.Book, req *Request) er
 // nil where it has not been read; unread: it would have to be.
 func Names(book *pricing.Book, method, uri, contentType string, body []byte) (some, unread bool) {
 	path, _ := pricing.CleanPath(uri)
-	list := dialect.StoredIn(path).List && method != "POST" && method != "PUT"
+	list := resource.InPath(path).List && method != "POST" && method != "PUT"
 	found, err := refs(book, &Request{Method: method, URI: uri, ContentType: contentType, Body: body})
 	return list || err != nil || len(found) > 0, body == nil && refersInBody(method, path)
 }

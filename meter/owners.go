@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/dialect/resource"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
@@ -19,7 +19,7 @@ import (
 // everything. In a path an unknown id is refused like one of another account. In
 // a body or a query it passes by default; see Request.UnknownIDs.
 //
-// A record is a few bytes, kept for as long as dialect.KeptFor says after it was
+// A record is a few bytes, kept for as long as resource.Retention says after it was
 // last asked for.
 
 // maxOwnedID is the longest id that is kept, in bytes.
@@ -204,7 +204,7 @@ func (m *Meter) sweepOwners(ctx context.Context) error {
 	now := m.opt.Now()
 	old := func(name string, v []byte) bool {
 		_, used := readOwner(v)
-		return !used.IsZero() && now.Sub(used) > dialect.KeptFor(kindOf(name))
+		return !used.IsZero() && now.Sub(used) > resource.Retention(kindOf(name))
 	}
 	for from := ""; ; {
 		var names []string

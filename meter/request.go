@@ -31,7 +31,7 @@ type Request struct {
 	// Origin is kept with a job that the request starts, for whoever asks how it
 	// stands; see Meter.DueJobs.
 	Origin []byte
-	// UnknownIDs are the kinds (dialect.StoredKinds, or the operation of a job) of
+	// UnknownIDs are the kinds (resource.Kinds, or the operation of a job) of
 	// which ids pass that no account is known to have got; "*" are all. Empty: those
 	// in bodies and queries pass, those in paths don't.
 	UnknownIDs []string

@@ -4,8 +4,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidwall/gjson"
+
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 	"github.com/farebox-dev/farebox/meter/dialect/frame"
+	"github.com/farebox-dev/farebox/meter/dialect/resource"
 )
 
 // jobSpec says how an API reports the state of asynchronous work.
@@ -228,4 +231,29 @@ var geminiLongPoll = profile{
 		return matched{}, ok && method == "GET" && id != "" && !strings.Contains(id, "/")
 	},
 	fixed: geminiLongParts, job: &geminiLongJob, noUsage: true,
+}
+
+// Refers says whether the body of a request may refer to what an upstream keeps.
+func (a *API) Refers(method, path string) bool {
+	if method == "GET" || method == "HEAD" || method == "DELETE" || method == "OPTIONS" {
+		return false
+	}
+	switch a.profile {
+	case &openaiImages, &openaiSpeech, &openaiAudio, &openaiModerations, &openaiEmbeddings, &azureEmbeddings:
+		return false
+	}
+	at := resource.InPath(path)
+	if at.Kind != "" {
+		return !at.Upload
+	}
+	return !a.Plain() || a.Family == FamilyAnthropic || a.Family == FamilyGemini
+}
+
+// Issued are the ids that a document of a successful answer gives to its caller; see resource.Issued.
+func (a *API) Issued(doc []byte, r resource.Request) []resource.Ref {
+	list := resource.Issued(doc, r)
+	if j := a.profile.job; j != nil && r.Creates() && !r.Unstored && resource.MayIssue(doc, false) {
+		list = append(list, resource.InPath(a.PollPath(r.Path, gjson.GetBytes(doc, j.id).String())).IDs...)
+	}
+	return list
 }

@@ -1,8 +1,10 @@
 package dialect
 
 import (
+	"bytes"
 	"strings"
 
+	"github.com/farebox-dev/farebox/internal/jsonscan"
 	"github.com/farebox-dev/farebox/meter/dialect/frame"
 )
 
@@ -157,4 +159,16 @@ func (r *Reader) statusOf(u Usage) Status {
 		return StatusPartial
 	}
 	return StatusMissing
+}
+
+// Document is a JSON answer, once it has come whole; nil before, and of a stream.
+func (r *Reader) Document() []byte {
+	if r.format != frame.JSON && (r.format != frame.Undecided || !r.sniffer.JSON()) || r.overflow {
+		return nil
+	}
+	b := bytes.TrimSpace(r.body)
+	if len(b) == 0 || b[len(b)-1] != '}' && b[len(b)-1] != ']' || !jsonscan.Valid(b) {
+		return nil
+	}
+	return b
 }

@@ -1,4 +1,8 @@
-package dialect
+// Package resource finds the ids of what upstreams keep: responses, batches, files,
+// conversations. Upstreams see one caller, the gateway, so only the gateway knows
+// whose an id is. Ids are in paths, in members of requests, and in answers; the
+// tables of this package say where.
+package resource
 
 import (
 	"net/url"
@@ -6,10 +10,8 @@ import (
 	"time"
 )
 
-// Stored names something that an upstream keeps under an id of its own: a
-// response, a batch, a file, a conversation. Upstreams see one caller, the
-// gateway, so whose it is only the gateway can know.
-type Stored struct {
+// Ref names one resource.
+type Ref struct {
 	Kind  string // "/responses", "/files": the name of the collection
 	ID    string // within the collection
 	Field string // of the request that names it: path, body.file_id, query.call_id
@@ -64,8 +66,8 @@ const (
 	kindAudio = "/audio" // that a chat model has spoken
 )
 
-// StoredKinds are the names of all kinds, without the slash that they begin with.
-func StoredKinds() (list []string) {
+// Kinds are the names of all kinds, without the slash that they begin with.
+func Kinds() (list []string) {
 	for i := range collections {
 		if k := collections[i].kind[1:]; i == 0 || k != list[len(list)-1] {
 			list = append(list, k)
@@ -74,21 +76,21 @@ func StoredKinds() (list []string) {
 	return append(list, kindItems[1:], kindAudio[1:])
 }
 
-// StoredPath is what a path says of what upstreams keep.
-type StoredPath struct {
+// Path is what a path says of what upstreams keep.
+type Path struct {
 	Kind   string // of the collection that it is in; "" if in none
-	IDs    []Stored
+	IDs    []Ref
 	List   bool // the path is the collection's own: creates, or lists
 	Exact  bool // the path ends with the id
 	Job    bool
-	upload bool
+	Upload bool // what is posted there is the thing itself, and refers to nothing
 }
 
-// StoredIn finds the ids in a clean path. Every path below an id counts, and so
+// InPath finds the ids in a clean path. Every path below an id counts, and so
 // does one that differs from a route's in small and capital letters: some
 // servers make no difference.
-func StoredIn(path string) StoredPath {
-	var found StoredPath
+func InPath(path string) Path {
+	var found Path
 	segments := strings.Split(strings.Trim(path, "/"), "/")
 	for i := range segments {
 		root := strings.ToLower(segments[i])
@@ -109,7 +111,7 @@ func isVersion(s string) bool {
 	return len(s) >= 2 && s[0] == 'v' && s[1] >= '0' && s[1] <= '9'
 }
 
-func (c *collection) find(segments []string, found *StoredPath) {
+func (c *collection) find(segments []string, found *Path) {
 	for i := range segments {
 		if i > 0 && !c.deep {
 			return
@@ -117,7 +119,7 @@ func (c *collection) find(segments []string, found *StoredPath) {
 		if !c.at(segments[i:]) {
 			continue
 		}
-		found.Kind, found.Job, found.upload = c.kind, found.Job || c.job, found.upload || c.upload
+		found.Kind, found.Job, found.Upload = c.kind, found.Job || c.job, found.Upload || c.upload
 		rest := segments[i+len(c.path):]
 		if len(rest) == 0 {
 			found.List = true
@@ -127,7 +129,7 @@ func (c *collection) find(segments []string, found *StoredPath) {
 		if c.isWord(id) {
 			continue
 		}
-		found.IDs = append(found.IDs, Stored{Kind: c.kind, ID: id, Field: "path"})
+		found.IDs = append(found.IDs, Ref{Kind: c.kind, ID: id, Field: "path"})
 		found.Exact = len(rest) == 1 && id == rest[0]
 	}
 }
@@ -162,8 +164,8 @@ func withoutVerb(segment string) string {
 	return id
 }
 
-// KeptFor is how long an id of a kind is of use after it was last asked for.
-func KeptFor(kind string) time.Duration {
+// Retention is how long an id of a kind is of use after it was last asked for.
+func Retention(kind string) time.Duration {
 	const day = 24 * time.Hour
 	for i := range collections {
 		if collections[i].kind == kind && !collections[i].brief {
@@ -175,12 +177,12 @@ func KeptFor(kind string) time.Duration {
 
 // storedName reads the name by which Google's APIs call what they keep, or its
 // URL: files/abc, projects/p/locations/l/cachedContents/1, https://…/files/abc.
-func storedName(name string) (Stored, bool) {
+func named(name string) (Ref, bool) {
 	path := name
 	if i := strings.Index(name, "://"); i >= 0 {
 		_, path, _ = strings.Cut(name[i+3:], "/")
 	} else if !strings.Contains(name, "/") {
-		return Stored{}, false
+		return Ref{}, false
 	} else {
 		path = "v1/" + strings.TrimPrefix(path, "/")
 	}
@@ -188,25 +190,9 @@ func storedName(name string) (Stored, bool) {
 	if p, err := url.PathUnescape(path); err == nil {
 		path = p
 	}
-	ids := StoredIn(path).IDs
+	ids := InPath(path).IDs
 	if len(ids) == 0 {
-		return Stored{}, false
+		return Ref{}, false
 	}
 	return ids[0], true
-}
-
-// Refers says whether the body of a request may refer to what an upstream keeps.
-func (a *API) Refers(method, path string) bool {
-	if method == "GET" || method == "HEAD" || method == "DELETE" || method == "OPTIONS" {
-		return false
-	}
-	switch a.profile {
-	case &openaiImages, &openaiSpeech, &openaiAudio, &openaiModerations, &openaiEmbeddings, &azureEmbeddings:
-		return false
-	}
-	at := StoredIn(path)
-	if at.Kind != "" {
-		return !at.upload
-	}
-	return !a.Plain() || a.Family == FamilyAnthropic || a.Family == FamilyGemini
 }

@@ -1,4 +1,4 @@
-package dialect
+package resource
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestStoredIn(t *testing.T) {
+func TestInPath(t *testing.T) {
 	for _, tt := range []struct{ path, want string }{
 		{"/v1/responses/resp_1", "/responses resp_1"},
 		{"/proxy/openai/v1/responses/resp_1/input_items", "/responses resp_1"},
@@ -36,7 +36,7 @@ func TestStoredIn(t *testing.T) {
 		{"/", ""},
 	} {
 		var got []string
-		for _, s := range StoredIn(tt.path).IDs {
+		for _, s := range InPath(tt.path).IDs {
 			got = append(got, s.Kind+" "+s.ID)
 		}
 		if strings.Join(got, ",") != tt.want {
@@ -71,7 +71,7 @@ func TestReferencesAreFoundAnywhere(t *testing.T) {
 		if !json.Valid([]byte(doc)) {
 			t.Fatalf("the test writes no JSON: %s", doc)
 		}
-		if !slices.ContainsFunc(References([]byte(doc)), func(s Stored) bool { return s.ID == id }) {
+		if !slices.ContainsFunc(InBody([]byte(doc)), func(s Ref) bool { return s.ID == id }) {
 			t.Fatalf("%s is not found in %s", id, doc)
 		}
 	}
@@ -103,15 +103,15 @@ func noise(rnd *rand.Rand, most int) string {
 }
 
 // All that an answer can give passes the quick look at its documents.
-func TestNothingGivenIsOverlooked(t *testing.T) {
-	for _, g := range givens {
+func TestNoIDIsOverlooked(t *testing.T) {
+	for _, g := range issues {
 		for _, unstored := range []bool{false, true} {
 			if unstored && (g.kind == kindItems || strings.Contains(g.mark, "image_file") || g.mark == `"vector_store_ids"`) {
 				continue // there is none where nothing is kept
 			}
 			leaf := g.path[strings.LastIndexByte(g.path, '.')+1:]
 			doc := fmt.Sprintf(`{%s:1,%q:1}`, g.mark, leaf)
-			if !mayGive([]byte(doc), unstored) {
+			if !MayIssue([]byte(doc), unstored) {
 				t.Errorf("%s, unstored %v: %s", g.path, unstored, doc)
 			}
 		}
@@ -128,19 +128,19 @@ func TestReferencesAreNotMadeUp(t *testing.T) {
 		`{"audio":{"voice":"alloy"},"container":{"type":"auto"},"conversation":null,"file_id":null,"skills":[{"skill_id":"pptx"}]}`,
 		`{"file_id":`, `"file_id"`, `[[[[`, `{"a`, ``,
 	} {
-		if got := References([]byte(body)); len(got) > 0 {
+		if got := InBody([]byte(body)); len(got) > 0 {
 			t.Errorf("%s: %v", body, got)
 		}
 	}
 }
 
-func FuzzReferences(f *testing.F) {
+func FuzzInBody(f *testing.F) {
 	f.Add([]byte(`{"file_id":"x","input":[{"id":"y"}]}`))
 	f.Add([]byte(`]}{"a":`))
-	f.Fuzz(func(_ *testing.T, body []byte) { References(body) })
+	f.Fuzz(func(_ *testing.T, body []byte) { InBody(body) })
 }
 
-func BenchmarkReferences(b *testing.B) {
+func BenchmarkInBody(b *testing.B) {
 	var turns []string
 	for i := range 200 {
 		turns = append(turns, fmt.Sprintf(`{"role":"user","content":[{"type":"text","text":"turn %d %s"}]}`, i, strings.Repeat("words ", 50)))
@@ -148,33 +148,13 @@ func BenchmarkReferences(b *testing.B) {
 	body := []byte(`{"model":"m","messages":[` + strings.Join(turns, ",") + `]}`)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		References(body)
+		InBody(body)
 	}
 }
 
-func BenchmarkGivenOfAnEvent(b *testing.B) {
-	for _, tt := range []struct {
-		path, doc string
-		unstored  bool
-	}{
-		{"/v1/responses", `{"type":"response.output_text.delta","sequence_number":12,"item_id":"msg_68","output_index":0,"content_index":0,"delta":" words","logprobs":[],"obfuscation":"abc"}`, false},
-		{"/v1/chat/completions", `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":" words"},"finish_reason":null}]}`, true},
-	} {
-		b.Run(tt.path, func(b *testing.B) {
-			api, doc := Recognise("POST", tt.path, ""), []byte(tt.doc)
-			b.ReportAllocs()
-			for b.Loop() {
-				if api.Given(doc, GivenOptions{Method: "POST", Path: tt.path, Unstored: tt.unstored}) != nil {
-					b.Fatal("it gives something")
-				}
-			}
-		})
-	}
-}
-
-func BenchmarkStoredIn(b *testing.B) {
+func BenchmarkInPath(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		StoredIn("/v1/chat/completions")
+		InPath("/v1/chat/completions")
 	}
 }

@@ -1,4 +1,4 @@
-package dialect
+package resource
 
 import (
 	"net/url"
@@ -60,9 +60,9 @@ var freeForm = map[string]bool{
 	"responseschema": true, "response_schema": true, "responsejsonschema": true,
 }
 
-// References are what the JSON body of a request names of what an upstream
+// InBody are what the JSON body of a request names of what an upstream
 // keeps. All members of a name count, however it is written, and wherever.
-func References(body []byte) []Stored {
+func InBody(body []byte) []Ref {
 	w := refWalk{b: body}
 	w.run()
 	return w.found
@@ -73,7 +73,7 @@ func References(body []byte) []Stored {
 type refWalk struct {
 	b     []byte
 	stack []refFrame
-	found []Stored
+	found []Ref
 }
 
 // refFrame is an object or a list that is open.
@@ -151,19 +151,19 @@ func (w *refWalk) text(quoted []byte, end int) {
 	}
 	switch key {
 	case "id":
-		top.id = unquote(quoted, maxStoredID)
+		top.id = unquote(quoted, maxID)
 	case "type":
 		top.typed, top.itemRef = true, unquote(quoted, 64) == "item_reference"
 	case "role", "content":
 		top.typed = true
 	}
 	if r, ok := references[key]; ok && r.text {
-		w.add(key, r, unquote(quoted, maxStoredID))
+		w.add(key, r, unquote(quoted, maxID))
 	}
 }
 
-// maxStoredID is the length of what may be an id, in bytes as written.
-const maxStoredID = 2000
+// maxID is the length of what may be an id, in bytes as written.
+const maxID = 2000
 
 // unquote is a JSON string's text; "" if it is longer than most.
 func unquote(quoted []byte, most int) string {
@@ -177,10 +177,10 @@ func (w *refWalk) add(field string, r reference, value string) {
 	if value == "" || !strings.HasPrefix(value, r.prefix) {
 		return
 	}
-	if s, ok := storedName(value); ok && (s.Kind == r.kind || r.named) {
-		w.found = append(w.found, Stored{Kind: s.Kind, ID: s.ID, Field: "body." + field})
+	if s, ok := named(value); ok && (s.Kind == r.kind || r.named) {
+		w.found = append(w.found, Ref{Kind: s.Kind, ID: s.ID, Field: "body." + field})
 	} else if !r.named {
-		w.found = append(w.found, Stored{Kind: r.kind, ID: value, Field: "body." + field})
+		w.found = append(w.found, Ref{Kind: r.kind, ID: value, Field: "body." + field})
 	}
 }
 
@@ -199,12 +199,12 @@ func (w *refWalk) close() {
 		w.add(f.under, r, f.id)
 	}
 	if in := n >= 2 && w.stack[n-2].list && (f.under == "input" || f.under == "items"); f.itemRef || in && !f.typed {
-		w.found = append(w.found, Stored{Kind: kindItems, ID: f.id, Field: "body." + f.under})
+		w.found = append(w.found, Ref{Kind: kindItems, ID: f.id, Field: "body." + f.under})
 	}
 }
 
-// QueryReferences are what a raw query, or a form that is written like one, names.
-func QueryReferences(query string) (found []Stored) {
+// InQuery are what a raw query, or a form that is written like one, names.
+func InQuery(query string) (found []Ref) {
 	for part := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(part, "=")
 		name, err := url.QueryUnescape(name)
@@ -214,13 +214,13 @@ func QueryReferences(query string) (found []Stored) {
 		if v, err := url.QueryUnescape(value); err == nil {
 			value = v
 		}
-		found = append(found, FieldReferences("query.", name, value)...)
+		found = append(found, InField("query.", name, value)...)
 	}
 	return found
 }
 
-// FieldReferences are what a field of a query or a form names: file_id, file_ids[], video[id].
-func FieldReferences(where, name, value string) []Stored {
+// InField are what a field of a query or a form names: file_id, file_ids[], video[id].
+func InField(where, name, value string) []Ref {
 	name, inner, _ := strings.Cut(strings.ToLower(name), "[")
 	r, ok := references[name]
 	if !ok || !r.text && !r.query && (!r.object || inner != "id]") {

@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/dustin/go-humanize"
-	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/ownership"
 )
 
 func init() {
@@ -214,7 +214,7 @@ func (h *Handler) parseUnknownIDs(d *caddyfile.Dispenser) error {
 	}
 	h.UnknownIDs = args[1:]
 	if len(args) == 1 {
-		h.UnknownIDs = []string{map[string]string{"pass": "*", "reject": meter.NoUnknownIDs}[args[0]]}
+		h.UnknownIDs = []string{map[string]string{"pass": "*", "reject": ownership.NoUnknownIDs}[args[0]]}
 	}
 	return nil
 }

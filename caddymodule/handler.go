@@ -17,6 +17,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/dialect/resource"
+	"github.com/farebox-dev/farebox/meter/ownership"
 )
 
 // Handler meters the requests that pass it: it holds their credits before they
@@ -110,7 +111,7 @@ func (h *Handler) knownKinds() error {
 		}
 	}
 	for _, k := range h.UnknownIDs {
-		if k == "*" || k == meter.NoUnknownIDs {
+		if k == "*" || k == ownership.NoUnknownIDs {
 			continue
 		}
 		if err := oneOf("unknown_ids pass", k, kinds...); err != nil {
@@ -192,7 +193,8 @@ func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine
 	if e != nil {
 		book, _ = e.Book()
 	}
-	some, unread := meter.Names(book, r.Method, r.URL.RequestURI(), r.Header.Get("Content-Type"), body)
+	names := &ownership.Request{Method: r.Method, URI: r.URL.RequestURI(), ContentType: r.Header.Get("Content-Type"), Body: body}
+	some, unread := ownership.Names(book, names)
 	if some || !unread {
 		return body, !some
 	}
@@ -200,7 +202,8 @@ func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine
 	if err != nil {
 		return nil, false
 	}
-	some, _ = meter.Names(book, r.Method, r.URL.RequestURI(), r.Header.Get("Content-Type"), body)
+	names.Body = body
+	some, _ = ownership.Names(book, names)
 	return body, !some
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/form"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -77,7 +78,7 @@ func (a *admission) readPrice() (err error) {
 	}
 	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hintOf(a.price.API()))
 	a.reads, a.body = a.api, dialect.ReadBody(a.req.ContentType, a.req.Body)
-	if !a.price.JSON() && refersInBody(a.req.Method, path) && !a.body.Readable() { // what it names could not be looked at
+	if !a.price.JSON() && ownership.RefersInBody(a.req.Method, path) && !a.body.Readable() { // what it names could not be looked at
 		return unreadable()
 	}
 	return nil

@@ -3,10 +3,10 @@ package meter
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/ulid"
 )
@@ -14,7 +14,7 @@ import (
 // Route is a first look at a request, before its body is read.
 func (m *Meter) Route(method, uri string) pricing.Route {
 	route := m.Books.InForce().Route(method, uri)
-	if path, ok := pricing.CleanPath(uri); ok && refersInBody(method, path) {
+	if path, ok := pricing.CleanPath(uri); ok && ownership.RefersInBody(method, path) {
 		route.NeedsBody = true
 	}
 	if r := route.Refusal; r != nil && r.Reason == pricing.OperationNotPriced { // Admit will not see it
@@ -29,10 +29,8 @@ func (m *Meter) Route(method, uri string) pricing.Route {
 // so to all.
 func (m *Meter) Refused(ctx context.Context, req *Request, why *pricing.Refusal) error {
 	book := m.Books.InForce().Book
-	list, err := refs(book, req)
-	jobs := slices.ContainsFunc(list, func(r ref) bool { return r.job })
-	if why.Reason == pricing.AmbiguousRequest || jobs || err != nil {
-		if err := m.mayUse(ctx, book, req); err != nil {
+	if names := req.names(); why.Reason == pricing.AmbiguousRequest || ownership.NamesJob(book, names) {
+		if err := m.owners.Check(ctx, book, names); err != nil {
 			return denialOf(err)
 		}
 	}
@@ -43,7 +41,7 @@ func (m *Meter) Refused(ctx context.Context, req *Request, why *pricing.Refusal)
 // returns. The error is a *Denial.
 func (m *Meter) Admit(ctx context.Context, req *Request) (*Charge, error) {
 	a := &admission{m: m, req: req, book: m.Books.InForce()}
-	if err := m.mayUse(ctx, a.book.Book, req); err != nil {
+	if err := m.owners.Check(ctx, a.book.Book, req.names()); err != nil {
 		return nil, denialOf(err)
 	}
 	if err := a.read(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
@@ -25,9 +26,9 @@ const (
 	SubscriptionRequired = "subscription_required"
 	IdempotencyConflict  = "idempotency_conflict"
 	Unavailable          = "meter_unavailable"
-	JobNotFound          = "job_not_found"
-	ObjectNotFound       = "object_not_found"
-	ListRefused          = "list_refused"
+	JobNotFound          = ownership.JobNotFound
+	ObjectNotFound       = ownership.ObjectNotFound
+	ListRefused          = ownership.ListRefused
 )
 
 // Denial is why a request did not run. It cost nothing and left no hold. Which
@@ -126,6 +127,7 @@ func denialOf(err error) error {
 	var p *pricing.Refusal
 	var d *Denial
 	var who *directory.Refusal
+	var whose *ownership.Refusal
 	switch {
 	case err == nil:
 		return nil
@@ -133,6 +135,8 @@ func denialOf(err error) error {
 		return d
 	case errors.As(err, &who):
 		return &Denial{Reason: who.Reason, Message: who.Message, Err: err}
+	case errors.As(err, &whose):
+		return &Denial{Reason: whose.Reason, Field: whose.Field, Message: whose.Message, Err: err, Strict: whose.Reason == ownership.OwnerUnknown}
 	case errors.As(err, &p):
 		return &Denial{Reason: p.Reason, Field: p.Field, Message: p.Message, Err: err}
 	case errors.Is(err, ledger.ErrNoAccount):

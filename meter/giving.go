@@ -7,6 +7,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/dialect/resource"
+	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -78,7 +79,7 @@ func (c *Charge) jobNames(doc []byte) []string {
 // for no booking, so it waits for this.
 func (c *Charge) noteGiven(list []resource.Ref, names []string) {
 	for _, s := range list {
-		names = append(names, storedName(s))
+		names = append(names, ownership.Name(s))
 	}
 	var fresh []string
 	for _, n := range names {
@@ -93,7 +94,7 @@ func (c *Charge) noteGiven(list []resource.Ref, names []string) {
 	if len(fresh) == 0 {
 		return
 	}
-	kept := c.m.own(c.req.Caller.Account, fresh)
+	kept := c.m.owners.Claim(c.req.Caller.Account, fresh)
 	if c.unmetered || c.free {
 		select {
 		case <-kept:
@@ -111,8 +112,6 @@ func (c *Charge) forgetDeleted() {
 		return
 	}
 	if at := resource.InPath(c.price.Path()); at.Exact {
-		for _, r := range pathRefs(c.book.Book, c.req.Method, c.price.Path()) {
-			c.m.disown(r.names)
-		}
+		c.m.owners.Release(ownership.PathNames(c.book.Book, c.req.Method, c.price.Path()))
 	}
 }

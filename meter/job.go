@@ -107,7 +107,7 @@ func (c *Charge) holdJob(f *Final, keep []byte) {
 }
 
 // jobStatus finds the open job that a request asks about. alone: the request has
-// no operation of its own. Whose job it is has been decided; see Meter.mayUse.
+// no operation of its own. Whose job it is has been decided; see ownership.Owners.Check.
 func (a *admission) jobStatus(c *Charge) (alone bool) {
 	path := a.price.Path()
 	name := path

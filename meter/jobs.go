@@ -15,6 +15,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -26,11 +27,8 @@ import (
 // the gateway itself. What is needed to price that answer is kept in the store,
 // so a restart forgets no job.
 
-// Records of jobs belong to no account; no account can have these names.
-const (
-	jobsRoom   = "\x01jobs"       // charge → jobRecord
-	ownersRoom = "\x01job owners" // kind or operation, and id → account, see owners.go
-)
+// jobsRoom holds the records of jobs, charge → jobRecord; no account can have this name.
+const jobsRoom = "\x01jobs"
 
 // jobRecord is a job as the store keeps it.
 type jobRecord struct {
@@ -110,9 +108,8 @@ func (m *Meter) forgetEnded(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.own(string(j.account), ownedNames(j.names)) // an earlier version may not have
+		m.owners.Claim(string(j.account), ownedNames(j.names)) // an earlier version may not have
 	}
-	m.startSweeping()
 	m.jobs.mu.Lock()
 	defer m.jobs.mu.Unlock()
 	m.jobs.timer = time.AfterFunc(RenewEvery, m.renewJobs)
@@ -198,7 +195,7 @@ func ownedNames(names []string) (owned []string) {
 			continue
 		}
 		for _, s := range resource.InPath(n).IDs {
-			owned = append(owned, storedName(s))
+			owned = append(owned, ownership.Name(s))
 		}
 	}
 	return owned
@@ -211,12 +208,9 @@ func (m *Meter) keepJob(rec *jobRecord, then func(error)) {
 		then(err)
 		return
 	}
-	now := m.opt.Now()
 	m.writer.GoUpdate(func(tx store.Tx) error {
-		for _, n := range ownedNames(rec.names()) {
-			if err := putOwner(tx, n, rec.Account, now); err != nil {
-				return err
-			}
+		if err := m.owners.ClaimIn(tx, rec.Account, ownedNames(rec.names())); err != nil {
+			return err
 		}
 		return tx.Put(store.ID{Kind: store.Owned, Account: jobsRoom, Name: rec.Charge}, raw)
 	}, then)

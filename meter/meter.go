@@ -21,6 +21,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/report"
@@ -61,7 +62,7 @@ type Meter struct {
 	opt         Options
 	writer      *writer.Writer
 	jobs        jobs
-	owners      owners
+	owners      *ownership.Owners
 	calibration calibration.Models
 	unpriced    unpriced
 
@@ -82,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	if o.Problem == nil {
 		o.Problem = func(error) {}
 	}
-	m := &Meter{opt: o, Books: pricebook.New(o.Book, o.Now), owners: owners{pending: map[string]string{}}}
+	m := &Meter{opt: o, Books: pricebook.New(o.Book, o.Now)}
 	events, err := event.NewHub(ctx, event.Options{Store: o.Store, Books: m.Books, Now: o.Now, Problem: o.Problem, Endpoints: o.Endpoints})
 	if m.Events = events; err != nil {
 		return nil, err
@@ -98,6 +99,7 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 		return nil, err
 	}
 	m.writer = b
+	m.owners = ownership.New(b, o.Now, o.Problem)
 	m.Reports = report.New(b, m.Books)
 	m.Events.Open(b, m.Reports)
 	if m.Directory, err = directory.Load(ctx, b, m.Books, m.Events, o.Now); err == nil {
@@ -107,6 +109,7 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 		b.Close()
 		return nil, err
 	}
+	m.owners.Start()
 	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, o.Now)
 	return m, nil
 }
@@ -127,7 +130,7 @@ func abandoned(b *pricing.Book) writer.Abandoned {
 func (m *Meter) Close() {
 	m.Events.Close()
 	m.stopJobs()
-	m.stopSweeping()
+	m.owners.Close()
 	m.settling.wait()
 	m.writer.Close()
 }

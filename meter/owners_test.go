@@ -77,7 +77,7 @@ func TestOwnersAreForgottenWhenNobodyAsks(t *testing.T) {
 	pass := func(days int) {
 		t.Helper()
 		g.now.set(g.now.is().Add(time.Duration(days) * 24 * time.Hour))
-		if err := g.m.sweepOwners(t.Context()); err != nil {
+		if err := g.m.owners.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -127,6 +127,11 @@ func TestAnIDKeepsItsOwner(t *testing.T) {
 	}
 }
 
+// ownedKey is where the owner of an id is recorded.
+func ownedKey(name string) store.ID {
+	return store.ID{Kind: store.Owned, Account: "\x01job owners", Name: name}
+}
+
 // A job that an earlier version has started, which kept owners by path and
 // without a time, is its account's.
 func TestJobsOfAnEarlierVersionHaveTheirOwner(t *testing.T) {
@@ -134,7 +139,7 @@ func TestJobsOfAnEarlierVersionHaveTheirOwner(t *testing.T) {
 	g.answered(post("/v1/responses", `{"model":"words","background":true,"input":"hi"}`), 200, jsonType, `{"id":"r1","status":"queued","model":"words"}`)
 	g.answered(post("/clips", `{}`), 200, jsonType, `{"task":"c1"}`)
 	if err := g.m.writer.Update(t.Context(), func(tx store.Tx) error {
-		return errors.Join(tx.Delete(ownerKey("/responses\x00r1")), tx.Put(ownerKey("/v1/responses/r1"), []byte("acme")), tx.Put(ownerKey(named("clip", "c1")), []byte("acme")))
+		return errors.Join(tx.Delete(ownedKey("/responses\x00r1")), tx.Put(ownedKey("/v1/responses/r1"), []byte("acme")), tx.Put(ownedKey(named("clip", "c1")), []byte("acme")))
 	}); err != nil {
 		t.Fatal(err)
 	}

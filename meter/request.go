@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/ownership"
 )
 
 // Caller is who asks. Account is required.
@@ -30,11 +31,15 @@ type Request struct {
 	Idempotency string
 	// Origin is kept with a job that the request starts, for whoever asks how it
 	// stands; see Meter.DueJobs.
-	Origin []byte
-	// UnknownIDs are the kinds (resource.Kinds, or the operation of a job) of
-	// which ids pass that no account is known to have got; "*" are all. Empty: those
-	// in bodies and queries pass, those in paths don't.
-	UnknownIDs []string
+	Origin     []byte
+	UnknownIDs []string // see ownership.Request
+}
+
+// names is the part of a request that may name what belongs to others.
+func (r *Request) names() *ownership.Request {
+	return &ownership.Request{
+		Account: r.Caller.Account, Method: r.Method, URI: r.URI, ContentType: r.ContentType, Body: r.Body, UnknownIDs: r.UnknownIDs,
+	}
 }
 
 func attributes(id string, more map[string]string) map[string]string {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/caddymodule/web"
-	"github.com/farebox-dev/farebox/meter"
 )
 
 func init() {
@@ -62,14 +61,8 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 	}
 	d.closing = make(chan struct{})
 	a := &api.API{
-		Base: strings.TrimSuffix(d.Path, "/"), PublicPrices: d.PublicPrices, Closing: d.closing, Secure: overTLS, AccountWebhooks: d.app.AccountWebhooks,
+		Base: strings.TrimSuffix(d.Path, "/"), PublicPrices: d.PublicPrices, Console: d.Operator, PriceFile: priceFile{d.app}, Closing: d.closing, Secure: overTLS, AccountWebhooks: d.app.AccountWebhooks,
 		Brand: api.Brand{Name: d.Name, Logo: d.Logo, Accent: d.Accent},
-	}
-	if d.Operator {
-		a.Operations = consoleOperations()
-		a.Operator = func(m *meter.Meter, scopes []string) http.Handler {
-			return &operator{m: m, scopes: append([]string{}, scopes...), reload: d.app.reloadPrices, file: d.app.file}
-		}
 	}
 	if d.site, err = web.New(a); err != nil {
 		return err

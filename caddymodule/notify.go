@@ -105,7 +105,7 @@ func (a *App) provisionNotify(ctx caddy.Context) error {
 			return err
 		}
 		if _, twice := a.sender.Targets[t.Name]; twice {
-			return fmt.Errorf("notify %s: %s is there twice; write all events that it gets in one line", t.Kind, cmp.Or(withoutSecrets(t.Address), a.Notify[i].URL))
+			return fmt.Errorf("notify %s: %s is there twice; write all events that it gets in one line", t.Kind, cmp.Or(notifier.WithoutSecrets(t.Address), a.Notify[i].URL))
 		}
 		a.sender.Targets[t.Name] = t
 	}
@@ -203,70 +203,4 @@ func (a *App) parseNotify(d *caddyfile.Dispenser) error {
 	}
 	a.Notify = append(a.Notify, t)
 	return nil
-}
-
-// WebhookView is an endpoint and how it does.
-type WebhookView struct {
-	Name    string   `json:"name"`
-	Kind    string   `json:"kind"`
-	Address string   `json:"address,omitempty"`
-	Account string   `json:"account,omitempty"`
-	Only    []string `json:"only,omitempty"`
-	Off     bool     `json:"off,omitempty"` // it answered 410
-}
-
-func (c *call) listWebhooks() (any, error) {
-	out := list[WebhookView]{Data: []WebhookView{}}
-	for _, e := range c.m.Events.All() {
-		out.Data = append(out.Data, WebhookView{Name: e.Name, Kind: e.Kind, Address: withoutSecrets(e.Address), Account: e.Account, Only: e.Only, Off: e.Off})
-	}
-	return out, nil
-}
-
-// withoutSecrets leaves out what an address may hold to authenticate: Slack's
-// is all in the path.
-func withoutSecrets(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || address == "" {
-		return ""
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/…"}).String()
-}
-
-func (c *call) listDeliveries() (any, error) {
-	limit, err := c.number("limit", 1000)
-	if err != nil {
-		return nil, err
-	}
-	if limit == 0 {
-		limit = 50
-	}
-	q := c.URL.Query()
-	out := list[event.Delivery]{Data: []event.Delivery{}}
-	err = c.m.Events.Outbox.List(c.Context(), func(d *event.Delivery) bool {
-		if (!q.Has("state") || d.State == q.Get("state")) && (!q.Has("endpoint") || d.Endpoint == q.Get("endpoint")) {
-			out.Data = append(out.Data, *d)
-		}
-		return uint64(len(out.Data)) < limit
-	})
-	return out, err
-}
-
-func (c *call) redeliver() (any, error) {
-	return c.m.Events.Outbox.Redeliver(c.Context(), c.PathValue("delivery"))
-}
-
-func (c *call) testWebhook() (any, error) {
-	event, err := c.m.Events.Test(c.Context(), c.PathValue("webhook"))
-	if err != nil {
-		return nil, err
-	}
-	return map[string]string{"event": event}, nil
-}
-
-func (c *call) enableWebhook() (any, error) {
-	if err := c.m.Events.SwitchOn(c.Context(), c.PathValue("webhook")); err != nil {
-		return nil, err
-	}
-	return c.listWebhooks()
 }

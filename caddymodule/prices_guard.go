@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/change"
@@ -58,7 +59,7 @@ func (a *App) guard(old, book *pricing.Book, now time.Time) error {
 		}
 		fmt.Fprintf(&lines, "\n  %s", strings.TrimPrefix(j.String(), "changed  "))
 	}
-	return fmt.Errorf("%s changes %s by more than max_change %s:%s\nIf that is meant: farebox meter prices reload --force", a.file, plural(len(jumps), "price"), a.MaxChange, lines.String())
+	return fmt.Errorf("%s changes %s by more than max_change %s:%s\nIf that is meant: farebox meter prices reload --force", a.file, api.Plural(len(jumps), "price"), a.MaxChange, lines.String())
 }
 
 // wrongPrices says what is wrong with a price file.

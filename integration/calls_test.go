@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/farebox-dev/farebox/caddymodule"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 )
 
 // ask uses the operator's API on the admin endpoint; it returns the status.
@@ -51,7 +51,7 @@ func (g *gateway) tryAsk(method, path, idempotency string, in, out any) (int, er
 // and returns an API key of it.
 func (g *gateway) account(id, credits string) (key string) {
 	g.t.Helper()
-	var a caddymodule.AccountView
+	var a api.AccountView
 	g.must(g.ask(http.MethodPost, "/meter/accounts", map[string]string{"id": id}, &a))
 	for _, grant := range a.Grants {
 		g.must(g.ask(http.MethodPost, "/meter/accounts/"+id+"/grants/"+url.PathEscape(grant.ID)+"/void", map[string]string{"reason": "test"}, nil))
@@ -85,14 +85,14 @@ func (g *gateway) must(status int) {
 	}
 }
 
-func (g *gateway) show(id string) (a caddymodule.AccountView) {
+func (g *gateway) show(id string) (a api.AccountView) {
 	g.t.Helper()
 	g.must(g.ask(http.MethodGet, "/meter/accounts/"+id, nil, &a))
 	return a
 }
 
 // settled waits until the account holds nothing and shows it.
-func (g *gateway) settled(id string) (a caddymodule.AccountView) {
+func (g *gateway) settled(id string) (a api.AccountView) {
 	g.t.Helper()
 	g.eventually("account "+id+" has no open holds", func() bool {
 		a = g.show(id)
@@ -109,9 +109,9 @@ func (g *gateway) has(id, available string) {
 	}
 }
 
-func (g *gateway) history(id string) []caddymodule.EntryView {
+func (g *gateway) history(id string) []api.EntryView {
 	g.t.Helper()
-	var l struct{ Data []caddymodule.EntryView }
+	var l struct{ Data []api.EntryView }
 	g.must(g.ask(http.MethodGet, "/meter/accounts/"+id+"/history?limit=10000", nil, &l))
 	return l.Data
 }
@@ -126,7 +126,7 @@ func (g *gateway) kinds(id string) map[string]int {
 	return n
 }
 
-func (g *gateway) charge(account, id string) (c caddymodule.ChargeView) {
+func (g *gateway) charge(account, id string) (c api.ChargeView) {
 	g.t.Helper()
 	g.must(g.ask(http.MethodGet, "/meter/accounts/"+account+"/charges/"+id, nil, &c))
 	return c

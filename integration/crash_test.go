@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/farebox-dev/farebox/caddymodule"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/internal/mockai"
 )
 
@@ -233,11 +233,11 @@ func (g *gateway) keeps(p *promised) {
 }
 
 // wholeHistory reads the journal page by page.
-func (g *gateway) wholeHistory(id string) (all []caddymodule.EntryView) {
+func (g *gateway) wholeHistory(id string) (all []api.EntryView) {
 	g.t.Helper()
 	after := uint64(0)
 	for {
-		var l struct{ Data []caddymodule.EntryView }
+		var l struct{ Data []api.EntryView }
 		g.must(g.ask(http.MethodGet, fmt.Sprintf("/meter/accounts/%s/history?limit=5000&after=%d", id, after), nil, &l))
 		if len(l.Data) == 0 {
 			return all

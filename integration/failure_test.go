@@ -59,7 +59,7 @@ func TestFailuresOfTheUpstreamAnswerInTheDialect(t *testing.T) {
 			if a.cost() != "0" || a.Header.Get("Credits-Charge") == "" {
 				t.Errorf("%s: %s: %v", tt.name, d.path, a.Header)
 			}
-			if c := tt.g.charge("acme", a.Header.Get("Credits-Charge")); c.Cost != "0" || c.State != "released" || c.Outcome != tt.outcome {
+			if c := tt.g.charge("acme", a.Header.Get("Credits-Charge")); c.Cost != "0" || c.State != "refunded" || c.Outcome != tt.outcome {
 				t.Errorf("%s: %s: %+v", tt.name, d.path, c)
 			}
 		}

@@ -209,7 +209,7 @@ func TestTokensOfJobs(t *testing.T) {
 		if a.StatusCode != 200 || a.cost() != "" || a.Header.Get("Credits-Held") == "" {
 			t.Errorf("%s: %s %v %s", tt.path, a.Status, a.Header, a.body)
 		}
-		if c := g.charge("acme", a.Header.Get("Credits-Charge")); c.State != "held" {
+		if c := g.charge("acme", a.Header.Get("Credits-Charge")); c.State != "open" {
 			t.Errorf("%+v", c)
 		}
 	}

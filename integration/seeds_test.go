@@ -49,7 +49,6 @@ func newShop(t *testing.T, file string) *shop {
 		s.m.Close()
 	})
 	s.p = &api.API{Base: "/_meter"}
-	s.p.Init()
 	return s
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/openai/openai-go/v3/packages/ssestream"
 
-	"github.com/farebox-dev/farebox/caddymodule"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/internal/mockai"
 )
 
@@ -53,7 +53,7 @@ func next(t testing.TB, events *bufio.Scanner, n int) {
 	}
 }
 
-func (g *gateway) chargeOf(account string, res *http.Response) caddymodule.ChargeView {
+func (g *gateway) chargeOf(account string, res *http.Response) api.ChargeView {
 	g.t.Helper()
 	g.settled(account)
 	return g.charge(account, res.Header.Get("Credits-Charge"))

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/farebox-dev/farebox/caddymodule"
+	"github.com/farebox-dev/farebox/caddymodule/api"
 )
 
 const toldPrices = `
@@ -34,7 +34,7 @@ func TestToldIsBooked(t *testing.T) {
 	over := g.account("globex", "0")
 	g.must(g.ask(http.MethodPut, "/meter/accounts/globex/subscription", map[string]string{"plan": "over"}, nil))
 
-	check := func(account string, a answer) (c caddymodule.ChargeView) {
+	check := func(account string, a answer) (c api.ChargeView) {
 		t.Helper()
 		id := a.Header.Get("Credits-Charge")
 		if id == "" {

@@ -9,14 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
 )
 
 func TestNobodyReachesAnotherAccount(t *testing.T) {
 	s := newSite(t)
 	theirs := s.image("other/")
-	var keys list[directory.Key]
+	var keys List[directory.Key]
 	s.gets("other/", "v1/keys", &keys)
 	for _, path := range []string{"balance", "balance/days", "usage", "usage/hints", "charges", "charges/" + theirs, "ledger", "prices", "packs", "alerts", "webhook", "keys", "members", "account", "events", "accounts", "session"} {
 		s.wants(http.StatusForbidden, "acme/mira", http.MethodGet, "v1/"+path+"?account=other", "")
@@ -39,10 +38,10 @@ func TestNobodyReachesAnotherAccount(t *testing.T) {
 
 func TestWhoIsNotSignedIn(t *testing.T) {
 	s := newSite(t)
-	for _, e := range routes {
-		pattern := e.Pattern
+	for _, e := range endpoints() {
+		pattern := e.pattern
 		method, path, _ := strings.Cut(pattern, " ")
-		if e.needs == anybody {
+		if e.customers == anyone || e.customers == nobody {
 			continue
 		}
 		for _, who := range []string{"", "fb_live_nonsense", "cookie fb_sess_nonsense"} {
@@ -84,7 +83,7 @@ func TestRoles(t *testing.T) {
 
 func TestAMemberRevokesHisOwnKeysOnly(t *testing.T) {
 	s := newSite(t)
-	var keys list[directory.Key]
+	var keys List[directory.Key]
 	s.gets("acme/mira", "v1/keys", &keys)
 	for _, k := range keys.Data {
 		if k.Member != "jon" {
@@ -104,7 +103,7 @@ func TestAMemberRevokesHisOwnKeysOnly(t *testing.T) {
 func TestAMemberSeesHisOwn(t *testing.T) {
 	s := newSite(t)
 	hers, his := s.image("acme/mira"), s.image("acme/jon")
-	var charges list[ChargeView]
+	var charges List[ChargeView]
 	s.gets("acme/jon", "v1/charges", &charges)
 	if len(charges.Data) != 1 || charges.Data[0].ID != his {
 		t.Errorf("jon sees %+v", charges.Data)
@@ -117,14 +116,14 @@ func TestAMemberSeesHisOwn(t *testing.T) {
 	if u.Total.Credits != "24" || len(u.Data) != 1 || u.Data[0].Group != "jon" {
 		t.Errorf("jon's usage: %+v", u)
 	}
-	var keys list[directory.Key]
+	var keys List[directory.Key]
 	s.gets("acme/jon", "v1/keys", &keys)
 	for _, k := range keys.Data {
 		if k.Member != "jon" {
 			t.Errorf("jon sees the key of %q", k.Member)
 		}
 	}
-	var members list[directory.Member]
+	var members List[directory.Member]
 	if s.gets("acme/jon", "v1/members", &members); len(members.Data) != 1 || members.Data[0].ID != "jon" {
 		t.Errorf("jon sees %+v", members.Data)
 	}
@@ -243,7 +242,7 @@ func TestSessionsEnd(t *testing.T) {
 	s.wants(http.StatusUnauthorized, two, http.MethodGet, "v1/balance", "")
 
 	three := "cookie " + s.signsIn("acme/jon").Value
-	var keys list[directory.Key]
+	var keys List[directory.Key]
 	s.gets("acme/jon", "v1/keys", &keys)
 	s.wants(http.StatusOK, "acme/mira", http.MethodDelete, "v1/keys/"+keys.Data[0].ID, "")
 	s.wants(http.StatusUnauthorized, three, http.MethodGet, "v1/balance", "") // with the key that opened it
@@ -281,7 +280,6 @@ func TestALinkOpensOnce(t *testing.T) {
 
 func TestOperators(t *testing.T) {
 	s := newSite(t)
-	reached := ""
 	keys := map[string]string{}
 	for _, scope := range []string{"read", "grant", "admin"} {
 		secret, _, err := s.m.Directory.Operators.Create(t.Context(), scope, scope, time.Time{})
@@ -292,20 +290,15 @@ func TestOperators(t *testing.T) {
 		s.wants(http.StatusUnauthorized, secret, http.MethodGet, "v1/balance?account=acme", "") // where there is no console
 		s.wants(http.StatusNotFound, secret, http.MethodGet, "admin/v1/accounts", "")
 	}
-	s.p.Operator = func(_ *meter.Meter, scopes []string) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			reached = r.Method + " " + r.URL.Path + " " + strings.Join(scopes, "+")
-			_, _ = w.Write([]byte("{}"))
-		})
-	}
-	for _, x := range []struct{ method, path string }{
-		{http.MethodGet, "accounts"}, {http.MethodPost, "accounts/acme/grants"}, {http.MethodPut, "accounts/acme/subscription"}, {http.MethodGet, "backup"},
+	s.p.Console = true
+	rank := map[string]int{"read": 1, "grant": 2, "admin": 3}
+	for _, x := range []struct{ method, path, needs string }{
+		{http.MethodGet, "accounts", "read"}, {http.MethodPost, "accounts/acme/grants", "grant"}, {http.MethodPut, "accounts/acme/subscription", "admin"}, {http.MethodGet, "backup", "admin"},
 	} {
-		for scope, scopes := range map[string]string{"read": "read", "grant": "read+grant", "admin": "read+grant+admin"} { // what they are enough for, the operator's API decides
-			reached = ""
-			s.wants(http.StatusOK, keys[scope], x.method, "admin/v1/"+x.path, "")
-			if want := x.method + " /meter/" + x.path + " " + scopes; reached != want {
-				t.Errorf("%s with scope %s reached %q, want %q", x.path, scope, reached, want)
+		for scope, key := range keys {
+			w := s.asks(key, x.method, "admin/v1/"+x.path, "")
+			if may := rank[scope] >= rank[x.needs]; (w.Code != http.StatusForbidden) != may || w.Code == http.StatusUnauthorized || w.Code == http.StatusNotFound {
+				t.Errorf("%s with scope %s: %d", x.path, scope, w.Code)
 			}
 		}
 		s.wants(http.StatusForbidden, "acme/mira", x.method, "admin/v1/"+x.path, "") // an account's admin is no operator
@@ -325,22 +318,41 @@ func TestOperators(t *testing.T) {
 		t.Errorf("%+v %v", v, err)
 	}
 	s.wants(http.StatusForbidden, cookie, http.MethodPost, "admin/v1/accounts/acme/grants", `{}`, "Origin", "https://evil.example")
-	s.wants(http.StatusOK, cookie, http.MethodPost, "admin/v1/accounts/acme/grants", `{}`, "Origin", "http://portal.example")
+	s.wants(http.StatusOK, cookie, http.MethodPost, "admin/v1/accounts/acme/grants", `{"amount":"5","reason":"x"}`, "Origin", "http://portal.example", "Idempotency-Key", "one")
 }
 
-// A parameter that an endpoint does not have is an error, on reads and on writes.
+// A parameter that an endpoint does not have is an error, on reads and on writes,
+// and so is a field of the body.
 func TestUnknownParametersAreErrors(t *testing.T) {
 	s := newSite(t)
-	for _, e := range routes {
-		method, path, _ := strings.Cut(e.Pattern, " ")
-		path = strings.NewReplacer("{key}", "key_x", "{member}", "mira", "{charge}", "ch_x").Replace(path)
-		if e.Media == "text/event-stream" || e.needs == anybody {
+	s.p.Console = true
+	operator, _, err := s.m.Directory.Operators.Create(t.Context(), "", "admin", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range endpoints() {
+		method, path, _ := strings.Cut(e.pattern, " ")
+		path = strings.TrimPrefix(wildcard.ReplaceAllString(path, "x"), "/")
+		who := "acme/"
+		if e.customers == nobody {
+			who = operator
+		}
+		w := s.wants(http.StatusBadRequest, who, method, path+"?acount=other", "{}")
+		if !strings.Contains(w.Body.String(), `no parameter \"acount\"`) {
+			t.Errorf("%s: %s", e.pattern, w.Body)
+		}
+		if len(e.params) > 0 {
+			name := e.params[0].Name
+			s.wants(http.StatusBadRequest, who, method, path+"?"+name+"=acme&"+name+"=acme", "{}")
+		}
+		if method == http.MethodGet {
 			continue
 		}
-		w := s.wants(http.StatusBadRequest, "acme/", method, strings.TrimPrefix(path, "/")+"?acount=other", "{}")
-		if !strings.Contains(w.Body.String(), `no parameter \"acount\"`) {
-			t.Errorf("%s: %s", e.Pattern, w.Body)
+		for _, body := range []string{`{"acount":"other"}`, `{} {}`, `{}x`, `{}}`} {
+			w := s.wants(http.StatusBadRequest, who, method, path, body, "Idempotency-Key", "one")
+			if !strings.Contains(w.Body.String(), "is not the JSON") {
+				t.Errorf("%s with the body %s: %s", e.pattern, body, w.Body)
+			}
 		}
-		s.wants(http.StatusBadRequest, "acme/", method, strings.TrimPrefix(path, "/")+"?account=acme&account=other", "{}")
 	}
 }

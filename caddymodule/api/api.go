@@ -1,20 +1,17 @@
-// Package portal serves what people see of a meter: the pages, the portal API
-// of account holders, and the operator console with the operator's API. It
-// knows HTTP, but not Caddy.
+// Package api is the HTTP API of a meter: the portal's, for people of an account,
+// and the operator's. It knows HTTP, but not Caddy. All endpoints are in one
+// table, from which routing, rights and the OpenAPI document come.
 package api
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/farebox-dev/farebox/caddymodule/api/openapi"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -25,26 +22,32 @@ import (
 type API struct {
 	// Base is the path that it is mounted at, without a slash at the end: "/_meter".
 	Base string
-	// Operator makes the operator's API over a meter, with paths /meter/…; nil:
-	// there is no operator console here.
-	Operator func(m *meter.Meter, scopes []string) http.Handler
-	// PublicPrices lets anybody read the price list and the packs.
+	// Console lets operators sign in here, and adds the operator's API.
+	Console bool
+	// PublicPrices lets anyone read the price list and the packs.
 	PublicPrices bool
 	// AccountWebhooks says which addresses accounts may give for webhooks of their
 	// own: "public", "private" or "off".
 	AccountWebhooks string
 	// Brand is what the pages call themselves.
 	Brand Brand
+	// PriceFile is that of the running server; nil: no server runs.
+	PriceFile PriceFile
 	// Closing ends the event streams of open pages when it is closed; nil: never.
 	Closing <-chan struct{}
 	// Secure says whether the browser came over TLS; nil: if the connection is.
 	Secure func(*http.Request) bool
-	// Operations describe further paths below Base for the OpenAPI document.
-	Operations []openapi.Operation
 
-	mux      *http.ServeMux
-	document func() ([]byte, error)
-	answered func(pattern string, v any) // for tests; nil otherwise
+	describing  sync.Once
+	document    []byte
+	describeErr error
+}
+
+// PriceFile is the price file on disk.
+type PriceFile interface {
+	Path() string
+	// Reload puts it in force as it is. With force, max_change does not apply.
+	Reload(ctx context.Context, force bool) error
 }
 
 // Brand is name, logo and colour of the pages.
@@ -57,31 +60,18 @@ type Brand struct {
 // call is one request to the API.
 type call struct {
 	*http.Request
-	api *API
-	m   *meter.Meter
-	w   http.ResponseWriter
-	who *caller
-}
-
-// endpoint answers with a value that becomes JSON, or, if that is nil, has
-// written the answer itself.
-type endpoint func(*call) (any, error)
-
-// Init prepares the routes; call it once, before Serve.
-func (a *API) Init() {
-	a.Base = strings.TrimSuffix(a.Base, "/")
-	a.mux, a.document = http.NewServeMux(), sync.OnceValues(a.describe)
-	for i := range routes {
-		a.mux.HandleFunc(routes[i].Pattern, a.handler(&routes[i]))
-	}
-	a.mux.HandleFunc("GET /open/{token}", a.open)
-	a.mux.HandleFunc("GET /openapi.json", a.openAPI)
-	a.mux.HandleFunc("/admin/v1/{path...}", a.operator)
-	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { WriteError(w, ErrNotFound) })
+	api      *API
+	m        *meter.Meter
+	w        http.ResponseWriter
+	endpoint *endpoint
+	who      *caller
+	trusted  bool   // came over Caddy's own admin endpoint
+	key      string // Idempotency-Key
+	written  bool   // the answer, by the handler itself
 }
 
 // Has reports whether a path relative to Base is the API's.
-func (a *API) Has(path string) bool {
+func Has(path string) bool {
 	for _, root := range []string{"/v1/", "/admin/v1/", "/open/"} {
 		if strings.HasPrefix(path, root) {
 			return true
@@ -93,50 +83,24 @@ func (a *API) Has(path string) bool {
 // Serve answers a request for a meter. Its path is relative to Base: /v1/…,
 // /admin/v1/…, /openapi.json, or /open/… of a link to a session.
 func (a *API) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
-	a.mux.ServeHTTP(w, r.WithContext(withMeter(r.Context(), m)))
+	serve(&call{api: a, m: m}, w, r)
 }
 
-// handler identifies the caller and writes what an endpoint returns.
-func (a *API) handler(to *route) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{Request: r, api: a, m: meterOf(r.Context()), w: w}
-		var err error
-		if c.who, err = a.identify(c, to.needs); err == nil {
-			err = to.checkQuery(r.URL.RawQuery, c.labels())
-		}
-		if err != nil {
-			WriteError(w, err)
-			return
-		}
-		v, err := to.fn(c)
-		switch {
-		case err != nil:
-			WriteError(w, err)
-		case v != nil:
-			if a.answered != nil {
-				a.answered(to.Pattern, v)
-			}
-			writeJSON(w, v)
+// ServeTrusted answers a request below /meter/ on Caddy's own admin endpoint: the
+// operator's API, and the portal's below /meter/portal/, from callers that may do
+// everything.
+func (a *API) ServeTrusted(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
+	u := *r.URL
+	for _, path := range []*string{&u.Path, &u.RawPath} {
+		if to, ok := strings.CutPrefix(*path, "/meter/portal/"); ok {
+			*path = "/" + to
+		} else if to, ok := strings.CutPrefix(*path, "/meter/"); ok {
+			*path = "/admin/v1/" + to
 		}
 	}
-}
-
-func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v)
-}
-
-// body reads the request as JSON into v; unknown fields are an error.
-func (c *call) body(v any) error {
-	d := json.NewDecoder(io.LimitReader(c.Body, 1<<20))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
-		return invalid("the body is not the JSON that is expected here: %v", err)
-	}
-	return nil
+	r = r.Clone(r.Context())
+	r.URL = &u
+	serve(&call{api: a, m: m, trusted: true}, w, r)
 }
 
 func invalid(format string, args ...any) error {
@@ -156,8 +120,21 @@ func limit(q url.Values, usual, most int) (int, error) {
 	return n, nil
 }
 
-// list is how lists answer.
-type list[T any] struct {
+// number reads a parameter, up to most; 0 if it is not there.
+func number(q url.Values, name string, most uint64) (uint64, error) {
+	text := q.Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || n > most {
+		return 0, invalid("%s=%s is not a number up to %d", name, text, most)
+	}
+	return n, nil
+}
+
+// List is how lists answer.
+type List[T any] struct {
 	Data       []T    `json:"data"`
 	NextCursor string `json:"next_cursor,omitempty"`
 }

@@ -96,10 +96,10 @@ type LinksView struct {
 	Support string `json:"support,omitempty"`
 }
 
-func (c *call) balance() (any, error) {
+func (c *call) balance() (BalanceView, error) {
 	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
-		return nil, err
+		return BalanceView{}, err
 	}
 	b, now := c.bookNow(), c.m.Now()
 	available, unlimited := a.Available(now)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -24,33 +23,8 @@ type caller struct {
 	session  *directory.Session
 }
 
-// need is what an endpoint needs of its caller.
-type need uint8
-
-const (
-	anybody  need = iota // also someone who is not signed in
-	someone              // of the account
-	admin                // of the account
-	spender              // not a viewer
-	signedIn             // in any way, with or without an account
-)
-
 func (w *caller) operator() bool { return len(w.scopes) > 0 }
 func (w *caller) admin() bool    { return w.role == directory.RoleAdmin }
-
-type (
-	meterKey struct{}
-	trusted  struct{}
-)
-
-func withMeter(ctx context.Context, m *meter.Meter) context.Context {
-	return context.WithValue(ctx, meterKey{}, m)
-}
-
-func meterOf(ctx context.Context) *meter.Meter {
-	m, _ := ctx.Value(meterKey{}).(*meter.Meter)
-	return m
-}
 
 // cookieName is the session's cookie; with TLS it cannot be planted from a
 // neighbouring host.
@@ -68,50 +42,76 @@ func (a *API) secure(r *http.Request) bool {
 	return r.TLS != nil
 }
 
-// identify finds out who calls and whether that will do.
-func (a *API) identify(c *call, needs need) (*caller, error) {
-	w, err := a.signedIn(c)
-	if err != nil {
-		if needs == anybody || needs == someone && a.PublicPrices && public(c.Request) {
-			return &caller{}, nil
-		}
-		return nil, err
+// identify finds out who calls, and whether the endpoint is for them: the one
+// place where rights are checked.
+func (e *endpoint) identify(c *call) error {
+	if e.customers == nobody && !c.trusted && !c.api.Console {
+		return ErrNotFound
 	}
+	w, err := c.signedIn()
+	if err != nil {
+		if e.customers == anyone || e.public && c.api.PublicPrices {
+			c.who, err = &caller{}, nil
+		}
+		return err
+	}
+	c.who = w
 	if w.byCookie {
 		if err := sameSite(c.Request); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if needs == anybody || needs == signedIn {
-		return w, w.choose(c, false)
+	if w.operator() {
+		return e.admitOperator(c)
 	}
-	if err := w.choose(c, !public(c.Request) && c.URL.Path != "/v1/estimate"); err != nil { // an operator reads the price list without an account, too
-		return nil, err
-	}
-	w.seat(c.m)
-	if w.operator() && c.Method != http.MethodGet && c.URL.Path != "/v1/estimate" && !slices.Contains(w.scopes, directory.ScopeAdmin) {
-		return nil, ErrForbidden
-	}
-	if needs == admin && !w.admin() || needs == spender && w.role == directory.RoleViewer {
-		return nil, ErrForbidden
-	}
-	return w, nil
+	return e.admitCustomer(c)
 }
 
-// public are the paths that PublicPrices opens.
-func public(r *http.Request) bool {
-	return r.Method == http.MethodGet && (r.URL.Path == "/v1/prices" || r.URL.Path == "/v1/packs")
+// admitOperator checks the scope. An operator is an admin of every account.
+func (e *endpoint) admitOperator(c *call) error {
+	if !slices.Contains(c.who.scopes, e.operators) {
+		return ErrForbidden
+	}
+	c.who.role, c.who.seesAll = directory.RoleAdmin, true
+	if e.customers == nobody {
+		c.who.account = c.PathValue("id")
+		return nil
+	}
+	c.who.account = c.URL.Query().Get("account")
+	if c.who.account == "" && e.customers > signedIn && !e.withoutTenant {
+		return invalid("say which account: ?account=…")
+	}
+	return nil
+}
+
+// admitCustomer finds the account that the request is about: ?account=, or the
+// only or first one of the session. Without a seat in an account, nobody reaches it.
+func (e *endpoint) admitCustomer(c *call) error {
+	w, wanted := c.who, c.URL.Query().Get("account")
+	i := slices.IndexFunc(w.seats, func(s directory.Seat) bool { return wanted == "" || s.Account == wanted })
+	if e.customers == nobody || i < 0 || c.m.Directory.Members.Removed(w.seats[i].Account, w.member) {
+		return ErrForbidden
+	}
+	w.account, w.role = w.seats[i].Account, w.seats[i].Role
+	if e.customers <= signedIn {
+		return nil
+	}
+	w.seat(c.m)
+	if e.customers == admins && !w.admin() || e.customers == members && w.role == directory.RoleViewer {
+		return ErrForbidden
+	}
+	return nil
 }
 
 // signedIn reads key or cookie.
-func (a *API) signedIn(c *call) (*caller, error) {
-	if c.Context().Value(trusted{}) != nil {
-		return &caller{scopes: []string{directory.ScopeRead, directory.ScopeGrant, directory.ScopeAdmin}}, nil
+func (c *call) signedIn() (*caller, error) {
+	if c.trusted {
+		return &caller{scopes: []string{read, grant, admin}}, nil
 	}
 	if secret := secretOf(c.Header); secret != "" {
-		return a.byKey(c.m, secret)
+		return c.byKey(secret)
 	}
-	cookie, err := c.Cookie(a.cookieName(c.Request))
+	cookie, err := c.Cookie(c.api.cookieName(c.Request))
 	if err != nil {
 		return nil, ErrSignedOut
 	}
@@ -123,31 +123,31 @@ func (a *API) signedIn(c *call) (*caller, error) {
 		return nil, err
 	}
 	w := &caller{seats: s.Seats, member: s.Member, scopes: s.Scopes, byCookie: true, session: &s}
-	if w.operator() && a.Operator == nil { // a console's session opens no portal elsewhere
+	if w.operator() && !c.api.Console { // a console's session opens no portal elsewhere
 		return nil, ErrSignedOut
 	}
 	return w, nil
 }
 
 // byKey signs in with an API key or an operator's key.
-func (a *API) byKey(m *meter.Meter, secret string) (*caller, error) {
+func (c *call) byKey(secret string) (*caller, error) {
 	if strings.HasPrefix(secret, directory.OperatorPrefix) {
-		k, ok := m.Directory.Operators.Find(secret)
-		if !ok || a.Operator == nil {
+		k, ok := c.m.Directory.Operators.Find(secret)
+		if !ok || !c.api.Console {
 			return nil, ErrSignedOut
 		}
 		return &caller{scopes: k.Scopes}, nil
 	}
-	k, err := m.Identify(secret)
+	k, err := c.m.Identify(secret)
 	if err != nil {
 		return nil, errors.Join(ErrSignedOut, err)
 	}
-	return &caller{seats: []directory.Seat{{Account: k.Account, Role: RoleOf(m, k.Account, k.Member)}}, member: k.Member}, nil
+	return &caller{seats: []directory.Seat{{Account: k.Account, Role: roleOf(c.m, k.Account, k.Member)}}, member: k.Member}, nil
 }
 
-// RoleOf is what a key may do: that of its member. A key that belongs to nobody
+// roleOf is what a key may do: that of its member. A key that belongs to nobody
 // in particular is the account's own, and an admin.
-func RoleOf(m *meter.Meter, account, member string) directory.Role {
+func roleOf(m *meter.Meter, account, member string) directory.Role {
 	if member == "" {
 		return directory.RoleAdmin
 	}
@@ -163,29 +163,6 @@ func secretOf(h http.Header) string {
 		return strings.TrimSpace(token)
 	}
 	return h.Get("X-Api-Key")
-}
-
-// choose finds the account that the request is about: ?account=, or the only
-// or first one of the session. Nobody reaches an account without a seat in it.
-func (w *caller) choose(c *call, needed bool) error {
-	wanted := c.URL.Query().Get("account")
-	if w.operator() {
-		w.account, w.role, w.seesAll = wanted, directory.RoleAdmin, true
-		if wanted == "" && needed {
-			return invalid("say which account: ?account=…")
-		}
-		return nil
-	}
-	for _, s := range w.seats {
-		if wanted == "" || s.Account == wanted {
-			if c.m.Directory.Members.Removed(s.Account, w.member) {
-				return ErrForbidden
-			}
-			w.account, w.role = s.Account, s.Role
-			return nil
-		}
-	}
-	return ErrForbidden
 }
 
 // seat applies what the account says of the member now: a session that was
@@ -231,10 +208,4 @@ func sameSite(r *http.Request) error {
 		return invalid("send the body as Content-Type: application/json")
 	}
 	return nil
-}
-
-// ServeTrusted is Serve for whoever reaches Caddy's own admin endpoint: an
-// operator that may do everything.
-func (a *API) ServeTrusted(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
-	a.Serve(m, w, r.WithContext(context.WithValue(r.Context(), trusted{}, true)))
 }

@@ -33,6 +33,11 @@ type PlanOffer struct {
 	Credits   []CreditsView   `json:"credits"`
 	Estimates []EstimateView  `json:"estimates"` // what one period's credits are enough for, at base prices
 	Metadata  json.RawMessage `json:"metadata,omitempty"`
+
+	// Of the operator's API only.
+	Default  bool `json:"default,omitempty"`
+	Overage  bool `json:"overage,omitempty"`
+	Accounts *int `json:"accounts,omitempty"` // that are on it
 }
 
 // CreditsView is a line of a plan's credits.
@@ -59,7 +64,7 @@ type PricesView struct {
 	Book   string      `json:"book"` // digest
 }
 
-func (c *call) prices() (any, error) {
+func (c *call) prices() (PricesView, error) {
 	b := c.bookNow()
 	v := PricesView{Unit: unitView(b), Prices: []PriceView{}, Plans: []PlanOffer{}, Book: b.Digest}
 	for _, p := range b.PricesList() {
@@ -125,6 +130,38 @@ func estimates(b *pricing.Book, p *pricing.Plan, g *pricing.Grant) (list []Estim
 	return list
 }
 
+// PlansView is what can be sold.
+type PlansView struct {
+	Plans []PlanOffer `json:"plans"`
+	Packs []PackView  `json:"packs"`
+	Unit  string      `json:"unit"`
+}
+
+// listPlans are the plans and packs of the price file that is in force.
+func (c *call) listPlans() (PlansView, error) {
+	on := map[string]int{}
+	err := c.m.Accounts.Each(c.Context(), "", func(a *ledger.Account) bool {
+		on[a.Sub.Plan]++
+		return true
+	})
+	if err != nil {
+		return PlansView{}, err
+	}
+	b, _ := c.m.Book()
+	v := PlansView{Plans: []PlanOffer{}, Packs: []PackView{}, Unit: b.Credit.Plural}
+	for _, p := range b.Plans {
+		x, accounts := c.planOffer(b, p), on[p.ID]
+		x.Default, x.Overage, x.Accounts = p == b.DefaultPlan, p.Overage != nil, &accounts
+		v.Plans = append(v.Plans, x)
+	}
+	for _, p := range b.Packs {
+		x := c.packView(p, "")
+		x.OnlyPlans = p.OnlyPlans
+		v.Packs = append(v.Packs, x)
+	}
+	return v, nil
+}
+
 // AffordableView is how often an operation could still be done, if nothing else was.
 type AffordableView struct {
 	Operation string `json:"operation"`
@@ -184,31 +221,24 @@ type PackView struct {
 	Expires   string `json:"expires"`       // never, or "90 days"
 	Available bool   `json:"available"`     // to the account's plan
 	URL       string `json:"url,omitempty"` // of the checkout, for admins
+
+	OnlyPlans []string `json:"only_plans,omitempty"` // of the operator's API only
 }
 
-func (c *call) packs() (any, error) {
+func (c *call) packs() (List[PackView], error) {
 	b := c.bookNow()
 	plan := ""
 	var a *ledger.Account
 	if c.who.account != "" {
 		var err error
 		if a, err = c.m.Accounts.Get(c.Context(), c.who.account); err != nil {
-			return nil, err
+			return List[PackView]{}, err
 		}
 		plan = a.Sub.Plan
 	}
-	out := list[PackView]{Data: []PackView{}}
+	out := List[PackView]{Data: []PackView{}}
 	for _, p := range b.Packs {
-		v := PackView{ID: p.ID, Name: nameOf(p.ID, p.Name), Price: p.Price.String(), Expires: "never", Available: p.SellsTo(plan)}
-		if !p.ByPrice {
-			v.Credits = c.text(p.Credits)
-		}
-		if p.MaxPrice != nil {
-			v.MaxPrice = p.MaxPrice.String()
-		}
-		if p.Expires != nil {
-			v.Expires = p.Expires.String()
-		}
+		v := c.packView(p, plan)
 		if c.who.admin() && v.Available && a != nil {
 			v.URL = fillLink(b.Links.TopUp, a, p.ID)
 		}
@@ -217,12 +247,27 @@ func (c *call) packs() (any, error) {
 	return out, nil
 }
 
+// packView is a pack as an account on a plan sees it.
+func (c *call) packView(p *pricing.Pack, plan string) PackView {
+	v := PackView{ID: p.ID, Name: nameOf(p.ID, p.Name), Price: p.Price.String(), Expires: "never", Available: p.SellsTo(plan)}
+	if !p.ByPrice {
+		v.Credits = c.text(p.Credits)
+	}
+	if p.MaxPrice != nil {
+		v.MaxPrice = p.MaxPrice.String()
+	}
+	if p.Expires != nil {
+		v.Expires = p.Expires.String()
+	}
+	return v
+}
+
 func fillLink(link string, a *ledger.Account, pack string) string {
 	return meter.FillLink(link, string(a.ID), pack)
 }
 
-// AccountView is the account's own record, with what its plan says about it.
-type AccountView struct {
+// AccountSummary is the account's own record, with what its plan says about it.
+type AccountSummary struct {
 	ID        string    `json:"id"`
 	Name      string    `json:"name"`
 	Plan      *PlanView `json:"plan"`
@@ -231,23 +276,19 @@ type AccountView struct {
 	Members   int       `json:"members"`
 }
 
-func (c *call) showAccount() (any, error) {
+func (c *call) accountSummary() (AccountSummary, error) {
 	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
-		return nil, err
+		return AccountSummary{}, err
 	}
-	return AccountView{
+	return AccountSummary{
 		ID: string(a.ID), Name: nameOf(string(a.ID), a.Name), Plan: planView(a, c.bookNow()), Suspended: a.Suspended,
 		CreatedAt: a.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), Members: len(c.m.Directory.Members.List(c.who.account)),
 	}, nil
 }
 
-// listAccounts are those that the session opens.
-func (c *call) listAccounts() (any, error) {
+// sessionAccounts are those that the session opens.
+func (c *call) sessionAccounts() (List[SeatView], error) {
 	v, err := c.showSession()
-	if err != nil {
-		return nil, err
-	}
-	s, _ := v.(SessionView)
-	return list[SeatView]{Data: append([]SeatView{}, s.Accounts...)}, nil
+	return List[SeatView]{Data: v.Accounts}, err
 }

@@ -30,6 +30,7 @@ type ChargeView struct {
 	Credits       string            `json:"credits"`  // paid in the end
 	Worth         string            `json:"worth,omitempty"`
 	Quantities    map[string]string `json:"quantities"`
+	Usage         string            `json:"usage,omitempty"` // as the journal has it: "input=12 output=30"
 	Outcome       string            `json:"outcome,omitempty"`
 	Status        int               `json:"status,omitempty"` // HTTP status of the answer
 	Estimated     bool              `json:"estimated,omitempty"`
@@ -63,7 +64,7 @@ func (c *call) chargeView(h *ledger.Charge) ChargeView {
 		ID: string(h.ID), At: h.At.UTC(), SettledAt: timeOf(h.SettledAt), State: report.StateOf(h), Operation: h.Operation, OperationName: h.Operation,
 		Feature: h.Subject.Feature, Model: h.Model, Member: h.Member, Key: h.Key, Labels: map[string]string{}, Held: c.text(h.HeldTotal()),
 		Cost: c.text(h.Cost), Refunded: c.text(h.Refunded), Credits: c.text(s.Net()), Worth: c.worth(s.Net()), Quantities: map[string]string{},
-		Outcome: h.Outcome, Status: h.Status, Estimated: h.Estimated,
+		Usage: h.Usage, Outcome: h.Outcome, Status: h.Status, Estimated: h.Estimated,
 	}
 	if op := c.bookNow().Operation(h.Operation); op != nil {
 		v.OperationName = op.Name
@@ -79,30 +80,30 @@ func (c *call) chargeView(h *ledger.Charge) ChargeView {
 	return v
 }
 
-func (c *call) charges() (any, error) {
+func (c *call) charges() (List[ChargeView], error) {
 	labels := c.labels()
 	names := slices.Concat(usage.Dimensions, labels, []string{"state", "outcome"})
 	q := c.URL.Query()
 	f, err := c.chargeFilter(q, names)
 	if err != nil {
-		return nil, err
+		return List[ChargeView]{}, err
 	}
 	switch q.Get("format") {
 	case "", "json":
 	case "csv":
-		return nil, c.chargesCSV(f, labels)
+		return List[ChargeView]{}, c.chargesCSV(f, labels)
 	case "jsonl":
-		return nil, c.chargesLines(f)
+		return List[ChargeView]{}, c.chargesLines(f)
 	case "focus":
-		return nil, c.chargesFocus(f)
+		return List[ChargeView]{}, c.chargesFocus(f)
 	default:
-		return nil, invalid("format=%s; write json, jsonl, csv or focus", q.Get("format"))
+		return List[ChargeView]{}, invalid("format=%s; write json, jsonl, csv or focus", q.Get("format"))
 	}
 	n, err := limit(q, 50, 500)
 	if err != nil {
-		return nil, err
+		return List[ChargeView]{}, err
 	}
-	out := list[ChargeView]{Data: []ChargeView{}}
+	out := List[ChargeView]{Data: []ChargeView{}}
 	err = c.m.Reports.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
 		if len(out.Data) == n {
 			out.NextCursor = out.Data[n-1].ID
@@ -129,13 +130,13 @@ func (c *call) chargeFilter(q url.Values, names []string) (f report.ChargeFilter
 	return f, err
 }
 
-func (c *call) charge() (any, error) {
+func (c *call) charge() (ChargeDetail, error) {
 	h, err := c.m.Reports.Charge(c.Context(), c.who.account, c.PathValue("charge"))
 	if err != nil {
-		return nil, err
+		return ChargeDetail{}, err
 	}
 	if !c.who.seesAll && h.Member != c.who.member {
-		return nil, ErrForbidden
+		return ChargeDetail{}, ErrForbidden
 	}
 	d := ChargeDetail{ChargeView: c.chargeView(h), Drawn: []DrawnView{}, Calculation: []CalculationLine{}, Book: h.Book}
 	drawn := h.Captures
@@ -149,63 +150,4 @@ func (c *call) charge() (any, error) {
 		d.Calculation = append(d.Calculation, CalculationLine{Label: l.Label, Text: l.Text, Total: l.Total.String()})
 	}
 	return d, nil
-}
-
-// EntryView is a line of the journal, for people who settle accounts by it.
-type EntryView struct {
-	Seq      uint64        `json:"seq"`
-	At       time.Time     `json:"at"`
-	Kind     string        `json:"kind"`
-	Charge   string        `json:"charge,omitempty"`
-	Grants   []string      `json:"grants,omitempty"`
-	Reason   string        `json:"reason,omitempty"`
-	Plan     string        `json:"plan,omitempty"`
-	Postings []PostingView `json:"postings"`
-}
-
-// PostingView is one side of an entry; those of an entry sum to zero.
-type PostingView struct {
-	Book   string `json:"book"`
-	Grant  string `json:"grant,omitempty"`
-	Amount string `json:"amount"`
-}
-
-// ledger lists the journal, newest first. It names no requests and no members.
-func (c *call) ledger() (any, error) {
-	q := c.URL.Query()
-	n, err := limit(q, 50, 1000)
-	if err != nil {
-		return nil, err
-	}
-	before, err := cursorNumber(q)
-	if err != nil {
-		return nil, err
-	}
-	out := list[EntryView]{Data: []EntryView{}}
-	err = c.m.Reports.JournalBack(c.Context(), c.who.account, before, func(e *ledger.Entry) bool {
-		if len(out.Data) == n {
-			out.NextCursor = numberCursor(out.Data[n-1].Seq)
-			return false
-		}
-		out.Data = append(out.Data, c.entryView(e))
-		return true
-	})
-	return out, err
-}
-
-func (c *call) entryView(e *ledger.Entry) EntryView {
-	v := EntryView{Seq: e.Seq, At: e.At.UTC(), Kind: e.Kind.String(), Charge: string(e.Charge), Reason: e.Reason, Postings: []PostingView{}}
-	if v.Reason == "" && e.Outcome != nil {
-		v.Reason = e.Outcome.Text
-	}
-	if e.Sub != nil {
-		v.Plan = e.Sub.Plan
-	}
-	for _, g := range e.Grants {
-		v.Grants = append(v.Grants, string(g.ID))
-	}
-	for _, p := range e.Postings {
-		v.Postings = append(v.Postings, PostingView{Book: p.Book.String(), Grant: string(p.Grant), Amount: c.text(p.Amount)})
-	}
-	return v
 }

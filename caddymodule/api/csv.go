@@ -20,6 +20,7 @@ import (
 type sheet struct{ w *csv.Writer }
 
 func (c *call) sheet(name string, header []string) *sheet {
+	c.written = true
 	c.w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 	c.w.Header().Set("Content-Disposition", `attachment; filename="`+name+`.csv"`)
 	c.w.Header().Set("Cache-Control", "no-store")
@@ -100,6 +101,7 @@ func (c *call) chargesCSV(f report.ChargeFilter, labels []string) error {
 
 // chargesLines writes one JSON object per line, the account included.
 func (c *call) chargesLines(f report.ChargeFilter) error {
+	c.written = true
 	c.w.Header().Set("Content-Type", "application/jsonl")
 	c.w.Header().Set("Cache-Control", "no-store")
 	enc := json.NewEncoder(c.w)

@@ -65,27 +65,23 @@ type PlanFit struct {
 	Credits string `json:"credits"` // "unlimited" too
 }
 
-func (c *call) estimate() (any, error) {
-	var in EstimateRequest
-	if err := c.body(&in); err != nil {
-		return nil, err
-	}
+func (c *call) estimate(in EstimateRequest) (EstimateAnswer, error) {
 	switch {
 	case in.Request != nil && len(in.Mix) == 0:
 		return c.estimateRequest(&in)
 	case in.Request == nil && len(in.Mix) > 0 && len(in.Mix) <= 100:
 		return c.estimateMix(&in)
 	}
-	return nil, invalid(`send either {"request":{"path":…,"body":…}} or {"mix":[{"operation":…,"per_day":"30"}],"days":22}, up to 100 lines`)
+	return EstimateAnswer{}, invalid(`send either {"request":{"path":…,"body":…}} or {"mix":[{"operation":…,"per_day":"30"}],"days":22}, up to 100 lines`)
 }
 
-func (c *call) estimateRequest(in *EstimateRequest) (any, error) {
+func (c *call) estimateRequest(in *EstimateRequest) (EstimateAnswer, error) {
 	r := in.Request
 	if r.Method == "" {
 		r.Method = http.MethodPost
 	}
 	if !strings.HasPrefix(r.Path, "/") {
-		return nil, invalid("request.path is %q; write it as /v1/chat/completions", r.Path)
+		return EstimateAnswer{}, invalid("request.path is %q; write it as /v1/chat/completions", r.Path)
 	}
 	header := map[string][]string{"Content-Type": {"application/json"}}
 	for name, value := range r.Headers {
@@ -96,7 +92,7 @@ func (c *call) estimateRequest(in *EstimateRequest) (any, error) {
 		Caller: meter.Caller{Account: c.who.account, Member: c.who.member},
 	})
 	if err != nil {
-		return nil, invalid("%v", err)
+		return EstimateAnswer{}, invalid("%v", err)
 	}
 	out := EstimateAnswer{Unit: c.bookNow().Credit.Plural, Hold: c.text(e.Quote.Amount), Worth: c.worth(e.Quote.Amount), Calculation: []CalculationLine{}}
 	for _, l := range e.Lines {
@@ -104,7 +100,7 @@ func (c *call) estimateRequest(in *EstimateRequest) (any, error) {
 	}
 	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
-		return nil, err
+		return EstimateAnswer{}, err
 	}
 	s := e.Subject
 	available, unlimited := a.AvailableFor(&s, c.m.Now())
@@ -112,10 +108,10 @@ func (c *call) estimateRequest(in *EstimateRequest) (any, error) {
 	return out, nil
 }
 
-func (c *call) estimateMix(in *EstimateRequest) (any, error) {
+func (c *call) estimateMix(in *EstimateRequest) (EstimateAnswer, error) {
 	m, err := c.m.Reports.EstimateMix(c.Context(), c.who.account, mixOf(in))
 	if err != nil {
-		return nil, err
+		return EstimateAnswer{}, err
 	}
 	b := c.bookNow()
 	out := EstimateAnswer{Unit: b.Credit.Plural, Lines: []MixResult{}, Sum: c.text(m.Sum), WithBuffer: c.text(m.WithBuffer), Worth: c.worth(m.WithBuffer)}
@@ -135,7 +131,7 @@ func (c *call) estimateMix(in *EstimateRequest) (any, error) {
 	}
 	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
-		return nil, err
+		return EstimateAnswer{}, err
 	}
 	available, unlimited := a.Available(c.m.Now())
 	out.Affordable = unlimited || available >= m.WithBuffer

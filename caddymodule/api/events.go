@@ -9,9 +9,9 @@ import (
 // events is a stream of server-sent events for open pages: "change" whenever
 // something of the account has changed. What it is, the page asks for; so a
 // stream says nothing that the page might not see.
-func (c *call) events() (any, error) {
+func (c *call) events() error {
 	if _, err := c.m.Accounts.Get(c.Context(), c.who.account); err != nil {
-		return nil, err
+		return err
 	}
 	changed, stop := c.m.Accounts.Watch(c.who.account)
 	defer stop()
@@ -27,28 +27,28 @@ func (c *call) events() (any, error) {
 	text := "retry: 1000\n\n"
 	for {
 		if _, err := fmt.Fprint(c.w, text); err != nil {
-			return nil, nil
+			return nil
 		}
 		if err := flush.Flush(); err != nil {
-			return nil, nil
+			return nil
 		}
 		select {
 		case <-changed:
 			text = "event: change\ndata: {}\n\n"
 			if !c.pause(200 * time.Millisecond) { // a busy account is one event, not hundreds
-				return nil, nil
+				return nil
 			}
 		case <-beat.C:
-			if again, err := c.api.identify(c, someone); err != nil || again.account != c.who.account {
-				return nil, nil // signed out meanwhile
+			if again := *c; c.endpoint.identify(&again) != nil || again.who.account != c.who.account {
+				return nil // signed out meanwhile
 			}
 			text = ": still here\n\n"
 		case <-until.C:
-			return nil, nil
+			return nil
 		case <-c.api.Closing:
-			return nil, nil
+			return nil
 		case <-c.Context().Done():
-			return nil, nil
+			return nil
 		}
 	}
 }

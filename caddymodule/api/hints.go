@@ -29,14 +29,14 @@ type HintView struct {
 }
 
 // hints lists the largest savings first.
-func (c *call) hints() (any, error) {
+func (c *call) hints() (List[HintView], error) {
 	labels := c.labels()
 	q := c.URL.Query()
 	asked, err := c.usageQuery(q, labels)
 	if err != nil {
-		return nil, err
+		return List[HintView]{}, err
 	}
-	out := list[HintView]{Data: []HintView{}}
+	out := List[HintView]{Data: []HintView{}}
 	listed := map[string][]pricing.ListedPrice{}
 	for _, p := range c.bookNow().PricesList() {
 		listed[p.Operation] = append(listed[p.Operation], p)
@@ -51,7 +51,7 @@ func (c *call) hints() (any, error) {
 		of.Where["operation"] = op.ID
 		r, err := c.m.Reports.Usage(c.Context(), c.who.account, of)
 		if err != nil {
-			return nil, err
+			return List[HintView]{}, err
 		}
 		for _, l := range r.Lines() {
 			if h, ok := c.hint(op, &l, listed[op.ID]); ok {

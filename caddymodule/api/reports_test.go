@@ -43,7 +43,7 @@ func TestPaging(t *testing.T) {
 	}
 	seen, cursor, pages := map[string]int{}, "", 0
 	for {
-		var page list[ChargeView]
+		var page List[ChargeView]
 		s.gets("acme/mira", "v1/charges?limit=5&cursor="+url.QueryEscape(cursor), &page)
 		for _, c := range page.Data {
 			seen[c.ID]++
@@ -62,7 +62,7 @@ func TestPaging(t *testing.T) {
 			t.Errorf("%s is there %d times", id, seen[id])
 		}
 	}
-	var first, second list[EntryView]
+	var first, second List[EntryView]
 	s.gets("acme/mira", "v1/ledger?limit=4", &first)
 	s.gets("acme/mira", "v1/ledger?limit=4&cursor="+first.NextCursor, &second)
 	if len(second.Data) != 4 || second.Data[0].Seq != first.Data[3].Seq-1 {
@@ -162,10 +162,10 @@ func TestTotalsAreOne(t *testing.T) {
 			t.Errorf("%s sums to %d, want %d", path, got, want)
 		}
 	}
-	var journal list[EntryView]
+	var journal List[EntryView]
 	var spent money.Amount
 	for cursor := ""; ; cursor = journal.NextCursor {
-		journal = list[EntryView]{}
+		journal = List[EntryView]{}
 		s.gets("acme/mira", "v1/ledger?limit=50&cursor="+cursor, &journal)
 		for _, e := range journal.Data {
 			for _, p := range e.Postings {
@@ -223,7 +223,7 @@ func TestHints(t *testing.T) {
 	s.chat("acme/mira", "gpt-5-mini", 1000, 1000)
 	s.used("acme/jon", "/v1/images", `{"n":2,"quality":"hd"}`, nil) // 96; 48 without hd
 	s.image("acme/jon")
-	var h list[HintView]
+	var h List[HintView]
 	s.gets("acme/mira", "v1/usage/hints", &h)
 	text := ""
 	for _, x := range h.Data {

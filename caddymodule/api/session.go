@@ -30,9 +30,9 @@ type SeatView struct {
 	Role directory.Role `json:"role"`
 }
 
-func (c *call) showSession() (any, error) {
+func (c *call) showSession() (SessionView, error) {
 	w := c.who
-	v := SessionView{Accounts: []SeatView{}, Console: c.api.Operator != nil, Brand: c.api.Brand}
+	v := SessionView{Accounts: []SeatView{}, Console: c.api.Console, Brand: c.api.Brand}
 	if len(w.seats) == 0 && !w.operator() {
 		return v, nil
 	}
@@ -59,24 +59,20 @@ func nameOf(id, name string) string {
 }
 
 // signIn turns a key into a session, for a browser.
-func (c *call) signIn() (any, error) {
-	var in struct{ Key string }
-	if err := c.body(&in); err != nil {
-		return nil, err
-	}
+func (c *call) signIn(in signInRequest) (SessionView, error) {
 	if err := sameSite(c.Request); err != nil {
-		return nil, err
+		return SessionView{}, err
 	}
-	w, err := c.api.byKey(c.m, strings.TrimSpace(in.Key))
+	w, err := c.byKey(strings.TrimSpace(in.Key))
 	if err != nil {
-		return nil, err
+		return SessionView{}, err
 	}
 	s := directory.Session{Seats: w.seats, Member: w.member, Scopes: w.scopes, APIKey: c.keyID(in.Key)}
 	cookie, s, err := c.m.Directory.Sessions.Open(c.Context(), s)
 	if err != nil {
-		return nil, err
+		return SessionView{}, err
 	}
-	c.setCookie(c.w, cookie)
+	c.setCookie(cookie)
 	w.session = &s
 	c.who = w
 	return c.showSession()
@@ -90,22 +86,22 @@ func (c *call) keyID(secret string) string {
 	return k.Key
 }
 
-func (c *call) signOut() (any, error) {
+func (c *call) signOut() (map[string]bool, error) {
 	if cookie, err := c.Cookie(c.api.cookieName(c.Request)); err == nil {
 		if err := sameSite(c.Request); err != nil {
-			return nil, err
+			return map[string]bool{}, err
 		}
 		if err := c.m.Directory.Sessions.Close(c.Context(), cookie.Value); err != nil {
-			return nil, err
+			return map[string]bool{}, err
 		}
 	}
-	c.setCookie(c.w, "")
+	c.setCookie("")
 	return map[string]bool{"signed_out": true}, nil
 }
 
 // setCookie sets the session's cookie, or removes it. Whatever cookie the
 // browser came with is replaced, so that a planted one is worth nothing.
-func (c *call) setCookie(w http.ResponseWriter, value string) {
+func (c *call) setCookie(value string) {
 	cookie := &http.Cookie{
 		Name: c.api.cookieName(c.Request), Value: value, Path: c.api.Base + "/", HttpOnly: true, Secure: c.api.secure(c.Request), SameSite: http.SameSiteStrictMode,
 		MaxAge: int(directory.SessionLasts.Seconds()),
@@ -113,14 +109,14 @@ func (c *call) setCookie(w http.ResponseWriter, value string) {
 	if value == "" {
 		cookie.MaxAge = -1
 	}
-	http.SetCookie(w, cookie)
+	http.SetCookie(c.w, cookie)
 }
 
 // open takes a link to a session. It answers with a page that goes on by
 // itself, not with a redirect: behind a redirect that another site began, the
 // browser would not send a SameSite=Strict cookie.
-func (a *API) open(w http.ResponseWriter, r *http.Request) {
-	c := &call{Request: r, api: a, m: meterOf(r.Context()), w: w}
+func (c *call) open() {
+	w, r := c.w, c.Request
 	cookie, s, err := c.m.Directory.Sessions.OpenLink(r.Context(), r.PathValue("token"))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -134,8 +130,8 @@ func (a *API) open(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, page, "Link used up", "", "This link can be opened once, within 5 minutes. Go back and open a new one.")
 		return
 	}
-	c.setCookie(w, cookie)
-	to := a.Base + "/"
+	c.setCookie(cookie)
+	to := c.api.Base + "/"
 	if len(s.Seats) > 0 {
 		to += "?account=" + html.EscapeString(queryEscape(s.Seats[0].Account))
 	}

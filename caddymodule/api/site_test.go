@@ -75,7 +75,6 @@ func newSite(t *testing.T) *site {
 		s.keys[who] = secret
 	}
 	s.p = &API{Base: "/_meter"}
-	s.p.Init()
 	return s
 }
 

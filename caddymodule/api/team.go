@@ -7,8 +7,11 @@ import (
 )
 
 // keys lists the account's API keys; who may not see what others use, his own.
-func (c *call) keys() (any, error) {
-	out := list[directory.Key]{Data: []directory.Key{}}
+func (c *call) keys() (List[directory.Key], error) {
+	out := List[directory.Key]{Data: []directory.Key{}}
+	if _, err := c.m.Accounts.Get(c.Context(), c.who.account); err != nil {
+		return out, err
+	}
 	for _, k := range c.m.Directory.Keys.List(c.who.account) {
 		if c.who.seesAll || k.Member == c.who.member {
 			out.Data = append(out.Data, k)
@@ -23,35 +26,31 @@ type NewKeyView struct {
 	Secret string `json:"secret"`
 }
 
-type newKey struct {
+type keyRequest struct {
 	Member    string    `json:"member,omitempty"`
 	Name      string    `json:"name,omitempty"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // createKey makes a key. Who is no admin makes keys for himself only.
-func (c *call) createKey() (any, error) {
-	var in newKey
-	if err := c.body(&in); err != nil {
-		return nil, err
-	}
+func (c *call) createKey(in keyRequest) (NewKeyView, error) {
 	if len(in.Name) > 100 {
-		return nil, invalid("a key's name has up to 100 characters")
+		return NewKeyView{}, invalid("a key's name has up to 100 characters")
 	}
 	if !c.who.admin() {
 		if in.Member != "" && in.Member != c.who.member || c.who.member == "" {
-			return nil, ErrForbidden
+			return NewKeyView{}, ErrForbidden
 		}
 		in.Member = c.who.member
 	}
 	secret, k, err := c.m.Directory.Keys.Create(c.Context(), directory.Key{Account: c.who.account, Member: in.Member, Name: in.Name, ExpiresAt: in.ExpiresAt})
 	if err != nil {
-		return nil, err
+		return NewKeyView{}, err
 	}
 	return NewKeyView{k, secret}, nil
 }
 
-func (c *call) revokeKey() (any, error) {
+func (c *call) revokeKey() (directory.Key, error) {
 	id := c.PathValue("key")
 	if !c.who.admin() {
 		mine := false
@@ -59,15 +58,18 @@ func (c *call) revokeKey() (any, error) {
 			mine = mine || k.ID == id && k.Member == c.who.member && k.Member != ""
 		}
 		if !mine {
-			return nil, ErrForbidden
+			return directory.Key{}, ErrForbidden
 		}
 	}
 	return c.m.Directory.Keys.Revoke(c.Context(), c.who.account, id)
 }
 
 // members lists the team; who may not see what others use, himself.
-func (c *call) members() (any, error) {
-	out := list[directory.Member]{Data: []directory.Member{}}
+func (c *call) members() (List[directory.Member], error) {
+	out := List[directory.Member]{Data: []directory.Member{}}
+	if _, err := c.m.Accounts.Get(c.Context(), c.who.account); err != nil {
+		return out, err
+	}
 	for _, m := range c.m.Directory.Members.List(c.who.account) {
 		if c.who.seesAll || m.ID == c.who.member {
 			out.Data = append(out.Data, m)
@@ -76,15 +78,11 @@ func (c *call) members() (any, error) {
 	return out, nil
 }
 
-func (c *call) putMember() (any, error) {
-	var in directory.MemberChange
-	if err := c.body(&in); err != nil {
-		return nil, err
-	}
+func (c *call) putMember(in directory.MemberChange) (directory.Member, error) {
 	return c.m.Directory.Members.Set(c.Context(), c.who.account, c.PathValue("member"), in)
 }
 
-func (c *call) removeMember() (any, error) {
+func (c *call) removeMember() (directory.Member, error) {
 	return c.m.Directory.Members.Remove(c.Context(), c.who.account, c.PathValue("member"))
 }
 
@@ -102,10 +100,10 @@ type LevelView struct {
 	Due       bool   `json:"due"`       // available is below it
 }
 
-func (c *call) alerts() (any, error) {
+func (c *call) alerts() (AlertsView, error) {
 	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
 	if err != nil {
-		return nil, err
+		return AlertsView{}, err
 	}
 	levels, own := c.m.Accounts.Thresholds(a)
 	v := AlertsView{Own: own, Below: []LevelView{}, Email: []string{}}
@@ -124,16 +122,21 @@ func (c *call) alerts() (any, error) {
 
 // setAlerts replaces the thresholds: a list of the account's own, empty for
 // none, or null for those of the price file.
-func (c *call) setAlerts() (any, error) {
-	var in struct{ Below []string }
-	if err := c.body(&in); err != nil {
-		return nil, err
-	}
+func (c *call) setAlerts(in alertsRequest) (AlertsView, error) {
 	if len(in.Below) > 10 {
-		return nil, invalid("an account has up to 10 thresholds")
+		return AlertsView{}, invalid("an account has up to 10 thresholds")
 	}
 	if err := c.m.Accounts.SetAlerts(c.Context(), c.who.account, in.Below); err != nil {
-		return nil, err
+		return AlertsView{}, err
 	}
 	return c.alerts()
+}
+
+func (c *call) showMember() (directory.Member, error) {
+	return c.m.Directory.Members.Get(c.who.account, c.PathValue("member"))
+}
+
+// addMember is POST: a member that is there already is a conflict.
+func (c *call) addMember(in memberRequest) (directory.Member, error) {
+	return c.m.Directory.Members.Add(c.Context(), c.who.account, in.ID, in.MemberChange)
 }

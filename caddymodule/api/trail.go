@@ -19,11 +19,11 @@ type PointView struct {
 	Available string    `json:"available"`
 }
 
-func (c *call) trail() (any, error) {
+func (c *call) trail() (TrailView, error) {
 	q := c.URL.Query()
 	zone, err := c.zone(q)
 	if err != nil {
-		return nil, err
+		return TrailView{}, err
 	}
 	const days, step = 14, 6 * time.Hour
 	now := c.m.Now()
@@ -34,7 +34,7 @@ func (c *call) trail() (any, error) {
 	}
 	past, err := c.m.Reports.Trail(c.Context(), c.who.account, append(times, now))
 	if err != nil {
-		return nil, err
+		return TrailView{}, err
 	}
 	v := TrailView{Timezone: zone.String(), Past: []PointView{}, Coming: []PointView{}}
 	for _, p := range past {

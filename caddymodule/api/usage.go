@@ -57,29 +57,29 @@ func (c *call) sum(s *usage.Sum) UsageSum {
 	return v
 }
 
-func (c *call) usage() (any, error) {
+func (c *call) usage() (UsageView, error) {
 	labels := c.labels()
 	q := c.URL.Query()
 	asked, err := c.usageQuery(q, labels)
 	if err != nil {
-		return nil, err
+		return UsageView{}, err
 	}
 	r, err := c.m.Reports.Usage(c.Context(), c.who.account, asked)
 	if err != nil {
-		return nil, err
+		return UsageView{}, err
 	}
 	switch q.Get("format") {
 	case "csv":
-		return nil, c.usageCSV(r)
+		return UsageView{}, c.usageCSV(r)
 	case "", "json":
 	default:
-		return nil, invalid("format=%s; write json or csv; format=focus is for charges", q.Get("format"))
+		return UsageView{}, invalid("format=%s; write json or csv; format=focus is for charges", q.Get("format"))
 	}
 	earlier := asked
 	earlier.From, earlier.To, earlier.Interval = asked.From.Add(-asked.To.Sub(asked.From)), asked.From, 0
 	before, err := c.m.Reports.Usage(c.Context(), c.who.account, earlier)
 	if err != nil {
-		return nil, err
+		return UsageView{}, err
 	}
 	return c.usageView(r, before, labels), nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/event"
@@ -89,4 +90,14 @@ func client(dial dialer) *http.Client {
 		t.DialContext = dial
 	}
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// WithoutSecrets leaves out what an address may hold to authenticate: Slack's is
+// all in the path.
+func WithoutSecrets(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || address == "" {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/…"}).String()
 }

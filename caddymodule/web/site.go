@@ -40,7 +40,6 @@ func New(a *api.API) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Init()
 	s := &Site{api: a, mux: http.NewServeMux()}
 	s.mux.HandleFunc("GET /credit-balance.js", s.element)
 	s.mux.HandleFunc("GET /assets/{path...}", s.asset)
@@ -70,7 +69,7 @@ func (s *Site) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Frame-Options", "DENY")
 	r = r.Clone(r.Context())
 	r.URL = &url.URL{Path: to, RawQuery: r.URL.RawQuery}
-	if s.api.Has(to) {
+	if api.Has(to) {
 		s.api.Serve(m, w, r)
 		return
 	}

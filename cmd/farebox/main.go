@@ -10,6 +10,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/farebox-dev/farebox/caddymodule"
+	_ "github.com/farebox-dev/farebox/caddymodule/cli"
 )
 
 func main() {

@@ -128,7 +128,7 @@ func (d *document) operation(o *Operation, path string) object {
 // operationID is "get_charges_charge" for GET /v1/charges/{charge}.
 func operationID(pattern string) string {
 	words := strings.FieldsFunc(strings.ToLower(pattern), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
-	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "v1" || w == "meter" }), "_")
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "v1" }), "_")
 }
 
 var (
@@ -183,20 +183,14 @@ func (d *document) structure(t reflect.Type) object {
 
 var generic = regexp.MustCompile(`^(\w+)\[(?:.*[./])?(\w+)\]$`)
 
-// schemaName is "ChargeView", and "ChargeViewList" for list[portal.ChargeView].
+// schemaName is "ChargeView", and "ChargeViewList" for List[ChargeView].
 func schemaName(t reflect.Type) string {
 	name := t.Name()
 	if m := generic.FindStringSubmatch(name); m != nil {
-		if strings.HasSuffix(t.PkgPath(), "/caddymodule") {
-			return "Operator" + m[2] + strings.ToUpper(m[1][:1]) + m[1][1:]
-		}
-		return m[2] + strings.ToUpper(m[1][:1]) + m[1][1:]
+		name = m[2] + m[1]
 	}
 	if name == "" {
 		return ""
-	}
-	if strings.HasSuffix(t.PkgPath(), "/caddymodule") { // the portal has types of the same names
-		return "Operator" + name
 	}
 	return strings.ToUpper(name[:1]) + name[1:]
 }

@@ -1,0 +1,145 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/input"
+	"github.com/farebox-dev/farebox/meter/ledger"
+)
+
+// AccountView is an account as the operator's API shows it. Amounts are decimal
+// strings in credits.
+type AccountView struct {
+	ID          string      `json:"id"`
+	Name        string      `json:"name,omitempty"`
+	Suspended   bool        `json:"suspended,omitempty"`
+	Plan        string      `json:"plan,omitempty"`
+	PlanName    string      `json:"plan_name,omitempty"`
+	RenewsAt    *time.Time  `json:"renews_at,omitempty"`
+	Unit        string      `json:"unit"`
+	Available   string      `json:"available"`
+	Worth       string      `json:"worth,omitempty"`
+	Unlimited   bool        `json:"unlimited,omitempty"`
+	Held        string      `json:"held"`
+	Spent       string      `json:"spent"`
+	Overage     string      `json:"overage"`
+	Debt        string      `json:"debt"`
+	Absorbed    string      `json:"absorbed"`
+	Grants      []GrantView `json:"grants"`
+	Holds       int         `json:"open_holds"`
+	CreatedAt   time.Time   `json:"created_at"`
+	Subscribing string      `json:"at_renewal,omitempty"`
+}
+
+func (c *call) accountView(a *ledger.Account) AccountView {
+	b, _ := c.m.Book()
+	now := c.m.Now()
+	available, unlimited := a.Available(now)
+	v := AccountView{
+		ID: string(a.ID), Name: a.Name, Suspended: a.Suspended, Plan: a.Sub.Plan, RenewsAt: timeOf(a.Sub.End), Unit: b.Credit.Plural,
+		Available: c.text(available), Unlimited: unlimited, Held: c.text(a.HeldTotal()), Spent: c.text(a.SpentNet()),
+		Overage: c.text(a.OveragePeriod + a.OverageHeld), Debt: c.text(a.Debt), Absorbed: c.text(a.Absorbed),
+		Grants: []GrantView{}, Holds: len(a.Holds), CreatedAt: a.CreatedAt,
+	}
+	if worth, ok := b.Money(available); ok && !unlimited {
+		v.Worth = worth.String()
+	}
+	if p := b.Plan(a.Sub.Plan); p != nil {
+		v.PlanName = p.Name
+	}
+	switch a.Sub.Then {
+	case ledger.ThenChange:
+		v.Subscribing = "changes to " + a.Sub.ThenPlan
+	case ledger.ThenCancel:
+		v.Subscribing = "ends"
+	case ledger.ThenRenew:
+	}
+	for _, g := range a.Grants {
+		if g.Live(now) {
+			v.Grants = append(v.Grants, c.grantView(g, b.Plan(a.Sub.Plan)))
+		}
+	}
+	return v
+}
+
+func (c *call) listAccounts() (List[AccountView], error) {
+	const most = 200
+	out := List[AccountView]{Data: []AccountView{}}
+	from, wanted := c.URL.Query().Get("cursor"), strings.ToLower(c.URL.Query().Get("q"))
+	err := c.m.Accounts.Each(c.Context(), from, func(a *ledger.Account) bool {
+		if !strings.Contains(strings.ToLower(string(a.ID)+"\n"+a.Name+"\n"+a.Sub.Plan), wanted) {
+			return true
+		}
+		if len(out.Data) == most {
+			out.NextCursor = string(a.ID)
+			return false
+		}
+		out.Data = append(out.Data, c.accountView(a))
+		return true
+	})
+	return out, err
+}
+
+func (c *call) createAccount(in accountRequest) (AccountView, error) {
+	a, err := c.m.Accounts.Create(c.Context(), in.ID, in.Name, in.Plan)
+	if err != nil {
+		return AccountView{}, err
+	}
+	return c.accountView(a), nil
+}
+
+func (c *call) showAccount() (AccountView, error) {
+	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
+	if err != nil {
+		return AccountView{}, err
+	}
+	return c.accountView(a), nil
+}
+
+// after runs a command and shows the account then.
+func (c *call) after(cmd ledger.Command) (AccountView, error) {
+	if _, err := c.m.Accounts.Do(c.Context(), c.who.account, cmd); err != nil {
+		return AccountView{}, err
+	}
+	return c.showAccount()
+}
+
+func (c *call) patchAccount(in patchRequest) (AccountView, error) {
+	return c.after(ledger.SetAttributes{Name: in.Name, Suspended: in.Suspended, Reason: in.Reason})
+}
+
+func (c *call) closeAccount(in reasonRequest) (AccountView, error) {
+	a, err := c.m.Accounts.Close(c.Context(), c.who.account, in.Reason)
+	if err != nil {
+		return AccountView{}, err
+	}
+	return c.accountView(a), nil
+}
+
+func (c *call) setPlan(in PlanRequest) (AccountView, error) {
+	if err := when(in.When); err != nil {
+		return AccountView{}, err
+	}
+	return c.after(ledger.SetPlan{Plan: in.Plan, AtRenewal: in.When == "renewal", RenewsAt: in.RenewsAt, Reason: in.Reason})
+}
+
+func when(w string) error {
+	if w != "" && w != "now" && w != "renewal" {
+		return fmt.Errorf("%w: when is %q; write now or renewal", input.ErrInvalid, w)
+	}
+	return nil
+}
+
+func (c *call) cancelPlan() (AccountView, error) {
+	q := c.URL.Query().Get("when")
+	if err := when(q); err != nil {
+		return AccountView{}, err
+	}
+	return c.after(ledger.Cancel{Now: q == "now", Reason: c.URL.Query().Get("reason")})
+}
+
+func (c *call) renew(in reasonRequest) (AccountView, error) {
+	return c.after(ledger.Renew{Reason: in.Reason, Idempotency: c.key, Hash: fingerprint(struct{ Reason string }{in.Reason})})
+}

@@ -1,0 +1,107 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+
+	"github.com/farebox-dev/farebox/meter/account"
+	"github.com/farebox-dev/farebox/meter/input"
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+)
+
+// GrantResult is the answer to a grant.
+type GrantResult struct {
+	Grant     GrantView `json:"grant"`
+	Granted   string    `json:"granted"`
+	Available string    `json:"available"`
+	Unit      string    `json:"unit"`
+	Replayed  bool      `json:"replayed,omitempty"`
+}
+
+func (c *call) grant(in account.GrantRequest) (GrantResult, error) {
+	in.Idempotency = c.key
+	r, err := c.m.Accounts.Grant(c.Context(), c.who.account, in)
+	if err != nil {
+		return GrantResult{}, err
+	}
+	out := GrantResult{Granted: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit(), Replayed: r.Replayed}
+	if r.Grant != nil {
+		out.Grant = c.grantView(r.Grant, nil)
+	} else if r.Remember != nil {
+		out.Grant.ID = string(r.Remember.Grant)
+	}
+	return out, nil
+}
+
+func (c *call) void(in reasonRequest) (MovedView, error) {
+	if in.Reason == "" {
+		return MovedView{}, fmt.Errorf("%w: say why; a reason is kept in the ledger", input.ErrInvalid)
+	}
+	grant := c.PathValue("grant")
+	account, err := c.owner(grant)
+	if err != nil {
+		return MovedView{}, err
+	}
+	r, err := c.m.Accounts.Do(c.Context(), account, ledger.Void{Grant: ledger.GrantID(grant), Reason: in.Reason})
+	if err != nil {
+		return MovedView{}, err
+	}
+	return MovedView{Account: account, ID: grant, Amount: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit()}, nil
+}
+
+// MovedView is what a refund or a void has moved.
+type MovedView struct {
+	Account   string `json:"account"`
+	ID        string `json:"id"` // of the charge or grant
+	Amount    string `json:"amount"`
+	Available string `json:"available"`
+	Unit      string `json:"unit"`
+}
+
+func (c *call) unit() string {
+	b, _ := c.m.Book()
+	return b.Credit.Plural
+}
+
+func (c *call) refund(in refundRequest) (MovedView, error) {
+	if in.Reason == "" {
+		return MovedView{}, fmt.Errorf("%w: say why; a reason is kept in the ledger", input.ErrInvalid)
+	}
+	cmd := ledger.Refund{Charge: ledger.ChargeID(c.PathValue("charge")), Reason: in.Reason, Idempotency: c.key, Hash: fingerprint(struct{ Amount, Reason string }{in.Amount, in.Reason}, c.PathValue("charge"))}
+	if in.Amount != "" {
+		b, _ := c.m.Book()
+		a, err := money.ParseAmount(in.Amount, b.Credit.Decimals)
+		if err != nil || a == 0 {
+			return MovedView{}, fmt.Errorf("%w: amount %q: write how much comes back, or leave it out for all of it", input.ErrInvalid, in.Amount)
+		}
+		cmd.Amount = a
+	}
+	account, err := c.owner(string(cmd.Charge))
+	if err != nil {
+		return MovedView{}, err
+	}
+	r, err := c.m.Accounts.Do(c.Context(), account, cmd)
+	if err != nil {
+		return MovedView{}, err
+	}
+	return MovedView{Account: account, ID: string(cmd.Charge), Amount: c.text(r.Amount), Available: c.text(r.Available), Unit: c.unit()}, nil
+}
+
+// fingerprint tells two requests under one idempotency key apart.
+func fingerprint(parts ...any) [32]byte {
+	b, err := json.Marshal(parts)
+	if err != nil {
+		return [32]byte{} // strings always marshal
+	}
+	return sha256.Sum256(b)
+}
+
+// owner is the account of the path, or the one that a grant or charge belongs to.
+func (c *call) owner(of string) (string, error) {
+	if id := c.PathValue("id"); id != "" {
+		return id, nil
+	}
+	return c.m.Reports.Owner(c.Context(), of)
+}

@@ -1,0 +1,75 @@
+package api
+
+import "slices"
+
+// operatorEndpoints are those of the operator's API.
+func operatorEndpoints() []endpoint {
+	return slices.Concat(accountEndpoints(), priceEndpoints(), gatewayEndpoints())
+}
+
+func accountEndpoints() []endpoint {
+	const accounts, credits, team = "accounts", "moving credits", "keys and members"
+	return []endpoint{
+		{"GET /admin/v1/accounts", nobody, read, accounts, "All accounts", params("q", "text in the id, the name or the plan", "cursor", "next_cursor of the page before"), noBody((*call).listAccounts)},
+		{"POST /admin/v1/accounts", nobody, admin, accounts, "Create an account", nil, withBody((*call).createAccount)},
+		{"GET /admin/v1/accounts/{id}", nobody, read, accounts, "An account", nil, noBody((*call).showAccount)},
+		{"PATCH /admin/v1/accounts/{id}", nobody, admin, accounts, "Rename, suspend or resume an account", nil, withBody((*call).patchAccount)},
+		{"POST /admin/v1/accounts/{id}/close", nobody, admin, accounts, "Close an account: no more requests, its plan ends now, its keys are revoked; credits and journal stay", nil, withBody((*call).closeAccount)},
+		{"PUT /admin/v1/accounts/{id}/subscription", nobody, admin, accounts, "Move an account to a plan, now or at the renewal", nil, withBody((*call).setPlan)},
+		{"DELETE /admin/v1/accounts/{id}/subscription", nobody, admin, accounts, "End the subscription", params("when", "renewal (default) or now", "reason", "kept in the ledger"), noBody((*call).cancelPlan)},
+		{"POST /admin/v1/accounts/{id}/subscription/renew", nobody, grant, credits, "Book the payment for one period", nil, idempotent(withBody((*call).renew))},
+		{"POST /admin/v1/accounts/{id}/grants", nobody, grant, credits, "Grant a pack, or an amount of a type", nil, idempotent(withBody((*call).grant))},
+		{"POST /admin/v1/accounts/{id}/grants/{grant}/void", nobody, grant, credits, "Take back what is left of a grant", nil, withBody((*call).void)},
+		{"POST /admin/v1/grants/{grant}/void", nobody, grant, credits, "The same, by the grant's id alone", nil, withBody((*call).void)},
+		{"POST /admin/v1/accounts/{id}/charges/{charge}/refund", nobody, grant, credits, "Give a charge back, whole or in part", nil, idempotent(withBody((*call).refund))},
+		{"POST /admin/v1/charges/{charge}/refund", nobody, grant, credits, "The same, by the charge's id alone", nil, idempotent(withBody((*call).refund))},
+		{"GET /admin/v1/accounts/{id}/charges/{charge}", nobody, read, accounts, "A charge", nil, noBody((*call).charge)},
+		{"GET /admin/v1/accounts/{id}/history", nobody, read, accounts, "The journal", params("limit", "up to 10,000; the newest", "after", "sequence number: those after it, oldest first"), noBody((*call).history)},
+		{"GET /admin/v1/accounts/{id}/periods", nobody, read, accounts, "Billing periods that have closed, newest first, with their overage", params("limit", "up to 1000; default 24"), noBody((*call).listPeriods)},
+		{"GET /admin/v1/accounts/{id}/keys", nobody, read, team, "API keys of an account", nil, noBody((*call).keys)},
+		{"POST /admin/v1/accounts/{id}/keys", nobody, admin, team, "Create an API key; it is shown once", nil, withBody((*call).createKey)},
+		{"DELETE /admin/v1/accounts/{id}/keys/{key}", nobody, admin, team, "Revoke a key", nil, noBody((*call).revokeKey)},
+		{"POST /admin/v1/accounts/{id}/keys/{key}/rotate", nobody, admin, team, "Make a new key like this one, which ends after the overlap", nil, withBody((*call).rotateKey)},
+		{"GET /admin/v1/accounts/{id}/members", nobody, read, team, "Members of an account", nil, noBody((*call).members)},
+		{"POST /admin/v1/accounts/{id}/members", nobody, admin, team, "Add a member", nil, withBody((*call).addMember)},
+		{"GET /admin/v1/accounts/{id}/members/{member}", nobody, read, team, "A member", nil, noBody((*call).showMember)},
+		{"PUT /admin/v1/accounts/{id}/members/{member}", nobody, admin, team, "Add a member, or change one", nil, withBody((*call).putMember)},
+		{"DELETE /admin/v1/accounts/{id}/members/{member}", nobody, admin, team, "Remove a member; its keys are revoked", nil, noBody((*call).removeMember)},
+	}
+}
+
+func priceEndpoints() []endpoint {
+	const tag = "price book"
+	return []endpoint{
+		{"GET /admin/v1/prices", nobody, read, tag, "The price file in force", nil, noBody((*call).showPrices)},
+		{"GET /admin/v1/prices/unpriced", nobody, read, tag, "Requests without a price, and models without an entry of their own", nil, noBody((*call).unpriced)},
+		{"GET /admin/v1/prices/file", nobody, read, tag, "The price file on disk, and what is wrong with it", nil, noBody((*call).priceFile)},
+		{"POST /admin/v1/prices/check", nobody, read, tag, "Check a price file", nil, withBody((*call).checkPrices)},
+		{"POST /admin/v1/prices/explain", nobody, read, tag, "What a request would hold, and why", nil, withBody((*call).explainPrices)},
+		{"POST /admin/v1/prices/diff", nobody, read, tag, "What another price file changes; with days, what it would have cost", nil, withBody((*call).diffPrices)},
+		{"POST /admin/v1/prices/replay", nobody, read, tag, "What the charges of the last days would have cost by another price file", nil, withBody((*call).replayPrices)},
+		{"POST /admin/v1/prices/reload", nobody, admin, tag, "Put the price file on disk in force", nil, withBody((*call).reloadPrices)},
+		{"GET /admin/v1/plans", nobody, read, tag, "Plans and packs, and how many accounts are on them", nil, noBody((*call).listPlans)},
+		{"GET /admin/v1/margin", nobody, read, tag, "What was charged and what it was worth, over all accounts", params("from", "a day or an instant", "to", "the day or instant at which it ends, not included", "period", "24h, 7d, 30d or this_period, instead of from and to", "tz", "time zone of days", "group_by", "operation, model, feature or account"), noBody((*call).margin)},
+	}
+}
+
+func gatewayEndpoints() []endpoint {
+	const tag, hooks = "gateway", "events"
+	return []endpoint{
+		{"GET /admin/v1/health", nobody, read, tag, "Whether all is well", nil, noBody((*call).health)},
+		{"GET /admin/v1/holds", nobody, read, tag, "Open holds, oldest first", nil, noBody((*call).listHolds)},
+		{"GET /admin/v1/ledger/verify", nobody, read, tag, "Recompute all books from the journal", nil, noBody((*call).verify)},
+		{"GET /admin/v1/backup", nobody, admin, tag, "A copy of the whole ledger", nil, stream("application/octet-stream", (*call).backup)},
+		{"POST /admin/v1/clock/confirm", nobody, admin, tag, "Accept the system's clock after a jump", nil, noBody((*call).confirmClock)},
+		{"POST /admin/v1/portal-sessions", nobody, admin, tag, "Make a link that opens the portal once", nil, withBody((*call).createPortalSession)},
+		{"GET /admin/v1/operator-keys", nobody, admin, tag, "Operators' keys", nil, noBody((*call).listOperatorKeys)},
+		{"POST /admin/v1/operator-keys", nobody, admin, tag, "Create an operator's key", nil, withBody((*call).createOperatorKey)},
+		{"DELETE /admin/v1/operator-keys/{key}", nobody, admin, tag, "Revoke an operator's key", nil, noBody((*call).revokeOperatorKey)},
+		{"GET /admin/v1/webhooks", nobody, read, hooks, "Where events go", nil, noBody((*call).listWebhooks)},
+		{"POST /admin/v1/webhooks/{webhook}/test", nobody, admin, hooks, "Send a test event", nil, noBody((*call).testWebhook)},
+		{"POST /admin/v1/webhooks/{webhook}/enable", nobody, admin, hooks, "Switch an endpoint on that answered 410", nil, noBody((*call).enableWebhook)},
+		{"GET /admin/v1/webhooks/deliveries", nobody, read, hooks, "What was sent and what waits, newest first", params("state", "pending, delivered or failed", "endpoint", "only to this one", "limit", "up to 1000"), noBody((*call).listDeliveries)},
+		{"POST /admin/v1/webhooks/deliveries/{delivery}/redeliver", nobody, admin, hooks, "Send a delivery again", nil, noBody((*call).redeliver)},
+	}
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/farebox-dev/farebox/caddymodule/api"
+	"github.com/farebox-dev/farebox/meter/event"
+)
+
+// Finding is one thing that the doctor looked at.
+type Finding struct {
+	What string `json:"what"`
+	OK   bool   `json:"ok"`
+	Says string `json:"says"`
+	Do   string `json:"do,omitempty"` // what to do about it
+}
+
+func (c *cli) doctorCommand() *cobra.Command {
+	return command("doctor", "Look for what is wrong: server, clock, ledger, price file, deliveries", cobra.NoArgs, func(*cobra.Command, []string) error {
+		d := &doctor{cli: c}
+		d.server()
+		d.prices()
+		d.holds()
+		d.deliveries()
+		d.verify()
+		sick := 0
+		for _, f := range d.found {
+			if !f.OK {
+				sick++
+			}
+		}
+		err := c.show(api.List[Finding]{Data: d.found}, func(w *tabwriter.Writer) {
+			for _, f := range d.found {
+				mark := "ok"
+				if !f.OK {
+					mark = "!!"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\n", mark, f.What, f.Says)
+				if f.Do != "" {
+					fmt.Fprintf(w, "\t\t→ %s\n", f.Do)
+				}
+			}
+		})
+		if err == nil && sick > 0 {
+			return &exit{exitError, fmt.Errorf("%d of %d are not as they should be", sick, len(d.found))}
+		}
+		return err
+	})
+}
+
+type doctor struct {
+	*cli
+	found []Finding
+	down  bool
+}
+
+func (d *doctor) say(what string, err error, ok, do string) {
+	f := Finding{What: what, OK: err == nil, Says: ok}
+	if err != nil {
+		f.Says, f.Do = err.Error(), do
+	}
+	d.found = append(d.found, f)
+}
+
+func (d *doctor) server() {
+	var h struct {
+		OK     bool
+		Clock  string
+		Now    time.Time
+		Prices struct {
+			Digest string
+			Since  time.Time
+		}
+	}
+	_, err := d.ask(http.MethodGet, "/meter/health", "", nil, &h)
+	d.down = err != nil
+	d.say("server", err, "answers at "+d.address, "start it: farebox run")
+	if d.down {
+		return
+	}
+	err = nil
+	if h.Clock != "ok" {
+		err = errors.New(h.Clock)
+	} else if off := time.Since(h.Now).Abs(); off > time.Minute {
+		err = fmt.Errorf("it differs from this machine's by %s", off.Round(time.Second))
+	}
+	d.say("clock", err, h.Now.UTC().Format(time.RFC3339), "set the clock right; if it is right: POST /meter/clock/confirm")
+}
+
+// prices checks the file on disk, and whether it is the one in force.
+func (d *doctor) prices() {
+	text, err := os.ReadFile(d.cli.prices)
+	if errors.Is(err, os.ErrNotExist) {
+		return // it is somewhere else; the server says whether its own is well
+	}
+	if err == nil {
+		_, err = loadForCommand(d.cli.prices, text)
+	}
+	d.say("price file", err, d.cli.prices+" has no errors", "farebox meter prices check "+d.cli.prices)
+}
+
+func (d *doctor) holds() {
+	if d.down {
+		return
+	}
+	var l api.List[api.HoldView]
+	_, err := d.ask(http.MethodGet, "/meter/holds", "", nil, &l)
+	text := fmt.Sprintf("%d open", len(l.Data))
+	if err == nil && len(l.Data) > 0 {
+		age := time.Since(l.Data[0].At).Round(time.Second)
+		if text += fmt.Sprintf(", the oldest for %s", age); age > 24*time.Hour {
+			err = fmt.Errorf("%s (charge %s of account %s)", text, l.Data[0].Charge, l.Data[0].Account)
+		}
+	}
+	d.say("open holds", err, text, "a job that never ends? farebox meter refund CHARGE, once it is settled; see job: in the price file")
+}
+
+func (d *doctor) deliveries() {
+	if d.down {
+		return
+	}
+	var l api.List[event.Delivery]
+	_, err := d.ask(http.MethodGet, "/meter/webhooks/deliveries?state=pending&limit=1000", "", nil, &l)
+	late := 0
+	for _, x := range l.Data {
+		if x.Attempts > 2 {
+			late++
+		}
+	}
+	if err == nil && late > 0 {
+		err = fmt.Errorf("%d events could not be delivered for minutes; the last: %s", late, l.Data[0].Error)
+	}
+	d.say("events", err, fmt.Sprintf("%d wait for delivery", len(l.Data)), "farebox meter webhook deliveries --state pending")
+}
+
+func (d *doctor) verify() {
+	if d.down && d.data == "" {
+		return
+	}
+	var v api.VerifyView
+	_, err := d.ask(http.MethodGet, "/meter/ledger/verify", "", nil, &v)
+	if err == nil && !v.OK {
+		err = errors.New(v.Problems[0])
+	}
+	d.say("ledger", err, fmt.Sprintf("%d accounts, %d entries: all as they should be", v.Accounts, v.Entries), "farebox meter verify --repair-report says what each broken account had, and what to do")
+}

@@ -1,0 +1,88 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/farebox-dev/farebox/caddymodule/api"
+)
+
+func written(t *testing.T, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestMaxChange(t *testing.T) {
+	a, _ := running(t)
+	text, err := os.ReadFile("../pricing.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.file, a.MaxChange = written(t, "pricing.yaml", strings.Replace(string(text), "{input: 25, ", "{input: 2.5, ", 1)), "50%"
+	before, _ := a.engine.Book()
+	diagnostics := reloadError(t, a)
+	if after, _ := a.engine.Book(); after != before {
+		t.Error("the price file is in force")
+	}
+	for _, want := range []string{"changes 1 price by more than max_change 50%", "models gpt-5-mini  input per 1M: 25 → 2.5 (−90%)", "farebox meter prices reload --force"} {
+		if !strings.Contains(diagnostics, want) {
+			t.Errorf("no %q in %s", want, diagnostics)
+		}
+	}
+	if w := reload(a, `{"force":true}`); w.Code != http.StatusOK {
+		t.Fatal(w.Code, w.Body)
+	}
+	if after, _ := a.engine.Book(); after == before {
+		t.Error("--force does not reload")
+	}
+	// A configuration that comes with such a file is refused, too.
+	next := provisioned(t, t.TempDir())
+	next.store, next.MaxChange = a.store, "50%"
+	if err := next.Start(); err == nil || !strings.Contains(err.Error(), "max_change") {
+		t.Errorf("a reload of the configuration: %v", err)
+	}
+	if err := next.Cleanup(); err != nil {
+		t.Error(err)
+	}
+}
+
+// reload asks the operator's API to reload the price file.
+func reload(a *App, body string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	(&api.API{PriceFile: priceFile{a}}).ServeTrusted(a.engine.Meter, w, httptest.NewRequest(http.MethodPost, "/meter/prices/reload", strings.NewReader(body)))
+	return w
+}
+
+// reloadError is what the operator's API says to a reload without force.
+func reloadError(t *testing.T, a *App) string {
+	t.Helper()
+	w := reload(a, "")
+	var e api.ErrorBody
+	if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || w.Code != http.StatusUnprocessableEntity {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	return e.Error
+}
+
+// The last line of the message catalogue: which book goes on.
+func TestRefusedReload(t *testing.T) {
+	a, _ := running(t)
+	b, since := a.engine.Book()
+	a.file = written(t, "pricing.yaml", "version: 1\ncredit: {name: credit}\noperations:\n  a: {match: /a, prise: 1, price: 1}\nmarkup: 5\n")
+	want := "pricing.yaml: 2 errors, 0 warnings – not loaded, still using the book of " + since.UTC().Format("2 Jan 15:04") + " (" + b.Digest[:4] + "…)"
+	if got := reloadError(t, a); !strings.HasSuffix(got, want) || !strings.Contains(got, `pricing.yaml:4:18: operations.a: unknown key "prise"; did you mean "price"?`) {
+		t.Errorf("got\n%s\nwant at its end\n%s", got, want)
+	}
+	if after, _ := a.engine.Book(); after != b {
+		t.Error("it is in force")
+	}
+}

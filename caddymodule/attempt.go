@@ -38,11 +38,14 @@ func (t *tap) refusedAddition(known *refusals) bool {
 	if !t.wrote || t.buffered == nil || !t.retries() || t.r.Context().Err() != nil {
 		return false
 	}
-	addition := t.c.Refused(plainBody(t.Header(), t.buffered.Bytes()))
-	if addition == "" || !t.c.Without(addition) {
+	addition := t.c.Outgoing().Refused(plainBody(t.Header(), t.buffered.Bytes()))
+	if addition == "" {
 		return false
 	}
-	known.add(refusalKey(t.r, t.c, addition))
+	if _, ok := t.c.Outgoing().Without(addition); !ok {
+		return false
+	}
+	known.add(refusalKey(t.r, t.info.Model, addition))
 	header := t.Header()
 	clear(header)
 	maps.Copy(header, t.before.Clone())
@@ -50,7 +53,7 @@ func (t *tap) refusedAddition(known *refusals) bool {
 		clear(groups)
 		maps.Copy(groups, t.first.groups)
 	}
-	if t.buffered, t.announced = nil, nil; len(t.c.Additions()) == 0 {
+	if t.buffered, t.announced = nil, nil; len(t.c.Outgoing().Additions()) == 0 {
 		t.first = nil
 	}
 	t.wrote, t.status = false, 0
@@ -69,15 +72,15 @@ const (
 	refusalFor   = time.Hour
 )
 
-func refusalKey(r *http.Request, c *meter.Charge, addition string) string {
-	return r.URL.Path + "\x00" + c.Model() + "\x00" + addition
+func refusalKey(r *http.Request, model, addition string) string {
+	return r.URL.Path + "\x00" + model + "\x00" + addition
 }
 
 // recall takes out of a request what its upstream has refused before.
-func (m *refusals) recall(r *http.Request, c *meter.Charge) {
-	for _, addition := range c.Additions() {
-		for addition != "" && m.has(refusalKey(r, c, addition)) && c.Without(addition) {
-			addition = c.API().OtherLimit(addition)
+func (m *refusals) recall(r *http.Request, model string, out *meter.Outgoing) {
+	for _, addition := range out.Additions() {
+		for ok := true; ok && addition != "" && m.has(refusalKey(r, model, addition)); {
+			addition, ok = out.Without(addition)
 		}
 	}
 }

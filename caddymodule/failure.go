@@ -25,16 +25,16 @@ func proxyFailed(err error) int {
 
 // failed answers for an upstream that gave no answer, or broke off one of which
 // nothing has reached the client. It says what was charged.
-func (t *tap) failed(f *meter.Final, status int) {
+func (t *tap) failed(f *meter.Receipt, status int) {
 	t.answered = true
 	reason, message := upstreamFailed, "The upstream could not be reached, or broke its answer off."
 	if status == http.StatusGatewayTimeout {
 		reason, message = upstreamTimeout, "The upstream did not answer in time."
 	}
 	if f.Cost == 0 {
-		message += " Nothing was charged (" + t.c.ID + ")."
+		message += " Nothing was charged (" + t.info.ID + ")."
 	} else {
-		message += " " + t.credits(f.Cost) + " were charged (" + t.c.ID + ")."
+		message += " " + t.credits(f.Cost) + " were charged (" + t.info.ID + ")."
 	}
 	header := t.Header()
 	if t.buffered != nil { // what the answer said of itself does not hold for this one
@@ -50,7 +50,7 @@ func (t *tap) failed(f *meter.Final, status int) {
 	body := t.h.denialHeader(header, t.r, &meter.Denial{
 		Reason: reason, Message: message, Facts: &meter.Facts{Reason: reason, Charged: t.credits(f.Cost), Unit: t.unit},
 	}, status)
-	t.set("Credits-Charge", t.c.ID)
+	t.set("Credits-Charge", t.info.ID)
 	t.tell(f)
 	t.set("Credits-Unit", t.unit)
 	t.ResponseWriter.WriteHeader(status)

@@ -161,11 +161,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if errors.As(err, &d) && d.Reason == meter.Unavailable {
 		return h.unavailable(w, r, next, e, req.Body, d)
 	}
+	var again *meter.Replay
+	if errors.As(err, &again) {
+		return h.replay(w, r, e, again)
+	}
 	if err != nil {
 		return h.deny(w, r, err)
-	}
-	if c.Replay != nil {
-		return h.replay(w, r, e, c)
 	}
 	return h.proxy(w, r, next, e, c, req, &caller)
 }
@@ -209,14 +210,14 @@ func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine
 
 // proxy runs the rest of the chain and settles, whatever happens: return, error,
 // panic, disconnect, reload, shutdown.
-func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c *meter.Charge, req *meter.Request, caller *meter.Caller) (err error) {
+func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c meter.Call, req *meter.Request, caller *meter.Caller) (err error) {
 	defer c.KeepAlive()()
 	ctx, cancel := h.upstreamContext(r)
 	defer cancel()
 	t := newTap(ctx, w, r, h, e, c, cancel)
 	finished := false
-	if c.Metered() {
-		spanEvent(r, "meter.hold", (&reported{caller, c, t}).get, "charge", "operation", "model", "held")
+	if t.metered() {
+		spanEvent(r, "meter.hold", (&reported{caller, t}).get, "charge", "operation", "model", "held")
 		h.app.metrics.open.Inc()
 		defer h.app.metrics.open.Dec()
 	}
@@ -233,23 +234,24 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 			}
 			err = nil
 		}
-		logged(r, caller, c, t)
+		logged(r, caller, t)
 	}()
-	h.refused.recall(r, c)
-	if len(c.Additions()) > 0 {
+	out := c.Outgoing()
+	h.refused.recall(r, t.info.Model, out)
+	if len(out.Additions()) > 0 {
 		t.first = newAttempt(r)
 	}
 	send := func() error {
 		var body []byte
 		if req.Body != nil {
-			body = c.Body()
+			body = out.Body()
 		}
-		out := h.upstreamRequest(r.WithContext(t.traced(ctx)), body, true)
-		if sent := c.SentType(); body != nil && sent != req.ContentType {
-			out.Header.Set("Content-Type", sent)
+		up := h.upstreamRequest(r.WithContext(t.traced(ctx)), body, true)
+		if sent := out.ContentType(); body != nil && sent != req.ContentType {
+			up.Header.Set("Content-Type", sent)
 		}
-		scopedIdempotency(out.Header, caller.Account)
-		return next.ServeHTTP(t, out)
+		scopedIdempotency(up.Header, caller.Account)
+		return next.ServeHTTP(t, up)
 	}
 	err = send()
 	for err == nil && t.refusedAddition(h.refused) {

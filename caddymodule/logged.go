@@ -16,11 +16,11 @@ import (
 
 // logged puts what was charged into the access log and behind the placeholders
 // {http.meter.*}; the texts are only made if something asks for them.
-func logged(r *http.Request, caller *meter.Caller, c *meter.Charge, t *tap) {
-	if !c.Metered() {
+func logged(r *http.Request, caller *meter.Caller, t *tap) {
+	if !t.metered() {
 		return
 	}
-	v := &reported{caller, c, t}
+	v := &reported{caller, t}
 	spanEvent(r, "meter.settle", v.get, "charge", "outcome", "model", "usage", "cost", "remaining")
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && repl != nil {
 		repl.Map(func(key string) (any, bool) {
@@ -39,7 +39,6 @@ func logged(r *http.Request, caller *meter.Caller, c *meter.Charge, t *tap) {
 // reported is a request as logs and placeholders see it.
 type reported struct {
 	caller *meter.Caller
-	c      *meter.Charge
 	t      *tap
 }
 
@@ -52,24 +51,24 @@ func (v *reported) get(name string) (any, bool) {
 	case "member":
 		return v.caller.Member, true
 	case "operation":
-		return v.c.Operation(), true
+		return v.t.info.Operation, true
 	case "model":
-		return v.c.Model(), true
+		return v.t.info.Model, true
 	case "charge":
-		return v.c.ID, true
+		return v.t.info.ID, true
 	case "outcome":
-		return v.t.final.Outcome, true
+		return v.t.receipt.Outcome, true
 	case "usage":
-		return v.t.final.Usage, true
+		return v.t.receipt.Usage, true
 	case "cost":
-		return v.t.credits(v.t.final.Cost), true
+		return v.t.credits(v.t.receipt.Cost), true
 	case "held":
-		return v.t.credits(v.c.Held), true
+		return v.t.credits(v.t.c.Info().Held), true
 	case "remaining":
-		return v.t.remaining(v.t.final.Remaining), true
+		return v.t.remaining(v.t.receipt.Remaining, v.t.receipt.Unlimited), true
 	}
 	if unit, ok := strings.CutPrefix(name, "usage."); ok {
-		return quantity(v.t.final.Usage, unit), true
+		return quantity(v.t.receipt.Usage, unit), true
 	}
 	return nil, false
 }

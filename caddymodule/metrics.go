@@ -98,7 +98,7 @@ func (m *metrics) prices(ok bool) {
 	m.loaded.Set(v)
 }
 
-func (m *metrics) settled(operation string, f meter.Final) {
+func (m *metrics) settled(operation string, f meter.Receipt) {
 	outcome := "charged"
 	if f.Refunded {
 		outcome = "refunded"

@@ -17,9 +17,9 @@ func TestMetrics(t *testing.T) {
 	r := prometheus.NewRegistry()
 	m := newMetrics(r)
 	m.decimals.Store(2)
-	m.settled("chat", meter.Final{Cost: 250, Model: "gpt-5"})
-	m.settled("chat", meter.Final{Cost: 50, Model: "gpt-5"})
-	m.settled("chat", meter.Final{Refunded: true, Outcome: "upstream error x-code-of-theirs"})
+	m.settled("chat", meter.Receipt{Cost: 250, Model: "gpt-5"})
+	m.settled("chat", meter.Receipt{Cost: 50, Model: "gpt-5"})
+	m.settled("chat", meter.Receipt{Refunded: true, Outcome: "upstream error x-code-of-theirs"})
 	at := time.Unix(1_790_000_000, 0)
 	charge := func(c ledger.Charge) *ledger.Charge {
 		c.At, c.SettledAt = at, at.Add(2*time.Second)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/dialect/frame"
+	"github.com/farebox-dev/farebox/meter/money"
 )
 
 // outcome says how the request ended, from what the rest of the chain did.
@@ -93,38 +94,40 @@ func (t *tap) settle(o meter.Outcome, err error) {
 	if t.wrote && t.buffered == nil {
 		dropForged(t.Header()) // the upstream's trailers
 	}
-	if !t.c.Metered() {
+	if !t.metered() {
 		if t.encoded != nil {
 			t.encoded.close()
 		}
 		if o == meter.Answered {
 			t.c.End() // the status of a job is known when it is whole
 		}
-		t.c.Settle(o, nil)
+		t.c.Settle(t.r.Context(), o, nil)
 		return
 	}
 	t.finishReading(o)
-	f := t.c.Quote(o)
-	var body []byte
 	whole := t.buffered != nil && o == meter.Answered
-	if whole {
-		body = t.complete(&f)
+	if t.keep != nil && whole {
+		if t.buffered.Len() <= maxKept {
+			t.keep.Write(t.buffered.Bytes())
+		} else {
+			t.keep = nil
+		}
 	}
-	t.final = t.c.Settle(o, t.kept(o))
-	t.keep = nil
-	if !t.c.Free() {
-		t.awaitBooked()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.r.Context()), bookedWithin)
+	defer cancel()
+	if t.free() { // waits for no disk
+		cancel()
 	}
-	f = t.c.Told(f)
-	t.final = f
+	f := t.c.Settle(ctx, o, t.kept(o))
+	t.keep, t.receipt = nil, f
 	if whole {
-		t.sendBuffered(&f, body)
+		t.sendBuffered(&f, t.complete(&f))
 	}
 	if !f.Pending {
-		t.h.app.metrics.settled(t.c.Operation(), t.final)
+		t.h.app.metrics.settled(t.info.Operation, f)
 	}
 	if f.Quota {
-		t.h.app.log.Error("the upstream says that its own account, not the customer's, is out of quota", zap.String("charge", t.c.ID))
+		t.h.app.log.Error("the upstream says that its own account, not the customer's, is out of quota", zap.String("charge", t.info.ID))
 	}
 	if err != nil && !t.wrote && t.h.DenialFormat != "none" && proxyFailed(err) > 0 && !t.gone && o != meter.ClientLeft {
 		t.failed(&f, proxyFailed(err))
@@ -136,7 +139,7 @@ func (t *tap) settle(o meter.Outcome, err error) {
 	}
 	if err != nil && !t.wrote { // Caddy writes the error; the customer sees that it cost nothing
 		t.h.readable(t.Header(), t.r, t.before[allowOrigin])
-		t.set("Credits-Charge", t.c.ID)
+		t.set("Credits-Charge", t.info.ID)
 		t.tell(&f)
 		t.set("Credits-Unit", t.unit)
 	}
@@ -149,13 +152,13 @@ func (t *tap) settle(o meter.Outcome, err error) {
 func (t *tap) finishReading(o meter.Outcome) {
 	if t.encoded != nil {
 		if t.encoded.close(); t.encoded.unknown {
-			t.c.Unreadable()
+			t.unreadable()
 		}
 	}
 	if t.buffered != nil && o != meter.UpstreamBroke { // of a torn answer nothing was delivered
 		plain := plainBody(t.Header(), t.buffered.Bytes())
 		if plain == nil && t.buffered.Len() > 0 {
-			t.c.Unreadable()
+			t.unreadable()
 		}
 		_, _ = t.c.Observe(t.r.Context(), plain)
 	}
@@ -185,58 +188,47 @@ func plainBody(header http.Header, body []byte) []byte {
 	return plain
 }
 
-// bookedWithin is how long an answer waits for its charge to be durable. It is
-// a few milliseconds; a disk that fails must not keep answers for ever.
-const bookedWithin = time.Second
-
-// awaitBooked: what a client is told that it cost must not be gone after a crash.
-func (t *tap) awaitBooked() {
-	timer := time.NewTimer(bookedWithin)
-	defer timer.Stop()
-	select {
-	case <-t.c.Booked():
-	case <-timer.C:
+func (t *tap) unreadable() {
+	if c, ok := t.c.(meter.Metered); ok {
+		c.Unreadable()
 	}
 }
 
+// bookedWithin is how long an answer waits for its charge to be durable. It is
+// a few milliseconds; a disk that fails must not keep answers.
+const bookedWithin = time.Second
+
 // complete is the body of an answer that was held back.
-func (t *tap) complete(f *meter.Final) []byte {
+func (t *tap) complete(f *meter.Receipt) []byte {
 	if t.h.billingFailure(f, t.status) {
 		t.status = http.StatusBadGateway
-		t.keep = nil
 		return t.h.upstreamBilling(t.Header(), t.r)
 	}
-	body := t.buffered.Bytes()
-	if t.keep != nil && len(body) <= maxKept {
-		t.keep.Write(body)
-	} else {
-		t.keep = nil
-	}
-	return body
+	return t.buffered.Bytes()
 }
 
 // tell sets what the request cost and what is left, as far as the ledger has said it: nothing is better than something wrong.
-func (t *tap) tell(f *meter.Final) {
+func (t *tap) tell(f *meter.Receipt) {
 	for _, name := range []string{"Credits-Cost", "Credits-Remaining"} {
 		t.Header().Del(name)
 	}
 	switch {
 	case f.Booked:
 		t.set("Credits-Cost", t.credits(f.Cost))
-		t.set("Credits-Remaining", t.remaining(f.Remaining))
-	case t.c.Free():
+		t.set("Credits-Remaining", t.remaining(f.Remaining, f.Unlimited))
+	case t.free():
 		t.set("Credits-Cost", "0")
 	case f.Pending:
 		t.set("Credits-Cost", t.credits(f.Cost))
-		t.set("Credits-Remaining", t.remaining(t.c.Remaining))
+		t.set("Credits-Remaining", t.remaining(f.Remaining, f.Unlimited))
 	}
 }
 
-func (t *tap) sendBuffered(f *meter.Final, body []byte) {
+func (t *tap) sendBuffered(f *meter.Receipt, body []byte) {
 	t.tell(f)
 	if f.Pending { // a job: what it comes to is known when it has ended
-		t.set("Credits-Held", t.credits(t.c.Held))
-		if t.c.Estimates() {
+		t.set("Credits-Held", t.credits(t.c.Info().Held))
+		if t.info.TokenPriced {
 			t.Header().Del("Credits-Cost")
 		}
 	}
@@ -282,7 +274,7 @@ func (t *tap) takeTrailers() http.Header {
 
 // billingFailure: the operator's own account with the provider is empty. That is
 // no 402 of the customer's.
-func (h *Handler) billingFailure(f *meter.Final, status int) bool {
+func (h *Handler) billingFailure(f *meter.Receipt, status int) bool {
 	return f.Quota || status == http.StatusPaymentRequired
 }
 
@@ -297,9 +289,9 @@ func (h *Handler) upstreamBilling(header http.Header, r *http.Request) []byte {
 	return body
 }
 
-func (t *tap) trailers(f *meter.Final) {
+func (t *tap) trailers(f *meter.Receipt) {
 	if t.h.StreamComment && f.Booked && t.takesComment() && !t.gone {
-		_, _ = t.ResponseWriter.Write([]byte(": credits cost=" + t.credits(f.Cost) + " remaining=" + t.remaining(f.Remaining) + "\n\n"))
+		_, _ = t.ResponseWriter.Write([]byte(": credits cost=" + t.credits(f.Cost) + " remaining=" + t.remaining(f.Remaining, f.Unlimited) + "\n\n"))
 	}
 	t.tell(f)
 }
@@ -337,33 +329,36 @@ func (t *tap) kept(o meter.Outcome) []byte {
 }
 
 // replay answers a repeated idempotency key with the first answer.
-func (h *Handler) replay(w http.ResponseWriter, r *http.Request, e *engine, c *meter.Charge) error {
+func (h *Handler) replay(w http.ResponseWriter, r *http.Request, e *engine, again *meter.Replay) error {
 	var s stored
-	if len(c.Replay.Answer) == 0 || json.Unmarshal(c.Replay.Answer, &s) != nil {
+	charge := again.Charge
+	if len(again.Answer) == 0 || json.Unmarshal(again.Answer, &s) != nil {
 		why := "its answer was not kept (a stream that broke off, or too large)"
-		if c.Replay.Charge != nil && c.Replay.Charge.SettledAt.IsZero() {
+		if charge.SettledAt.IsZero() {
 			why = "it is still running"
 		}
 		return h.deny(w, r, &meter.Denial{
 			Reason: meter.IdempotencyConflict, Field: "header.Idempotency-Key",
-			Message: "A request with this Idempotency-Key was already charged as " + c.ID + "; " + why + ". Nothing was charged again; use a new key to run it again.",
+			Message: "A request with this Idempotency-Key was already charged as " + string(charge.ID) + "; " + why + ". Nothing was charged again; use a new key to run it again.",
 		})
 	}
 	book, _ := e.Book()
-	maps.Copy(w.Header(), s.Header)
-	w.Header().Set("Idempotency-Replayed", "true")
-	w.Header().Set("Credits-Charge", c.ID)
-	if c.Replay.Charge.SettledAt.IsZero() { // of a job that goes on
-		w.Header().Set("Credits-Held", c.Replay.Charge.HeldTotal().Text(book.Credit.Decimals))
+	credits := func(a money.Amount) string { return a.Text(book.Credit.Decimals) }
+	header := w.Header()
+	maps.Copy(header, s.Header)
+	header.Set("Idempotency-Replayed", "true")
+	header.Set("Credits-Charge", string(charge.ID))
+	if charge.SettledAt.IsZero() { // of a job that goes on
+		header.Set("Credits-Held", credits(charge.HeldTotal()))
 	} else {
-		w.Header().Set("Credits-Cost", c.Replay.Charge.Cost.Text(book.Credit.Decimals))
+		header.Set("Credits-Cost", credits(charge.Cost))
 	}
-	w.Header().Set("Credits-Unit", book.Credit.Name)
-	w.Header().Set("Credits-Remaining", c.Remaining.Text(book.Credit.Decimals))
-	if c.Unlimited {
-		w.Header().Set("Credits-Remaining", "unlimited")
+	header.Set("Credits-Unit", book.Credit.Name)
+	header.Set("Credits-Remaining", credits(again.Remaining))
+	if again.Unlimited {
+		header.Set("Credits-Remaining", "unlimited")
 	}
-	h.readable(w.Header(), r, w.Header()[allowOrigin])
+	h.readable(header, r, header[allowOrigin])
 	w.WriteHeader(s.Status)
 	_, err := w.Write(s.Body)
 	return err

@@ -31,7 +31,8 @@ type tap struct {
 	*caddyhttp.ResponseWriterWrapper
 	r        *http.Request
 	h        *Handler
-	c        *meter.Charge
+	c        meter.Call
+	info     meter.Info      // as it was admitted
 	upstream context.Context //nolint:containedctx // of the request to the upstream, which may outlive the client's
 	cancel   context.CancelFunc
 
@@ -46,6 +47,7 @@ type tap struct {
 	keep      *bytes.Buffer // for a replay
 	encoded   *decoding     // the answer came compressed all the same
 	sent      atomic.Bool   // an upstream has the whole request
+	turns     *meter.Socket // of a connection that has left HTTP
 	socket    *socket       // the connection, once it has left HTTP
 	stopped   bool
 	answered  bool        // by the gateway, in place of an upstream that failed
@@ -53,16 +55,16 @@ type tap struct {
 	last      byte        // that was sent of the body
 	gone      bool        // the client does not read any more
 	settled   bool
-	final     meter.Final
+	receipt   meter.Receipt
 }
 
-func newTap(ctx context.Context, w http.ResponseWriter, r *http.Request, h *Handler, e *engine, c *meter.Charge, cancel context.CancelFunc) *tap {
+func newTap(ctx context.Context, w http.ResponseWriter, r *http.Request, h *Handler, e *engine, c meter.Call, cancel context.CancelFunc) *tap {
 	book, _ := e.Book()
 	t := &tap{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r, h: h, c: c, upstream: ctx, cancel: cancel,
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r, h: h, c: c, info: c.Info(), upstream: ctx, cancel: cancel,
 		decimals: book.Credit.Decimals, unit: book.Credit.Name, before: w.Header().Clone(),
 	}
-	if c.Metered() && r.Header.Get("Idempotency-Key") != "" {
+	if t.metered() && r.Header.Get("Idempotency-Key") != "" {
 		t.keep = new(bytes.Buffer)
 	}
 	return t
@@ -70,8 +72,18 @@ func newTap(ctx context.Context, w http.ResponseWriter, r *http.Request, h *Hand
 
 func (t *tap) credits(a money.Amount) string { return a.Text(t.decimals) }
 
-func (t *tap) remaining(a money.Amount) string {
-	if t.c.Unlimited {
+func (t *tap) metered() bool {
+	_, metered := t.c.(meter.Metered)
+	return metered
+}
+
+func (t *tap) free() bool {
+	_, free := t.c.(*meter.Free)
+	return free
+}
+
+func (t *tap) remaining(a money.Amount, unlimited bool) string {
+	if unlimited {
 		return "unlimited"
 	}
 	return t.credits(a)
@@ -89,22 +101,22 @@ func (t *tap) WriteHeader(status int) {
 	t.wrote, t.status = true, status
 	header := t.Header()
 	dropForged(header)
-	if status == http.StatusSwitchingProtocols && t.c.Metered() {
+	if status == http.StatusSwitchingProtocols && t.metered() {
 		t.switched()
 		return
 	}
 	t.h.readable(header, t.r, t.before[allowOrigin])
 	t.c.Begin(status, header)
-	if !t.c.Metered() {
+	if !t.metered() {
 		if encoding := strings.ToLower(header.Get("Content-Encoding")); encoding != "" && encoding != "identity" {
 			t.encoded = newDecoding(encoding, t.observeBeside)
 		}
 		t.ResponseWriter.WriteHeader(status)
 		return
 	}
-	t.set("Credits-Charge", t.c.ID)
+	t.set("Credits-Charge", t.info.ID)
 	t.set("Credits-Unit", t.unit)
-	if n := t.c.Clamped(); n > 0 {
+	if n := t.c.Outgoing().OutputLimit(); n > 0 {
 		t.set("Credits-Clamped", "max_tokens="+itoa(n))
 	}
 	if t.holdsBack() {
@@ -131,7 +143,7 @@ func (t *tap) holdsBack() bool {
 	case frame.FormatOf(header.Get("Content-Type")) != frame.JSON:
 		return false
 	}
-	return t.status >= 300 || !t.c.Stream() || header.Get("Content-Length") != ""
+	return t.status >= 300 || !t.info.Stream || header.Get("Content-Length") != ""
 }
 
 // short is an answer whose length is known, such as a transcription or speech: no trailer can follow it, so its cost has to be in front.
@@ -169,12 +181,13 @@ func (t *tap) observeBeside(p []byte) { _, _ = t.c.Observe(context.Background(),
 
 // sendHeader begins an answer whose cost comes in trailers.
 func (t *tap) sendHeader() {
-	t.set("Credits-Held", t.credits(t.c.Held))
-	if !t.c.Free() {
-		t.set("Credits-Remaining", t.remaining(t.c.Remaining))
+	info := t.c.Info()
+	t.set("Credits-Held", t.credits(info.Held))
+	if !t.free() {
+		t.set("Credits-Remaining", t.remaining(info.Remaining, info.Unlimited))
 	}
 	// Of HTTP/1 only an answer without a declared length can have trailers.
-	if t.Header().Get("Content-Length") == "" || t.status == http.StatusOK && (t.c.Stream() || !t.c.Free()) {
+	if t.Header().Get("Content-Length") == "" || t.status == http.StatusOK && (t.info.Stream || !t.free()) {
 		t.Header().Del("Content-Length")
 		if t.r.ProtoAtLeast(1, 1) && !t.bodyless() {
 			t.Header().Add("Trailer", "Credits-Cost, Credits-Remaining")
@@ -192,7 +205,7 @@ func (t *tap) Write(p []byte) (int, error) {
 	if t.stopped {
 		return len(p), nil
 	}
-	if !t.c.Metered() {
+	if !t.metered() {
 		if t.encoded != nil { // the status of a job
 			t.encoded.write(p)
 		} else {

@@ -55,19 +55,20 @@ var (
 
 // switched begins an answer with which the upstream leaves HTTP.
 func (t *tap) switched() {
-	t.c.BeginSocket(t.Header())
+	t.turns = t.c.(meter.Metered).Socket(t.Header()) //nolint:forcetypeassert,errcheck // see WriteHeader
+	info := t.c.Info()
 	t.Header().Del("Sec-WebSocket-Extensions")
-	t.set("Credits-Charge", t.c.ID)
+	t.set("Credits-Charge", t.info.ID)
 	t.set("Credits-Unit", t.unit)
-	t.set("Credits-Held", t.credits(t.c.Held))
-	t.set("Credits-Remaining", t.remaining(t.c.Remaining))
+	t.set("Credits-Held", t.credits(info.Held))
+	t.set("Credits-Remaining", t.remaining(info.Remaining, info.Unlimited))
 	t.ResponseWriter.WriteHeader(t.status)
 }
 
 // Hijack implements http.Hijacker.
 func (t *tap) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(t.ResponseWriter).Hijack()
-	if err != nil || !t.c.Metered() {
+	if err != nil || !t.metered() {
 		return conn, rw, err
 	}
 	t.socket = &socket{Conn: conn, t: t, gone: make(chan struct{})}
@@ -101,7 +102,7 @@ func (s *socket) fromClient(p []byte) bool {
 		return false
 	}
 	_, _ = s.client.Read(p, func(message []byte) error {
-		s.t.c.ClientMessage(message)
+		s.t.turns.ClientMessage(message)
 		return nil
 	})
 	return true
@@ -137,13 +138,13 @@ func (s *socket) fromServer(p []byte) (n int, last []byte, err error) {
 	if s.closed {
 		return 0, nil, net.ErrClosed
 	}
-	n, err = s.server.Read(p, func(message []byte) error { return s.t.c.ServerMessage(s.t.r.Context(), message) })
+	n, err = s.server.Read(p, func(message []byte) error { return s.t.turns.ServerMessage(s.t.r.Context(), message) })
 	switch {
 	case err == nil:
 		return n, nil, nil
 	case errors.Is(err, meter.ErrExhausted):
 		s.t.stopped, s.closed = true, true
-		last = append(wsframe.Frame(wsframe.Text, s.t.c.LastMessage()), wsframe.Close(wsframe.PolicyViolation, errExhausted.Error())...)
+		last = append(wsframe.Frame(wsframe.Text, s.t.turns.LastMessage()), wsframe.Close(wsframe.PolicyViolation, errExhausted.Error())...)
 		return n, last, errExhausted
 	}
 	s.closed = true

@@ -101,11 +101,8 @@ func (s *shop) uses(who, request, body string, headers ...string) (id, refused s
 		s.Fatal(err)
 	}
 	c.End()
-	c.Settle(meter.Answered, nil)
-	if booked := c.Booked(); booked != nil {
-		<-booked
-	}
-	return c.ID, ""
+	c.Settle(s.Context(), meter.Answered, nil)
+	return c.Info().ID, ""
 }
 
 // does makes a request that is to pass, some times.

@@ -90,12 +90,13 @@ func member(name, value string) string {
 }
 
 // allowed is the most output that the request that leaves lets the upstream make.
-func allowed(c *Charge, modelMax int64) int64 {
+func allowed(c Call, modelMax int64) int64 {
 	most := modelMax
-	if info := c.api.ReadRequest(dialect.JSONBody(c.Body())); info.MaxOutput.OK {
+	info := exchangeOf(c).api.ReadRequest(dialect.JSONBody(c.Outgoing().Body()))
+	if info.MaxOutput.OK {
 		most = min(most, info.MaxOutput.N)
 	}
-	return most * max(c.api.ReadRequest(dialect.JSONBody(c.Body())).N, 1)
+	return most * max(info.N, 1)
 }
 
 // Whatever is asked for, however much at once: an answer that uses all that its
@@ -145,8 +146,8 @@ func TestNothingIsAbsorbed(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				admitted++
-				if x := g.record(c); x.Absorbed != 0 || x.Cost != f.Cost || x.Cost > c.Held {
-					t.Errorf("%s %s\nsent %s\nheld %d, cost %d, absorbed %d, told %d, output %d\n%s", w.path, body, c.Body(), c.Held, x.Cost, x.Absorbed, f.Cost, out, prices)
+				if x := g.record(c); x.Absorbed != 0 || x.Cost != f.Cost || x.Cost > c.Info().Held {
+					t.Errorf("%s %s\nsent %s\nheld %d, cost %d, absorbed %d, told %d, output %d\n%s", w.path, body, c.Outgoing().Body(), c.Info().Held, x.Cost, x.Absorbed, f.Cost, out, prices)
 				}
 			})
 		}
@@ -196,7 +197,7 @@ func TestNoStreamIsAbsorbed(t *testing.T) {
 			"models:\n  m: {per_token: {input: 1, output: 1}%s}\nplans: {p: {credits: [{type: free, amount: %d}]}}\ndefault_plan: p\npolicies: {reserve_output_tokens: %d}\n",
 			[]string{"", ", max_output_tokens: 5000"}[random.IntN(2)], 100+random.IntN(4000), 20+random.IntN(200))
 		g := gateWith(t, prices, "p", time.Date(2026, 11, 12, 9, 0, 0, 0, time.UTC))
-		var running []*Charge
+		var running []Call
 		var made []int64
 		for range 1 + random.IntN(5) {
 			if c, err := g.m.Admit(t.Context(), post(chat, `{"model":"m","stream":true}`)); err == nil {
@@ -221,10 +222,9 @@ func TestNoStreamIsAbsorbed(t *testing.T) {
 				}
 				c.End()
 			}
-			c.Settle(over, nil)
-			<-c.Booked()
+			c.Settle(t.Context(), over, nil)
 			if x := g.record(c); x.Absorbed != 0 {
-				t.Errorf("absorbed %d of %d (held %d), %v, clamped to %d\n%s", x.Absorbed, x.Cost, x.Hold, x.Outcome, c.Clamped(), prices)
+				t.Errorf("absorbed %d of %d (held %d), %v, clamped to %d\n%s", x.Absorbed, x.Cost, x.Hold, x.Outcome, c.Outgoing().OutputLimit(), prices)
 			}
 			running, made = append(running[:i:i], running[i+1:]...), append(made[:i:i], made[i+1:]...)
 		}

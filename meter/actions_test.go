@@ -19,8 +19,8 @@ import (
 type done struct {
 	status   int
 	denial   *Denial
-	charge   *ledger.Charge // as it is now
-	price    *pricing.Request
+	charge   *ledger.Charge    // as it is now
+	subject  *selector.Subject // nil: nothing was priced
 	hold     money.Amount
 	clamped  int64
 	replayed bool
@@ -101,47 +101,68 @@ func (p *teller) named(name string) ledger.ChargeID {
 	return id
 }
 
-func (p *teller) admit(s *casefile.Step) (*Charge, *Denial) {
+func (p *teller) admit(s *casefile.Step) (Call, error) {
 	req := caseRequest(p.T, s.Request)
 	req.Caller, req.Idempotency = caller(s, storyAccount), s.Idempotency
-	c, err := p.m.Admit(p.Context(), req)
-	var d *Denial
-	if err != nil && !errors.As(err, &d) {
-		p.Errorf("Admit: %v", err)
-		d = &Denial{Reason: Unavailable}
-	}
-	return c, d
+	return p.m.Admit(p.Context(), req)
 }
 
 func (p *teller) request(s *casefile.Step) done {
 	p.m.estimate = func(*Request) pricing.Usage { return estimated(p.T, s) }
-	c, d := p.admit(s)
-	if d != nil {
-		return done{status: statusOf(d.Reason), denial: d}
-	}
-	return p.admitted(s, c)
+	c, err := p.admit(s)
+	return p.admitted(s, c, err)
 }
 
-func (p *teller) admitted(s *casefile.Step, c *Charge) done {
-	for _, name := range []string{s.As, s.Hold} {
-		if name != "" {
-			p.charge[name] = ledger.ChargeID(c.ID)
-		}
+func (p *teller) admitted(s *casefile.Step, c Call, err error) done {
+	var d *Denial
+	var replay *Replay
+	switch {
+	case errors.As(err, &replay):
+		p.name(s, replay.Charge.ID)
+		return done{status: replay.Charge.Status, charge: replay.Charge, subject: &replay.Charge.Subject, hold: replay.Charge.HeldTotal(), replayed: true}
+	case errors.As(err, &d):
+		return done{status: statusOf(d.Reason), denial: d}
+	case err != nil:
+		p.Errorf("Admit: %v", err)
+		return done{status: statusOf(Unavailable), denial: &Denial{Reason: Unavailable}}
 	}
-	if c.Replay != nil {
-		return done{status: c.Replay.Charge.Status, charge: c.Replay.Charge, price: c.price, hold: c.Held, replayed: true}
-	}
+	p.name(s, ledger.ChargeID(c.Info().ID))
 	if s.Hold != "" {
 		p.open[s.Hold] = c
-		return done{status: 200, charge: p.stored(c), price: c.price, hold: c.Held, clamped: c.Clamped()}
+		return p.outcome(c, 200)
 	}
 	return p.answer(s, c)
 }
 
+func (p *teller) name(s *casefile.Step, id ledger.ChargeID) {
+	for _, name := range []string{s.As, s.Hold} {
+		if name != "" {
+			p.charge[name] = id
+		}
+	}
+}
+
+// outcome is what a call has come to.
+func (p *teller) outcome(c Call, status int) done {
+	subject := exchangeOf(c).price.Subject()
+	return done{status: status, charge: p.stored(c), subject: &subject, hold: c.Info().Held, clamped: c.Outgoing().OutputLimit()}
+}
+
+// exchangeOf is the inside of a call.
+func exchangeOf(c Call) *exchange {
+	switch c := c.(type) {
+	case *Charge:
+		return &c.exchange
+	case *Free:
+		return &c.exchange
+	}
+	return &c.(*Unmetered).exchange
+}
+
 // answer lets the upstream answer and the charge settle, as a server does.
-func (p *teller) answer(s *casefile.Step, c *Charge) done {
+func (p *teller) answer(s *casefile.Step, c Call) done {
 	outcome, status := outcomeOf(p.T, s.Upstream)
-	c.reported = &reported{caseUsage(p.T, s.Usage)}
+	exchangeOf(c).reported = &reported{caseUsage(p.T, s.Usage)}
 	var body []byte
 	if outcome == Answered || outcome == ClientLeft {
 		var header map[string][]string
@@ -159,19 +180,22 @@ func (p *teller) answer(s *casefile.Step, c *Charge) done {
 			c.End()
 		}
 	}
-	c.Quote(outcome)
-	c.Settle(outcome, body)
-	return done{status: status, charge: p.stored(c), price: c.price, hold: c.Held, clamped: c.Clamped()}
+	c.Settle(p.Context(), outcome, body)
+	return p.outcome(c, status)
 }
 
-// stored is the ledger's record of a charge; nil if the request has none.
-func (p *teller) stored(c *Charge) *ledger.Charge {
-	if !c.Metered() || c.free && !c.done {
+// stored is the ledger's record of a charge; nil if the request has none, or none
+// before it ends.
+func (p *teller) stored(c Call) *ledger.Charge {
+	if exchangeOf(c).price.Operation() == nil {
 		return nil
 	}
-	r, err := p.m.Reports.Charge(p.Context(), storyAccount, c.ID)
+	r, err := p.m.Reports.Charge(p.Context(), storyAccount, c.Info().ID)
+	if _, free := c.(*Free); free && errors.Is(err, ledger.ErrNoCharge) {
+		return nil
+	}
 	if err != nil {
-		p.Errorf("charge %s: %v", c.ID, err)
+		p.Errorf("charge %s: %v", c.Info().ID, err)
 	}
 	return r
 }
@@ -186,11 +210,7 @@ func (p *teller) direct(s *casefile.Step) done {
 		return p.refusal(err)
 	}
 	id = r.Charge.ID
-	for _, name := range []string{s.As, s.Hold} {
-		if name != "" {
-			p.charge[name] = id
-		}
-	}
+	p.name(s, id)
 	hold := r.Charge.HeldTotal()
 	if s.Hold != "" || r.Replayed {
 		return done{status: 200, charge: r.Charge, hold: hold, replayed: r.Replayed}
@@ -226,7 +246,7 @@ func (p *teller) settle(s *casefile.Step) done {
 func (p *teller) release(s *casefile.Step) done {
 	id := p.named(s.Release)
 	if c := p.open[s.Release]; c != nil {
-		c.Settle(NotReached, nil)
+		c.Settle(p.Context(), NotReached, nil)
 		return done{charge: p.stored(c)}
 	}
 	return done{charge: p.do(ledger.Release{Charge: id, Failed: true}).Charge}
@@ -262,7 +282,7 @@ func selectorOf(c *casefile.Selector) selector.Selector {
 // parallel admits all copies before it answers any of them.
 func (p *teller) parallel(s *casefile.Step) done {
 	p.m.estimate = func(*Request) pricing.Usage { return estimated(p.T, s) }
-	charges, got := make([]*Charge, s.Parallel), make([]done, s.Parallel)
+	calls, errs, got := make([]Call, s.Parallel), make([]error, s.Parallel), make([]done, s.Parallel)
 	var wg sync.WaitGroup
 	for i := range s.Parallel {
 		if s.Request == nil {
@@ -274,17 +294,14 @@ func (p *teller) parallel(s *casefile.Step) done {
 			continue
 		}
 		wg.Go(func() {
-			c, d := p.admit(s)
-			if charges[i] = c; d != nil {
-				got[i] = done{status: statusOf(d.Reason), denial: d}
-			}
+			calls[i], errs[i] = p.admit(s)
 		})
 	}
 	wg.Wait()
 	all := done{statuses: map[int]int{}}
-	for i, c := range charges {
-		if c != nil {
-			got[i] = p.admitted(s, c)
+	for i, c := range calls {
+		if s.Request != nil {
+			got[i] = p.admitted(s, c, errs[i])
 		}
 		all.statuses[got[i].status]++
 	}

@@ -38,8 +38,8 @@ func (m *Meter) Refused(ctx context.Context, req *Request, why *pricing.Refusal)
 }
 
 // Admit prices a request and holds its credits; the hold is durable when it
-// returns. The error is a *Denial.
-func (m *Meter) Admit(ctx context.Context, req *Request) (*Charge, error) {
+// returns. The error is a *Denial, or a *Replay if the request has run before.
+func (m *Meter) Admit(ctx context.Context, req *Request) (Call, error) {
 	a := &admission{m: m, req: req, book: m.Books.InForce()}
 	if err := m.owners.Check(ctx, a.book.Book, req.names()); err != nil {
 		return nil, denialOf(err)
@@ -53,13 +53,15 @@ func (m *Meter) Admit(ctx context.Context, req *Request) (*Charge, error) {
 		if err != nil {
 			return nil, denialOf(err)
 		}
-		var c *Charge
-		c, err = a.withPlan(ctx, plan)
+		c, err := a.withPlan(ctx, plan)
 		var other *ledger.OtherPlan
-		if !errors.As(err, &other) {
-			return c, denialOf(err)
+		switch {
+		case err == nil:
+			return c, nil
+		case !errors.As(err, &other):
+			return nil, denialOf(err)
 		}
-		plan, err = other.Plan, nil
+		plan = other.Plan
 	}
 	return nil, &Denial{Reason: Unavailable, Message: "The account's plan changes faster than requests can be priced."}
 }
@@ -84,7 +86,7 @@ func (m *Meter) planOf(ctx context.Context, c Caller) (string, error) {
 }
 
 // withPlan prices for a plan and holds.
-func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) {
+func (a *admission) withPlan(ctx context.Context, plan string) (Call, error) {
 	a.plan, a.clamp = a.book.Plan(plan), 0
 	if err := a.m.Directory.Members.Check(a.req.Caller.Account, a.req.Caller.Member, a.price.Free() || a.price.Operation() == nil); err != nil {
 		return nil, err
@@ -92,42 +94,29 @@ func (a *admission) withPlan(ctx context.Context, plan string) (*Charge, error) 
 	if r := a.price.PlanAllows(a.plan); r != nil {
 		return nil, r
 	}
-	c := &Charge{admission: a, ID: ulid.New("ch_", a.m.opt.Now()), Plan: plan, body: a.req.Body}
-	if alone := a.jobStatus(c); alone || a.price.Operation() == nil {
-		if c.unmetered = true; !alone {
+	job, declared := a.jobOf()
+	x := exchange{admission: a, id: ulid.New("ch_", a.m.opt.Now()), planID: plan, out: Outgoing{a: a, body: a.req.Body}, job: job}
+	if a.price.Operation() == nil {
+		if job == nil && !declared {
 			a.m.noteUnpriced("free", a.req, "")
 		}
-		return c, nil
+		return &Unmetered{x}, nil
 	}
-	reserve := ledger.Reserve{Charge: a.record(c.ID), Plan: plan, Caps: a.m.memberCaps(a.req.Caller), Idempotency: a.req.Idempotency, Hash: a.fingerprint()}
+	reserve := ledger.Reserve{Charge: a.record(x.id), Plan: plan, Caps: a.m.memberCaps(a.req.Caller), Idempotency: a.req.Idempotency, Hash: a.fingerprint()}
 	if a.price.Free() { // is recorded when it ends; no reason to wait for the disk, or to stop without one
-		c.free = true
-		c.reserve = reserve
-		c.reserve.Idempotency, c.reserve.Plan = "", ledger.AnyPlan // its price depends on none
-		return c, nil
+		reserve.Idempotency, reserve.Plan = "", ledger.AnyPlan // its price depends on none
+		return &Free{exchange: x, reserve: reserve}, nil
 	}
 	res, err := a.hold(ctx, reserve)
 	if err != nil {
 		return nil, a.refused(ctx, err)
 	}
-	return a.held(c, &res)
-}
-
-func (a *admission) held(c *Charge, res *ledger.Result) (*Charge, error) {
-	c.Held, c.Remaining, c.Unlimited = res.Charge.HeldTotal(), res.Available, res.Unlimited
-	c.hold, c.claimed = res.Charge.Hold, res.Charge.FreeUsed
 	if res.Replayed {
-		c.ID, c.Replay, c.done = string(res.Charge.ID), &Replay{Charge: res.Charge, Answer: res.Remember.Answer}, true
-		if a.m.jobs.isOpen(res.Charge.ID) {
-			if rec, err := a.m.readJob(context.Background(), res.Charge.ID); err == nil {
-				c.Replay.Answer = rec.Answer
-			}
-		}
-		return c, nil
+		return nil, a.m.replay(ctx, &res)
 	}
 	a.limit()
-	c.prepare(a.m.wantsUsage(a))
-	return c, nil
+	x.out.prepare(a.m.wantsUsage(a))
+	return &Charge{exchange: x, hold: newHold(a.m, a.req.Caller, &res)}, nil
 }
 
 func (m *Meter) wantsUsage(a *admission) bool {

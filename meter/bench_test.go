@@ -50,7 +50,7 @@ func BenchmarkCharge(b *testing.B) {
 				b.Error(err)
 			}
 			c.End()
-			if f := c.Settle(Answered, nil); f.Refunded || fmt.Sprint(f.Cost) != "185000" {
+			if f := c.Settle(ctx, Answered, nil); f.Refunded || fmt.Sprint(f.Cost) != "185000" {
 				b.Errorf("%+v", f)
 			}
 		}

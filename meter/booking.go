@@ -1,9 +1,11 @@
 package meter
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -11,46 +13,108 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
+// booking is an end on its way into the ledger.
+type booking struct {
+	done   chan struct{}  // closed when it is durable, or refused: from then on no crash takes it back
+	result *ledger.Result // nil: refused; read once done is closed
+}
+
+// wait waits until the end is durable or ctx ends, and returns r as it was booked.
+func (b *booking) wait(ctx context.Context, r Receipt) Receipt {
+	if ctx.Err() != nil {
+		return r
+	}
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return r
+	}
+	if b.result == nil || b.result.Charge == nil {
+		return r
+	}
+	r.Booked, r.Remaining, r.Unlimited = true, b.result.Available, b.result.Unlimited
+	r.Cost, r.Absorbed = b.result.Charge.Cost, b.result.Charge.Absorbed
+	return r
+}
+
+// reprice prices a settle again with another rest of the free tier; n counts the
+// tries.
+type reprice func(s ledger.Settle, left money.Amount, n int) ledger.Settle
+
 // bookEnd books the end of a charge without waiting. A settle whose price assumed
-// another rest of the free tier is priced anew and booked again. then is called
+// another rest of the free tier is priced again and booked again. then is called
 // from the ledger's writer, once, and must not block.
-func (c *Charge) bookEnd(account ledger.AccountID, command ledger.Command, then func(ledger.Result, error)) {
-	c.m.settling.begin()
-	c.tryEnd(account, command, 1, func(res ledger.Result, err error) {
+func (m *Meter) bookEnd(account ledger.AccountID, end ledger.Command, again reprice, then func(ledger.Result, error)) {
+	m.settling.begin()
+	m.tryEnd(account, end, again, 1, func(res ledger.Result, err error) {
 		then(res, err)
-		c.m.settling.end()
+		m.settling.end()
 	})
 }
 
-func (c *Charge) tryEnd(account ledger.AccountID, command ledger.Command, n int, then func(ledger.Result, error)) {
-	c.m.writer.GoSoon(account, command, func(res ledger.Result, err error) {
+func (m *Meter) tryEnd(account ledger.AccountID, end ledger.Command, again reprice, n int, then func(ledger.Result, error)) {
+	m.writer.GoSoon(account, end, func(res ledger.Result, err error) {
 		var other *ledger.OtherFree
-		settle, ok := command.(ledger.Settle)
-		if !ok || !errors.As(err, &other) {
+		settle, ok := end.(ledger.Settle)
+		if !ok || again == nil || !errors.As(err, &other) {
 			then(res, err)
 			return
 		}
 		go func() { // prices are not found in the writer, whose goroutine this is
-			c.tryEnd(account, c.priceAgain(settle, other.Left, n+1), n+1, then)
+			m.tryEnd(account, again(settle, other.Left, n+1), again, n+1, then)
 		}()
 	})
 }
 
-// priceAgain is settle with another rest of the free tier. The last time but one,
-// it takes no more than the hold has claimed, which others can take only if the
-// hold was given up meanwhile. The last time it takes nothing: that is always
-// there, so the tries end.
-func (c *Charge) priceAgain(settle ledger.Settle, left money.Amount, n int) ledger.Settle {
+// post books the end of a charge, and first its beginning if that has not been
+// booked.
+func (m *Meter) post(id ledger.ChargeID, account ledger.AccountID, first *ledger.Reserve, e *closing, again reprice) *booking {
+	b := &booking{done: make(chan struct{})}
+	began := time.Now() // how long the writer takes is no matter of the accounts' clock
+	var refused error   // written and read by the ledger's writer alone
+	if first != nil {
+		m.writer.Go(account, *first, func(_ ledger.Result, err error) { refused = err })
+	}
+	m.bookEnd(account, e.command, again, func(res ledger.Result, err error) {
+		if refused != nil {
+			err = refused
+		}
+		if err == nil {
+			b.result = &res
+		}
+		close(b.done)
+		switch {
+		case err == nil:
+			m.tellBooked(&res, began)
+		case !errors.Is(err, ledger.ErrSuspended): // suspended while a free request ran: there is nothing to book
+			m.opt.Problem(fmt.Errorf("settling charge %s: %w", id, err))
+		}
+	})
+	return b
+}
+
+func (m *Meter) tellBooked(res *ledger.Result, began time.Time) {
+	if res.Charge != nil && !res.Replayed && m.opt.Booked != nil {
+		m.opt.Booked(res.Charge, time.Since(began))
+	}
+}
+
+// again is settle with another rest of the free tier. The last time but one, it
+// takes no more than the hold has claimed, which others can take only if the hold
+// was given up meanwhile. The last time it takes nothing: that is always there, so
+// the tries end.
+func (b *bill) again(settle ledger.Settle, left money.Amount, n int) ledger.Settle {
 	last := n >= priceTries
 	switch {
 	case n > priceTries:
 		left = 0
 	case last:
-		left = min(left, c.claimed)
+		left = min(left, b.claimed)
 	}
-	q, claim, err := c.claim(left, func(free pricing.FreeLeft) (pricing.Quote, error) { return c.price.Cost(c.answer, c.plan, free) })
+	x := b.x
+	q, claim, err := x.claim(left, func(free pricing.FreeLeft) (pricing.Quote, error) { return x.price.Cost(b.answer, x.plan, free) })
 	if err != nil {
-		c.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s again: %w", c.ID, err))
+		x.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s again: %w", x.id, err))
 	}
 	if err != nil || claim == nil {
 		settle.Free = nil
@@ -58,7 +122,7 @@ func (c *Charge) priceAgain(settle ledger.Settle, left money.Amount, n int) ledg
 	}
 	settle.Cost = q.Amount
 	if settle.Outcome.Estimated {
-		settle.Cost = min(settle.Cost, c.hold+c.room)
+		settle.Cost = min(settle.Cost, b.held+b.room)
 	}
 	claim.Less = last
 	settle.Free = claim
@@ -67,16 +131,39 @@ func (c *Charge) priceAgain(settle ledger.Settle, left money.Amount, n int) ledg
 
 // costOf prices an answer with left units of the free tier. An answer of several
 // models is priced without.
-func (c *Charge) costOf(left money.Amount, a *pricing.Answer, r *dialect.Result) (pricing.Quote, *ledger.FreeClaim, error) {
-	if parts := c.parts(a, r); parts != nil {
-		_, none, _ := c.claim(0, func(pricing.FreeLeft) (pricing.Quote, error) { return pricing.Quote{}, nil })
+func (x *exchange) costOf(left money.Amount, a *pricing.Answer, r *dialect.Result) (pricing.Quote, *ledger.FreeClaim, error) {
+	if parts := x.parts(a, r); parts != nil {
+		_, none, _ := x.claim(0, func(pricing.FreeLeft) (pricing.Quote, error) { return pricing.Quote{}, nil })
 		if none != nil {
 			none.Less = true
 		}
-		q, err := c.price.CostOfParts(parts, c.plan)
+		q, err := x.price.CostOfParts(parts, x.plan)
 		return q, none, err
 	}
-	return c.claim(left, func(free pricing.FreeLeft) (pricing.Quote, error) { return c.price.Cost(a, c.plan, free) })
+	return x.claim(left, func(free pricing.FreeLeft) (pricing.Quote, error) { return x.price.Cost(a, x.plan, free) })
+}
+
+// parts are what each of several models used; nil if there was one.
+func (x *exchange) parts(a *pricing.Answer, r *dialect.Result) []*pricing.Answer {
+	if len(r.ByModel) == 0 || !x.price.TokenPriced() {
+		return nil
+	}
+	whole := usageOf(r.Usage)
+	list := make([]*pricing.Answer, 0, len(r.ByModel))
+	for i, m := range r.ByModel {
+		part := *a
+		part.Body, part.Usage = nil, usageOf(m.Usage) // the body names one model only
+		if m.Model != "" {
+			part.Model, part.By = m.Model, m.Model
+		}
+		if i == 0 && a.Usage != nil { // with what was estimated on top of what was reported
+			for k := range pricing.NumKinds {
+				part.Usage.Tokens[k] += max(0, a.Usage.Tokens[k]-whole.Tokens[k])
+			}
+		}
+		list = append(list, &part)
+	}
+	return list
 }
 
 // settling counts the settles that have not been booked yet.

@@ -91,7 +91,7 @@ func TestWhatWasGivenBackIsNotBurnt(t *testing.T) {
 	c := p.ask("acme", "/v1/one", `{"n":60}`, 200)
 	p.ask("acme", "/v1/one", `{"n":90}`, 503)
 	p.until("2026-11-05T06:00:00Z")
-	p.refund("acme", c.ID, 0)
+	p.refund("acme", c.Info().ID, 0)
 	if b := p.burn(true); b.Days != 3 || b.PerDay != 10 {
 		t.Errorf("%+v", b)
 	}

@@ -28,7 +28,7 @@ default_plan: team
 var essay = strings.Repeat("The ferry left at dawn while fog lay over the harbour. ", 40)
 
 // said runs a request whose answer reports this much input.
-func (g *gate) said(model string, input int) *Charge {
+func (g *gate) said(model string, input int) Call {
 	g.Helper()
 	body := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":%q}]}`, model, essay)
 	answer := fmt.Sprintf(`{"object":"chat.completion","model":%q,"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":%d,"completion_tokens":1}}`, model, input)
@@ -39,28 +39,28 @@ func (g *gate) said(model string, input int) *Charge {
 // TestCalibration: what a model reports moves its estimates, and only its own.
 func TestCalibration(t *testing.T) {
 	g := gateWith(t, inputBook, "", time.Now())
-	first := g.said("light", 1).Held
+	first := g.said("light", 1).Info().Held
 	actual := int(first) * 7 / 10
 	for range calibration.MinAnswers - 2 {
 		g.said("light", actual)
 	}
-	if c := g.said("light", actual); c.Held != first {
-		t.Errorf("after few answers: %d, want %d", c.Held, first)
+	if c := g.said("light", actual); c.Info().Held != first {
+		t.Errorf("after few answers: %d, want %d", c.Info().Held, first)
 	}
 	for range 200 {
 		g.said("light", actual)
 	}
-	if c := g.said("light", actual); int(c.Held) < actual || int(c.Held) > actual*107/100 {
-		t.Errorf("it holds %d for %d, at first %d", c.Held, actual, first)
+	if c := g.said("light", actual); int(c.Info().Held) < actual || int(c.Info().Held) > actual*107/100 {
+		t.Errorf("it holds %d for %d, at first %d", c.Info().Held, actual, first)
 	}
-	if c := g.said("heavy", actual); c.Held != first {
-		t.Errorf("another model: %d, want %d", c.Held, first)
+	if c := g.said("heavy", actual); c.Info().Held != first {
+		t.Errorf("another model: %d, want %d", c.Info().Held, first)
 	}
 	for i := range 400 { // noisy: nearly all have to fit
 		g.said("heavy", actual*(90+i%21)/100)
 	}
-	if c := g.said("heavy", actual); int(c.Held) < actual*110/100 {
-		t.Errorf("with ± 10 %% it holds %d, the most is %d", c.Held, actual*110/100)
+	if c := g.said("heavy", actual); int(c.Info().Held) < actual*110/100 {
+		t.Errorf("with ± 10 %% it holds %d, the most is %d", c.Info().Held, actual*110/100)
 	}
 }
 
@@ -70,20 +70,20 @@ func TestBoundForUntrusted(t *testing.T) {
 	const worst = 20_000 // bytes, and tokens: two-character cycles have one for each (wire.md)
 	body := `{"model":"light","messages":[{"role":"user","content":"` + strings.Repeat("!$", worst/2) + `"}]}`
 	g := gateWith(t, inputBook, "", time.Now())
-	if c := g.admit(post(chat, body)); c.Held >= worst {
-		t.Fatalf("no attack: the scan holds %d", c.Held)
+	if c := g.admit(post(chat, body)); c.Info().Held >= worst {
+		t.Fatalf("no attack: the scan holds %d", c.Info().Held)
 	}
 	g = gateWith(t, inputBook, "guest", time.Now())
 	c := g.admit(post(chat, body))
-	if c.Held < worst || c.Held > money.Amount(len(body)) {
-		t.Errorf("it holds %d, want at least %d", c.Held, worst)
+	if c.Info().Held < worst || c.Info().Held > money.Amount(len(body)) {
+		t.Errorf("it holds %d, want at least %d", c.Info().Held, worst)
 	}
-	if c.est.Tokens[pricing.Input] >= worst {
-		t.Errorf("without a report, it would be charged as %d", c.est.Tokens[pricing.Input])
+	if exchangeOf(c).est.Tokens[pricing.Input] >= worst {
+		t.Errorf("without a report, it would be charged as %d", exchangeOf(c).est.Tokens[pricing.Input])
 	}
 	picture := `{"model":"light","messages":[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + strings.Repeat("iVBORw0KGgoA", 50_000) + `"}}]}]}`
-	if c := g.admit(post(chat, picture)); c.Held > 20_000 {
-		t.Errorf("a picture of %d bytes holds %d", len(picture), c.Held)
+	if c := g.admit(post(chat, picture)); c.Info().Held > 20_000 {
+		t.Errorf("a picture of %d bytes holds %d", len(picture), c.Info().Held)
 	}
 }
 

@@ -98,13 +98,24 @@ const (
 	streamed = `{"model":"words","stream":true}`
 )
 
-func (g *gate) admit(r *Request) *Charge {
+func (g *gate) admit(r *Request) Call {
 	g.Helper()
 	c, err := g.m.Admit(g.Context(), r)
 	if err != nil {
 		g.Fatal(err)
 	}
 	return c
+}
+
+// replayed admits a request that has run before.
+func (g *gate) replayed(r *Request) *Replay {
+	g.Helper()
+	_, err := g.m.Admit(g.Context(), r)
+	var again *Replay
+	if !errors.As(err, &again) {
+		g.Fatalf("it runs again: %v", err)
+	}
+	return again
 }
 
 func (g *gate) wants(available, held money.Amount) {
@@ -118,9 +129,9 @@ func (g *gate) wants(available, held money.Amount) {
 	}
 }
 
-func (g *gate) record(c *Charge) *ledger.Charge {
+func (g *gate) record(c Call) *ledger.Charge {
 	g.Helper()
-	r, err := g.m.Reports.Charge(g.Context(), "acme", c.ID)
+	r, err := g.m.Reports.Charge(g.Context(), "acme", c.Info().ID)
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -141,7 +152,7 @@ func ending(tokens int) string {
 }
 
 // words streams n events; it stops at the first error.
-func (g *gate) words(c *Charge, n int) (out []byte, err error) {
+func (g *gate) words(c Call, n int) (out []byte, err error) {
 	for range n {
 		p, err := c.Observe(g.Context(), []byte(word))
 		if out = append(out, p...); err != nil {
@@ -159,17 +170,16 @@ func TestAStreamHoldsMoreAsItGoesOn(t *testing.T) {
 	if _, err := g.words(c, 350); err != nil {
 		t.Fatal(err)
 	}
-	if c.Held < 350 {
-		t.Errorf("%d held for 350 delivered tokens", c.Held)
+	if c.Info().Held < 350 {
+		t.Errorf("%d held for 350 delivered tokens", c.Info().Held)
 	}
 	if _, err := c.Observe(t.Context(), []byte(ending(360))); err != nil {
 		t.Fatal(err)
 	}
 	c.End()
-	if f := c.Quote(Answered); f.Cost != 360 || f.Estimated {
-		t.Errorf("%+v", f)
+	if r := c.Settle(t.Context(), Answered, nil); r.Cost != 360 || r.Estimated || !r.Booked || r.Remaining != 640 {
+		t.Errorf("%+v", r)
 	}
-	c.Settle(Answered, nil)
 	g.wants(640, 0)
 }
 
@@ -183,7 +193,7 @@ func TestLeavingEarlyPaysForTheUsualReasoning(t *testing.T) {
 		if _, err := g.words(c, 3); err != nil {
 			t.Fatal(err)
 		}
-		c.Settle(ClientLeft, nil)
+		c.Settle(t.Context(), ClientLeft, nil)
 		return g.record(c)
 	}
 	if c := leaves(); c.Cost != 3 {
@@ -196,8 +206,7 @@ func TestLeavingEarlyPaysForTheUsualReasoning(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.End()
-		c.Settle(Answered, nil)
-		<-c.Booked()
+		c.Settle(t.Context(), Answered, nil)
 	}
 	if c := leaves(); c.Cost != 60 || !c.Estimated {
 		t.Errorf("cost %d, estimated %t; its model usually thinks 60 tokens", c.Cost, c.Estimated)
@@ -221,7 +230,7 @@ func TestAStreamIsStoppedWhenTheCreditsAreUsedUp(t *testing.T) {
 	if p, err := c.Observe(t.Context(), []byte(word)); len(p) > 0 || !errors.Is(err, ErrExhausted) {
 		t.Errorf("and goes on after its end: %q %v", p, err)
 	}
-	c.Settle(Stopped, nil)
+	c.Settle(t.Context(), Stopped, nil)
 	g.wants(0, 0)
 	if r := g.record(c); r.Cost != 130 || !r.Estimated || r.Absorbed != 0 {
 		t.Errorf("%+v", r)
@@ -242,7 +251,7 @@ func TestAStreamThatIsFreeGoesOnWithoutCredits(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.End()
-	if f := c.Settle(Answered, nil); f.Cost != 0 {
+	if f := c.Settle(t.Context(), Answered, nil); f.Cost != 0 {
 		t.Errorf("%+v", f)
 	}
 	g.wants(0, 130)
@@ -252,16 +261,16 @@ func TestTooLittleForTheAnswerIsEnoughForAShorterOne(t *testing.T) {
 	g := newGate(t, "small")
 	c := g.admit(post(chat, `{"model":"words"}`))
 	d := g.admit(post(chat, `{"model":"words","max_tokens":90}`))
-	if c.Clamped() != 100 || d.Clamped() != 30 || !strings.Contains(string(d.Body()), `"max_tokens":30`) {
-		t.Errorf("clamped to %d and %d: %s", c.Clamped(), d.Clamped(), d.Body())
+	if c.Outgoing().OutputLimit() != 100 || d.Outgoing().OutputLimit() != 30 || !strings.Contains(string(d.Outgoing().Body()), `"max_tokens":30`) {
+		t.Errorf("clamped to %d and %d: %s", c.Outgoing().OutputLimit(), d.Outgoing().OutputLimit(), d.Outgoing().Body())
 	}
 	_, err := g.m.Admit(t.Context(), post(chat, `{"model":"words"}`))
 	var denial *Denial
 	if !errors.As(err, &denial) || denial.Reason != ledger.InFlightHolds || denial.Facts.RetryAfter != time.Second {
 		t.Errorf("with all of it held: %v", err)
 	}
-	c.Settle(NotReached, nil)
-	d.Settle(NotReached, nil)
+	c.Settle(t.Context(), NotReached, nil)
+	d.Settle(t.Context(), NotReached, nil)
 	g.wants(130, 0)
 }
 
@@ -272,13 +281,13 @@ func TestAClientThatLeavesPaysForWhatWasDelivered(t *testing.T) {
 	if _, err := g.words(c, 40); err != nil {
 		t.Fatal(err)
 	}
-	c.Settle(ClientLeft, nil)
+	c.Settle(t.Context(), ClientLeft, nil)
 	g.wants(960, 0)
 	if r := g.record(c); !r.Estimated || r.Outcome != "client left" {
 		t.Errorf("%+v", r)
 	}
 	early := g.admit(post(chat, streamed))
-	early.Settle(ClientLeft, nil) // before there was an answer
+	early.Settle(t.Context(), ClientLeft, nil) // before there was an answer
 	g.wants(960, 0)
 }
 
@@ -286,14 +295,14 @@ func TestAnUpstreamThatBreaksOff(t *testing.T) {
 	g := newGate(t, "basic")
 	before := g.admit(post(chat, streamed))
 	before.Begin(200, sse)
-	before.Settle(UpstreamBroke, nil)
+	before.Settle(t.Context(), UpstreamBroke, nil)
 	g.wants(1000, 0)
 	after := g.admit(post(chat, streamed))
 	after.Begin(200, sse)
 	if _, err := g.words(after, 25); err != nil {
 		t.Fatal(err)
 	}
-	after.Settle(UpstreamBroke, nil)
+	after.Settle(t.Context(), UpstreamBroke, nil)
 	g.wants(975, 0)
 	if r := g.record(before); r.State != ledger.Released || r.Cost != 0 {
 		t.Errorf("%+v", r)
@@ -308,7 +317,7 @@ func TestAnErrorInsideA200IsRefunded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.End()
-	if f := c.Settle(Answered, nil); !f.Refunded || f.Cost != 0 {
+	if f := c.Settle(t.Context(), Answered, nil); !f.Refunded || f.Cost != 0 {
 		t.Errorf("%+v", f)
 	}
 	g.wants(1000, 0)
@@ -325,7 +334,7 @@ func TestAnAnswerWithoutUsageIsNotFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.End()
-	if f := c.Settle(Answered, nil); f.Cost != 12 || !f.Estimated {
+	if f := c.Settle(t.Context(), Answered, nil); f.Cost != 12 || !f.Estimated {
 		t.Errorf("%+v", f)
 	}
 	g.wants(988, 0)
@@ -334,14 +343,14 @@ func TestAnAnswerWithoutUsageIsNotFree(t *testing.T) {
 func TestAFreeRequestIsRecordedWithoutWaiting(t *testing.T) {
 	g := newGate(t, "basic")
 	c := g.admit(get("/v1/ping"))
-	if _, err := g.m.Reports.Charge(t.Context(), "acme", c.ID); !errors.Is(err, ledger.ErrNoCharge) {
+	if _, err := g.m.Reports.Charge(t.Context(), "acme", c.Info().ID); !errors.Is(err, ledger.ErrNoCharge) {
 		t.Errorf("a free request is booked before it has ended: %v", err)
 	}
 	if _, err := g.m.Accounts.Do(t.Context(), "acme", ledger.SetPlan{Plan: "small"}); err != nil { // nothing that a free request depends on
 		t.Fatal(err)
 	}
 	c.Begin(200, jsonType)
-	c.Settle(Answered, nil)
+	c.Settle(t.Context(), Answered, nil)
 	if r := g.record(c); r.State != ledger.Settled || r.Cost != 0 || r.Operation != "ping" {
 		t.Errorf("%+v", r)
 	}
@@ -350,17 +359,17 @@ func TestAFreeRequestIsRecordedWithoutWaiting(t *testing.T) {
 func TestAPlanThatEndedMeanwhileMakesAnotherPrice(t *testing.T) {
 	g := newGate(t, "taste")
 	c := g.admit(post("/v1/images", ""))
-	if c.Plan != "taste" || c.Held != 5 {
-		t.Errorf("held %d on plan %s", c.Held, c.Plan)
+	if c.Info().Plan != "taste" || c.Info().Held != 5 {
+		t.Errorf("held %d on plan %s", c.Info().Held, c.Info().Plan)
 	}
 	g.now.set(g.now.is().Add(25 * time.Hour)) // the meter's idea of the plan is of before
 	d := g.admit(post("/v1/images", ""))
-	if d.Plan != "basic" || d.Held != 10 {
-		t.Errorf("held %d on plan %s, want 10 on basic", d.Held, d.Plan)
+	if d.Info().Plan != "basic" || d.Info().Held != 10 {
+		t.Errorf("held %d on plan %s, want 10 on basic", d.Info().Held, d.Info().Plan)
 	}
-	for _, x := range []*Charge{c, d} {
+	for _, x := range []Call{c, d} {
 		x.Begin(200, jsonType)
-		x.Settle(Answered, nil)
+		x.Settle(t.Context(), Answered, nil)
 	}
 	if r := g.record(c); r.Cost != 5 {
 		t.Errorf("the first one costs %d, it was admitted at 5", r.Cost)
@@ -375,18 +384,15 @@ func TestARetryWithTheSameKeyGetsTheFirstAnswer(t *testing.T) {
 		return r
 	}
 	c := g.admit(image("{}"))
-	if d := g.admit(image("{}")); d.Replay == nil || d.ID != c.ID || d.Replay.Answer != nil {
-		t.Errorf("while the first one runs: %+v", d.Replay)
+	if r := g.replayed(image("{}")); string(r.Charge.ID) != c.Info().ID || r.Answer != nil {
+		t.Errorf("while the first one runs: %+v", r)
 	}
 	c.Begin(200, jsonType)
-	c.Settle(Answered, []byte(`{"image":"…"}`))
+	c.Settle(t.Context(), Answered, []byte(`{"image":"…"}`))
 	g.wants(990, 0)
-	d := g.admit(image("{}"))
-	if d.Replay == nil || string(d.Replay.Answer) != `{"image":"…"}` || d.Replay.Charge.Cost != 10 {
-		t.Fatalf("after it: %+v", d.Replay)
+	if r := g.replayed(image("{}")); string(r.Answer) != `{"image":"…"}` || r.Charge.Cost != 10 || r.Remaining != 990 {
+		t.Fatalf("after it: %+v", r)
 	}
-	d.Begin(200, jsonType)
-	d.Settle(Answered, nil) // a replay ends as well, and costs nothing
 	g.wants(990, 0)
 	_, err := g.m.Admit(t.Context(), image(`{"other":1}`))
 	var denial *Denial
@@ -400,12 +406,19 @@ func TestSettlingAnyNumberOfTimesChargesOnce(t *testing.T) {
 	c := g.admit(post("/v1/images", ""))
 	c.Begin(200, jsonType)
 	var wg sync.WaitGroup
-	c.Quote(Answered)
+	receipts := make(chan Receipt, 5)
 	for _, o := range []Outcome{Answered, ClientLeft, NotReached, TimedOut, UpstreamBroke} {
-		wg.Go(func() { c.Settle(o, nil) })
+		wg.Go(func() { receipts <- c.Settle(t.Context(), o, nil) })
 	}
 	wg.Wait()
-	g.wants(990, 0)
+	close(receipts)
+	first := <-receipts
+	for r := range receipts {
+		if r != first || !r.Booked {
+			t.Errorf("%+v and %+v", first, r)
+		}
+	}
+	g.wants(1000-first.Cost, 0)
 }
 
 func TestACallerCannotSayWhichKeyItIs(t *testing.T) {

@@ -156,14 +156,13 @@ func (c *comparison) drawn(want map[string]any) {
 
 func (c *comparison) operation(key string, want any) {
 	c.Helper()
-	if c.got.price == nil {
+	if c.got.subject == nil {
 		c.wrong(key, "unknown", want)
 		return
 	}
-	s := c.got.price.Subject()
-	got := s.Operation
+	got := c.got.subject.Operation
 	if key == "feature" {
-		got = s.Feature
+		got = c.got.subject.Feature
 	}
 	c.text(key, got, want)
 }

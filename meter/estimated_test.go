@@ -36,8 +36,8 @@ func TestHoldsOfInput(t *testing.T) {
 				body := `{"model":"light","messages":[{"role":"user","content":"` + text + `"}]}`
 				charge, f := g.answered(post(chat, body), 200, jsonType, fmt.Sprintf(
 					`{"object":"chat.completion","model":"light","choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":%d,"completion_tokens":1}}`, tokens))
-				ratios = append(ratios, int(f.Cost*100/charge.Held))
-				if f.Cost > charge.Held {
+				ratios = append(ratios, int(f.Cost*100/charge.Info().Held))
+				if f.Cost > charge.Info().Held {
 					short++
 				}
 			}

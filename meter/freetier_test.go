@@ -32,9 +32,7 @@ func TestAFreeTierIsSharedExactly(t *testing.T) {
 				t.Error(err)
 			}
 			c.End()
-			f := c.Settle(Answered, nil)
-			<-c.Booked()
-			f = c.Told(f)
+			f := c.Settle(t.Context(), Answered, nil)
 			mu.Lock()
 			defer mu.Unlock()
 			told += f.Cost
@@ -76,8 +74,8 @@ func TestShorterAnswersShareWhatThereIs(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if held += c.Held; c.Clamped() != int64(c.Held) {
-				t.Errorf("%d held, limited to %d", c.Held, c.Clamped())
+			if held += c.Info().Held; c.Outgoing().OutputLimit() != int64(c.Info().Held) {
+				t.Errorf("%d held, limited to %d", c.Info().Held, c.Outgoing().OutputLimit())
 			}
 			admitted++
 		})
@@ -100,15 +98,19 @@ func TestTheTriesOfASettleEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.End()
-	settle, ok := c.Quote(Answered).command.(ledger.Settle)
-	if !ok || c.claimed == 0 {
-		t.Fatalf("%+v, %d claimed", settle, c.claimed)
+	charge, ok := c.(*Charge)
+	if !ok || charge.hold.claimed == 0 {
+		t.Fatalf("%+v", charge)
+	}
+	b := &bill{x: &charge.exchange, held: charge.hold.amount, claimed: charge.hold.claimed}
+	settle, ok := b.end(Answered, charge.result()).command.(ledger.Settle)
+	if !ok {
+		t.Fatalf("%+v", settle)
 	}
 	for n := priceTries; n <= priceTries+1; n++ {
-		if f := c.priceAgain(settle, 0, n).Free; f == nil || f.Claim != 0 || !f.Less {
+		if f := b.again(settle, 0, n).Free; f == nil || f.Claim != 0 || !f.Less {
 			t.Errorf("try %d claims %+v of nothing", n, f)
 		}
 	}
-	c.Settle(Answered, nil)
-	<-c.Booked()
+	c.Settle(t.Context(), Answered, nil)
 }

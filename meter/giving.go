@@ -11,27 +11,35 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// beginGiving decides whether the answer may give its caller ids that an
-// upstream keeps something under, and notes those in its header.
-func (c *Charge) beginGiving() {
-	c.gives, c.whole = false, false
-	if c.done || c.status < 200 || c.status >= 300 {
-		return
+// gift is what an answer gives its caller: ids that an upstream keeps something
+// under.
+type gift struct {
+	x     *exchange
+	opt   resource.Request
+	noted map[string]bool
+	seen  bool // the document of the answer was looked at
+	wait  bool // nothing else of the answer waits for the disk
+}
+
+// newGift decides whether the answer may give ids, and notes those in its header;
+// nil if it gives none.
+func (x *exchange) newGift(wait bool) *gift {
+	if x.status < 200 || x.status >= 300 {
+		return nil
 	}
-	path := c.price.Path()
-	op := c.price.Operation()
-	c.gives = !c.api.Plain() || c.api.Family == dialect.FamilyGemini || resource.InPath(path).Kind != "" || op != nil && op.Job != nil
-	if !c.gives {
-		return
+	path, op := x.price.Path(), x.price.Operation()
+	if x.api.Plain() && x.api.Family != dialect.FamilyGemini && resource.InPath(path).Kind == "" && (op == nil || op.Job == nil) {
+		return nil
 	}
-	c.gift = resource.Request{Method: c.req.Method, Path: path, Unstored: c.unstored(path)}
-	c.noteGiven(resource.InHeader(c.header), nil)
+	g := &gift{x: x, wait: wait, opt: resource.Request{Method: x.req.Method, Path: path, Unstored: x.unstored(path)}}
+	g.note(resource.InHeader(x.header), nil)
+	return g
 }
 
 // unstored: chat completions are kept if the request says so, everything else
 // unless it says not to.
-func (c *Charge) unstored(path string) bool {
-	store := gjson.GetBytes(c.req.Body, "store")
+func (x *exchange) unstored(path string) bool {
+	store := gjson.GetBytes(x.req.Body, "store")
 	if resource.InPath(path).Kind == "/chat/completions" {
 		return store.Type != gjson.True
 	}
@@ -39,63 +47,59 @@ func (c *Charge) unstored(path string) bool {
 }
 
 // event takes an object of a stream.
-func (c *Charge) event(doc []byte) {
-	if c.fields != nil {
-		c.fields.Add(doc)
-	}
-	if c.gives {
-		c.noteGiven(c.api.Issued(doc, c.gift), nil)
+func (g *gift) event(doc []byte) {
+	if g != nil {
+		g.note(g.x.api.Issued(doc, g.opt), nil)
 	}
 }
 
-// giveWhole looks at a JSON answer once it is whole, before its last byte goes
-// on: who has an id may ask for it at once.
-func (c *Charge) giveWhole() {
-	if !c.gives || c.whole {
+// document looks at a JSON answer once it is whole, before its last byte goes on:
+// who has an id may ask for it at once.
+func (g *gift) document() {
+	if g == nil || g.seen {
 		return
 	}
-	doc := c.reader.Document()
+	doc := g.x.reader.Document()
 	if doc == nil {
 		return
 	}
-	c.whole = true
-	c.noteGiven(c.api.Issued(doc, c.gift), c.jobNames(doc))
+	g.seen = true
+	g.note(g.x.api.Issued(doc, g.opt), g.x.jobNames(doc))
 }
 
 // jobNames are the names of the job that an answer has started by the price file.
-func (c *Charge) jobNames(doc []byte) []string {
-	op := c.price.Operation()
+func (x *exchange) jobNames(doc []byte) []string {
+	op := x.price.Operation()
 	if op == nil || op.Job == nil {
 		return nil
 	}
-	id := c.price.JobID(&pricing.Answer{Status: c.status, Header: c.header, Body: doc})
+	id := x.price.JobID(&pricing.Answer{Status: x.status, Header: x.header, Body: doc})
 	if id == "" {
 		return nil
 	}
 	return ownedNames([]string{named(op.ID, id), cleanPath(op.Job.StatusPath(id))})
 }
 
-// noteGiven keeps that the caller has got these. An answer that costs nothing waits
-// for no booking, so it waits for this.
-func (c *Charge) noteGiven(list []resource.Ref, names []string) {
+// note keeps that the caller has got these.
+func (g *gift) note(list []resource.Ref, names []string) {
 	for _, s := range list {
 		names = append(names, ownership.Name(s))
 	}
 	var fresh []string
 	for _, n := range names {
-		if !c.given[n] && len(c.given) < maxGiven {
-			if c.given == nil {
-				c.given = map[string]bool{}
+		if !g.noted[n] && len(g.noted) < maxGiven {
+			if g.noted == nil {
+				g.noted = map[string]bool{}
 			}
-			c.given[n] = true
+			g.noted[n] = true
 			fresh = append(fresh, n)
 		}
 	}
 	if len(fresh) == 0 {
 		return
 	}
-	kept := c.m.owners.Claim(c.req.Caller.Account, fresh)
-	if c.unmetered || c.free {
+	kept := g.x.m.owners.Claim(g.x.req.Caller.Account, fresh)
+	if g.wait {
 		select {
 		case <-kept:
 		case <-time.After(time.Second):
@@ -107,11 +111,11 @@ func (c *Charge) noteGiven(list []resource.Ref, names []string) {
 const maxGiven = 1000
 
 // forgetDeleted forgets an id whose upstream has deleted what was kept under it.
-func (c *Charge) forgetDeleted() {
-	if c.req.Method != "DELETE" || c.status < 200 || c.status >= 300 {
+func (x *exchange) forgetDeleted() {
+	if x.req.Method != "DELETE" || x.status < 200 || x.status >= 300 {
 		return
 	}
-	if at := resource.InPath(c.price.Path()); at.Exact {
-		c.m.owners.Release(ownership.PathNames(c.book.Book, c.req.Method, c.price.Path()))
+	if at := resource.InPath(x.price.Path()); at.Exact {
+		x.m.owners.Release(ownership.PathNames(x.book.Book, x.req.Method, x.price.Path()))
 	}
 }

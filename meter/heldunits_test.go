@@ -157,8 +157,8 @@ func TestUnitsOfTheAnswerAreHeld(t *testing.T) {
 					if err != nil {
 						t.Fatalf("an account with what is held: %v", err)
 					}
-					if c.Held != u.held {
-						t.Errorf("held %d, want %d", c.Held, u.held)
+					if c.Info().Held != u.held {
+						t.Errorf("held %d, want %d", c.Info().Held, u.held)
 					}
 					f := g.ends(c, 200, u.header, u.answer)
 					if x := g.record(c); x.Absorbed != 0 || x.Cost == 0 || x.Cost > u.held || f.Cost != x.Cost {

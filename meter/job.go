@@ -21,10 +21,10 @@ const (
 	failed
 )
 
-// stands reads how a job stands from an answer about it: by the price file, else
+// jobState reads how a job goes from an answer about it: by the price file, else
 // by the dialect, else by the words that most APIs use.
-func (c *Charge) stands(api *dialect.API, a *pricing.Answer, r *dialect.Result) progress {
-	op := c.price.Operation()
+func (x *exchange) jobState(api *dialect.API, a *pricing.Answer, r *dialect.Result) progress {
+	op := x.price.Operation()
 	if a.Status < 200 || a.Status >= 300 {
 		return running // a wrong turn of whoever asked says nothing about the job
 	}
@@ -50,65 +50,61 @@ func (c *Charge) stands(api *dialect.API, a *pricing.Answer, r *dialect.Result) 
 	return running
 }
 
-// starts finds out whether an answer leaves a job behind, whose end decides what
-// becomes of the hold.
-func (c *Charge) starts(f *Final, r *dialect.Result) {
-	op := c.price.Operation()
-	if _, settles := f.command.(ledger.Settle); !settles || c.free || op == nil || c.answer == nil || c.status < 200 || c.status >= 300 {
-		return
+// startsJob finds out whether an answer leaves a job behind, whose end decides
+// what becomes of the hold; nil if it does not.
+func (c *Charge) startsJob(b *bill, e *closing, r *dialect.Result) *jobRecord {
+	if _, settles := e.command.(ledger.Settle); !settles || c.status < 200 || c.status >= 300 {
+		return nil
 	}
+	op := c.price.Operation()
 	id, poll := r.JobID, ""
 	if op.Job != nil {
-		if id = c.price.JobID(c.answer); id != "" {
+		if id = c.price.JobID(b.answer); id != "" {
 			poll = op.Job.StatusPath(id)
 		}
 	} else if r.Status != dialect.StatusPending {
-		return
+		return nil
 	}
 	if poll == "" {
 		poll = c.api.PollPath(c.price.Path(), id)
 	}
 	if id == "" || len(id) > 500 || op.Job == nil && poll == "" {
-		return
+		return nil
 	}
-	switch c.stands(c.api, c.answer, r) {
+	switch c.jobState(c.api, b.answer, r) {
 	case failed:
-		*f = c.jobRefund(event.JobFailed)
+		*e = *c.hold.released(event.JobFailed, c.status)
 	case running:
-		f.Pending = true
-		c.started = c.jobRecord(id, cleanPath(poll))
+		e.Pending = true
+		return c.jobRecord(id, cleanPath(poll))
 	case ended:
 	}
+	return nil
 }
 
-func (c *Charge) jobRefund(why string) Final {
-	return Final{Refunded: true, Outcome: why, command: ledger.Release{
-		Charge: ledger.ChargeID(c.ID), Failed: true, Outcome: ledger.Outcome{Text: why, Status: c.status},
-	}}
-}
-
-// holdJob leaves the hold as it is until the job has ended. The record is
-// durable before the client hears of the job.
-func (c *Charge) holdJob(f *Final, keep []byte) {
-	if c.req.Idempotency != "" {
-		c.started.Answer = keep
-	}
-	booked := make(chan struct{})
-	c.booked = booked
-	c.m.jobs.add(c.started, c.m.opt.Now())
-	// What it will cost, if the gateway should lose it.
-	c.m.writer.Go(ledger.AccountID(c.req.Caller.Account), ledger.Observe{Charge: ledger.ChargeID(c.ID), Observed: min(f.Cost, c.hold)}, nil)
-	c.m.keepJob(c.started, func(err error) {
-		close(booked)
+// holdJob leaves the hold as it is until the job has ended. The record is durable
+// before the client hears of the job.
+func (c *Charge) holdJob(ctx context.Context, job *jobRecord, r Receipt) Receipt {
+	kept := make(chan struct{})
+	c.m.jobs.add(job, c.m.opt.Now())
+	c.hold.observe(min(r.Cost, c.hold.amount)) // what it will cost, if the gateway should lose it
+	c.m.keepJob(job, func(err error) {
+		close(kept)
 		if err != nil {
-			c.m.opt.Problem(fmt.Errorf("keeping the job of charge %s: %w", c.ID, err))
+			c.m.opt.Problem(fmt.Errorf("keeping the job of charge %s: %w", c.id, err))
 		}
 	})
+	select {
+	case <-kept:
+	case <-ctx.Done():
+	}
+	return r
 }
 
-// jobStatus finds the open job that a request asks about. alone: the request has
-// no operation of its own. Whose job it is has been decided; see ownership.Owners.Check.
-func (a *admission) jobStatus(c *Charge) (alone bool) {
+// jobOf finds the open job that a request asks about. declared: the price file
+// says that requests like this one do. Whose job it is has been decided; see
+// ownership.Owners.Check.
+func (a *admission) jobOf() (job *openJob, declared bool) {
 	path := a.price.Path()
 	name := path
 	op, id, declared := a.book.JobFor(a.req.Method, a.req.URI)
@@ -117,20 +113,26 @@ func (a *admission) jobStatus(c *Charge) (alone bool) {
 	}
 	if a.req.Method == "GET" {
 		if j := a.m.jobs.find(name, path); j != nil && string(j.account) == a.req.Caller.Account {
-			c.job = j
+			job = j
 		}
 	}
-	return (declared || c.job != nil) && a.price.Operation() == nil
+	return job, declared
 }
 
-// settleJob tells the job what its client has been told.
-func (c *Charge) settleJob() {
-	if c.job == nil || c.reader == nil {
+// seeJob passes on to the job what its client has read.
+func (x *exchange) seeJob() {
+	if x.job == nil || x.reader == nil {
 		return
 	}
-	j, r := c.job, c.reader.Result()
-	c.job = nil
-	c.m.jobSeen(j, &JobReader{m: c.m, job: j, path: c.price.Path(), api: c.reads, status: c.status, header: c.header}, &r)
+	j := x.job
+	x.job = nil
+	x.m.jobSeen(j, &JobReader{m: x.m, job: j, path: x.price.Path(), api: x.reads, status: x.status, header: x.header}, x.result())
+}
+
+// revived is the charge of an open job, as it was when the job was started.
+type revived struct {
+	exchange
+	hold hold
 }
 
 // jobSeen takes an answer about a job, and ends it if that is what it says:
@@ -149,7 +151,7 @@ func (m *Meter) jobSeen(j *openJob, seen *JobReader, r *dialect.Result) {
 	}
 	c.status, c.header = seen.status, seen.header
 	a := &pricing.Answer{Status: seen.status, Header: seen.header, Body: r.Body, ServiceTier: r.ServiceTier, Model: r.Model}
-	how := c.stands(seen.api, a, r)
+	how := c.jobState(seen.api, a, r)
 	if rec.Results != "" && seen.path == rec.Results {
 		if how = running; seen.status < 300 && r.Status == dialect.StatusComplete {
 			how = ended
@@ -158,25 +160,19 @@ func (m *Meter) jobSeen(j *openJob, seen *JobReader, r *dialect.Result) {
 	switch how {
 	case running:
 	case failed:
-		m.endJob(j, rec, c, c.jobRefund(event.JobFailed))
+		m.endJob(j, rec, c.hold.released(event.JobFailed, c.status), nil)
 	case ended:
 		if c.price.TokenPriced() && !r.Usage.InputTotal.OK && !r.Usage.OutputTotal.OK && seen.path != rec.Results {
 			if rec.Results = seen.api.ResultsPath(seen.path, r.Body); rec.Results != "" {
 				m.awaitResults(j, rec)
 				return
 			}
-			m.endJob(j, rec, c, c.asHeld("answered without usage"))
+			m.endJob(j, rec, c.hold.captured("answered without usage", c.status), nil)
 			return
 		}
-		m.endJob(j, rec, c, c.finish(Answered, *r))
+		b := &bill{x: &c.exchange, held: c.hold.amount}
+		m.endJob(j, rec, b.end(Answered, r), b.again)
 	}
-}
-
-// asHeld charges what was held: what the job has used is not known.
-func (c *Charge) asHeld(why string) Final {
-	return Final{Cost: c.hold, Estimated: true, Outcome: why, command: ledger.Settle{
-		Charge: ledger.ChargeID(c.ID), Cost: c.hold, Outcome: ledger.Outcome{Text: why, Estimated: true, Status: c.status},
-	}}
 }
 
 // awaitResults: the job is over, and what it used is somewhere else.
@@ -198,7 +194,8 @@ func (m *Meter) awaitResults(j *openJob, rec *jobRecord) {
 	}
 }
 
-func (m *Meter) endJob(j *openJob, rec *jobRecord, c *Charge, f Final) {
+// endJob books the end of a job, once.
+func (m *Meter) endJob(j *openJob, rec *jobRecord, e *closing, again reprice) {
 	m.jobs.mu.Lock()
 	over := j.over
 	j.over = true
@@ -206,13 +203,12 @@ func (m *Meter) endJob(j *openJob, rec *jobRecord, c *Charge, f Final) {
 	if over {
 		return
 	}
-	if s, ok := f.command.(ledger.Settle); ok {
-		s.Answer = rec.Answer
-		f.command = s
-	}
+	e.keep(rec.Answer)
 	began := time.Now()
-	c.bookEnd(j.account, f.command, func(res ledger.Result, err error) {
-		m.tellBooked(&res, err, began)
+	m.bookEnd(j.account, e.command, again, func(res ledger.Result, err error) {
+		if err == nil {
+			m.tellBooked(&res, began)
+		}
 		if err != nil && !errors.Is(err, ledger.ErrConflict) {
 			m.opt.Problem(fmt.Errorf("settling the job of charge %s: %w", j.charge, err))
 			if !errors.Is(err, ledger.ErrNoCharge) {
@@ -220,7 +216,7 @@ func (m *Meter) endJob(j *openJob, rec *jobRecord, c *Charge, f Final) {
 			}
 		}
 		if m.opt.JobEnded != nil {
-			m.opt.JobEnded(rec.Operation, f)
+			m.opt.JobEnded(rec.Operation, e.Receipt)
 		}
 		m.jobs.remove(j)
 		go m.forgetJob(j) // the writer, whose goroutine this is, must not wait for itself

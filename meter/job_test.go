@@ -11,28 +11,24 @@ import (
 )
 
 // answered runs a request with this answer.
-func (g *gate) answered(r *Request, status int, header http.Header, body string) (*Charge, Final) {
+func (g *gate) answered(r *Request, status int, header http.Header, body string) (Call, Receipt) {
 	g.Helper()
 	c := g.admit(r)
 	return c, g.ends(c, status, header, body)
 }
 
 // ends gives a charge its whole answer.
-func (g *gate) ends(c *Charge, status int, header http.Header, body string) Final {
+func (g *gate) ends(c Call, status int, header http.Header, body string) Receipt {
 	g.Helper()
 	c.Begin(status, header)
 	if _, err := c.Observe(g.Context(), []byte(body)); err != nil {
 		g.Fatal(err)
 	}
 	c.End()
-	f := c.Settle(Answered, nil)
-	if done := c.Booked(); done != nil {
-		<-done
-	}
-	return f
+	return c.Settle(g.Context(), Answered, nil)
 }
 
-func (g *gate) job(id string) *Charge {
+func (g *gate) job(id string) Call {
 	g.Helper()
 	c, f := g.answered(post("/v1/videos", ""), 200, jsonType, `{"id":"`+id+`","status":"queued"}`)
 	if !f.Pending || f.Cost != 50 {
@@ -169,10 +165,10 @@ func TestAKeyThatIsUsedAgainGetsTheJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.End()
-	c.Settle(Answered, []byte("kept"))
+	c.Settle(g.Context(), Answered, []byte("kept"))
 	for _, status := range []string{"queued", "completed"} {
-		if again := g.admit(ask()); again.Replay == nil || string(again.Replay.Answer) != "kept" || again.ID != c.ID {
-			t.Errorf("%s: %+v", status, again.Replay)
+		if again := g.replayed(ask()); string(again.Answer) != "kept" || string(again.Charge.ID) != c.Info().ID {
+			t.Errorf("%s: %+v", status, again)
 		}
 		g.answered(get("/v1/videos/v1"), 200, jsonType, `{"status":"completed"}`)
 	}
@@ -183,12 +179,12 @@ func TestAJobOutlivesTheLease(t *testing.T) {
 	g := newGate(t, "basic")
 	c := g.job("v1")
 	g.m.renewJobs()
-	if !g.m.writer.Renew(ledger.ChargeID(c.ID)) {
+	if !g.m.writer.Renew(ledger.ChargeID(c.Info().ID)) {
 		t.Error("the hold of the job is not there any more")
 	}
 	g.answered(get("/v1/videos/v1"), 200, jsonType, `{"status":"completed"}`)
 	g.wants(950, 0)
-	if g.m.writer.Renew(ledger.ChargeID(c.ID)) || g.m.jobs.isOpen(ledger.ChargeID(c.ID)) {
+	if g.m.writer.Renew(ledger.ChargeID(c.Info().ID)) || g.m.jobs.isOpen(ledger.ChargeID(c.Info().ID)) {
 		t.Error("a job that has ended is still looked after")
 	}
 }

@@ -140,8 +140,8 @@ func TestABatchOfMessages(t *testing.T) {
 	g := newJobsGate(t)
 	body := `{"requests":[{"custom_id":"a","params":{"model":"words","max_tokens":50,"messages":[]}},{"custom_id":"b","params":{"model":"words","max_tokens":5000,"messages":[]}}]}`
 	c, f := g.answered(post("/v1/messages/batches", body), 200, jsonType, `{"id":"mb1","type":"message_batch","processing_status":"in_progress"}`)
-	if !f.Pending || c.Held < 5050 || c.Held > 5400 {
-		t.Fatalf("held %d, %+v", c.Held, f)
+	if !f.Pending || c.Info().Held < 5050 || c.Info().Held > 5400 {
+		t.Fatalf("held %d, %+v", c.Info().Held, f)
 	}
 	g.now.set(g.now.is().Add(time.Minute))
 	g.ask(200, `{"id":"mb1","processing_status":"ended"}`)
@@ -159,7 +159,7 @@ func TestABatchOfMessages(t *testing.T) {
 }
 
 func TestAJobByThePriceFile(t *testing.T) {
-	start := func(g *jobsGate) *Charge {
+	start := func(g *jobsGate) Call {
 		c, f := g.answered(post("/clips", `{}`), 202, jsonType, `{"task":"c1"}`)
 		if !f.Pending || f.Cost != 18 {
 			t.Fatalf("%+v", f)

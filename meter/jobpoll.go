@@ -102,12 +102,12 @@ func (m *Meter) loseJob(ctx context.Context, j *openJob) {
 	if err != nil {
 		return
 	}
-	c := &Charge{admission: &admission{m: m}, ID: rec.Charge, hold: rec.Hold}
+	h := rec.hold(m)
 	if rec.LostRefund {
-		m.endJob(j, rec, c, c.jobRefund(event.JobUnseen))
+		m.endJob(j, rec, h.released(event.JobUnseen, 0), nil)
 		return
 	}
-	m.endJob(j, rec, c, c.asHeld(event.JobUnseen))
+	m.endJob(j, rec, h.captured(event.JobUnseen, 0), nil)
 }
 
 // JobReader takes an answer about a job. It belongs to one goroutine.

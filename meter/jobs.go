@@ -251,11 +251,11 @@ const maxJobBody = 256 << 10
 func (c *Charge) jobRecord(id, poll string) *jobRecord {
 	now := c.m.opt.Now()
 	rec := &jobRecord{
-		Account: c.req.Caller.Account, Charge: c.ID, Plan: c.Plan, Book: c.book.Digest,
-		Operation: c.Operation(), ID: id, Hint: hintOf(c.price.API()), Poll: poll, Since: c.began, Lost: now.Add(48 * time.Hour),
+		Account: c.req.Caller.Account, Charge: c.id, Plan: c.planID, Book: c.book.Digest,
+		Operation: c.price.Subject().Operation, ID: id, Hint: hintOf(c.price.API()), Poll: poll, Since: c.began, Lost: now.Add(48 * time.Hour),
 		Method: c.req.Method, URI: directory.StripURI(c.req.URI), ContentType: c.req.ContentType, Header: map[string][]string{},
 		Member: c.req.Caller.Member, Key: c.req.Caller.Key, KeyAttributes: c.req.Caller.KeyAttributes, MemberAttributes: c.req.Caller.MemberAttributes,
-		Origin: c.req.Origin, Tokens: c.est.Tokens, Bound: c.bound, Hold: c.hold,
+		Origin: c.req.Origin, Tokens: c.est.Tokens, Bound: c.bound, Hold: c.hold.amount,
 	}
 	if job := c.price.Operation().Job; job != nil {
 		rec.Lost, rec.LostRefund = job.MaxAge.After(now, c.book.Policies.Timezone), job.LostRefund
@@ -270,8 +270,13 @@ func (c *Charge) jobRecord(id, poll string) *jobRecord {
 	return rec
 }
 
-// revive is the charge of a job, as it was when the job was started.
-func (m *Meter) revive(ctx context.Context, rec *jobRecord) (*Charge, error) {
+// hold is what is still held for the job.
+func (rec *jobRecord) hold(m *Meter) hold {
+	return hold{m: m, id: ledger.ChargeID(rec.Charge), caller: Caller{Account: rec.Account, Member: rec.Member, Key: rec.Key}, amount: rec.Hold}
+}
+
+// revive reads again what a job's request was.
+func (m *Meter) revive(ctx context.Context, rec *jobRecord) (*revived, error) {
 	book := m.Books.InForce()
 	if book.Digest != rec.Book {
 		old, err := m.bookOf(ctx, rec.Book)
@@ -292,7 +297,7 @@ func (m *Meter) revive(ctx context.Context, rec *jobRecord) (*Charge, error) {
 	}
 	a.plan, a.bound = a.book.Plan(rec.Plan), rec.Bound
 	a.est.Tokens = rec.Tokens
-	return &Charge{admission: a, ID: rec.Charge, Plan: rec.Plan, Held: rec.Hold, hold: rec.Hold}, nil
+	return &revived{exchange{admission: a, id: rec.Charge, planID: rec.Plan}, rec.hold(m)}, nil
 }
 
 // bookOf is a price book that was in force earlier.

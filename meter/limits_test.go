@@ -27,7 +27,7 @@ func TestARefusalByACapSaysWhichAndWhenItEnds(t *testing.T) {
 	first := g.admit(r)
 	first.Begin(200, nil)
 	first.End()
-	first.Settle(Answered, nil)
+	first.Settle(t.Context(), Answered, nil)
 	g.record(first)
 	_, err := g.m.Admit(t.Context(), r)
 	d := refusal(t, err)
@@ -51,7 +51,7 @@ func TestARefusalByACapSaysWhichAndWhenItEnds(t *testing.T) {
 		t.Fatalf("wait until %s, the limit resets at %s", until, l.ResetsAt)
 	}
 	g.now.set(until)
-	g.admit(r).Settle(NotReached, nil)
+	g.admit(r).Settle(t.Context(), NotReached, nil)
 }
 
 // What is advised or written into a request fits into the cap as well as into the balance.
@@ -61,10 +61,10 @@ func TestAdviceFitsIntoTheCap(t *testing.T) {
 	r := post(chat, `{"model":"words","max_tokens":5000,"messages":[{"role":"user","content":"hi"}]}`)
 	r.Caller.Member = "mira"
 	c := g.admit(r) // the balance has 1000, the cap leaves 150
-	if c.Clamped() == 0 || c.Clamped() > 150 || c.Held > 150 {
-		t.Errorf("limited to %d, held %d under a cap of 150", c.Clamped(), c.Held)
+	if c.Outgoing().OutputLimit() == 0 || c.Outgoing().OutputLimit() > 150 || c.Info().Held > 150 {
+		t.Errorf("limited to %d, held %d under a cap of 150", c.Outgoing().OutputLimit(), c.Info().Held)
 	}
-	c.Settle(NotReached, nil)
+	c.Settle(t.Context(), NotReached, nil)
 }
 
 // Whose trial is over reads that it is.
@@ -75,7 +75,7 @@ func TestARefusalSaysThatTheTrialIsOver(t *testing.T) {
 	g.m.ConfirmClock()
 	var err error
 	for n := 0; err == nil && n < 100; n++ {
-		var c *Charge
+		var c Call
 		if c, err = g.m.Admit(t.Context(), post("/v1/images", `{}`)); err == nil {
 			g.ends(c, 200, jsonType, `{}`)
 		}
@@ -90,8 +90,8 @@ func TestARefusalSaysThatTheTrialIsOver(t *testing.T) {
 func TestAZeroLimitIsNone(t *testing.T) {
 	g := newGate(t, "basic")
 	c := g.admit(post(chat, `{"model":"words","max_tokens":0,"messages":[]}`))
-	if c.Held == 0 || c.Clamped() == 0 || strings.Contains(string(c.Body()), `"max_tokens":0,`) {
-		t.Errorf("held %d, limited to %d, sent %s", c.Held, c.Clamped(), c.Body())
+	if c.Info().Held == 0 || c.Outgoing().OutputLimit() == 0 || strings.Contains(string(c.Outgoing().Body()), `"max_tokens":0,`) {
+		t.Errorf("held %d, limited to %d, sent %s", c.Info().Held, c.Outgoing().OutputLimit(), c.Outgoing().Body())
 	}
 }
 

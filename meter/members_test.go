@@ -31,7 +31,7 @@ func (g *gate) asks(c Caller, method, uri string) string {
 	}
 	charge.Begin(200, nil)
 	charge.End()
-	charge.Settle(Answered, nil)
+	charge.Settle(g.Context(), Answered, nil)
 	return "ok"
 }
 
@@ -227,7 +227,7 @@ func TestAMembersOwnCapEndsAStream(t *testing.T) {
 	if _, err := g.words(c, 1000); !errors.Is(err, ErrExhausted) {
 		t.Errorf("the stream went on beyond the cap: %v", err)
 	}
-	c.Settle(Stopped, nil)
+	c.Settle(t.Context(), Stopped, nil)
 	if cost := g.record(c).Cost; cost > 150 {
 		t.Errorf("%d were charged under a cap of 150", cost)
 	}
@@ -240,14 +240,18 @@ func TestAMembersOwnCapEndsASocket(t *testing.T) {
 	r := get("/v1/realtime?model=words")
 	r.Caller.Member = "mira"
 	c := g.admit(r)
-	c.BeginSocket(nil)
+	charge, ok := c.(*Charge)
+	if !ok {
+		t.Fatalf("%T", c)
+	}
+	socket := charge.Socket(nil)
 	turns := 0
 	for ; turns < 34; turns++ {
-		if err := c.ServerMessage(t.Context(), []byte(`{"type":"response.done","response":{"usage":{"input_tokens":1,"output_tokens":30,"total_tokens":31}}}`)); err != nil {
+		if err := socket.ServerMessage(t.Context(), []byte(`{"type":"response.done","response":{"usage":{"input_tokens":1,"output_tokens":30,"total_tokens":31}}}`)); err != nil {
 			break
 		}
 	}
-	c.Settle(Stopped, nil)
+	c.Settle(t.Context(), Stopped, nil)
 	if cost := g.record(c).Cost; cost > 150 || turns == 34 {
 		t.Errorf("%d were charged under a cap of 150, after %d turns", cost, turns)
 	}

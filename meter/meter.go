@@ -1,10 +1,10 @@
 // Package meter is the gateway without a web server: it admits requests, takes
 // their credits before they run, follows their answers, and settles them.
 //
-//	charge, err := m.Admit(ctx, &meter.Request{…})  // priced and held; *Denial if not
-//	charge.Begin(status, header)                    // the answer begins
-//	out, err := charge.Observe(chunk)               // … passes …
-//	charge.Settle(meter.Answered)                   // … and is paid for, exactly once
+//	call, err := m.Admit(ctx, &meter.Request{…})        // priced and held; *Denial if not
+//	call.Begin(status, header)                          // the answer begins
+//	out, err := call.Observe(ctx, chunk)                // … passes …
+//	receipt := call.Settle(ctx, meter.Answered, nil)    // … and is paid for, exactly once
 //
 // It knows neither Caddy nor HTTP servers. Prices, dialects and the ledger know
 // nothing of each other; they meet here, and only here.
@@ -38,7 +38,7 @@ type Options struct {
 	// Problem is told of violated invariants and of charges that could not be settled.
 	Problem func(error)
 	// JobEnded, if set, is told of jobs whose end was booked after their request's.
-	JobEnded func(operation string, f Final)
+	JobEnded func(operation string, r Receipt)
 	// Booked, if set, is told of each charge whose end is durable, and how long that
 	// took. It runs in the ledger's writer and must not wait.
 	Booked func(c *ledger.Charge, took time.Duration)
@@ -161,3 +161,10 @@ func (m *Meter) Backup(ctx context.Context, w io.Writer) error {
 	}
 	return m.opt.Store.Backup(ctx, w)
 }
+
+// ClockProblem is not nil while the system's clock has jumped ahead and nothing
+// expires or renews by it; see writer.ErrClockJumped.
+func (m *Meter) ClockProblem() error { return m.writer.ClockProblem() }
+
+// ConfirmClock accepts the time that the system's clock shows now.
+func (m *Meter) ConfirmClock() { m.writer.ConfirmClock() }

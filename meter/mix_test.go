@@ -132,7 +132,7 @@ func TestTypicalCosts(t *testing.T) {
 	p.ask("acme", "/v1/two", `{"n":4}`, 200) // 9
 	p.ask("acme", "/v1/two", `{"n":9}`, 503) // nothing
 	refunded := p.ask("acme", "/v1/two", `{"n":2}`, 200)
-	p.refund("acme", refunded.ID, 1)                                                            // 4
+	p.refund("acme", refunded.Info().ID, 1)                                                     // 4
 	if got := p.m.Reports.TypicalCosts(t.Context(), "acme"); len(got) != 1 || got["two"] != 6 { // 16 ÷ 3
 		t.Errorf("%v", got)
 	}

@@ -122,8 +122,7 @@ func (n *noticed) images(account string, count int) (refused int) {
 			continue
 		}
 		c.Begin(200, nil)
-		c.Settle(Answered, nil)
-		<-c.Booked()
+		c.Settle(n.Context(), Answered, nil)
 	}
 	return refused
 }
@@ -261,7 +260,7 @@ func TestSubscriptionsRefundsAndKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Begin(502, nil)
-	c.Settle(Answered, nil)
+	c.Settle(t.Context(), Answered, nil)
 	n.tells("a request that failed gets its credits back, which is no news")
 	n.images("acme", 1)
 	var paid ledger.ChargeID

@@ -113,9 +113,9 @@ func TestEveryModelOfARequestCounts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer c.Settle(NotReached, nil)
-			if int64(c.Held) != tt.held {
-				t.Errorf("held %d, want %d", c.Held, tt.held)
+			defer c.Settle(t.Context(), NotReached, nil)
+			if int64(c.Info().Held) != tt.held {
+				t.Errorf("held %d, want %d", c.Info().Held, tt.held)
 			}
 		})
 	}

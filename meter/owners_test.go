@@ -181,5 +181,5 @@ func TestReferencesInBodiesForLenientServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Settle(NotReached, nil)
+	c.Settle(t.Context(), NotReached, nil)
 }

@@ -17,22 +17,21 @@ func policed(t *testing.T, policies string) *gate {
 }
 
 // streams runs a stream of n words and returns how many were passed on.
-func (g *gate) streams(n int) (passed int, f Final, stopped bool) {
+func (g *gate) streams(n int) (passed int, f Receipt, stopped bool) {
 	g.Helper()
 	c := g.admit(post(chat, streamed))
 	c.Begin(200, sse)
 	out, err := g.words(c, n)
 	passed = strings.Count(string(out), `"content":"a"`)
 	if stopped = errors.Is(err, ErrExhausted); stopped {
-		f = c.Settle(Stopped, nil)
+		f = c.Settle(g.Context(), Stopped, nil)
 	} else {
 		if _, err := c.Observe(g.Context(), []byte(ending(n))); err != nil {
 			g.Fatal(err)
 		}
 		c.End()
-		f = c.Settle(Answered, nil)
+		f = c.Settle(g.Context(), Answered, nil)
 	}
-	<-c.Booked()
 	return passed, f, stopped
 }
 
@@ -56,23 +55,23 @@ func TestPolicies(t *testing.T) {
 	t.Run("hold: ceiling", func(t *testing.T) {
 		g := policed(t, "hold: ceiling, clamp_output: false")
 		g.refused(post(chat, `{"model":"words"}`), ledger.InsufficientCredits) // 100,000 tokens
-		if c := g.admit(post(chat, `{"model":"words","max_tokens":120}`)); c.Held != 120 {
-			t.Errorf("the request's own limit: %d are held", c.Held)
+		if c := g.admit(post(chat, `{"model":"words","max_tokens":120}`)); c.Info().Held != 120 {
+			t.Errorf("the request's own limit: %d are held", c.Info().Held)
 		}
 	})
 	t.Run("hold: progressive", func(t *testing.T) {
-		if c := policed(t, "hold: progressive").admit(post(chat, `{"model":"words","max_tokens":120,"stream":true}`)); c.Held != 100 {
-			t.Errorf("a stream: %d are held", c.Held)
+		if c := policed(t, "hold: progressive").admit(post(chat, `{"model":"words","max_tokens":120,"stream":true}`)); c.Info().Held != 100 {
+			t.Errorf("a stream: %d are held", c.Info().Held)
 		}
-		if c := policed(t, "hold: progressive").admit(post(chat, `{"model":"words","max_tokens":120}`)); c.Held != 120 {
-			t.Errorf("a request that is not streamed: %d are held", c.Held)
+		if c := policed(t, "hold: progressive").admit(post(chat, `{"model":"words","max_tokens":120}`)); c.Info().Held != 120 {
+			t.Errorf("a request that is not streamed: %d are held", c.Info().Held)
 		}
 	})
 	t.Run("clamp_output", func(t *testing.T) {
 		const long = `{"model":"words","max_tokens":5000}`
 		c := policed(t, "hold: ceiling, clamp_output: true").admit(post(chat, long))
-		if c.Clamped() != 130 || c.Held != 130 || !strings.Contains(string(c.Body()), `"max_tokens":130`) {
-			t.Errorf("clamped to %d, %d held, sent %s", c.Clamped(), c.Held, c.Body())
+		if c.Outgoing().OutputLimit() != 130 || c.Info().Held != 130 || !strings.Contains(string(c.Outgoing().Body()), `"max_tokens":130`) {
+			t.Errorf("clamped to %d, %d held, sent %s", c.Outgoing().OutputLimit(), c.Info().Held, c.Outgoing().Body())
 		}
 		g := policed(t, "hold: ceiling, clamp_output: false")
 		_, err := g.m.Admit(t.Context(), post(chat, long))
@@ -91,8 +90,8 @@ func TestPolicies(t *testing.T) {
 	})
 	t.Run("request_usage", func(t *testing.T) {
 		for policy, want := range map[string]bool{"request_usage: true": true, "request_usage: false": false} {
-			if c := policed(t, policy).admit(post(chat, streamed)); strings.Contains(string(c.Body()), "include_usage") != want {
-				t.Errorf("%s: %s", policy, c.Body())
+			if c := policed(t, policy).admit(post(chat, streamed)); strings.Contains(string(c.Outgoing().Body()), "include_usage") != want {
+				t.Errorf("%s: %s", policy, c.Outgoing().Body())
 			}
 		}
 	})

@@ -30,7 +30,7 @@ func play(t *testing.T, book, start string) *played {
 	}
 	p := &played{T: t, now: clockAt(instantOf(t, start))}
 	var err error
-	p.m, err = Open(t.Context(), Options{Store: memory.New(), Book: b, Now: p.now.is, Problem: func(err error) { t.Errorf("problem: %v", err) }})
+	p.m, err = Open(p.Context(), Options{Store: memory.New(), Book: b, Now: p.now.is, Problem: func(err error) { t.Errorf("problem: %v", err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func (p *played) account(id string) *ledger.Account {
 }
 
 // begin admits a request of an account (or account/member) and leaves it running.
-func (p *played) begin(who, path, body string) *Charge {
+func (p *played) begin(who, path, body string) Call {
 	p.Helper()
 	r := post(path, body)
 	r.Caller.Account, r.Caller.Member, _ = strings.Cut(who, "/")
@@ -87,12 +87,11 @@ func (p *played) begin(who, path, body string) *Charge {
 }
 
 // ask makes a request that is answered with a status.
-func (p *played) ask(who, path, body string, status int) *Charge {
+func (p *played) ask(who, path, body string, status int) Call {
 	p.Helper()
 	c := p.begin(who, path, body)
 	c.Begin(status, nil)
-	c.Settle(Answered, nil)
-	<-c.Booked()
+	c.Settle(p.Context(), Answered, nil)
 	return c
 }
 
@@ -144,17 +143,17 @@ func TestChargesPageByPage(t *testing.T) {
 	open := map[string]bool{}
 	for i := range 9 {
 		who := []string{"acme/mira", "acme/jon", "acme"}[i%3]
-		var c *Charge
+		var c Call
 		switch i {
 		case 0, 4, 8: // the oldest, one in the middle and the newest still run
 			c = p.begin(who, "/v1/images", `{"n":2,"project":"Spring"}`)
-			open[c.ID] = true
+			open[c.Info().ID] = true
 		case 5:
 			c = p.ask(who, "/v1/notes", `{}`, 502)
 		default:
 			c = p.ask(who, []string{"/v1/images", "/v1/notes"}[i%2], fmt.Sprintf(`{"project":"p%d"}`, i%2), 200)
 		}
-		made = append(made, c.ID)
+		made = append(made, c.Info().ID)
 		p.ask("other", "/v1/notes", `{}`, 200)
 		p.until(p.now.is().Add(time.Minute).Format(time.RFC3339))
 	}
@@ -208,7 +207,7 @@ func TestChargesPageByPage(t *testing.T) {
 	if got := p.charges(report.ChargeFilter{}, 1); len(got) != 12 || !slices.IsSortedFunc(got, func(a, b string) int { return strings.Compare(b, a) }) {
 		t.Errorf("%q", got)
 	}
-	if err := p.m.Reports.Charges(t.Context(), "nobody", report.ChargeFilter{}, nil); err == nil {
+	if err := p.m.Reports.Charges(p.Context(), "nobody", report.ChargeFilter{}, nil); err == nil {
 		t.Error("charges of nobody")
 	}
 	for id := range open {
@@ -226,7 +225,7 @@ func TestHistoryBack(t *testing.T) {
 	}
 	var whole []uint64
 	read := func(before uint64, most int) (seqs []uint64) {
-		err := p.m.Reports.JournalBack(t.Context(), "acme", before, func(e *ledger.Entry) bool {
+		err := p.m.Reports.JournalBack(p.Context(), "acme", before, func(e *ledger.Entry) bool {
 			seqs = append(seqs, e.Seq)
 			return len(seqs) < most
 		})
@@ -253,7 +252,7 @@ func TestHistoryBack(t *testing.T) {
 	if got := read(1, 10); len(got) != 0 {
 		t.Errorf("before the first there is %v", got)
 	}
-	if err := p.m.Reports.JournalBack(t.Context(), "nobody", 0, nil); err == nil {
+	if err := p.m.Reports.JournalBack(p.Context(), "nobody", 0, nil); err == nil {
 		t.Error("the journal of nobody")
 	}
 }
@@ -264,12 +263,12 @@ func TestHoldsOfAllAccounts(t *testing.T) {
 	p.open("beta", "")
 	var want []string
 	for i := range 5 {
-		want = append(want, p.begin([]string{"beta", "acme"}[i%2], "/v1/notes", `{}`).ID)
+		want = append(want, p.begin([]string{"beta", "acme"}[i%2], "/v1/notes", `{}`).Info().ID)
 		p.until(p.now.is().Add(time.Second).Format(time.RFC3339))
 	}
 	p.ask("acme", "/v1/notes", `{}`, 200)
 	var got []string
-	if err := p.m.Reports.Holds(t.Context(), func(c *ledger.Charge) { got = append(got, string(c.ID)) }); err != nil || !slices.Equal(got, want) {
+	if err := p.m.Reports.Holds(p.Context(), func(c *ledger.Charge) { got = append(got, string(c.ID)) }); err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q, want %q: %v", got, want, err)
 	}
 }

@@ -1,10 +1,12 @@
 package meter
 
 import (
+	"context"
 	"crypto/sha256"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/ownership"
 )
 
@@ -92,4 +94,27 @@ func (a *admission) fingerprint() (sum [32]byte) {
 	h.Write(a.req.Body)
 	h.Sum(sum[:0])
 	return sum
+}
+
+// Replay is the error of a request that has run before under its idempotency key.
+// It must not run again: the answer to it is the first one.
+type Replay struct {
+	Charge    *ledger.Charge
+	Answer    []byte // as given to Settle; nil if there was none, or is none yet
+	Remaining money.Amount
+	Unlimited bool // Remaining has no end
+}
+
+func (r *Replay) Error() string {
+	return "the request has run before, as charge " + string(r.Charge.ID)
+}
+
+func (m *Meter) replay(ctx context.Context, res *ledger.Result) *Replay {
+	r := &Replay{Charge: res.Charge, Answer: res.Remember.Answer, Remaining: res.Available, Unlimited: res.Unlimited}
+	if m.jobs.isOpen(res.Charge.ID) {
+		if rec, err := m.readJob(ctx, res.Charge.ID); err == nil {
+			r.Answer = rec.Answer
+		}
+	}
+	return r
 }

@@ -59,7 +59,7 @@ type teller struct {
 	book   *pricing.Book
 	now    *testClock
 	charge map[string]ledger.ChargeID // by name, of `as` and `hold`
-	open   map[string]*Charge
+	open   map[string]Call
 	grants map[string]ledger.GrantID
 	seq    uint64 // of the journal, before the step
 	n      int
@@ -74,7 +74,7 @@ func tell(t *testing.T, s *casefile.Story, price []byte, told *share) {
 	}
 	p := &teller{
 		T: t, book: book, now: clockAt(parseTime(t, s.Start)),
-		charge: map[string]ledger.ChargeID{}, open: map[string]*Charge{}, grants: map[string]ledger.GrantID{},
+		charge: map[string]ledger.ChargeID{}, open: map[string]Call{}, grants: map[string]ledger.GrantID{},
 	}
 	var err error
 	p.m, err = Open(t.Context(), Options{

@@ -84,7 +84,7 @@ func (g *gate) refused(r *Request, reason string) {
 		g.Errorf("%s: %v %v, want %s", r.Body, c, err, reason)
 	}
 	if c != nil {
-		c.Settle(NotReached, nil)
+		c.Settle(g.Context(), NotReached, nil)
 	}
 }
 
@@ -99,8 +99,8 @@ func TestTrap1DuplicateKeys(t *testing.T) {
 		t.Fatalf("no attack: one reader takes %s, the other %s", first, upstream.Model)
 	}
 	g := trapsGate(t)
-	if cheap, dear := g.admit(post(chat, `{"model":"cheap","max_tokens":10}`)), g.admit(post(chat, `{"model":"dear","max_tokens":10}`)); cheap.Held*100 != dear.Held {
-		t.Fatalf("no gain: %d and %d are held", cheap.Held, dear.Held)
+	if cheap, dear := g.admit(post(chat, `{"model":"cheap","max_tokens":10}`)), g.admit(post(chat, `{"model":"dear","max_tokens":10}`)); cheap.Info().Held*100 != dear.Info().Held {
+		t.Fatalf("no gain: %d and %d are held", cheap.Info().Held, dear.Info().Held)
 	}
 	for _, b := range []string{
 		body, `{"model":"dear","model":"cheap"}`, `{"model":"cheap","Model":"dear"}`, `{"mod\u0065l":"dear","model":"cheap"}`,
@@ -128,8 +128,8 @@ func TestTrap2OddNumbers(t *testing.T) {
 		g.refused(post("/v1/images/generations", `{"n":`+odd+`}`), pricing.QuantityTooLarge)
 	}
 	for absent, held := range map[string]money.Amount{`{}`: 10, `{"n":null}`: 10, `{"n":2}`: 20, `{"n":2e1}`: 200} {
-		if c := g.admit(post("/v1/images/generations", absent)); c.Held != held {
-			t.Errorf("%s holds %d, want %d", absent, c.Held, held)
+		if c := g.admit(post("/v1/images/generations", absent)); c.Info().Held != held {
+			t.Errorf("%s holds %d, want %d", absent, c.Info().Held, held)
 		}
 	}
 }
@@ -146,14 +146,14 @@ func TestTrap3PathVariants(t *testing.T) {
 		if uri == path {
 			t.Fatalf("no attack: %s is the path", uri)
 		}
-		if c := g.admit(post(uri, `{}`)); !c.Metered() || c.Held != 10 {
-			t.Errorf("%s holds %d", uri, c.Held)
+		if c := g.admit(post(uri, `{}`)); c.Info().Held != 10 {
+			t.Errorf("%s holds %d", uri, c.Info().Held)
 		}
 	}
 	for _, uri := range []string{"/v1/images%2Fgenerations", `/v1\images\generations`, "/v1/images/generations%00", "/v1/images/%2567enerations"} {
 		g.refused(post(uri, `{}`), pricing.AmbiguousRequest)
 	}
-	if c := g.admit(post("/v1/models", "")); c.Metered() {
+	if c := g.admit(post("/v1/models", "")); exchangeOf(c).price.Operation() != nil {
 		t.Error("no gain: what has no price is not free here")
 	}
 	seen, _ := g.m.Unpriced()
@@ -177,8 +177,8 @@ func TestTrap4HiddenFields(t *testing.T) {
 		t.Fatal("no attack: the field is not hidden")
 	}
 	g := trapsGate(t)
-	if c := g.admit(post("/v1/images/generations", body)); c.Held != 450 {
-		t.Fatalf("plain, it holds %d", c.Held)
+	if c := g.admit(post("/v1/images/generations", body)); c.Info().Held != 450 {
+		t.Fatalf("plain, it holds %d", c.Info().Held)
 	}
 	for name, hidden := range map[string]string{
 		"compressed": zipped.String(), "two documents": `{"n":1}` + body, "a comment": `/* */` + body, "a byte order mark": "\ufeff" + body,
@@ -199,8 +199,8 @@ func TestTrap4HiddenFields(t *testing.T) {
 		r.ContentType = "multipart/form-data; boundary=x"
 		return r
 	}
-	if c := g.admit(form("7")); c.Held != 70 {
-		t.Errorf("a form holds %d", c.Held)
+	if c := g.admit(form("7")); c.Info().Held != 70 {
+		t.Errorf("a form holds %d", c.Info().Held)
 	}
 	g.refused(form("1", "7"), pricing.AmbiguousRequest)
 	g.refused(form("1\n7"), pricing.QuantityInvalid)
@@ -220,8 +220,8 @@ func TestTrap5MoreThanAskedFor(t *testing.T) {
 		{"whichever, and it was the usual one", chat, `{"model":"dear","max_tokens":10,"service_tier":"auto"}`, usageBy("dear", "default", 10), 2000, 1000},
 	} {
 		charge, f := g.answered(post(c.path, c.body), 200, jsonType, c.answer)
-		if charge.Held != c.held || f.Cost != c.cost {
-			t.Errorf("%s: held %d and cost %d, want %d and %d", c.name, charge.Held, f.Cost, c.held, c.cost)
+		if charge.Info().Held != c.held || f.Cost != c.cost {
+			t.Errorf("%s: held %d and cost %d, want %d and %d", c.name, charge.Info().Held, f.Cost, c.held, c.cost)
 		}
 	}
 	r := g.request(`{"model":"dear","max_tokens":10,"service_tier":"auto"}`)
@@ -243,15 +243,15 @@ func usageBy(model, tier string, output int) string {
 func TestTrap6StreamsWithoutUsage(t *testing.T) {
 	g := trapsGate(t)
 	c := g.admit(post(chat, `{"model":"cheap","stream":true}`))
-	if !strings.Contains(string(c.Body()), `"include_usage":true`) {
-		t.Errorf("usage is not asked for: %s", c.Body())
+	if !strings.Contains(string(c.Outgoing().Body()), `"include_usage":true`) {
+		t.Errorf("usage is not asked for: %s", c.Outgoing().Body())
 	}
 	c.Begin(200, sse)
 	if _, err := g.words(c, 7); err != nil {
 		t.Fatal(err)
 	}
 	c.End()
-	if f := c.Settle(Answered, nil); f.Cost != 7 || !f.Estimated || f.Refunded {
+	if f := c.Settle(t.Context(), Answered, nil); f.Cost != 7 || !f.Estimated || f.Refunded {
 		t.Errorf("a stream that omits its usage: %+v", f)
 	}
 	for _, o := range []Outcome{ClientLeft, UpstreamBroke} {
@@ -260,7 +260,7 @@ func TestTrap6StreamsWithoutUsage(t *testing.T) {
 		if _, err := g.words(c, 5); err != nil {
 			t.Fatal(err)
 		}
-		if f := c.Settle(o, nil); f.Cost != 5 || f.Refunded {
+		if f := c.Settle(t.Context(), o, nil); f.Cost != 5 || f.Refunded {
 			t.Errorf("a stream that was cut (%d): %+v", o, f)
 		}
 	}
@@ -327,8 +327,7 @@ func TestTrap9Clocks(t *testing.T) {
 			got = d.Reason
 		} else {
 			c.Begin(200, jsonType)
-			c.Settle(Answered, nil)
-			<-c.Booked() // the clock moves when nobody reads it
+			c.Settle(t.Context(), Answered, nil) // the clock moves when nobody reads it
 		}
 		if got != want {
 			t.Errorf("%s: %s, want %s", g.now.is().In(berlin), got, want)

@@ -10,66 +10,85 @@ import (
 // kinds and units; a nil usage says nothing.
 type reported struct{ usage *pricing.Usage }
 
+// used is what an answer used. estimated: not all of it was reported. known:
+// conditions may rest on it.
+type used struct {
+	*pricing.Usage
+	estimated, known bool
+}
+
 // usage is what the answer used. What it does not say is counted from what was
-// delivered, never taken for nothing. known: conditions may rest on it.
-func (c *Charge) usage(o Outcome, r dialect.Result) (u *pricing.Usage, estimated, known bool) {
-	if c.reported != nil {
-		if u = c.reported.usage; u != nil {
-			return u, false, true
+// delivered, never taken for nothing.
+func (x *exchange) usage(o Outcome, r *dialect.Result) used {
+	if x.reported != nil {
+		if u := x.reported.usage; u != nil {
+			return used{u, false, true}
 		}
-		return &pricing.Usage{}, false, false
+		return used{&pricing.Usage{}, false, false}
 	}
-	u = usageOf(r.Usage)
-	known = r.Usage.InputTotal.OK || r.Usage.OutputTotal.OK || len(u.Units) > 0
-	if !c.price.TokenPriced() {
-		return u, false, known
+	u := usageOf(r.Usage)
+	known := r.Usage.InputTotal.OK || r.Usage.OutputTotal.OK || len(u.Units) > 0
+	switch {
+	case !x.price.TokenPriced():
+		return used{u, false, known}
+	case r.BilledInput:
+		u.Tokens = x.est.Tokens
+		return used{u, true, false}
+	case x.unreadable && x.status < 400:
+		return x.allHeld(u)
+	case x.status >= 400 || x.whole(o, r):
+		return used{u, x.status < 400 && x.inputMissing(u, r), known}
+	case r.Status == dialect.StatusPending: // its usage comes with a later answer
+		return x.allHeld(u)
 	}
-	if r.BilledInput {
-		u.Tokens = c.est.Tokens
-		return u, true, false
+	x.countDelivered(u, o, r)
+	return used{u, true, known}
+}
+
+// whole reports whether the answer has said all that it used.
+func (x *exchange) whole(o Outcome, r *dialect.Result) bool {
+	if r.Status != dialect.StatusComplete {
+		return false
 	}
-	if c.unreadable && c.status < 400 {
-		u.Tokens = c.est.Tokens
-		u.Tokens[pricing.Output] = c.bound * c.price.Answers()
-		return u, true, false
-	}
-	whole := r.Status == dialect.StatusComplete && (o == Answered || r.Usage.OutputTotal.OK && r.Finished)
-	if whole || c.status >= 400 || c.socket && r.Status == dialect.StatusComplete { // between turns nothing is open
-		return u, c.status < 400 && c.inputMissing(u, &r), known
-	}
-	if r.Status == dialect.StatusPending { // its usage comes with a later answer
-		u.Tokens = c.est.Tokens
-		u.Tokens[pricing.Output] = c.bound * c.price.Answers()
-		return u, true, false
-	}
-	if !c.inputMissing(u, &r) && !r.Usage.InputTotal.OK {
-		c.countInput(u)
+	return o == Answered || r.Usage.OutputTotal.OK && r.Finished || x.status == switchingProtocols // between the turns of a socket nothing is open
+}
+
+// allHeld is what the hold is for.
+func (x *exchange) allHeld(u *pricing.Usage) used {
+	u.Tokens = x.est.Tokens
+	u.Tokens[pricing.Output] = x.bound * x.price.Answers()
+	return used{u, true, false}
+}
+
+// countDelivered adds what was delivered to what was reported.
+func (x *exchange) countDelivered(u *pricing.Usage, o Outcome, r *dialect.Result) {
+	if !x.inputMissing(u, r) && !r.Usage.InputTotal.OK {
+		x.countInput(u)
 	}
 	u.Tokens[pricing.Input] += r.PendingInput
 	if more := r.DeliveredTokens - u.Tokens.OutputSide(); more > 0 {
 		u.Tokens[pricing.Output] += more
 	}
 	if o == ClientLeft { // what the model has thought before is used, too, whoever left before it was reported
-		usual := min(c.m.calibration.UsualHidden(c.price.ModelAsked()), c.bound*c.price.Answers())
+		usual := min(x.m.calibration.UsualHidden(x.price.ModelAsked()), x.bound*x.price.Answers())
 		u.Tokens[pricing.Reasoning] += max(0, usual-u.Tokens.OutputSide())
 	}
-	return u, true, known
 }
 
 // inputMissing: an answer was written without anything having been read, which can't be. The input is counted from the request.
-func (c *Charge) inputMissing(u *pricing.Usage, r *dialect.Result) bool {
+func (x *exchange) inputMissing(u *pricing.Usage, r *dialect.Result) bool {
 	if r.Usage.InputTotal.N > 0 || u.Tokens.OutputSide() == 0 || u.Tokens.InputSide() > 0 {
 		return false
 	}
-	c.countInput(u)
+	x.countInput(u)
 	return true
 }
 
 // countInput takes the input from the request.
-func (c *Charge) countInput(u *pricing.Usage) {
+func (x *exchange) countInput(u *pricing.Usage) {
 	for k := range pricing.NumKinds {
 		if !k.IsOutput() {
-			u.Tokens[k] = c.est.Tokens[k]
+			u.Tokens[k] = x.est.Tokens[k]
 		}
 	}
 }

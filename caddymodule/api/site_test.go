@@ -106,12 +106,9 @@ func (s *site) used(who, path, body string, answer any, headers ...string) strin
 		s.Fatal(err)
 	}
 	c.End()
-	c.Settle(meter.Answered, nil)
-	if booked := c.Booked(); booked != nil {
-		<-booked
-	}
+	c.Settle(s.Context(), meter.Answered, nil)
 	s.now = s.now.Add(time.Second)
-	return c.ID
+	return c.Info().ID
 }
 
 func (s *site) image(who string) string { s.Helper(); return s.used(who, "/v1/images", `{}`, nil) }

@@ -49,17 +49,13 @@ func (p *demoPlay) request(who *demoActor) (money.Amount, error) {
 	return f.Cost, err
 }
 
-func (p *demoPlay) answer(c *meter.Charge, status int, body string) (meter.Final, error) {
+func (p *demoPlay) answer(c meter.Call, status int, body string) (meter.Receipt, error) {
 	c.Begin(status, map[string][]string{"Content-Type": {"application/json"}})
 	if _, err := c.Observe(p.ctx, []byte(body)); err != nil {
-		return meter.Final{}, err
+		return meter.Receipt{}, err
 	}
 	c.End()
-	f := c.Settle(meter.Answered, nil)
-	if booked := c.Booked(); booked != nil {
-		<-booked
-	}
-	return f, nil
+	return c.Settle(p.ctx, meter.Answered, nil), nil
 }
 
 // exchange is a request, and what the upstream says to it.

@@ -62,7 +62,7 @@ func (g *gateway) cli() *cli {
 	return &cli{address: strings.TrimPrefix(s.URL, "http://"), table: true, prices: shippedPrices}
 }
 
-func (g *gateway) admit(path, body string) (*meter.Charge, error) {
+func (g *gateway) admit(path, body string) (meter.Call, error) {
 	return g.m.Admit(g.Context(), &meter.Request{
 		Method: "POST", URI: path, Body: []byte(body), ContentType: "application/json", Caller: meter.Caller{Account: "acme"},
 	})
@@ -80,10 +80,7 @@ func (g *gateway) charged(path, body string) {
 		g.Fatal(err)
 	}
 	charge.End()
-	charge.Settle(meter.Answered, nil)
-	if booked := charge.Booked(); booked != nil {
-		<-booked
-	}
+	charge.Settle(g.Context(), meter.Answered, nil)
 }
 
 func (g *gateway) refused(path, body string) {

@@ -194,7 +194,7 @@ func (p *player) once(ctx context.Context, r *scenarioRequest) (reason string, p
 		return "", false, err
 	}
 	charge.End()
-	charge.Settle(meter.Answered, nil)
+	charge.Settle(ctx, meter.Answered, nil)
 	_, err = p.m.Accounts.Do(ctx, p.account.Name, ledger.Touch{}) // the settle is booked before the clock goes on
 	return "", false, err
 }

@@ -1,0 +1,97 @@
+package meter
+
+import (
+	"context"
+
+	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// exchange is a request and its answer: what all calls have.
+type exchange struct {
+	*admission
+	id     string
+	planID string
+	out    Outgoing
+	status int
+	header map[string][]string
+	reader *dialect.Reader       // nil: nothing in the answer is read
+	fields *pricing.AnswerFields // of a stream; nil: the price file reads none
+	gift   *gift                 // nil: the answer gives no ids
+	job    *openJob              // that the request asks about
+
+	unreadable bool      // the answer's encoding is unknown
+	reported   *reported // instead of what the dialect reads in the answer
+}
+
+// Info implements Call.
+func (x *exchange) Info() Info {
+	return Info{
+		ID: x.id, Plan: x.planID, Operation: x.price.Subject().Operation, Model: x.price.ModelAsked(),
+		Stream: x.info.Stream, TokenPriced: x.price.TokenPriced(),
+	}
+}
+
+// Outgoing implements Call.
+func (x *exchange) Outgoing() *Outgoing { return &x.out }
+
+// KeepAlive implements Call: without a hold there is no lease.
+func (x *exchange) KeepAlive() (stop func()) { return func() {} }
+
+// Unreadable implements Metered.
+func (x *exchange) Unreadable() { x.unreadable = true }
+
+// begin starts the answer. wait: ids that it gives are durable before they go on.
+func (x *exchange) begin(status int, header map[string][]string, wait bool) {
+	x.status, x.header = status, header
+	x.gift = x.newGift(wait)
+}
+
+// read makes the reader of the answer.
+func (x *exchange) read() {
+	opt := dialect.ReaderOptions{StripInjectedUsage: x.out.strip && x.status < 300}
+	if x.fields = x.book.NewAnswerFields(); x.fields != nil || x.gift != nil {
+		opt.Document = x.event
+	}
+	x.reader = x.reads.NewReader(x.status, x.header, opt)
+}
+
+// Begin implements Call.
+func (u *Unmetered) Begin(status int, header map[string][]string) {
+	if u.begin(status, header, true); u.job != nil || u.gift != nil {
+		u.read()
+	}
+}
+
+// Observe implements Call.
+func (x *exchange) Observe(_ context.Context, p []byte) ([]byte, error) {
+	if x.reader == nil {
+		return p, nil
+	}
+	out := x.reader.Write(p)
+	x.gift.document()
+	return out, nil
+}
+
+// event takes an object of a stream.
+func (x *exchange) event(doc []byte) {
+	if x.fields != nil {
+		x.fields.Add(doc)
+	}
+	x.gift.event(doc)
+}
+
+// End implements Call.
+func (x *exchange) End() []byte {
+	if x.reader == nil {
+		return nil
+	}
+	return x.reader.Close()
+}
+
+// close passes on what the answer says of others: of the job that it is about,
+// and of what it has deleted.
+func (x *exchange) close() {
+	x.seeJob()
+	x.forgetDeleted()
+}

@@ -1,0 +1,124 @@
+package meter
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/writer"
+)
+
+// hold is what an account has set aside for one charge. It grows while the
+// answer runs, and ends once, settled or released. Whatever carries the answer,
+// all that the ledger hears of a running charge goes through here.
+type hold struct {
+	m         *Meter
+	id        ledger.ChargeID
+	caller    Caller
+	amount    money.Amount // before overage.times
+	claimed   money.Amount // units of the free tier
+	total     money.Amount // overage included
+	available money.Amount // after it
+	unlimited bool
+	noted     time.Time
+}
+
+func newHold(m *Meter, c Caller, res *ledger.Result) hold {
+	return hold{
+		m: m, id: res.Charge.ID, caller: c, amount: res.Charge.Hold, claimed: res.Charge.FreeUsed,
+		total: res.Charge.HeldTotal(), available: res.Available, unlimited: res.Unlimited,
+	}
+}
+
+func (h *hold) account() ledger.AccountID { return ledger.AccountID(h.caller.Account) }
+
+// extend makes the hold amount in all, within all caps. If it can't, more is what
+// could be added.
+func (h *hold) extend(ctx context.Context, amount, observed money.Amount) (more money.Amount, done bool) {
+	res, err := h.m.writer.Do(ctx, h.account(), ledger.Extend{
+		Charge: h.id, Amount: amount, Observed: observed, Caps: h.m.memberCaps(h.caller),
+	})
+	if err == nil {
+		h.amount, h.total, h.available = amount, res.Charge.HeldTotal(), res.Available
+		return 0, true
+	}
+	var r *ledger.Refusal
+	if errors.As(err, &r) {
+		more = r.Fits
+	}
+	return more, false
+}
+
+// noteEvery is how often a running answer writes down what it has come to, so
+// that a killed process does not give a long one away.
+const noteEvery = 5 * time.Second
+
+// noteDue reports whether it is time for the next note.
+func (h *hold) noteDue() bool { return h.m.opt.Now().Sub(h.noted) >= noteEvery }
+
+// note writes down what the answer has come to.
+func (h *hold) note(observed money.Amount) {
+	h.noted = h.m.opt.Now()
+	h.observe(observed)
+}
+
+func (h *hold) observe(observed money.Amount) {
+	h.m.writer.Go(h.account(), ledger.Observe{Charge: h.id, Observed: observed}, nil)
+}
+
+// settle books the end of the charge. It does not wait.
+func (h *hold) settle(e *closing, again reprice) *booking {
+	return h.m.post(h.id, h.account(), nil, e, again)
+}
+
+// released is the end of a charge that gives everything back.
+func (h *hold) released(why string, status int) *closing {
+	return &closing{Receipt: Receipt{Refunded: true, Outcome: why}, command: ledger.Release{
+		Charge: h.id, Failed: true, Outcome: ledger.Outcome{Text: why, Status: status},
+	}}
+}
+
+// captured is the end of a charge that costs what was held: what it has used is
+// not known.
+func (h *hold) captured(why string, status int) *closing {
+	return &closing{Receipt: Receipt{Cost: h.amount, Estimated: true, Outcome: why}, command: ledger.Settle{
+		Charge: h.id, Cost: h.amount, Outcome: ledger.Outcome{Text: why, Estimated: true, Status: status},
+	}}
+}
+
+// RenewEvery is how often a call's KeepAlive renews its lease: often enough that
+// one lost turn does no harm.
+const RenewEvery = writer.DefaultLease / 3
+
+// renew says that the request is still being served. A charge that is not renewed
+// for writer.DefaultLease is taken for abandoned and resolved by the price file's
+// abandoned policy; its settle is accepted all the same, later. Nothing is written.
+func (h *hold) renew() { h.m.writer.Renew(h.id) }
+
+// keepAlive renews until stop is called.
+func (h *hold) keepAlive() (stop func()) {
+	var mu sync.Mutex
+	var timer *time.Timer
+	stopped := false
+	var again func()
+	again = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !stopped {
+			h.renew()
+			timer = time.AfterFunc(RenewEvery, again)
+		}
+	}
+	mu.Lock()
+	timer = time.AfterFunc(RenewEvery, again)
+	mu.Unlock()
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		timer.Stop()
+	}
+}

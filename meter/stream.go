@@ -1,0 +1,136 @@
+package meter
+
+import (
+	"context"
+
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
+)
+
+// stream is an answer that passes as it is made. Its hold grows with it, and it
+// ends where the credits do.
+type stream struct {
+	x      *exchange
+	hold   *hold
+	cut    int64        // output tokens up to which it is paid for; 0: the free tier pays for all
+	room   money.Amount // that it may cost beyond its hold
+	scarce bool         // there was nothing to extend the hold with, the last time
+	broken bool         // it was ended for lack of credits
+}
+
+func newStream(x *exchange, h *hold) *stream {
+	s := &stream{x: x, hold: h}
+	if h.amount > 0 || x.price.FreeTier() == nil {
+		s.cut = x.bound * x.price.Answers()
+	}
+	return s
+}
+
+// observe reads the next bytes, extends the hold if it must, and returns what to
+// forward.
+func (s *stream) observe(ctx context.Context, p []byte) ([]byte, error) {
+	if s.broken {
+		return nil, ErrExhausted
+	}
+	out, _ := s.x.Observe(ctx, p)
+	reader := s.x.reader
+	if s.hold.noteDue() {
+		s.hold.note(s.cost(reader.Delivered()))
+	}
+	if s.cut == 0 {
+		return out, nil
+	}
+	if s.limited() {
+		if reader.DeliveredLeast() <= s.cut {
+			return out, nil
+		}
+		return s.breakOff(out) // the upstream does not care for the limit
+	}
+	delivered := reader.Delivered()
+	if ahead := reader.DeliveredBound(); !s.scarce && ahead*8 >= s.cut*7 { // it may be near the end of what is held
+		if s.extend(ctx) {
+			return out, nil
+		}
+		s.scarce = true
+	}
+	if delivered*8 < s.cut*7 { // not near the end of what is held
+		return out, nil
+	}
+	if s.extend(ctx) || delivered < s.cut || s.overdraw(ctx) {
+		return out, nil
+	}
+	return s.breakOff(out)
+}
+
+// limited: the request's own limit is what is held, so the answer cannot need more.
+func (s *stream) limited() bool {
+	limit, given := s.x.price.OutputLimit()
+	return given && limit <= s.x.bound || s.x.clamp > 0 && s.x.clamp <= s.x.bound
+}
+
+// extend holds more: as much again, or what there is.
+func (s *stream) extend(ctx context.Context) bool {
+	x := s.x
+	bound := x.bound + max(x.bound, x.book.Policies.ReserveOutputTokens)
+	if limit, given := x.price.OutputLimit(); given {
+		bound = min(bound, limit)
+	}
+	if x.clamp > 0 {
+		bound = min(bound, x.clamp)
+	}
+	for range 2 {
+		quote, err := x.price.HoldFor(x.ahead(), bound, x.plan, pricing.FreeLeft{})
+		if err != nil || bound <= x.bound {
+			return false
+		}
+		more, done := s.hold.extend(ctx, quote.Amount, s.cost(x.reader.Delivered()))
+		if done {
+			s.cover(bound)
+			return true
+		}
+		if more <= 0 {
+			return false
+		}
+		var ok bool
+		if bound, ok = x.price.LargestOutputUpTo(bound, x.ahead(), x.plan, pricing.FreeLeft{}, s.hold.amount+more); !ok {
+			return false
+		}
+	}
+	return false
+}
+
+// cover says that so many output tokens of each answer are paid for.
+func (s *stream) cover(bound int64) { s.x.bound, s.cut = bound, bound*s.x.price.Answers() }
+
+// overdraw lets a stream whose hold can't be extended go on below zero, once and
+// as far as the overdraft reaches.
+func (s *stream) overdraw(ctx context.Context) bool {
+	if s.room > 0 || !s.x.book.Policies.ExhaustedOverdraft {
+		return false
+	}
+	s.room = s.x.overdraft(ctx)
+	bound, ok := s.x.price.LargestOutput(s.x.ahead(), s.x.plan, pricing.FreeLeft{}, s.hold.amount+s.room)
+	if !ok || bound <= s.x.bound {
+		return false
+	}
+	s.cover(bound)
+	s.scarce = true
+	return true
+}
+
+// breakOff ends the stream for lack of credits.
+func (s *stream) breakOff(out []byte) ([]byte, error) {
+	s.broken = true
+	return append(append(out[:len(out):len(out)], s.x.reader.Close()...), s.x.api.StreamError(s.x.exhausted())...), ErrExhausted
+}
+
+// cost is what has been delivered so far, within the hold.
+func (s *stream) cost(delivered int64) money.Amount {
+	u := s.x.est
+	u.Tokens[pricing.Output] = delivered
+	q, err := s.x.price.Cost(&pricing.Answer{Status: s.x.status, Header: s.x.header, Usage: &u}, s.x.plan, pricing.FreeLeft{})
+	if err != nil {
+		return 0
+	}
+	return min(q.Amount, s.hold.amount)
+}

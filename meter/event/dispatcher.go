@@ -141,27 +141,9 @@ const atOnce = 200
 // round starts a worker for each endpoint that something is due for, and says
 // when the next thing is.
 func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.WaitGroup) (next time.Duration, err error) {
-	now := d.Now()
-	next = time.Hour
-	running := map[string]bool{}                                                      // as it was before the look: what they are just delivering is still in it
+	running := map[string]bool{}                                                      // before the look: what they are delivering is still in the outbox
 	busy.Range(func(name, _ any) bool { running[name.(string)] = true; return true }) //nolint:forcetypeassert // only names are stored
-	due := map[string][]*Delivery{}
-	err = d.Store.View(ctx, func(s store.Snapshot) error {
-		return s.Scan(store.ID{Kind: store.Outbox}, false, func(id store.ID, raw []byte) error {
-			to, since := waiting(raw)
-			switch at := d.dueAt(to, since); {
-			case at.After(now):
-				next = min(next, at.Sub(now))
-			case len(due[to]) < atOnce:
-				x, err := read(id, raw)
-				if err != nil {
-					return err
-				}
-				due[to] = append(due[to], x)
-			}
-			return nil
-		})
-	})
+	due, next, err := d.look(ctx, d.Now())
 	known := map[string]Endpoint{}
 	for _, e := range d.Endpoints() {
 		known[e.Name] = e
@@ -170,22 +152,41 @@ func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.Wait
 		if running[name] { // it wakes us when it is done
 			continue
 		}
+		to, ok := known[name]
 		busy.Store(name, true)
 		under.Go(func() {
 			defer d.Wake() // there may be more
 			defer busy.Delete(name)
 			for _, x := range list {
-				if e, ok := known[name]; !ok {
-					if !d.finish(x, Answer{Err: errors.New("the endpoint is not configured any more")}, true) {
-						return
-					}
-				} else if !d.try(ctx, e, x) {
+				if ok && !d.try(ctx, to, x) || !ok && !d.finish(x, Answer{Err: errNotConfigured}, true) {
 					return
 				}
 			}
 		})
 	}
 	return max(next, 10*time.Millisecond), err
+}
+
+var errNotConfigured = errors.New("the endpoint is not configured any more")
+
+// look reads what is due by endpoint, and how long it is until more is.
+func (d *Dispatcher) look(ctx context.Context, now time.Time) (due map[string][]*Delivery, next time.Duration, err error) {
+	due, next = map[string][]*Delivery{}, time.Hour
+	err = d.Store.View(ctx, func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Outbox}, false, func(id store.ID, raw []byte) error {
+			to, since := waiting(raw)
+			switch at := d.dueAt(to, since); {
+			case at.After(now):
+				next = min(next, at.Sub(now))
+			case len(due[to]) < atOnce:
+				x, err := read(id, raw)
+				due[to] = append(due[to], x)
+				return err
+			}
+			return nil
+		})
+	})
+	return due, next, err
 }
 
 // try makes one attempt; false: the endpoint is out of order for now.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/store"
@@ -32,63 +33,173 @@ func (o *outbox) View(ctx context.Context, fn func(store.Snapshot) error) error 
 	return o.s.View(ctx, fn)
 }
 
-type counter struct{ sent atomic.Int64 }
+// counter takes all events.
+type counter struct {
+	sent atomic.Int64
+	each chan struct{} // gets one for each; nil: nothing does
+}
 
 func (c *counter) Send(context.Context, Endpoint, *Event) Answer {
 	c.sent.Add(1)
+	if c.each != nil {
+		c.each <- struct{}{}
+	}
 	return Answer{Status: 200}
+}
+
+// run runs a dispatcher until the end of the test or of stop.
+func run(t *testing.T, d *Dispatcher) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); d.Run(ctx) }()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return stop
+}
+
+// count counts records of a kind.
+func (o *outbox) count(t *testing.T, kind store.Kind) (n int) {
+	t.Helper()
+	if err := o.s.View(t.Context(), func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: kind}, false, func(store.ID, []byte) error { n++; return nil })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (o *outbox) post(t *testing.T, endpoints []Endpoint, ids ...string) {
+	t.Helper()
+	now := time.Now()
+	var events []Event
+	for _, id := range ids {
+		events = append(events, Event{ID: id, Type: Granted, Timestamp: now, Data: map[string]any{}})
+	}
+	if err := o.Update(t.Context(), func(tx store.Tx) error { return postAll(tx, events, endpoints, now) }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // While nothing can be written, an event that was delivered cannot be crossed
 // off. It comes again, but not again and again.
 func TestADeliveryThatCannotBeBookedIsNotSentInALoop(t *testing.T) {
-	var mu sync.Mutex
-	now := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
-	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	o, c := &outbox{s: memory.New()}, &counter{}
-	endpoints := []Endpoint{{Name: "hook"}}
-	events := []Event{{ID: "evt_1", Type: Granted, Timestamp: now, Data: map[string]any{}}, {ID: "evt_2", Type: Granted, Timestamp: now, Data: map[string]any{}}}
-	if err := o.Update(t.Context(), func(tx store.Tx) error { return postAll(tx, events, endpoints, now) }); err != nil {
-		t.Fatal(err)
-	}
-	var problems atomic.Int64
-	d := &Dispatcher{Store: o, Sender: c, Endpoints: func() []Endpoint { return endpoints }, Now: clock, Problem: func(error) { problems.Add(1) }}
-	o.full.Store(true)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); d.Run(ctx) }()
-	defer func() { stop(); <-done }()
-	wait := func(what string, ok func() bool) {
-		t.Helper()
-		for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: sent %d, %d problems", what, c.sent.Load(), problems.Load())
+	synctest.Test(t, func(t *testing.T) {
+		o, c := &outbox{s: memory.New()}, &counter{}
+		endpoints := []Endpoint{{Name: "hook"}}
+		o.post(t, endpoints, "evt_1", "evt_2")
+		var problems atomic.Int64
+		d := &Dispatcher{Store: o, Sender: c, Endpoints: func() []Endpoint { return endpoints }, Now: time.Now, Problem: func(error) { problems.Add(1) }}
+		o.full.Store(true)
+		run(t, d)
+		synctest.Wait()
+		for range 20 {
+			d.Wake()
+			synctest.Wait()
+		}
+		if n := c.sent.Load(); n != 1 {
+			t.Errorf("sent %d times while nothing can be written, want once", n)
+		}
+		if n := problems.Load(); n != 1 {
+			t.Errorf("%d problems were reported, want 1", n)
+		}
+		o.full.Store(false)
+		time.Sleep(unbooked) // of the bubble's clock
+		synctest.Wait()
+		if n := o.count(t, store.Outbox); n != 0 {
+			t.Errorf("%d deliveries are left after the pause", n)
+		}
+		if n := c.sent.Load(); n != 3 {
+			t.Errorf("sent %d times in all, want 3", n)
+		}
+	})
+}
+
+// answers is a sender whose answer depends on the endpoint.
+type answers struct {
+	mu   sync.Mutex
+	by   map[string]Answer
+	sent map[string]int
+}
+
+func (a *answers) Send(_ context.Context, to Endpoint, _ *Event) Answer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sent[to.Name]++
+	return a.by[to.Name]
+}
+
+func (a *answers) attempts(name string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sent[name]
+}
+
+// One endpoint that fails, is gone or is no longer configured holds up no other.
+func TestEndpointsAreIndependent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{s: memory.New()}
+		a := &answers{by: map[string]Answer{"ok": {Status: 200}, "down": {Status: 500, Err: errors.New("500")}, "gone": {Status: 410, Err: errors.New("410"), Gone: true}}, sent: map[string]int{}}
+		endpoints := []Endpoint{{Name: "ok"}, {Name: "down"}, {Name: "gone"}}
+		o.post(t, append(endpoints, Endpoint{Name: "removed"}), "evt_1")
+		var off []string
+		d := &Dispatcher{Store: o, Sender: a, Endpoints: func() []Endpoint { return endpoints }, Now: time.Now, Problem: func(err error) { t.Error(err) }, Off: func(_ context.Context, to string) { off = append(off, to) }}
+		run(t, d)
+		synctest.Wait()
+		states := map[string]string{}
+		if err := deliveries(t.Context(), o, func(x *Delivery) bool { states[x.Endpoint] = x.State; return true }); err != nil {
+			t.Fatal(err)
+		}
+		for endpoint, want := range map[string]string{"ok": Delivered, "down": Pending, "gone": Failed, "removed": Failed} {
+			if states[endpoint] != want {
+				t.Errorf("the delivery to %q is %q, want %q", endpoint, states[endpoint], want)
 			}
 		}
-	}
-	wait("the first", func() bool { return problems.Load() == 1 })
-	for range 20 {
-		d.Wake()
-		time.Sleep(5 * time.Millisecond)
-	}
-	if n := c.sent.Load(); n != 1 {
-		t.Errorf("sent %d times while nothing can be written", n)
-	}
-	o.full.Store(false)
-	mu.Lock()
-	now = now.Add(unbooked)
-	mu.Unlock()
-	d.Wake()
-	left := func() (n int) {
-		_ = o.View(t.Context(), func(s store.Snapshot) error {
-			return s.Scan(store.ID{Kind: store.Outbox}, false, func(store.ID, []byte) error { n++; return nil })
-		})
-		return n
-	}
-	wait("the rest", func() bool { return left() == 0 })
-	if n := c.sent.Load(); n != 3 {
-		t.Errorf("sent %d times in all", n)
-	}
+		if len(off) != 1 || off[0] != "gone" {
+			t.Errorf("switched off: %v, want gone", off)
+		}
+		if n := a.attempts("removed"); n != 0 {
+			t.Errorf("%d attempts at an endpoint that is not configured", n)
+		}
+	})
+}
+
+// An endpoint that is down is tried Attempts times within about a day.
+func TestADeliveryIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &outbox{s: memory.New()}
+		a := &answers{by: map[string]Answer{"down": {Err: errors.New("refused")}}, sent: map[string]int{}}
+		endpoints := []Endpoint{{Name: "down"}}
+		o.post(t, endpoints, "evt_1")
+		run(t, &Dispatcher{Store: o, Sender: a, Endpoints: func() []Endpoint { return endpoints }, Now: time.Now, Problem: func(err error) { t.Error(err) }})
+		time.Sleep(12 * time.Hour) // of the bubble's clock
+		if n := o.count(t, store.Outbox); n != 1 {
+			t.Errorf("after 12 hours %d deliveries are pending, want 1", n)
+		}
+		time.Sleep(24 * time.Hour)
+		if n := o.count(t, store.Outbox); n != 0 {
+			t.Errorf("after 36 hours %d deliveries are pending, want 0", n)
+		}
+		if n := a.attempts("down"); n != Attempts {
+			t.Errorf("%d attempts, want %d", n, Attempts)
+		}
+		var x *Delivery
+		if err := deliveries(t.Context(), o, func(d *Delivery) bool { x = d; return false }); err != nil || x == nil {
+			t.Fatal("the delivery can't be listed:", err)
+		}
+		if x.State != Failed || x.Error != "refused" {
+			t.Errorf("the delivery is %q with error %q, want failed and refused", x.State, x.Error)
+		}
+		a.mu.Lock()
+		a.by["down"] = Answer{Status: 200}
+		a.mu.Unlock()
+		if _, err := redeliver(t.Context(), o, x.ID, time.Now()); err != nil {
+			t.Fatal("sending it again:", err)
+		}
+		if n := o.count(t, store.Outbox); n != 1 {
+			t.Errorf("%d deliveries are pending after it was sent again, want 1", n)
+		}
+	})
 }
 
 // A long outbox is not read again and again: neither while it is emptied, nor at
@@ -114,14 +225,13 @@ func TestALongOutboxIsReadRarely(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &Dispatcher{Store: o, Sender: c, Endpoints: func() []Endpoint { return endpoints }, Now: func() time.Time { return now }, Problem: func(err error) { t.Error(err) }}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); d.Run(ctx) }()
-	for deadline := time.Now().Add(time.Minute); c.sent.Load() < many && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	c.each = make(chan struct{}, many)
+	stop := run(t, d)
+	for range many {
+		<-c.each
 		d.Wake() // as a busy gateway does
 	}
 	stop()
-	<-done
 	n, looks := c.sent.Load(), o.read.Load()
 	t.Logf("%d looks", looks)
 	if n != many || looks > many/10 {

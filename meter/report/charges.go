@@ -70,34 +70,55 @@ func (rs *Reports) Charges(ctx context.Context, account string, f ChargeFilter, 
 	if f.Before == "" && !f.To.IsZero() {
 		f.Before = ulid.Least("ch_", f.To.Add(admitting))
 	}
-	open := newestHolds(a, f.Before)
-	more := func(c *ledger.Charge) bool { return !f.selects(c) || fn(c) }
+	m := &merged{filter: &f, holds: newestHolds(a, f.Before), fn: fn}
 	return rs.writer.View(ctx, func(s store.Snapshot) error {
-		var last ledger.ChargeID
 		err := s.ScanBack(store.ID{Kind: store.Charge, Account: account, Name: f.Before}, func(_ store.ID, v []byte) error {
 			c, err := ledger.DecodeCharge(v)
-			if err != nil {
-				return err
+			if err == nil && !m.add(c) {
+				err = store.ErrStop
 			}
-			for ; len(open) > 0 && open[0].ID >= c.ID; open = open[1:] {
-				if open[0].ID != c.ID && !more(open[0]) { // one that has been settled since is shown so
-					open = nil
-					return store.ErrStop
-				}
-			}
-			if last = c.ID; !f.From.IsZero() && c.At.Before(f.From.Add(-admitting)) || !more(c) {
-				open = nil
-				return store.ErrStop
-			}
-			return nil
+			return err
 		})
-		for ; err == nil && len(open) > 0; open = open[1:] {
-			if open[0].ID != last && !more(open[0]) {
-				return nil
-			}
+		if err == nil {
+			m.addHolds("")
 		}
 		return err
 	})
+}
+
+// merged passes settled charges and open holds on to fn, newest first.
+type merged struct {
+	filter *ChargeFilter
+	holds  []*ledger.Charge // newest first
+	fn     func(*ledger.Charge) bool
+	done   bool
+}
+
+// add passes on a settled charge, after the holds that are newer; false: no more
+// charges are wanted.
+func (m *merged) add(c *ledger.Charge) bool {
+	m.addHolds(c.ID)
+	if from := m.filter.From; !from.IsZero() && c.At.Before(from.Add(-admitting)) {
+		m.done = true
+	}
+	m.pass(c)
+	return !m.done
+}
+
+// addHolds passes on the holds that are newer than a charge. A hold with the id of
+// that charge has been settled since it was read.
+func (m *merged) addHolds(than ledger.ChargeID) {
+	for ; len(m.holds) > 0 && m.holds[0].ID >= than; m.holds = m.holds[1:] {
+		if m.holds[0].ID != than {
+			m.pass(m.holds[0])
+		}
+	}
+}
+
+func (m *merged) pass(c *ledger.Charge) {
+	if !m.done && m.filter.selects(c) {
+		m.done = !m.fn(c)
+	}
 }
 
 // admitting bounds the time between a charge's id and its place in the ledger.

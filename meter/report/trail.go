@@ -27,45 +27,59 @@ func (rs *Reports) Trail(ctx context.Context, account string, times []time.Time)
 	if err != nil {
 		return nil, err
 	}
-	had, parked := map[ledger.GrantID]money.Amount{}, map[ledger.GrantID]bool{}
-	for _, g := range a.Grants {
-		had[g.ID], parked[g.ID] = g.Available, g.Parked
-	}
-	at, read, trail := len(times)-1, 0, make([]Point, len(times))
-	note := func() {
-		var sum money.Amount
-		for id, x := range had {
-			if !parked[id] {
-				sum += x
-			}
-		}
-		trail[at] = Point{times[at], sum}
-		at--
-	}
+	p, at, read, trail := newPast(a), len(times)-1, 0, make([]Point, len(times))
 	err = rs.JournalBack(ctx, account, a.Seq+1, func(e *ledger.Entry) bool {
-		for at >= 0 && e.At.Before(times[at]) {
-			note()
+		for ; at >= 0 && e.At.Before(times[at]); at-- {
+			trail[at] = Point{times[at], p.sum()}
 		}
 		if read++; at < 0 || read > longestTrail {
 			return false
 		}
-		for _, p := range e.Postings {
-			if p.Book == ledger.BookAvailable {
-				had[p.Grant] -= p.Amount
-			}
-		}
-		for _, id := range e.Park {
-			parked[id] = false
-		}
-		for _, id := range e.Unpark {
-			parked[id] = true
-		}
+		p.undo(e)
 		return true
 	})
 	if read <= longestTrail { // before the first entry there was nothing
-		for at >= 0 && !times[at].Before(a.CreatedAt) {
-			note()
+		for ; at >= 0 && !times[at].Before(a.CreatedAt); at-- {
+			trail[at] = Point{times[at], p.sum()}
 		}
 	}
 	return trail[at+1:], err
+}
+
+// past is what each grant of an account had available at an earlier time.
+type past struct {
+	available map[ledger.GrantID]money.Amount
+	parked    map[ledger.GrantID]bool
+}
+
+func newPast(a *ledger.Account) *past {
+	p := &past{map[ledger.GrantID]money.Amount{}, map[ledger.GrantID]bool{}}
+	for _, g := range a.Grants {
+		p.available[g.ID], p.parked[g.ID] = g.Available, g.Parked
+	}
+	return p
+}
+
+func (p *past) sum() (sum money.Amount) {
+	for id, n := range p.available {
+		if !p.parked[id] {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// undo goes back to before an entry.
+func (p *past) undo(e *ledger.Entry) {
+	for _, x := range e.Postings {
+		if x.Book == ledger.BookAvailable {
+			p.available[x.Grant] -= x.Amount
+		}
+	}
+	for _, id := range e.Park {
+		p.parked[id] = false
+	}
+	for _, id := range e.Unpark {
+		p.parked[id] = true
+	}
 }

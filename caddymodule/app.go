@@ -1,3 +1,7 @@
+// Package caddymodule is Farebox inside Caddy: the app `meter`, which owns the
+// ledger and the price book, the handler of the same name, which meters requests,
+// and the handler meter_dashboard, which serves pages and API. What a request
+// costs and who may spend what is decided in package meter.
 package caddymodule
 
 import (

@@ -82,6 +82,12 @@ func (c *call) listAccounts() (List[AccountView], error) {
 	return out, err
 }
 
+type accountRequest struct {
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"`
+	Plan string `json:"plan,omitempty"`
+}
+
 func (c *call) createAccount(in accountRequest) (AccountView, error) {
 	a, err := c.m.Accounts.Create(c.Context(), in.ID, in.Name, in.Plan)
 	if err != nil {
@@ -106,6 +112,12 @@ func (c *call) after(cmd ledger.Command) (AccountView, error) {
 	return c.showAccount()
 }
 
+type patchRequest struct {
+	Name      *string `json:"name,omitempty"`
+	Suspended *bool   `json:"suspended,omitempty"`
+	Reason    string  `json:"reason,omitempty"`
+}
+
 func (c *call) patchAccount(in patchRequest) (AccountView, error) {
 	return c.after(ledger.SetAttributes{Name: in.Name, Suspended: in.Suspended, Reason: in.Reason})
 }
@@ -116,6 +128,15 @@ func (c *call) closeAccount(in reasonRequest) (AccountView, error) {
 		return AccountView{}, err
 	}
 	return c.accountView(a), nil
+}
+
+// PlanRequest moves an account to a plan.
+type PlanRequest struct {
+	Plan string `json:"plan"`
+	When string `json:"when,omitempty"` // now, renewal
+	// RenewsAt is when the first billing period ends, if the payment system says so.
+	RenewsAt time.Time `json:"renews_at,omitzero"`
+	Reason   string    `json:"reason,omitempty"`
 }
 
 func (c *call) setPlan(in PlanRequest) (AccountView, error) {

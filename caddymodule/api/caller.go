@@ -78,7 +78,7 @@ func (e *endpoint) admitOperator(c *call) error {
 		return nil
 	}
 	c.who.account = c.URL.Query().Get("account")
-	if c.who.account == "" && e.customers > signedIn && !e.withoutTenant {
+	if c.who.account == "" && e.customers > signedIn && !e.withoutAccount {
 		return invalid("say which account: ?account=…")
 	}
 	return nil

@@ -55,11 +55,11 @@ type handler struct {
 	in  any                      // zero value of the body; nil: none
 	out any                      // zero value of the answer; nil: see media
 
-	media         string // of an answer that is not JSON
-	idempotent    bool   // needs the header Idempotency-Key
-	labels        bool   // the labels of the price file are parameters, too
-	withoutTenant bool   // operators need not name an account
-	public        bool   // API.PublicPrices opens it to anyone
+	media          string // of an answer that is not JSON
+	idempotent     bool   // needs the header Idempotency-Key
+	labels         bool   // the labels of the price file are parameters, too
+	withoutAccount bool   // operators need not name an account
+	public         bool   // API.PublicPrices opens it to anyone
 }
 
 func noBody[Out any](fn func(*call) (Out, error)) handler {
@@ -92,16 +92,22 @@ func stream(media string, fn func(*call) error) handler {
 
 func idempotent(h handler) handler { h.idempotent = true; return h }
 func labelled(h handler) handler   { h.labels = true; return h }
-func general(h handler) handler    { h.withoutTenant = true; return h }
-func priceList(h handler) handler  { h.public, h.withoutTenant = true, true; return h }
+func general(h handler) handler    { h.withoutAccount = true; return h }
+func priceList(h handler) handler  { h.public, h.withoutAccount = true, true; return h }
 
 // endpoints is the table.
 var endpoints = sync.OnceValue(func() []endpoint { return slices.Concat(customerEndpoints(), operatorEndpoints()) })
 
+var ofAccount = params("account", "which account, if the caller has several; operators must say it")
+
 // operation describes the endpoint.
 func (e *endpoint) operation() openapi.Operation {
+	list := e.params
+	if e.customers != nobody { // pages send the account with everything
+		list = slices.Concat(list, ofAccount)
+	}
 	return openapi.Operation{
-		Pattern: e.pattern, Summary: e.summary, Tag: e.tag, Params: e.params, Idempotency: e.idempotent, In: e.in, Out: e.out, Media: e.media,
+		Pattern: e.pattern, Summary: e.summary, Tag: e.tag, Params: list, Idempotency: e.idempotent, In: e.in, Out: e.out, Media: e.media,
 		Public: e.customers == anyone,
 	}
 }
@@ -146,11 +152,8 @@ func (e *endpoint) answer(op *openapi.Operation, c *call) (any, error) {
 		return nil, err
 	}
 	var more []string
-	if e.customers != nobody { // pages send the account with everything
-		more = []string{"account"}
-	}
 	if e.labels {
-		more = append(more, c.labels()...)
+		more = c.labels()
 	}
 	if err := op.CheckQuery(c.URL.RawQuery, more...); err != nil {
 		return nil, err
@@ -208,4 +211,26 @@ func newCall(w http.ResponseWriter, r *http.Request) *call {
 
 func serve(c *call, w http.ResponseWriter, r *http.Request) {
 	mux().ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, c)))
+}
+
+// openAPI describes everything below Base.
+func (c *call) openAPI() {
+	a := c.api
+	a.describing.Do(func() {
+		var ops []openapi.Operation
+		for _, e := range endpoints() {
+			if e.customers != nobody || a.Console {
+				ops = append(ops, e.operation())
+			}
+		}
+		a.document, a.describeErr = openapi.Document("Farebox", "Credits, usage and prices of accounts. Amounts are decimal strings in credits, times RFC 3339; lists are {data, next_cursor}.",
+			"1", []string{a.Base}, ops)
+	})
+	if a.describeErr != nil {
+		WriteError(c.w, a.describeErr)
+		return
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.Header().Set("Access-Control-Allow-Origin", "*")
+	_, _ = c.w.Write(a.document)
 }

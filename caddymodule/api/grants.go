@@ -35,6 +35,10 @@ func (c *call) grant(in account.GrantRequest) (GrantResult, error) {
 	return out, nil
 }
 
+type reasonRequest struct {
+	Reason string `json:"reason"`
+}
+
 func (c *call) void(in reasonRequest) (MovedView, error) {
 	if in.Reason == "" {
 		return MovedView{}, fmt.Errorf("%w: say why; a reason is kept in the ledger", input.ErrInvalid)
@@ -63,6 +67,11 @@ type MovedView struct {
 func (c *call) unit() string {
 	b, _ := c.m.Book()
 	return b.Credit.Plural
+}
+
+type refundRequest struct {
+	Amount string `json:"amount,omitempty"`
+	Reason string `json:"reason"`
 }
 
 func (c *call) refund(in refundRequest) (MovedView, error) {

@@ -14,6 +14,12 @@ func (c *call) listOperatorKeys() (List[directory.Key], error) {
 	return List[directory.Key]{Data: append([]directory.Key{}, c.m.Directory.Operators.List()...)}, nil
 }
 
+type operatorKeyRequest struct {
+	Name      string    `json:"name,omitempty"`
+	Scope     string    `json:"scope"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
 func (c *call) createOperatorKey(in operatorKeyRequest) (NewKeyView, error) {
 	secret, k, err := c.m.Directory.Operators.Create(c.Context(), in.Name, in.Scope, in.ExpiresAt)
 	if err != nil {
@@ -85,6 +91,10 @@ func (c *call) listHolds() (List[HoldView], error) {
 		})
 	})
 	return out, err
+}
+
+type overlapRequest struct {
+	Overlap string `json:"overlap,omitempty"`
 }
 
 // rotateKey makes a new key for the same member and name; the old one lives on

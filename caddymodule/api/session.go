@@ -58,6 +58,10 @@ func nameOf(id, name string) string {
 	return name
 }
 
+type signInRequest struct {
+	Key string `json:"key"`
+}
+
 // signIn turns a key into a session, for a browser.
 func (c *call) signIn(in signInRequest) (SessionView, error) {
 	if err := sameSite(c.Request); err != nil {

@@ -120,6 +120,10 @@ func (c *call) alerts() (AlertsView, error) {
 	return v, nil
 }
 
+type alertsRequest struct {
+	Below []string `json:"below"` // null: those of the price file
+}
+
 // setAlerts replaces the thresholds: a list of the account's own, empty for
 // none, or null for those of the price file.
 func (c *call) setAlerts(in alertsRequest) (AlertsView, error) {
@@ -134,6 +138,11 @@ func (c *call) setAlerts(in alertsRequest) (AlertsView, error) {
 
 func (c *call) showMember() (directory.Member, error) {
 	return c.m.Directory.Members.Get(c.who.account, c.PathValue("member"))
+}
+
+type memberRequest struct {
+	ID string `json:"id"`
+	directory.MemberChange
 }
 
 // addMember is POST: a member that is there already is a conflict.

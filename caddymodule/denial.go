@@ -129,7 +129,7 @@ func (h *Handler) denialHeader(header http.Header, r *http.Request, d *meter.Den
 	facts.Docs = h.app.docsFor(r, d.Reason)
 	id := requestID(r)
 	api := h.errorDialect(r)
-	kind, body := api.Error(dialect.ErrorInfo{Status: status, Reason: d.Reason, Message: d.Message, RequestID: id, Credits: facts.JSON()})
+	kind, body := api.Errors().Response(dialect.ErrorInfo{Status: status, Reason: d.Reason, Message: d.Message, RequestID: id, Credits: facts.JSON()})
 	if strings.Contains(r.Header.Get("Accept"), "text/html") && h.DenialFormat == "auto" {
 		kind, body = "text/html; charset=utf-8", page(d, facts, status)
 	}
@@ -164,15 +164,15 @@ func (h *Handler) denialHeader(header http.Header, r *http.Request, d *meter.Den
 func (h *Handler) errorDialect(r *http.Request) *dialect.API {
 	switch h.DenialFormat {
 	case "openai":
-		return dialect.Recognise(http.MethodPost, "/v1/chat/completions", "")
+		return dialect.Detect(http.MethodPost, "/v1/chat/completions", "")
 	case "anthropic":
-		return dialect.Recognise(http.MethodPost, "/v1/messages", "")
+		return dialect.Detect(http.MethodPost, "/v1/messages", "")
 	case "gemini":
-		return dialect.Recognise(http.MethodPost, "/v1beta/models/m:generateContent", "")
+		return dialect.Detect(http.MethodPost, "/v1beta/models/m:generateContent", "")
 	case "problem":
-		return dialect.Recognise(http.MethodPost, "/", "plain")
+		return dialect.Detect(http.MethodPost, "/", "plain")
 	}
-	return dialect.Recognise(r.Method, r.URL.Path, "")
+	return dialect.Detect(r.Method, r.URL.Path, "")
 }
 
 func requestID(r *http.Request) string {

@@ -24,7 +24,7 @@ func upgrades(r *http.Request) bool {
 // metered: a WebSocket of an API that reports what it uses.
 func (h *Handler) metersUpgrade(r *http.Request) bool {
 	return h.Upgrade == "meter" && r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") &&
-		dialect.Recognise(r.Method, r.URL.Path, "").Socket()
+		dialect.Detect(r.Method, r.URL.Path, "").Socket
 }
 
 // plainSocket makes a WebSocket request one whose frames can be read: without

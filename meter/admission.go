@@ -49,11 +49,11 @@ func (a *admission) read() error {
 		a.price.Asks(asked(a.api, a.body))
 	}
 	if !a.price.TokenPriced() { // a condition may still ask how long the input is
-		a.estimateInput(!a.api.Plain() && a.body.Kind == form.JSON)
+		a.estimateInput(!a.api.Unknown && a.body.Kind == form.JSON)
 		return nil
 	}
-	if a.api.Plain() { // priced by tokens behind a path of its own: most speak like chat completions
-		a.reads = dialect.Recognise("POST", "/v1/chat/completions", "")
+	if a.api.Unknown { // priced by tokens behind a path of its own: most speak like chat completions
+		a.reads = dialect.Detect("POST", "/v1/chat/completions", "")
 	} else {
 		a.price.Limits(a.info.MaxOutput.N, a.info.MaxOutput.OK, a.info.N)
 	}
@@ -69,14 +69,14 @@ func (a *admission) readPrice() (err error) {
 	}
 	path, _ := pricing.CleanPath(a.req.URI)
 	a.price, err = a.book.Read(&pricing.Facts{
-		PathModel: dialect.Recognise(a.req.Method, path, "").PathModel,
+		PathModel: dialect.Detect(a.req.Method, path, "").PathModel,
 		Method:    a.req.Method, URI: a.req.URI, Header: a.req.Header, Body: a.req.Body, ContentType: a.req.ContentType,
 		Key: attributes(a.req.Caller.Key, a.req.Caller.KeyAttributes), Member: attributes(a.req.Caller.Member, a.req.Caller.MemberAttributes), At: a.began,
 	})
 	if err != nil {
 		return err
 	}
-	a.api = dialect.Recognise(a.req.Method, a.price.Path(), hintOf(a.price.API()))
+	a.api = dialect.Detect(a.req.Method, a.price.Path(), hintOf(a.price.API()))
 	a.reads, a.body = a.api, dialect.ReadBody(a.req.ContentType, a.req.Body)
 	if !a.price.JSON() && ownership.RefersInBody(a.req.Method, path) && !a.body.Readable() { // what it names could not be looked at
 		return unreadable()
@@ -93,7 +93,7 @@ func (a *admission) readBody() error {
 	if (a.price.NeedsAsks() || a.price.TokenPriced()) && !a.price.JSON() && !a.body.Readable() {
 		return unreadable()
 	}
-	if a.api.Plain() && !a.price.TokenPriced() {
+	if a.api.Unknown && !a.price.TokenPriced() {
 		return nil
 	}
 	if a.info = a.api.ReadRequest(a.body); a.info.Reject != "" {
@@ -113,7 +113,7 @@ func (a *admission) mayRun() error {
 	if runs.Reject != "" {
 		return &Denial{Reason: runs.Reject, Field: "body." + runs.Field, Message: runs.Message}
 	}
-	if r := a.price.MayRun(pricing.Runs{Models: runs.Models, Chooser: runs.Chooser, Unseen: a.api.Elsewhere()}); r != nil {
+	if r := a.price.MayRun(pricing.Runs{Models: runs.Models, Chooser: runs.Chooser, Unseen: a.api.FileBatch}); r != nil {
 		return r
 	}
 	return nil

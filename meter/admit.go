@@ -120,7 +120,7 @@ func (a *admission) withPlan(ctx context.Context, plan string) (Call, error) {
 }
 
 func (m *Meter) wantsUsage(a *admission) bool {
-	return a.book.Policies.RequestUsage && a.info.Stream && !a.api.Plain() && a.price.TokenPriced()
+	return a.book.Policies.RequestUsage && a.info.Stream && !a.api.Unknown && a.price.TokenPriced()
 }
 
 // refused adds to a refusal what the caller needs to go on.

@@ -40,7 +40,7 @@ func (a *admission) quote(free pricing.FreeLeft) (pricing.Quote, error) {
 		return a.price.Hold(a.ahead(), a.plan, free)
 	}
 	worst, _ := a.price.WorstBound()
-	if a.api.Elsewhere() { // of how many requests is not known: what the file reserves
+	if a.api.FileBatch { // of how many requests is not known: what the file reserves
 		worst = a.book.Policies.ReserveOutputTokens
 	}
 	return a.price.HoldFor(a.ahead(), worst, a.plan, free)
@@ -48,7 +48,7 @@ func (a *admission) quote(free pricing.FreeLeft) (pricing.Quote, error) {
 
 // limits reports whether the output of the request can be limited for it.
 func (a *admission) limits() bool {
-	return a.book.Policies.ClampOutput && a.price.TokenPriced() && a.api.HasOutputLimit()
+	return a.book.Policies.ClampOutput && a.price.TokenPriced() && a.api.OutputLimit().Exists()
 }
 
 // limit finds the limit to write into a request whose hold was enough as it was:
@@ -64,7 +64,7 @@ func (a *admission) limit() {
 
 // largest is what a 402 may propose as max_tokens.
 func (a *admission) largest(available money.Amount) (int64, bool) {
-	if !a.price.TokenPriced() || !a.api.HasOutputLimit() {
+	if !a.price.TokenPriced() || !a.api.OutputLimit().Exists() {
 		return 0, false
 	}
 	return a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
@@ -80,7 +80,7 @@ func (a *admission) kinds() {
 	if a.scan.Medias > 0 || a.scan.Hidden {
 		kinds = append(kinds, pricing.AudioInput, pricing.ImageInput, pricing.VideoInput, pricing.CachedAudioInput)
 	}
-	if a.info.Hides || a.reads.Family == dialect.FamilyGemini || !a.reads.HasOutputLimit() {
+	if a.info.Hides || a.reads.Family == dialect.FamilyGemini || !a.reads.OutputLimit().Exists() {
 		kinds = append(kinds, pricing.AudioOutput, pricing.ImageOutput, pricing.VideoOutput)
 	}
 	a.price.May(kinds...)

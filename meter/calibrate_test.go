@@ -99,7 +99,7 @@ func BenchmarkEstimate(b *testing.B) {
 			text = `{"type":"text","text":"` + strings.Repeat(piece, 100_000/len(piece)) + `"}`
 		}
 		body := []byte(`{"model":"light","messages":[{"role":"user","content":[` + text + `]}]}`)
-		api := dialect.Recognise("POST", chat, "")
+		api := dialect.Detect("POST", chat, "")
 		var c calibration.Models
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(body)))

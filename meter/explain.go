@@ -19,7 +19,7 @@ func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanati
 	if err != nil {
 		return nil, err
 	}
-	api := dialect.Recognise(f.Method, r.Path(), hintOf(r.API()))
+	api := dialect.Detect(f.Method, r.Path(), hintOf(r.API()))
 	body := dialect.ReadBody(f.ContentType, f.Body)
 	a := &admission{book: &loaded{Book: b}, plan: p, price: r, api: api, reads: api, body: body}
 	if r.ReadsModels() {
@@ -41,7 +41,7 @@ func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanati
 	return r.ExplainHold(a.ahead(), p, pricing.FreeLeft{})
 }
 
-// hintOf translates an operation's api: into what dialect.Recognise expects.
+// hintOf translates an operation's api: into what dialect.Detect expects.
 func hintOf(api string) string {
 	switch api {
 	case "auto":

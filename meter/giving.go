@@ -28,7 +28,7 @@ func (x *exchange) newGift(wait bool) *gift {
 		return nil
 	}
 	path, op := x.price.Path(), x.price.Operation()
-	if x.api.Plain() && x.api.Family != dialect.FamilyGemini && resource.InPath(path).Kind == "" && (op == nil || op.Job == nil) {
+	if x.api.Unknown && x.api.Family != dialect.FamilyGemini && resource.InPath(path).Kind == "" && (op == nil || op.Job == nil) {
 		return nil
 	}
 	g := &gift{x: x, wait: wait, opt: resource.Request{Method: x.req.Method, Path: path, Unstored: x.unstored(path)}}

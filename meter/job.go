@@ -29,7 +29,7 @@ func (x *exchange) jobState(api *dialect.API, a *pricing.Answer, r *dialect.Resu
 		return running // a wrong turn of whoever asked says nothing about the job
 	}
 	over := r.JobOver
-	if !api.HasJobs() {
+	if api.Jobs() == nil {
 		over = dialect.JobOver(r.Body)
 	}
 	if op.Job == nil {
@@ -66,7 +66,7 @@ func (c *Charge) startsJob(b *bill, e *closing, r *dialect.Result) *jobRecord {
 		return nil
 	}
 	if poll == "" {
-		poll = c.api.PollPath(c.price.Path(), id)
+		poll = c.api.Jobs().PollPath(c.price.Path(), id)
 	}
 	if id == "" || len(id) > 500 || op.Job == nil && poll == "" {
 		return nil
@@ -163,7 +163,7 @@ func (m *Meter) jobSeen(j *openJob, seen *JobReader, r *dialect.Result) {
 		m.endJob(j, rec, c.hold.released(event.JobFailed, c.status), nil)
 	case ended:
 		if c.price.TokenPriced() && !r.Usage.InputTotal.OK && !r.Usage.OutputTotal.OK && seen.path != rec.Results {
-			if rec.Results = seen.api.ResultsPath(seen.path, r.Body); rec.Results != "" {
+			if rec.Results = seen.api.Jobs().ResultsPath(seen.path, r.Body); rec.Results != "" {
 				m.awaitResults(j, rec)
 				return
 			}

@@ -90,7 +90,7 @@ func (m *Meter) DueJobs(ctx context.Context, n int) []JobQuestion {
 		if results := m.jobs.resultsOf(j); results != "" {
 			path = results
 		}
-		api := dialect.Recognise("GET", path, rec.Hint)
+		api := dialect.Detect("GET", path, rec.Hint)
 		questions = append(questions, JobQuestion{Path: path, Header: questionHeader(rec.Header), Origin: rec.Origin, Reader: &JobReader{m: m, job: j, path: path, api: api}})
 	}
 	return questions

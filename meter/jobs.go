@@ -34,7 +34,7 @@ const jobsRoom = "\x01jobs"
 type jobRecord struct {
 	Account, Charge, Plan, Book string
 	Operation, ID               string
-	Hint                        string // for dialect.Recognise
+	Hint                        string // for dialect.Detect
 	Poll                        string // path of its state; "" if only clients know it
 	Results                     string `json:",omitempty"` // path of what says what it used
 	Since, Lost                 time.Time

@@ -150,7 +150,7 @@ func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
 		}
 	}
 	if bound, ok := a.largest(r.Fits); ok && acc != nil && a.reduces(acc, bound) {
-		set, names := map[string]int64{}, a.api.OutputLimits(a.req.Body)
+		set, names := map[string]int64{}, a.api.OutputLimit().Members(a.req.Body)
 		for _, name := range names {
 			set[name] = bound
 		}

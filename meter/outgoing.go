@@ -46,7 +46,7 @@ func (o *Outgoing) prepare(usage bool) {
 		return
 	}
 	if o.a.clamp > 0 && o.limitField == "" {
-		names := o.a.api.OutputLimits(o.a.req.Body)
+		names := o.a.api.OutputLimit().Members(o.a.req.Body)
 		if o.ownLimit = len(names) > 0 && o.a.info.MaxOutput.OK; !o.ownLimit && len(names) > 0 {
 			o.limitField = names[0]
 		}
@@ -99,7 +99,7 @@ func (o *Outgoing) Without(addition string) (instead string, ok bool) {
 		o.prepare(false)
 		return "", true
 	}
-	if instead = o.a.api.OtherLimit(addition); instead == "" {
+	if instead = o.a.api.OutputLimit().Alternative(addition); instead == "" {
 		return "", false
 	}
 	o.limitField = instead

@@ -173,7 +173,7 @@ func (x *exchange) nothingCame(r *dialect.Result) bool {
 		return false
 	}
 	if x.status == 204 || x.status == 205 {
-		return !x.api.Plain() || x.price.TokenPriced()
+		return !x.api.Unknown || x.price.TokenPriced()
 	}
-	return r.NotAnswer && !x.api.Plain()
+	return r.NotAnswer && !x.api.Unknown
 }

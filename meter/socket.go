@@ -54,7 +54,7 @@ func (s *Socket) ServerMessage(ctx context.Context, p []byte) error {
 }
 
 // LastMessage says why the socket ends, in the dialect.
-func (s *Socket) LastMessage() []byte { return s.x.api.SocketError(s.x.exhausted()) }
+func (s *Socket) LastMessage() []byte { return s.x.api.Errors().SocketMessage(s.x.exhausted()) }
 
 // cost is what the socket has come to.
 func (s *Socket) cost() money.Amount {

@@ -121,7 +121,7 @@ func (s *stream) overdraw(ctx context.Context) bool {
 // breakOff ends the stream for lack of credits.
 func (s *stream) breakOff(out []byte) ([]byte, error) {
 	s.broken = true
-	return append(append(out[:len(out):len(out)], s.x.reader.Close()...), s.x.api.StreamError(s.x.exhausted())...), ErrExhausted
+	return append(append(out[:len(out):len(out)], s.x.reader.Close()...), s.x.api.Errors().StreamEvent(s.x.exhausted())...), ErrExhausted
 }
 
 // cost is what has been delivered so far, within the hold.

@@ -221,7 +221,7 @@ func TestDialectReadsTheMock(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		m.ServeHTTP(w, httptest.NewRequest(http.MethodPost, tt.path, strings.NewReader(tt.body)))
-		reader := dialect.Recognise(http.MethodPost, tt.path, "").NewReader(w.Code, w.Header(), dialect.ReaderOptions{})
+		reader := dialect.Detect(http.MethodPost, tt.path, "").NewReader(w.Code, w.Header(), dialect.ReaderOptions{})
 		reader.Write(w.Body.Bytes())
 		reader.Close()
 		res := reader.Result()
@@ -235,13 +235,13 @@ func TestDialectReadsTheMock(t *testing.T) {
 func TestSDKsRaiseDialectErrors(t *testing.T) {
 	refusal := dialect.ErrorInfo{Status: 402, Reason: "insufficient_credits", Message: "Not enough credits.", RequestID: "req_1", Credits: []byte(`{"missing":"109"}`)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		api := dialect.Recognise(r.Method, r.URL.Path, "")
+		api := dialect.Detect(r.Method, r.URL.Path, "")
 		if r.Header.Get("X-In-Stream") != "" {
 			w.Header().Set("Content-Type", "text/event-stream")
-			_, _ = w.Write(api.StreamError(refusal))
+			_, _ = w.Write(api.Errors().StreamEvent(refusal))
 			return
 		}
-		contentType, body := api.Error(refusal)
+		contentType, body := api.Errors().Response(refusal)
 		w.Header().Set("Content-Type", contentType)
 		w.WriteHeader(refusal.Status)
 		_, _ = w.Write(body)

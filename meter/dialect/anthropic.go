@@ -32,8 +32,8 @@ var anthropicText = textSpec{
 
 var anthropicMessages = profile{
 	name: "anthropic-messages", family: FamilyAnthropic, provider: "anthropic",
-	match:  post("/v1/messages"),
-	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	match: post("/v1/messages"),
+	limit: OutputLimit{fields: []string{"max_tokens"}},
 	usage: anthropicUsage, fields: anthropicFields, sums: "iterations", exclusive: true, output: outputAsIs,
 	text:   anthropicText,
 	done:   []string{"message_stop"},
@@ -53,9 +53,22 @@ var anthropicVertex = profile{
 		model, verb, _ := strings.Cut(rest, ":")
 		return matched{model: model, stream: verb == "streamRawPredict"}, ok && method == "POST" && strings.HasSuffix(verb, "awPredict")
 	},
-	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	limit: OutputLimit{fields: []string{"max_tokens"}},
 	usage: anthropicUsage, fields: anthropicFields, sums: "iterations", exclusive: true, output: outputAsIs,
 	text:   anthropicText,
 	done:   []string{"message_stop"},
 	failed: []string{"error"},
+}
+
+var anthropicErrorTypes = map[int]string{
+	400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
+	413: "request_too_large", 429: "rate_limit_error", 500: "api_error",
+}
+
+func anthropicError(e ErrorInfo) []byte {
+	details := append(e.facts(textMember([]byte{'{'}, "error_code", e.code())), '}')
+	inner := textMember(textMember([]byte{'{'}, "type", statusWord(anthropicErrorTypes, e.Status)), "message", e.Message)
+	inner = append(member(inner, "details", details), '}')
+	b := member(textMember([]byte{'{'}, "type", "error"), "error", inner)
+	return append(textMember(b, "request_id", e.RequestID), '}')
 }

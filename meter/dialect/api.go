@@ -20,6 +20,14 @@ type API struct {
 	Name string
 	// Family decides the error shape: openai, anthropic, gemini or plain.
 	Family string
+	// Unknown says that nothing is known about the protocol.
+	Unknown bool
+	// Free says that the API never charges: counting tokens, moderation, lists.
+	Free bool
+	// FileBatch says that the requests to pay for are in an uploaded file, not in the body.
+	FileBatch bool
+	// Socket says that the API is a WebSocket that can be metered.
+	Socket bool
 	// PathModel is the model named in the path (Gemini, Bedrock, Azure, Replicate), "" elsewhere.
 	PathModel string
 
@@ -30,22 +38,21 @@ type API struct {
 // profile describes one endpoint as data. Paths are gjson paths unless said otherwise.
 type profile struct {
 	name, family string
+	errors       *ErrorFormat                              // default: the family's
 	provider     string                                    // what a hint may say instead of the exact name
 	match        func(method, path string) (matched, bool) // path is cleaned and decoded, possibly below a mount prefix
 	hintOnly     bool                                      // shares its paths with another API
+	fileBatch    bool                                      // its requests are in an uploaded file
 	free         bool                                      // never charged: counting, moderation, lists
 
 	// Request.
-	models     []string // default: model
-	limits     []string // fields that bound the output, all that are present count
-	zeroIsNone bool     // some servers behind this API take a limit of 0 for none
-	limitField string   // the one to write when none is present
-	limitFloor int64    // values below mean "unlimited" (Ollama: 1)
-	multiples  []string // fields that multiply the output
-	prompts    string   // a field whose array length multiplies the output (legacy completions)
-	streams    bool     // streams unless told otherwise (Ollama)
-	inject     bool     // stream_options.include_usage may be asked for
-	intInput   string   // a field that may hold token ids instead of text (embeddings)
+	models    []string // default: model
+	limit     OutputLimit
+	multiples []string // fields that multiply the output
+	prompts   string   // a field whose array length multiplies the output (legacy completions)
+	streams   bool     // streams unless told otherwise (Ollama)
+	inject    bool     // stream_options.include_usage may be asked for
+	intInput  string   // a field that may hold token ids instead of text (embeddings)
 
 	// Answer.
 	usage      []place
@@ -61,7 +68,7 @@ type profile struct {
 	text       textSpec
 	done       []string // event types that end the answer well
 	failed     []string // event types that end it badly
-	job        *jobSpec
+	job        *Jobs
 	unwrap     func(frame.Event) []byte // the document in an event, if that is not its data
 	arrays     bool                     // streams may be one JSON array (Gemini)
 	lines      bool                     // newline-delimited JSON, whatever the content type says (batch results)
@@ -92,9 +99,9 @@ var profiles = []*profile{
 	&replicatePoll, &replicate, &falPoll, &fal,
 }
 
-// Recognise finds the API of a request. path is cleaned and decoded, without the query; it may carry a mount prefix.
+// Detect finds the API of a request. path is cleaned and decoded, without the query; it may carry a mount prefix.
 // hint is the name of an API ("openai-chat") or of a provider ("mistral"), or "". The result is never nil.
-func Recognise(method, path, hint string) *API {
+func Detect(method, path, hint string) *API {
 	if i := strings.IndexByte(path, '?'); i >= 0 {
 		path = path[:i]
 	}
@@ -121,7 +128,10 @@ func Recognise(method, path, hint string) *API {
 }
 
 func (p *profile) api(m matched) *API {
-	return &API{Name: p.name, Family: p.family, PathModel: m.model, pathStream: m.stream, profile: p}
+	return &API{
+		Name: p.name, Family: p.family, Unknown: p == &plain, Free: p.free, FileBatch: p.fileBatch, Socket: p.socket,
+		PathModel: m.model, pathStream: m.stream, profile: p,
+	}
 }
 
 var plain = profile{name: "plain", family: FamilyPlain, noUsage: true}
@@ -140,18 +150,6 @@ func plainFor(path string) *API {
 	}
 	return a
 }
-
-// HasOutputLimit says whether the API has a field that bounds its output, so that a clamp is possible.
-func (a *API) HasOutputLimit() bool { return a.profile.limitField != "" }
-
-// Free says whether the API never charges: counting tokens, moderation, lists, polls of lists.
-func (a *API) Free() bool { return a.profile.free }
-
-// Elsewhere says whether the requests that are paid for are not in the body: a batch in an uploaded file.
-func (a *API) Elsewhere() bool { return a.profile == &openaiBatch }
-
-// Plain says whether nothing is known about the protocol.
-func (a *API) Plain() bool { return a.profile == &plain }
 
 // post matches POST requests whose path ends with one of the given suffixes.
 func post(suffixes ...string) func(method, path string) (matched, bool) {

@@ -285,7 +285,7 @@ func (q *asking) searches() {
 	case p == &cohereChat:
 		q.list = append(q.list, Ask{Unit: "search_unit", Most: 1, Guess: true}, Ask{Unit: "web_search", Most: 1, Guess: true})
 	case p == &mistralConversations: // agents and stored conversations have tools that the request does not list
-	case p.family == FamilyOpenAI && p.limitField != "":
+	case p.family == FamilyOpenAI && p.limit.Exists():
 		if !anyTool(tools, maySearch) && !q.has("web_search_options", "search_parameters") {
 			// Some models search whatever the request says (Perplexity, OpenAI's search models): once, or as the price file reserves.
 			q.list = append(q.list, Ask{Unit: "web_search", Most: 1, Guess: true})

@@ -9,7 +9,7 @@ import (
 // Batches: many requests in one job. OpenAI's says what it used when it is done, Anthropic's only in its results, one line for
 // each request. Results of both are newline-delimited JSON, whatever their content type says.
 
-var batchJob = jobSpec{
+var batchJob = Jobs{
 	id: "id", status: "status",
 	pending:  []string{"validating", "in_progress", "finalizing", "cancelling"},
 	finished: []string{"completed", "expired", "cancelled"}, // what was done before is billed
@@ -27,7 +27,7 @@ var batchJob = jobSpec{
 var openaiBatch = profile{
 	name: "openai-batch", family: FamilyOpenAI, provider: "openai",
 	match: post("/v1/batches", "/openai/batches"),
-	usage: topUsage, fields: responsesFields, job: &batchJob,
+	usage: topUsage, fields: responsesFields, job: &batchJob, fileBatch: true,
 }
 
 var openaiBatchPoll = profile{
@@ -53,7 +53,7 @@ var openaiBatchResults = profile{
 	fields: openaiFields,
 }
 
-var anthropicBatchJob = jobSpec{
+var anthropicBatchJob = Jobs{
 	id: "id", status: "processing_status",
 	pending:  []string{"in_progress", "canceling"},
 	finished: []string{"ended"},

@@ -26,8 +26,8 @@ func bedrockPath(verb, streamVerb string) func(method, path string) (matched, bo
 
 var bedrockConverse = profile{
 	name: "bedrock-converse", family: FamilyPlain, provider: "bedrock", models: []string{},
-	match:  bedrockPath("converse", "converse-stream"),
-	limits: []string{"inferenceConfig.maxTokens"}, limitField: "inferenceConfig.maxTokens", zeroIsNone: true,
+	match: bedrockPath("converse", "converse-stream"),
+	limit: OutputLimit{fields: []string{"inferenceConfig.maxTokens"}, zeroIsNone: true},
 	usage: []place{{path: "usage", mark: `"usage"`}},
 	fields: []field{
 		{"inputTokens", cInput},
@@ -60,8 +60,8 @@ func unwrapChunk(e frame.Event) []byte {
 
 var bedrockInvoke = profile{
 	name: "bedrock-invoke", family: FamilyPlain, provider: "bedrock", models: []string{},
-	match:  bedrockPath("invoke", "invoke-with-response-stream"),
-	limits: []string{"max_tokens", "max_gen_len", "textGenerationConfig.maxTokenCount", "inferenceConfig.maxTokens", "max_new_tokens"},
+	match: bedrockPath("invoke", "invoke-with-response-stream"),
+	limit: OutputLimit{fields: []string{"max_tokens", "max_gen_len", "textGenerationConfig.maxTokenCount", "inferenceConfig.maxTokens", "max_new_tokens"}, readOnly: true},
 	headers: []headerField{
 		{"X-Amzn-Bedrock-Input-Token-Count", cInput},
 		{"X-Amzn-Bedrock-Output-Token-Count", cOutput},

@@ -18,8 +18,8 @@ var cohereUsage = []place{
 
 var cohereChat = profile{
 	name: "cohere-chat", family: FamilyPlain, provider: "cohere",
-	match:  post("/v2/chat"),
-	limits: []string{"max_tokens"}, limitField: "max_tokens", zeroIsNone: true,
+	match: post("/v2/chat"),
+	limit: OutputLimit{fields: []string{"max_tokens"}, zeroIsNone: true},
 	usage: cohereUsage, fields: cohereFields, output: outputAsIs,
 	text: textSpec{
 		roots: []string{"delta", "message"},

@@ -7,7 +7,7 @@ import (
 
 // Delivered is asked for every chunk of a stream, so it must cost next to nothing.
 func BenchmarkDelivered(b *testing.B) {
-	r := Recognise("POST", "/v1/chat/completions", "").NewReader(200, http.Header{"Content-Type": {"text/event-stream"}}, ReaderOptions{})
+	r := Detect("POST", "/v1/chat/completions", "").NewReader(200, http.Header{"Content-Type": {"text/event-stream"}}, ReaderOptions{})
 	for range 200 {
 		r.Write([]byte("data: {\"choices\":[{\"delta\":{\"content\":\"some words of an answer \"}}]}\n\n"))
 	}

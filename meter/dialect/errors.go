@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
@@ -22,41 +20,58 @@ type ErrorInfo struct {
 	Docs string
 }
 
-// Error renders a refusal in the shape the API's SDKs know. They keep only the error object, so all facts are inside.
-func (a *API) Error(e ErrorInfo) (contentType string, body []byte) {
-	switch a.Family {
-	case FamilyOpenAI:
-		return "application/json", openaiError(e, false)
-	case FamilyAnthropic:
-		return "application/json", anthropicError(e)
-	case FamilyGemini:
-		return "application/json", geminiError(e)
-	}
-	return "application/problem+json", problem(e)
+// ErrorFormat renders refusals in the shape that the SDKs of an API know. They keep only the error object, so all facts are inside.
+type ErrorFormat struct {
+	contentType string
+	body        func(ErrorInfo) []byte
+	event       func(ErrorInfo) []byte
 }
 
-// StreamError renders an error inside a stream that has begun, such that the official SDKs raise it.
-//
-// openai-go (ssestream.Next), openai-python and openai-node raise on any data with a member "error", also in Responses streams,
-// whose documented event has none; so it has both. anthropic-sdk-go and its siblings raise on "event: error".
-func (a *API) StreamError(e ErrorInfo) []byte {
-	switch {
-	case a.profile == &ollamaChat:
-		return append(textMember([]byte{'{'}, "error", e.Message), "}\n"...)
-	case a.Family == FamilyAnthropic:
-		return sseEvent("error", anthropicError(e))
-	case a.Family == FamilyGemini:
-		return sseEvent("", geminiError(e)) // go-genai fails on any line that does not begin with data
-	case a.profile == &openaiResponses:
-		return sseEvent("error", openaiError(e, true))
-	case a.Family == FamilyOpenAI:
-		return sseEvent("", openaiError(e, false))
-	}
-	return sseEvent("error", problem(e))
+var errorFormats = map[string]*ErrorFormat{
+	FamilyOpenAI:    &openaiErrors,
+	FamilyAnthropic: {"application/json", anthropicError, namedEvent(anthropicError)},
+	FamilyGemini:    {"application/json", geminiError, dataEvent(geminiError)}, // go-genai fails on any line that does not begin with data
+	FamilyPlain:     {"application/problem+json", problem, namedEvent(problem)},
 }
 
-// SocketError renders an error as the last message of a WebSocket.
-func (a *API) SocketError(e ErrorInfo) []byte { return openaiError(e, true) }
+// Errors is the format of the API's refusals.
+func (a *API) Errors() *ErrorFormat {
+	if f := a.profile.errors; f != nil {
+		return f
+	}
+	return errorFormats[a.Family]
+}
+
+// Response renders a refusal as an answer.
+func (f *ErrorFormat) Response(e ErrorInfo) (contentType string, body []byte) {
+	return f.contentType, f.body(e)
+}
+
+// StreamEvent renders an error inside a stream that has begun, such that the official SDKs raise it. openai-go (ssestream.Next),
+// openai-python and openai-node raise on any data with a member "error"; anthropic-sdk-go and its siblings on "event: error".
+func (f *ErrorFormat) StreamEvent(e ErrorInfo) []byte { return f.event(e) }
+
+// SocketMessage renders an error as the last message of a WebSocket.
+func (f *ErrorFormat) SocketMessage(e ErrorInfo) []byte { return openaiErrorEvent(e) }
+
+// statusWord is what a table has for a status, or for all of its hundred.
+func statusWord(words map[int]string, status int) string {
+	if w, ok := words[status]; ok {
+		return w
+	}
+	if status >= 500 {
+		return words[500]
+	}
+	return words[400]
+}
+
+func namedEvent(body func(ErrorInfo) []byte) func(ErrorInfo) []byte {
+	return func(e ErrorInfo) []byte { return sseEvent("error", body(e)) }
+}
+
+func dataEvent(body func(ErrorInfo) []byte) func(ErrorInfo) []byte {
+	return func(e ErrorInfo) []byte { return sseEvent("", body(e)) }
+}
 
 func sseEvent(name string, data []byte) []byte {
 	var b []byte
@@ -92,112 +107,6 @@ func (e ErrorInfo) code() string {
 		return "invalid_api_key"
 	}
 	return e.Reason
-}
-
-func openaiError(e ErrorInfo, event bool) []byte {
-	kind := "invalid_request_error"
-	switch {
-	case e.Status == 402:
-		kind = "insufficient_quota"
-	case e.Status == 401:
-		kind = "authentication_error"
-	case e.Status == 403:
-		kind = "permission_error"
-	case e.Status == 429:
-		kind = "rate_limit_error"
-	case e.Status >= 500:
-		kind = "server_error"
-	}
-	inner := textMember([]byte{'{'}, "message", e.Message)
-	inner = textMember(inner, "type", kind)
-	inner = textMember(inner, "code", e.code())
-	inner = member(inner, "param", []byte("null"))
-	inner = append(e.facts(inner), '}')
-	b := []byte{'{'}
-	if event {
-		b = textMember(b, "type", "error")
-		b = textMember(b, "code", e.code())
-		b = textMember(b, "message", e.Message)
-		b = member(b, "param", []byte("null"))
-		b = member(b, "sequence_number", []byte("0"))
-	}
-	return append(member(b, "error", inner), '}')
-}
-
-func anthropicError(e ErrorInfo) []byte {
-	kind := "invalid_request_error"
-	switch {
-	case e.Status == 402:
-		kind = "billing_error"
-	case e.Status == 401:
-		kind = "authentication_error"
-	case e.Status == 403:
-		kind = "permission_error"
-	case e.Status == 404:
-		kind = "not_found_error"
-	case e.Status == 413:
-		kind = "request_too_large"
-	case e.Status == 429:
-		kind = "rate_limit_error"
-	case e.Status >= 500:
-		kind = "api_error"
-	}
-	details := append(e.facts(textMember([]byte{'{'}, "error_code", e.code())), '}')
-	inner := textMember(textMember([]byte{'{'}, "type", kind), "message", e.Message)
-	inner = append(member(inner, "details", details), '}')
-	b := member(textMember([]byte{'{'}, "type", "error"), "error", inner)
-	return append(textMember(b, "request_id", e.RequestID), '}')
-}
-
-// geminiError follows google.rpc.Status. ErrorInfo.metadata is a map of strings, so the facts are one JSON string in it.
-func geminiError(e ErrorInfo) []byte {
-	status := "INVALID_ARGUMENT"
-	switch {
-	case e.Status == 402, e.Status == 429:
-		status = "RESOURCE_EXHAUSTED"
-	case e.Status == 401:
-		status = "UNAUTHENTICATED"
-	case e.Status == 403:
-		status = "PERMISSION_DENIED"
-	case e.Status == 404:
-		status = "NOT_FOUND"
-	case e.Status == 409:
-		status = "ABORTED"
-	case e.Status == 503:
-		status = "UNAVAILABLE"
-	case e.Status >= 500:
-		status = "INTERNAL"
-	}
-	meta := []byte{'{'}
-	gjson.ParseBytes(e.Credits).ForEach(func(k, v gjson.Result) bool {
-		value := v.Str
-		if v.Type != gjson.String {
-			value = v.Raw
-		}
-		meta = textMember(meta, k.String(), value)
-		return true
-	})
-	if e.RequestID != "" {
-		meta = textMember(meta, "request_id", e.RequestID)
-	}
-	info := textMember([]byte{'{'}, "@type", "type.googleapis.com/google.rpc.ErrorInfo")
-	info = textMember(info, "reason", upper(e.Reason))
-	info = textMember(info, "domain", "farebox")
-	info = append(member(info, "metadata", append(meta, '}')), '}')
-	inner := member([]byte{'{'}, "code", []byte(strconv.Itoa(e.Status)))
-	inner = textMember(textMember(inner, "message", e.Message), "status", status)
-	inner = member(inner, "details", append(append([]byte{'['}, info...), ']'))
-	return append(member([]byte{'{'}, "error", append(inner, '}')), '}')
-}
-
-func upper(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c >= 'a' && c <= 'z' {
-			b[i] = c - 'a' + 'A'
-		}
-	}
-	return string(b)
 }
 
 // problem is RFC 9457 with the facts in an extension member.

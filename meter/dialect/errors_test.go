@@ -30,8 +30,8 @@ func TestErrorShapes(t *testing.T) {
 		}},
 	}
 	for _, tt := range tests {
-		api := Recognise("POST", tt.path, "")
-		contentType, body := api.Error(e)
+		api := Detect("POST", tt.path, "")
+		contentType, body := api.Errors().Response(e)
 		if contentType != tt.contentType || !jsonscan.Valid(body) {
 			t.Errorf("%s: %s %s", tt.path, contentType, body)
 		}
@@ -40,14 +40,14 @@ func TestErrorShapes(t *testing.T) {
 				t.Errorf("%s: %s = %q, want %q", tt.path, path, got, want)
 			}
 		}
-		event := string(api.StreamError(e))
+		event := string(api.Errors().StreamEvent(e))
 		_, data, _ := strings.Cut(event, "data: ")
 		if !strings.HasSuffix(event, "\n\n") || !gjson.Valid(strings.TrimSpace(data)) {
 			t.Errorf("%s: stream error %q", tt.path, event)
 		}
 	}
 	for status, want := range map[int]string{400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 503: "server_error"} {
-		_, body := Recognise("POST", "/v1/chat/completions", "").Error(ErrorInfo{Status: status, Reason: "x"})
+		_, body := Detect("POST", "/v1/chat/completions", "").Errors().Response(ErrorInfo{Status: status, Reason: "x"})
 		if got := gjson.GetBytes(body, "error.type").String(); got != want {
 			t.Errorf("%d: %s", status, body)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 func estimate(path, body string) InputEstimate {
-	return Recognise("POST", path, "").EstimateInput(JSONBody([]byte(body)))
+	return Detect("POST", path, "").EstimateInput(JSONBody([]byte(body)))
 }
 
 // Approximate o200k counts of short texts: a guard against gross changes, not a measurement.
@@ -112,7 +112,7 @@ func FuzzEstimate(f *testing.F) {
 	f.Add([]byte(`{"a":"data:image/png;base64,` + png(3, 4) + `"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, path := range []string{"/v1/chat/completions", "/v1/embeddings", "/v1/messages"} {
-			e := Recognise("POST", path, "").EstimateInput(JSONBody(body))
+			e := Detect("POST", path, "").EstimateInput(JSONBody(body))
 			if e.Text < 0 || e.Text > int64(len(body)) || e.Media < 0 || e.Total() < 0 {
 				t.Fatalf("%+v", e)
 			}
@@ -134,7 +134,7 @@ func benchBody(b *testing.B) []byte {
 
 func BenchmarkEstimate100KB(b *testing.B) {
 	body := benchBody(b)
-	api := Recognise("POST", "/v1/chat/completions", "")
+	api := Detect("POST", "/v1/chat/completions", "")
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -144,7 +144,7 @@ func BenchmarkEstimate100KB(b *testing.B) {
 
 func BenchmarkReadRequest100KB(b *testing.B) {
 	body := benchBody(b)
-	api := Recognise("POST", "/v1/chat/completions", "")
+	api := Detect("POST", "/v1/chat/completions", "")
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -2,7 +2,10 @@ package dialect
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/tidwall/gjson"
 )
 
 // Gemini, on the Developer API and on Vertex. Usage is cumulative on every chunk. Sources disagree on whether candidates include
@@ -56,10 +59,9 @@ func geminiPath(verbs ...string) func(method, path string) (matched, bool) {
 // Protobuf JSON takes field names in both spellings.
 var geminiGenerate = profile{
 	name: "gemini-generate", family: FamilyGemini, provider: "gemini",
-	match:      geminiPath("generateContent", "streamGenerateContent"),
-	models:     []string{},
-	limits:     []string{"generationConfig.maxOutputTokens", "generationConfig.max_output_tokens", "generation_config.max_output_tokens", "generation_config.maxOutputTokens"},
-	limitField: "generationConfig.maxOutputTokens", zeroIsNone: true,
+	match:     geminiPath("generateContent", "streamGenerateContent"),
+	models:    []string{},
+	limit:     OutputLimit{fields: []string{"generationConfig.maxOutputTokens", "generationConfig.max_output_tokens", "generation_config.max_output_tokens", "generation_config.maxOutputTokens"}, zeroIsNone: true},
 	multiples: []string{"generationConfig.candidateCount", "generationConfig.candidate_count", "generation_config.candidate_count", "generation_config.candidateCount"},
 	usage:     geminiUsage, fields: geminiFields, output: outputRest, text: geminiText, searches: geminiSearches,
 	arrays: true,
@@ -89,7 +91,7 @@ var geminiEmbed = profile{
 	usage: geminiUsage, fields: geminiFields, output: outputZero,
 }
 
-var interactionsJob = jobSpec{
+var interactionsJob = Jobs{
 	id: "id", status: "status", pending: []string{"queued", "in_progress"},
 	finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled"},
 }
@@ -129,11 +131,10 @@ func byModality(at string, text, audio, image, video count) (list []field) {
 
 var geminiInteractions = profile{
 	name: "gemini-interactions", family: FamilyGemini, provider: "gemini",
-	match:      post("/v1beta/interactions"),
-	models:     []string{"model", "agent"},
-	limits:     []string{"generation_config.max_output_tokens", "generationConfig.maxOutputTokens"},
-	limitField: "generation_config.max_output_tokens", zeroIsNone: true,
-	usage: interactionsUsage, fields: interactionsFields, output: outputAdded,
+	match:  post("/v1beta/interactions"),
+	models: []string{"model", "agent"},
+	limit:  OutputLimit{fields: []string{"generation_config.max_output_tokens", "generationConfig.maxOutputTokens"}, zeroIsNone: true},
+	usage:  interactionsUsage, fields: interactionsFields, output: outputAdded,
 	text: textSpec{
 		roots: []string{"delta", "steps", "outputs"},
 		keys:  map[string]textKind{"text": textString, "arguments": textJSON},
@@ -148,4 +149,33 @@ var geminiInteractionsPoll = profile{
 	match: getItem("/v1beta/interactions"),
 	usage: interactionsUsage, fields: interactionsFields, output: outputAdded,
 	job: &interactionsJob,
+}
+
+var geminiStatuses = map[int]string{
+	400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 402: "RESOURCE_EXHAUSTED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
+	409: "ABORTED", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE",
+}
+
+// geminiError follows google.rpc.Status. ErrorInfo.metadata is a map of strings, so the facts are one JSON string in it.
+func geminiError(e ErrorInfo) []byte {
+	meta := []byte{'{'}
+	gjson.ParseBytes(e.Credits).ForEach(func(k, v gjson.Result) bool {
+		value := v.Str
+		if v.Type != gjson.String {
+			value = v.Raw
+		}
+		meta = textMember(meta, k.String(), value)
+		return true
+	})
+	if e.RequestID != "" {
+		meta = textMember(meta, "request_id", e.RequestID)
+	}
+	info := textMember([]byte{'{'}, "@type", "type.googleapis.com/google.rpc.ErrorInfo")
+	info = textMember(info, "reason", strings.ToUpper(e.Reason))
+	info = textMember(info, "domain", "farebox")
+	info = append(member(info, "metadata", append(meta, '}')), '}')
+	inner := member([]byte{'{'}, "code", []byte(strconv.Itoa(e.Status)))
+	inner = textMember(textMember(inner, "message", e.Message), "status", statusWord(geminiStatuses, e.Status))
+	inner = member(inner, "details", append(append([]byte{'['}, info...), ']'))
+	return append(member([]byte{'{'}, "error", append(inner, '}')), '}')
 }

@@ -15,7 +15,7 @@ func BenchmarkIssuedOfAnEvent(b *testing.B) {
 		{"/v1/chat/completions", `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":" words"},"finish_reason":null}]}`, true},
 	} {
 		b.Run(tt.path, func(b *testing.B) {
-			api, doc := Recognise("POST", tt.path, ""), []byte(tt.doc)
+			api, doc := Detect("POST", tt.path, ""), []byte(tt.doc)
 			b.ReportAllocs()
 			for b.Loop() {
 				if api.Issued(doc, resource.Request{Method: "POST", Path: tt.path, Unstored: tt.unstored}) != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/dialect/resource"
 )
 
-// jobSpec says how an API reports the state of asynchronous work.
-type jobSpec struct {
+// Jobs is how an API reports the state of asynchronous work. nil is an API without.
+type Jobs struct {
 	id       string // member with the job's id
 	status   string
 	pending  []string
@@ -26,10 +26,12 @@ type jobSpec struct {
 	results func(poll string, body []byte) string
 }
 
+// Jobs is nil if answers of the API do not report jobs.
+func (a *API) Jobs() *Jobs { return a.profile.job }
+
 // PollPath is where the state of a job can be asked for with GET: create is the clean path of the request that started it. It is
-// "" if the API has no jobs.
-func (a *API) PollPath(create, id string) string {
-	j := a.profile.job
+// "" if there is no such path.
+func (j *Jobs) PollPath(create, id string) string {
 	if j == nil || id == "" || strings.ContainsAny(id, "?#%\\ ") || strings.Contains(id, "..") {
 		return ""
 	}
@@ -42,15 +44,12 @@ func (a *API) PollPath(create, id string) string {
 	return create + "/" + id
 }
 
-// HasJobs says whether answers of the API tell how a job stands.
-func (a *API) HasJobs() bool { return a.profile.job != nil }
-
 // ResultsPath is where to read what a job has used, "" if its state says it. poll is the path of the state, body its answer.
-func (a *API) ResultsPath(poll string, body []byte) string {
-	if j := a.profile.job; j != nil && j.results != nil {
-		return j.results(poll, body)
+func (j *Jobs) ResultsPath(poll string, body []byte) string {
+	if j == nil || j.results == nil {
+		return ""
 	}
-	return ""
+	return j.results(poll, body)
 }
 
 // words by which most APIs say that a job is over, in small letters.
@@ -69,7 +68,7 @@ func JobOver(body []byte) bool {
 	return string(jsonscan.Get(body, "done")) == "true"
 }
 
-func (r *Reader) readJob(j *jobSpec, data []byte) {
+func (r *Reader) readJob(j *Jobs, data []byte) {
 	if r.status >= 400 {
 		return
 	}
@@ -103,7 +102,7 @@ func (r *Reader) readJob(j *jobSpec, data []byte) {
 
 // Replicate and fal run jobs: the create call answers at once or, on request, with the result.
 
-var replicateJob = jobSpec{
+var replicateJob = Jobs{
 	id: "id", status: "status",
 	pending:  []string{"starting", "processing", "queued"},
 	finished: []string{"succeeded"},
@@ -160,7 +159,7 @@ func replicatePath(path string) (matched, bool) {
 	return matched{}, strings.HasSuffix(head, "/v1")
 }
 
-var falJob = jobSpec{
+var falJob = Jobs{
 	id: "request_id", status: "status",
 	pending:  []string{"IN_QUEUE", "IN_PROGRESS"},
 	finished: []string{"COMPLETED", "OK"},
@@ -198,7 +197,7 @@ var falPoll = profile{
 
 // Google's long-running operations (Veo, Imagen): the answer names the operation, whose resource says when it is done.
 
-var geminiLongJob = jobSpec{
+var geminiLongJob = Jobs{
 	id: "name", flag: "done",
 	poll: func(create, id string) string {
 		i := strings.Index(create, "/models/")
@@ -246,14 +245,14 @@ func (a *API) Refers(method, path string) bool {
 	if at.Kind != "" {
 		return !at.Upload
 	}
-	return !a.Plain() || a.Family == FamilyAnthropic || a.Family == FamilyGemini
+	return !a.Unknown || a.Family == FamilyAnthropic || a.Family == FamilyGemini
 }
 
 // Issued are the ids that a document of a successful answer gives to its caller; see resource.Issued.
 func (a *API) Issued(doc []byte, r resource.Request) []resource.Ref {
 	list := resource.Issued(doc, r)
 	if j := a.profile.job; j != nil && r.Creates() && !r.Unstored && resource.MayIssue(doc, false) {
-		list = append(list, resource.InPath(a.PollPath(r.Path, gjson.GetBytes(doc, j.id).String())).IDs...)
+		list = append(list, resource.InPath(j.PollPath(r.Path, gjson.GetBytes(doc, j.id).String())).IDs...)
 	}
 	return list
 }

@@ -34,7 +34,7 @@ func TestStreamsUnderWrongLabels(t *testing.T) {
 		"only a role":                     {events, "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n", 0, false, StatusPartial},
 	} {
 		for step := range 3 {
-			r := Recognise("POST", "/v1/chat/completions", "").NewReader(200, map[string][]string{"Content-Type": {c.label}}, ReaderOptions{})
+			r := Detect("POST", "/v1/chat/completions", "").NewReader(200, map[string][]string{"Content-Type": {c.label}}, ReaderOptions{})
 			for b := []byte(c.body); len(b) > 0; {
 				n := min(len(b), 1+step*40)
 				r.Write(b[:n])

@@ -17,8 +17,8 @@ func exactly(paths ...string) func(method, path string) (matched, bool) {
 
 var llamaCompletion = profile{
 	name: "llamacpp-completion", family: FamilyPlain, provider: "llamacpp",
-	match:  exactly("/completion", "/infill"),
-	limits: []string{"n_predict", "max_tokens"}, limitField: "n_predict", limitFloor: 1, // −1 is unlimited
+	match:     exactly("/completion", "/infill"),
+	limit:     OutputLimit{fields: []string{"n_predict", "max_tokens"}, floor: 1}, // −1 is unlimited
 	multiples: []string{"n_cmpl"},
 	usage:     []place{{mark: `"tokens_evaluated"`}},
 	fields:    []field{{"tokens_evaluated", cInput}, {"tokens_predicted", cOutput}, {"timings.cache_n", cCacheRead}},
@@ -33,7 +33,7 @@ var tgiGenerate = profile{
 		m.stream = path == "/generate_stream"
 		return m, ok
 	},
-	limits: []string{"parameters.max_new_tokens"}, limitField: "parameters.max_new_tokens", zeroIsNone: true,
+	limit:     OutputLimit{fields: []string{"parameters.max_new_tokens"}, zeroIsNone: true},
 	multiples: []string{"parameters.best_of"},
 	headers:   []headerField{{"X-Prompt-Tokens", cInput}, {"X-Generated-Tokens", cOutput}},
 	usage:     []place{{path: "details", mark: `"generated_tokens"`}},
@@ -52,7 +52,7 @@ var openaiRuns = profile{
 		rest, ok := after(path, "/v1/threads/")
 		return matched{}, ok && method == "POST" && (rest == "runs" || len(rest) > 5 && rest[len(rest)-5:] == "/runs")
 	},
-	limits: chatLimits[:1], limitField: "max_completion_tokens", zeroIsNone: true,
+	limit: OutputLimit{fields: chatLimits[:1], zeroIsNone: true},
 	usage: topUsage, fields: chatFields,
 	text:   textSpec{roots: []string{"delta"}, keys: map[string]textKind{"value": textString, "arguments": textString}},
 	done:   []string{"thread.run.completed", "thread.run.incomplete"},
@@ -60,7 +60,7 @@ var openaiRuns = profile{
 	job:    &runsJob,
 }
 
-var runsJob = jobSpec{
+var runsJob = Jobs{
 	id: "id", status: "status", pending: []string{"queued", "in_progress", "requires_action", "cancelling"},
 	finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled", "expired"},
 }

@@ -7,8 +7,8 @@ import "strings"
 // mistralChat is the same wire without stream_options, which Mistral refuses with 422; usage comes in the finish chunk anyway.
 var mistralChat = profile{
 	name: "mistral-chat", family: FamilyOpenAI, provider: "mistral", hintOnly: true,
-	match:  post("/chat/completions", "/fim/completions"),
-	limits: []string{"max_tokens"}, limitField: "max_tokens", zeroIsNone: true,
+	match:     post("/chat/completions", "/fim/completions"),
+	limit:     OutputLimit{fields: []string{"max_tokens"}, zeroIsNone: true},
 	multiples: []string{"n"},
 	usage:     chatUsage, fields: chatFields, text: chatText,
 }
@@ -16,8 +16,8 @@ var mistralChat = profile{
 // mistralOther are Mistral's own endpoints of the same shape.
 var mistralOther = profile{
 	name: "mistral-fim", family: FamilyOpenAI, provider: "mistral",
-	match:  post("/fim/completions", "/agents/completions"),
-	limits: []string{"max_tokens"}, limitField: "max_tokens", zeroIsNone: true,
+	match:     post("/fim/completions", "/agents/completions"),
+	limit:     OutputLimit{fields: []string{"max_tokens"}, zeroIsNone: true},
 	multiples: []string{"n"},
 	usage:     chatUsage, fields: chatFields, text: chatText,
 }
@@ -45,8 +45,8 @@ var mistralConversations = profile{
 		return matched{}, rest == "" || rest[0] == '/' && id != "" && (verb == "" || verb == "restart")
 	},
 	models: []string{"model", "agent_id"},
-	limits: []string{"completion_args.max_tokens"}, limitField: "completion_args.max_tokens",
-	usage: topUsage, output: outputRest, searches: mistralSearches,
+	limit:  OutputLimit{fields: []string{"completion_args.max_tokens"}},
+	usage:  topUsage, output: outputRest, searches: mistralSearches,
 	fields: fieldsOf(named(cToolUse, "connector_tokens"), openaiFields),
 	text: textSpec{
 		roots: []string{"content", "outputs", "arguments"},
@@ -55,4 +55,15 @@ var mistralConversations = profile{
 	done:       []string{"conversation.response.done"},
 	failed:     []string{"conversation.response.error"},
 	freeObject: "conversation",
+}
+
+// servedByMistral recognises the names of Mistral's own API, which answers 422 to stream_options and sends usage anyway. Other
+// hosts of these models use names with an organisation ("mistralai/…") or without a suffix.
+func servedByMistral(model string) bool {
+	for _, prefix := range []string{"mistral-", "open-mistral-", "open-mixtral-", "codestral-", "ministral-", "magistral-", "devstral-", "pixtral-", "voxtral-"} {
+		if strings.HasPrefix(model, prefix) {
+			return true
+		}
+	}
+	return false
 }

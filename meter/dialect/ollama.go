@@ -11,11 +11,11 @@ var ollamaFields = []field{
 
 var ollamaChat = profile{
 	name: "ollama-chat", family: FamilyPlain, provider: "ollama",
-	match:  post("/api/chat", "/api/generate"),
-	limits: []string{"options.num_predict"}, limitField: "options.num_predict", limitFloor: 1,
-	streams: true,
-	usage:   []place{{mark: `eval_count"`}},
-	fields:  ollamaFields, output: outputOmits,
+	match:   post("/api/chat", "/api/generate"),
+	limit:   OutputLimit{fields: []string{"options.num_predict"}, floor: 1},
+	streams: true, errors: &ollamaErrors,
+	usage:  []place{{mark: `eval_count"`}},
+	fields: ollamaFields, output: outputOmits,
 	text: textSpec{
 		roots: []string{"message", "response", "thinking"},
 		keys: map[string]textKind{
@@ -23,6 +23,11 @@ var ollamaChat = profile{
 		},
 	},
 }
+
+// ollamaErrors: a stream ends with a line that has an error.
+var ollamaErrors = ErrorFormat{"application/problem+json", problem, func(e ErrorInfo) []byte {
+	return append(textMember([]byte{'{'}, "error", e.Message), "}\n"...)
+}}
 
 var ollamaEmbed = profile{
 	name: "ollama-embed", family: FamilyPlain, provider: "ollama",

@@ -26,8 +26,8 @@ var chatLimits = []string{"max_completion_tokens", "max_tokens"}
 
 var openaiChat = profile{
 	name: "openai-chat", family: FamilyOpenAI, provider: "openai",
-	match:  post("/chat/completions"),
-	limits: chatLimits, limitField: "max_completion_tokens", zeroIsNone: true,
+	match:     post("/chat/completions"),
+	limit:     OutputLimit{fields: chatLimits, zeroIsNone: true},
 	multiples: []string{"n"}, inject: true,
 	usage: chatUsage, fields: chatFields, text: chatText,
 	failed: []string{"error"},
@@ -37,7 +37,7 @@ var openaiChat = profile{
 var azureChat = profile{
 	name: "azure-chat", family: FamilyOpenAI, provider: "azure",
 	match:  deployment("/chat/completions"),
-	limits: chatLimits, limitField: "max_completion_tokens", zeroIsNone: true,
+	limit:  OutputLimit{fields: chatLimits, zeroIsNone: true},
 	models: []string{}, multiples: []string{"n"}, inject: true,
 	usage: chatUsage, fields: chatFields, text: chatText,
 	failed: []string{"error"},
@@ -52,7 +52,7 @@ var openaiCompletions = profile{
 		}
 		return m, ok
 	},
-	limits: []string{"max_tokens"}, limitField: "max_tokens",
+	limit:     OutputLimit{fields: []string{"max_tokens"}},
 	multiples: []string{"n", "best_of"}, prompts: "prompt", inject: true,
 	usage: chatUsage, fields: chatFields, text: chatText,
 	failed: []string{"error"},

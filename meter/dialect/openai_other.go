@@ -70,7 +70,7 @@ var openaiModerations = profile{
 	match: post("/v1/moderations"),
 }
 
-var videoJob = jobSpec{
+var videoJob = Jobs{
 	id: "id", status: "status",
 	pending:  []string{"queued", "in_progress", "processing", "pending"},
 	finished: []string{"completed", "succeeded"},

@@ -18,7 +18,7 @@ var responsesText = textSpec{
 	},
 }
 
-var responsesJob = jobSpec{
+var responsesJob = Jobs{
 	id: "id", status: "status",
 	pending:  []string{"queued", "in_progress"},
 	finished: []string{"completed", "incomplete"},
@@ -27,12 +27,12 @@ var responsesJob = jobSpec{
 
 var openaiResponses = profile{
 	name: "openai-responses", family: FamilyOpenAI, provider: "openai",
-	match:  post("/v1/responses", "/openai/responses", "/responses/compact", "/v1/agent"),
-	limits: []string{"max_output_tokens"}, limitField: "max_output_tokens", zeroIsNone: true,
+	match: post("/v1/responses", "/openai/responses", "/responses/compact", "/v1/agent"),
+	limit: OutputLimit{fields: []string{"max_output_tokens"}, zeroIsNone: true},
 	usage: responsesUsage, fields: responsesFields, searches: openaiSearches, text: responsesText,
 	done:   []string{"response.completed", "response.incomplete"},
 	failed: []string{"response.failed", "response.cancelled", "error"},
-	job:    &responsesJob,
+	job:    &responsesJob, errors: &responsesErrors,
 }
 
 // openaiResponsesPoll reads a background response when it is fetched.

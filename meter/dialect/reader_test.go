@@ -15,7 +15,7 @@ var (
 
 // read runs an answer through a reader in pieces of at most size bytes.
 func read(path string, status int, header map[string][]string, opt ReaderOptions, answer string, size int) (Result, string) {
-	r := Recognise("POST", path, "").NewReader(status, header, opt)
+	r := Detect("POST", path, "").NewReader(status, header, opt)
 	var got []byte
 	rnd := rand.New(rand.NewPCG(7, uint64(size)))
 	for rest := []byte(answer); len(rest) > 0; {
@@ -70,7 +70,7 @@ func TestStripIsByteExact(t *testing.T) {
 }
 
 func TestStripHoldsAtMostOneEvent(t *testing.T) {
-	r := Recognise("POST", "/v1/chat/completions", "").NewReader(200, sseHeader, ReaderOptions{StripInjectedUsage: true})
+	r := Detect("POST", "/v1/chat/completions", "").NewReader(200, sseHeader, ReaderOptions{StripInjectedUsage: true})
 	for _, eol := range []string{"\n\n", "\r\n\r\n"} {
 		event := `data: {"choices":[{"delta":{"content":"a"}}]}` + eol
 		if got := r.Write([]byte(event)); string(got) != event {
@@ -166,7 +166,7 @@ func TestLargeBodies(t *testing.T) {
 	if res.Status != StatusComplete || res.Usage.OutputTotal.N != 7 || res.Usage.Units.Images.N != 1 || res.Body != nil {
 		t.Errorf("%+v", res)
 	}
-	r := Recognise("POST", "/v1/images/generations", "").NewReader(200, sseHeader, ReaderOptions{})
+	r := Detect("POST", "/v1/images/generations", "").NewReader(200, sseHeader, ReaderOptions{})
 	event := []byte(`data: {"type":"image_generation.completed","b64_json":"` + strings.Repeat("QUJD", 1<<18))
 	r.Write(event)
 	if cap(r.doc.Bytes()) > 16<<10 {
@@ -235,7 +235,7 @@ func FuzzJSONAnswer(f *testing.F) {
 
 func BenchmarkChatDelta(b *testing.B) {
 	event := []byte(`data: {"id":"chatcmpl-s1","object":"chat.completion.chunk","created":1790000001,"model":"gpt-5.6-terra-2026-07-01","choices":[{"index":0,"delta":{"content":"The "},"logprobs":null,"finish_reason":null}],"usage":null}` + "\n\n")
-	r := Recognise("POST", "/v1/chat/completions", "").NewReader(200, sseHeader, ReaderOptions{})
+	r := Detect("POST", "/v1/chat/completions", "").NewReader(200, sseHeader, ReaderOptions{})
 	b.SetBytes(int64(len(event)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -245,7 +245,7 @@ func BenchmarkChatDelta(b *testing.B) {
 
 func BenchmarkLargeEvent(b *testing.B) {
 	event := []byte(`data: {"type":"image_generation.partial_image","b64_json":"` + strings.Repeat("QUJDREVG", 384<<10) + "\"}\n\n")
-	r := Recognise("POST", "/v1/images/generations", "").NewReader(200, sseHeader, ReaderOptions{})
+	r := Detect("POST", "/v1/images/generations", "").NewReader(200, sseHeader, ReaderOptions{})
 	b.SetBytes(int64(len(event)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -292,7 +292,7 @@ func FuzzSocket(f *testing.F) {
 	}
 	f.Add([]byte(`{"type":"response.created"}` + "\n" + `{"type":"response.output_audio.delta","delta":"AAAA"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := Recognise("GET", "/v1/realtime", "").NewSocketReader()
+		r := Detect("GET", "/v1/realtime", "").NewSocketReader()
 		for line := range bytes.Lines(data) {
 			r.Event(line)
 			r.ClientEvent(line)

@@ -45,9 +45,6 @@ type turn struct {
 	before int64 // tokens that the turn before read and wrote: the next one reads them again
 }
 
-// Socket says whether the API speaks WebSocket in a way that can be metered.
-func (a *API) Socket() bool { return a.profile.socket }
-
 // NewSocketReader starts reading the messages of a WebSocket; see Reader.Event and Reader.ClientEvent.
 func (a *API) NewSocketReader() *Reader {
 	r := a.NewReader(101, nil, ReaderOptions{})

@@ -9,7 +9,7 @@ func TestVideosOfGoogleOperations(t *testing.T) {
 		"Gemini": `{"generateVideoResponse":{"generatedSamples":[{"video":{"uri":"a"}},{"video":{"uri":"b"}}]}}`,
 		"Vertex": `{"videos":[{"gcsUri":"gs://a","mimeType":"video/mp4"},{"gcsUri":"gs://b","mimeType":"video/mp4"}]}`,
 	} {
-		r := Recognise("GET", path, "").NewReader(200, map[string][]string{"Content-Type": {"application/json"}}, ReaderOptions{})
+		r := Detect("GET", path, "").NewReader(200, map[string][]string{"Content-Type": {"application/json"}}, ReaderOptions{})
 		r.Write([]byte(`{"name":"projects/p/operations/op1","done":true,"response":` + response + `}`))
 		r.Close()
 		if got := r.Result().Usage.Units.Videos; got.N != 2 {
@@ -30,7 +30,7 @@ func TestPartsBesideTheInput(t *testing.T) {
 		{"/v1/conversations", `{"outputs":[],"usage":{"prompt_tokens":95,"completion_tokens":209,"total_tokens":399,"connector_tokens":95}}`, 190},
 		{"/v1/conversations/conv_1", `{"outputs":[],"usage":{"prompt_tokens":8,"completion_tokens":370,"total_tokens":378,"connector_tokens":null}}`, 8},
 	} {
-		r := Recognise("POST", c.path, "").NewReader(200, map[string][]string{"Content-Type": {"application/json"}}, ReaderOptions{})
+		r := Detect("POST", c.path, "").NewReader(200, map[string][]string{"Content-Type": {"application/json"}}, ReaderOptions{})
 		r.Write([]byte(c.usage))
 		r.Close()
 		if got := r.Result(); got.Usage.InputTotal.N != c.input || got.Status != StatusComplete {

@@ -84,7 +84,7 @@ func (a *API) ReadRequest(b Body) RequestInfo {
 		info.Stream = a.pathStream || v.Bool()
 	case gjson.Null:
 	case gjson.Number, gjson.String, gjson.JSON: // 1, "true": a stream to some servers
-		if info.Reject == "" && !a.Plain() {
+		if info.Reject == "" && !a.Unknown {
 			info.Reject, info.Field = RejectInvalid, "stream"
 		}
 	}
@@ -96,13 +96,13 @@ func (a *API) ReadRequest(b Body) RequestInfo {
 		}
 	}
 	info.Hides = hides(doc)
-	for _, path := range p.limits {
-		if n, ok := info.number(doc, path, maxLimit, p.limitFloor); ok && (n != 0 || !p.zeroIsNone) {
+	for _, path := range p.limit.fields {
+		if n, ok := info.number(doc, path, maxLimit, &p.limit); ok {
 			info.MaxOutput = Count{max(n, info.MaxOutput.N), true}
 		}
 	}
 	for _, path := range p.multiples {
-		if n, ok := info.number(doc, path, maxMultiple, 0); ok {
+		if n, ok := info.number(doc, path, maxMultiple, &OutputLimit{}); ok {
 			info.N = max(info.N, n)
 		}
 	}
@@ -175,8 +175,8 @@ func (p *profile) modelPaths() []string {
 
 var defaultModel = []string{"model"}
 
-// number reads a limit. null is absent; floor turns "unlimited" values into absent; nonsense marks the request.
-func (info *RequestInfo) number(doc gjson.Result, path string, limit, floor int64) (int64, bool) {
+// number reads a number up to most. null is absent, and so is what l takes for no limit; nonsense marks the request.
+func (info *RequestInfo) number(doc gjson.Result, path string, most int64, l *OutputLimit) (int64, bool) {
 	v := doc.Get(path)
 	if !v.Exists() || v.Type == gjson.Null {
 		return 0, false
@@ -185,7 +185,7 @@ func (info *RequestInfo) number(doc gjson.Result, path string, limit, floor int6
 	if v.Type == gjson.Number || v.Type == gjson.String {
 		n, ok = looseNumber([]byte(v.Raw), 1)
 	}
-	if ok && floor > 0 && n < floor {
+	if ok && l.unlimited(n) {
 		return 0, false
 	}
 	reason := ""
@@ -194,7 +194,7 @@ func (info *RequestInfo) number(doc gjson.Result, path string, limit, floor int6
 		reason = RejectTooLarge
 	case !ok || n < 0:
 		reason = RejectInvalid
-	case n > limit:
+	case n > most:
 		reason = RejectTooLarge
 	default:
 		return n, true
@@ -209,7 +209,7 @@ func (info *RequestInfo) number(doc gjson.Result, path string, limit, floor int6
 func (p *profile) ambiguous(doc gjson.Result, lists []inner) string {
 	top := common
 	var nested map[string][]string
-	for _, path := range append(p.limits[:len(p.limits):len(p.limits)], p.multiples...) {
+	for _, path := range slices.Concat(p.limit.fields, p.multiples) {
 		name, rest, deep := strings.Cut(path, ".")
 		if deep {
 			if nested == nil {

@@ -30,7 +30,7 @@ func TestRequestAttacks(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			info := Recognise("POST", tt.path, "").ReadRequest(JSONBody([]byte(tt.body)))
+			info := Detect("POST", tt.path, "").ReadRequest(JSONBody([]byte(tt.body)))
 			if info.Reject != tt.reject || info.Field != tt.field {
 				t.Errorf("got %q %q, want %q %q", info.Reject, info.Field, tt.reject, tt.field)
 			}
@@ -57,7 +57,7 @@ func TestRequestLimits(t *testing.T) {
 		{"/gateway/v1/responses", `{"max_output_tokens":7}`, Count{7, true}, 1},
 	}
 	for _, tt := range tests {
-		info := Recognise("POST", tt.path, "").ReadRequest(JSONBody([]byte(tt.body)))
+		info := Detect("POST", tt.path, "").ReadRequest(JSONBody([]byte(tt.body)))
 		if info.MaxOutput != tt.limit || info.N != tt.n || info.Reject != "" {
 			t.Errorf("%s %s: %+v", tt.path, tt.body, info)
 		}
@@ -67,7 +67,7 @@ func TestRequestLimits(t *testing.T) {
 func TestMultipartRequest(t *testing.T) {
 	body := "--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n" +
 		"--b0\r\nContent-Disposition: form-data; name=\"stream\"\r\n\r\ntrue\r\n--b0--\r\n"
-	api := Recognise("POST", "/v1/audio/transcriptions", "")
+	api := Detect("POST", "/v1/audio/transcriptions", "")
 	if info := api.ReadRequest(ReadBody("multipart/form-data; boundary=b0", []byte(body))); info.Model != "whisper-1" || !info.Stream || info.Reject != "" {
 		t.Errorf("%+v", info)
 	}
@@ -80,7 +80,7 @@ func TestMultipartRequest(t *testing.T) {
 	}
 }
 
-func TestRecognise(t *testing.T) {
+func TestDetect(t *testing.T) {
 	tests := []struct{ method, path, hint, name, family, model string }{
 		{"POST", "/v1/chat/completions", "", "openai-chat", FamilyOpenAI, ""},
 		{"POST", "/ai/openai/v1/chat/completions", "", "openai-chat", FamilyOpenAI, ""},
@@ -108,7 +108,7 @@ func TestRecognise(t *testing.T) {
 		{"POST", "", "", "plain", FamilyPlain, ""},
 	}
 	for _, tt := range tests {
-		a := Recognise(tt.method, tt.path, tt.hint)
+		a := Detect(tt.method, tt.path, tt.hint)
 		if a.Name != tt.name || a.Family != tt.family || a.PathModel != tt.model {
 			t.Errorf("%s %s (%s): %s %s %q", tt.method, tt.path, tt.hint, a.Name, a.Family, a.PathModel)
 		}
@@ -144,7 +144,7 @@ func TestPrepare(t *testing.T) {
 	}
 	for _, tt := range tests {
 		body := []byte(tt.body)
-		out, injected, err := Recognise("POST", tt.path, "").Prepare(body, tt.edit)
+		out, injected, err := Detect("POST", tt.path, "").Prepare(body, tt.edit)
 		want := tt.want
 		if want == "" {
 			want = tt.body
@@ -167,7 +167,7 @@ func FuzzPrepare(f *testing.F) {
 	f.Add([]byte(`{"generationConfig":{}}`), int64(3), 3)
 	paths := []string{"/v1/chat/completions", "/v1/messages", "/api/chat", "/v1beta/models/g:generateContent"}
 	f.Fuzz(func(t *testing.T, body []byte, limit int64, which int) {
-		api := Recognise("POST", paths[uint(which)%4], "")
+		api := Detect("POST", paths[uint(which)%4], "")
 		info := api.ReadRequest(JSONBody(body))
 		before := bytes.Clone(body)
 		out, injected, err := api.Prepare(body, Edit{RequestUsage: true, MaxOutput: limit & 0xFFFF})

@@ -148,7 +148,7 @@ func (r *Reader) statusOf(u Usage) Status {
 	case p.noUsage && r.closed && !stream && (p.job == nil || r.finish || u.reported()) && !r.torn:
 		return StatusComplete
 	case u.reported() && (r.finish || !stream && r.closed):
-		if p.limitField != "" && !u.OutputTotal.OK {
+		if p.limit.Exists() && !u.OutputTotal.OK {
 			return StatusPartial
 		}
 		return StatusComplete

@@ -26,7 +26,7 @@ func TestSearchesThatMayRunAreNotBoundedByNone(t *testing.T) {
 		{batch, `{"requests":[{"params":{"tools":[{"type":"web_search_20250305","max_uses":2}]}},{"params":{"tools":[{"type":"web_search_20250305","max_uses":3}]}}]}`, 5},
 		{batch, `{"requests":[{"params":{"tools":[{"type":"web_search_20250305","max_uses":2}]}},{"params":{"tools":[{"type":"web_search_20250305"}]}}]}`, -1},
 	} {
-		api := Recognise("POST", c.path, "")
+		api := Detect("POST", c.path, "")
 		most := int64(-1)
 		for _, ask := range api.Asks(JSONBody([]byte(c.body))) {
 			if ask.Unit == "web_search" {

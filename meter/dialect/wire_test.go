@@ -70,7 +70,7 @@ func testWire(t *testing.T, dir string) {
 			if want.Response == nil {
 				return
 			}
-			api := Recognise(want.Request.Method, want.Request.Path, "")
+			api := Detect(want.Request.Method, want.Request.Path, "")
 			for round := range 40 {
 				size := 1
 				if round > 0 {
@@ -96,7 +96,7 @@ func checkRequest(t *testing.T, name string, want expectation) {
 	if body == nil {
 		return
 	}
-	info := Recognise(want.Request.Method, want.Request.Path, "").ReadRequest(JSONBody(body))
+	info := Detect(want.Request.Method, want.Request.Path, "").ReadRequest(JSONBody(body))
 	if want.Outcome == "reject" {
 		if info.Reject == "" && (!info.MaxOutput.OK || !strings.Contains(name, "string-number")) {
 			t.Errorf("accepted as %+v", info)
@@ -236,7 +236,7 @@ func checkModels(t *testing.T, raw json.RawMessage, got []ModelUsage) {
 // checkSocket reads a WebSocket's messages.
 func checkSocket(t *testing.T, want expectation, messages []byte) {
 	t.Helper()
-	r := Recognise(want.Request.Method, want.Request.Path, "").NewSocketReader()
+	r := Detect(want.Request.Method, want.Request.Path, "").NewSocketReader()
 	for line := range bytes.Lines(messages) {
 		r.Event(line)
 	}
@@ -269,7 +269,7 @@ func checkPoll(t *testing.T, name string, want expectation, poll []byte) {
 	paths := map[string]string{
 		"openai-batch": "/v1/batches/batch_1", "openai-responses": "/v1/responses/resp_01", "replicate": "/v1/predictions/pr1", "openai-video": "/v1/videos/video_1",
 	}
-	api := Recognise("GET", paths[want.Profile], "")
+	api := Detect("GET", paths[want.Profile], "")
 	r := api.NewReader(200, map[string][]string{"Content-Type": {"application/json"}}, ReaderOptions{})
 	r.Write(poll)
 	r.Close()

@@ -134,7 +134,7 @@ func bodyReferences(req *Request) (list []resource.Ref, err error) {
 // RefersInBody reports whether the body of a request may name what an upstream
 // keeps, and so has to be read.
 func RefersInBody(method, path string) bool {
-	return dialect.Recognise(method, path, "").Refers(method, path)
+	return dialect.Detect(method, path, "").Refers(method, path)
 }
 
 // anyPath reads a path that is not clean as leniently as any server may: an odd

@@ -59,7 +59,7 @@ func (v *reported) get(name string) (any, bool) {
 	case "outcome":
 		return v.t.receipt.Outcome, true
 	case "usage":
-		return v.t.receipt.Usage, true
+		return v.t.receipt.Usage.String(), true
 	case "cost":
 		return v.t.credits(v.t.receipt.Cost), true
 	case "held":
@@ -68,20 +68,10 @@ func (v *reported) get(name string) (any, bool) {
 		return v.t.remaining(v.t.receipt.Remaining, v.t.receipt.Unlimited), true
 	}
 	if unit, ok := strings.CutPrefix(name, "usage."); ok {
-		return quantity(v.t.receipt.Usage, unit), true
+		n, _ := v.t.receipt.Usage.Count(unit)
+		return n.String(), true
 	}
 	return nil, false
-}
-
-// quantity is one count of a usage text, such as "input=12 output=30"; 0 if it
-// does not say.
-func quantity(usage, unit string) string {
-	for field := range strings.FieldsSeq(usage) {
-		if name, n, ok := strings.Cut(field, "="); ok && name == unit {
-			return n
-		}
-	}
-	return "0"
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.

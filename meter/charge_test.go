@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -414,7 +415,7 @@ func TestSettlingAnyNumberOfTimesChargesOnce(t *testing.T) {
 	close(receipts)
 	first := <-receipts
 	for r := range receipts {
-		if r != first || !r.Booked {
+		if !reflect.DeepEqual(r, first) || !r.Booked {
 			t.Errorf("%+v and %+v", first, r)
 		}
 	}

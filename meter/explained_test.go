@@ -22,7 +22,7 @@ func (p *teller) explained(s *share) {
 		if c.State != ledger.Settled || c.Book == "" || c.Operation == "" {
 			return true
 		}
-		if op := p.book.Operation(c.Operation); op != nil && c.Cost == 0 && c.Asked == 0 && c.Usage == "" && len(p.m.Reports.ExplainCharge(p.Context(), c)) == 0 {
+		if op := p.book.Operation(c.Operation); op != nil && c.Cost == 0 && c.Asked == 0 && len(c.Usage.Quantities) == 0 && len(c.Usage.Marks) == 0 && len(p.m.Reports.ExplainCharge(p.Context(), c)) == 0 {
 			return true // free: there is nothing to explain
 		}
 		s.charges++

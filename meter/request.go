@@ -63,13 +63,11 @@ func (a *admission) record(id string) *ledger.Charge {
 		ID: ledger.ChargeID(id), Member: a.req.Caller.Member, Key: a.req.Caller.Key, Book: a.book.Digest,
 		Model: a.price.ModelAsked(), Subject: a.price.Subject(), Operation: a.price.Subject().Operation,
 	}
-	var labels []string
 	for _, l := range a.book.Labels {
 		if v := a.price.Labels()[l.Name]; v != "" {
-			labels = append(labels, l.Name+"="+strings.Map(printable, v))
+			c.Labels = append(c.Labels, ledger.Label{Name: l.Name, Value: strings.Map(printable, v)})
 		}
 	}
-	c.Labels = strings.Join(labels, "\t")
 	return c
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -34,10 +35,10 @@ type Receipt struct {
 	Refunded  bool         // it failed, everything went back
 	Estimated bool         // counted from what was delivered
 	Outcome   string
-	Usage     string
-	Model     string // key of the price entry
-	Quota     bool   // the upstream says that the operator's own account is empty
-	Pending   bool   // a job goes on: its credits stay held, Cost is what it may come to
+	Usage     ledger.Usage // without marks
+	Model     string       // key of the price entry
+	Quota     bool         // the upstream says that the operator's own account is empty
+	Pending   bool         // a job goes on: its credits stay held, Cost is what it may come to
 }
 
 // closing is how a charge ends: what its caller hears of it, and what the ledger
@@ -80,8 +81,7 @@ func (b *bill) end(o Outcome, r *dialect.Result) *closing {
 		}
 	}
 	a.Usage = used.Usage
-	text, usage := x.recordOf(a, r)
-	out.Usage, out.Estimated = text, used.estimated
+	out.Usage, out.Estimated = x.recordOf(a, r), used.estimated
 	q, claim, err := x.costOf(x.left, a, r)
 	if err != nil { // an absurd report must not cost more than was agreed to
 		x.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s: %w", x.id, err))
@@ -97,22 +97,22 @@ func (b *bill) end(o Outcome, r *dialect.Result) *closing {
 		out.Model = q.Model
 	}
 	return &closing{
-		Receipt: Receipt{Cost: q.Amount, Estimated: used.estimated, Outcome: out.Text, Usage: usage, Model: q.Model, Quota: r.UpstreamQuota},
+		Receipt: Receipt{Cost: q.Amount, Estimated: used.estimated, Outcome: out.Text, Usage: ledger.Usage{Quantities: out.Usage.Quantities}, Model: q.Model, Quota: r.UpstreamQuota},
 		command: ledger.Settle{Charge: ledger.ChargeID(x.id), Cost: q.Amount, Free: claim, Outcome: out},
 	}
 }
 
-// recordOf is what is kept of how the answer was priced, and the part of it that
-// is usage.
-func (x *exchange) recordOf(a *pricing.Answer, r *dialect.Result) (text, used string) {
+// recordOf is what the ledger keeps of how the answer was priced.
+func (x *exchange) recordOf(a *pricing.Answer, r *dialect.Result) ledger.Usage {
 	if x.price.Free() {
-		used = a.Usage.Text()
-		return used, used
+		return pricebook.UsageOf(a.Usage, &pricing.Marks{})
 	}
 	if parts := x.parts(a, r); parts != nil {
-		return x.price.RecordOfParts(a.Usage, parts, x.plan)
+		marks := x.price.RecordOfParts(parts, x.plan)
+		return pricebook.UsageOf(a.Usage, &marks)
 	}
-	return x.price.Record(a, x.plan)
+	used, marks := x.price.Record(a, x.plan)
+	return pricebook.UsageOf(&used, &marks)
 }
 
 func (x *exchange) text(o Outcome, r *dialect.Result) string {

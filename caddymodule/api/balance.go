@@ -181,7 +181,7 @@ func (c *call) grantView(g *ledger.Grant, p *pricing.Plan) GrantView {
 func (c *call) allowance(a *ledger.Account, now time.Time) *AllowanceView {
 	var amount, used money.Amount
 	for _, g := range a.Grants {
-		if g.Live(now) && g.Renewed && !g.Kept && !g.Unlimited {
+		if g.Live(now) && g.Renewed && g.Origin.Kind == ledger.FromPlan && !g.Unlimited {
 			amount += g.Amount
 			used += g.Used() + g.Held
 		}

@@ -3,7 +3,6 @@ package api
 import (
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -64,18 +63,16 @@ func (c *call) chargeView(h *ledger.Charge) ChargeView {
 		ID: string(h.ID), At: h.At.UTC(), SettledAt: timeOf(h.SettledAt), State: report.StateOf(h), Operation: h.Operation, OperationName: h.Operation,
 		Feature: h.Subject.Feature, Model: h.Model, Member: h.Member, Key: h.Key, Labels: map[string]string{}, Held: c.text(h.HeldTotal()),
 		Cost: c.text(h.Cost), Refunded: c.text(h.Refunded), Credits: c.text(s.Net()), Worth: c.worth(s.Net()), Quantities: map[string]string{},
-		Usage: h.Usage, Outcome: h.Outcome, Status: h.Status, Estimated: h.Estimated,
+		Usage: h.Usage.String(), Outcome: h.Outcome, Status: h.Status, Estimated: h.Estimated,
 	}
 	if op := c.bookNow().Operation(h.Operation); op != nil {
 		v.OperationName = op.Name
 	}
-	for pair := range strings.SplitSeq(h.Labels, "\t") {
-		if name, value, ok := strings.Cut(pair, "="); ok {
-			v.Labels[name] = value
-		}
+	for _, l := range h.Labels {
+		v.Labels[l.Name] = l.Value
 	}
 	for _, u := range s.Units {
-		v.Quantities[u.Name] = u.Count.String()
+		v.Quantities[u.Unit] = u.Count.String()
 	}
 	return v
 }

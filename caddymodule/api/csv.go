@@ -57,7 +57,7 @@ func (s *sheet) end() error {
 func (c *call) usageCSV(r *usage.Report) error {
 	units := []string{}
 	for _, u := range r.Total.Units {
-		units = append(units, u.Name)
+		units = append(units, u.Unit)
 	}
 	by := r.By
 	if by == "" {
@@ -85,7 +85,7 @@ func (c *call) chargesCSV(f report.ChargeFilter, labels []string) error {
 		k, sum := usage.Of(h)
 		row := []string{
 			string(h.ID), h.At.UTC().Format(time.RFC3339Nano), report.StateOf(h), h.Operation, h.Subject.Feature, h.Model, h.Member, h.Key, c.text(sum.Net()),
-			c.text(sum.Cost), c.text(sum.Refunded), c.text(h.HeldTotal()), c.exactWorth(sum.Net()), h.Usage, h.Outcome, strconv.Itoa(h.Status), strconv.FormatBool(h.Estimated),
+			c.text(sum.Cost), c.text(sum.Refunded), c.text(h.HeldTotal()), c.exactWorth(sum.Net()), h.Usage.String(), h.Outcome, strconv.Itoa(h.Status), strconv.FormatBool(h.Estimated),
 		}
 		for _, l := range labels {
 			row = append(row, k.Value(l))
@@ -168,8 +168,8 @@ func (c *call) chargesFocus(f report.ChargeFilter) error {
 func consumed(s *usage.Sum) (quantity, unit string) {
 	var tokens money.Decimal
 	for _, u := range s.Units {
-		if _, ok := pricing.KindByName(u.Name); !ok {
-			return u.Count.String(), u.Name
+		if _, ok := pricing.KindByName(u.Unit); !ok {
+			return u.Count.String(), u.Unit
 		}
 		tokens = tokens.Add(u.Count)
 	}
@@ -188,10 +188,8 @@ func skuOf(h *ledger.Charge) string {
 
 func tagsOf(h *ledger.Charge) string {
 	tags := map[string]string{}
-	for pair := range strings.SplitSeq(h.Labels, "\t") {
-		if name, value, ok := strings.Cut(pair, "="); ok {
-			tags[name] = value
-		}
+	for _, l := range h.Labels {
+		tags[l.Name] = l.Value
 	}
 	if h.Subject.Feature != "" {
 		tags["feature"] = h.Subject.Feature

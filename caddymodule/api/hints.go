@@ -126,9 +126,9 @@ func (c *call) priced(l *usage.Line, operation, model string) (money.Amount, err
 	b := c.bookNow()
 	rec := &pricing.Recorded{Operation: operation, Model: model, At: c.m.Now()}
 	for _, u := range l.Units {
-		kind, token := pricing.KindByName(u.Name)
+		kind, token := pricing.KindByName(u.Unit)
 		if !token {
-			rec.Usage.Units = append(rec.Usage.Units, pricing.UnitCount{Unit: u.Name, Count: u.Count})
+			rec.Usage.Units = append(rec.Usage.Units, pricing.UnitCount{Unit: u.Unit, Count: u.Count})
 			continue
 		}
 		n, err := u.Count.Floor(0)

@@ -60,7 +60,7 @@ func (c *call) wholeEntryView(e *ledger.Entry) EntryView {
 		v.Operation, v.Model, v.Member, v.Key = h.Operation, h.Model, h.Member, h.Key
 	}
 	if o := e.Outcome; o != nil {
-		v.Usage = o.Usage
+		v.Usage = o.Usage.String()
 		if o.Model != "" {
 			v.Model = o.Model
 		}

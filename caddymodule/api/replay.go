@@ -10,6 +10,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/change"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
@@ -128,7 +129,7 @@ func (r *replay) again(h *ledger.Charge, e *ledger.Entry, plan string) (money.Am
 	if old == nil {
 		return 0, errBookGone
 	}
-	usage, marks, err := pricing.ParseRecord(e.Outcome.Usage)
+	usage, marks, err := pricebook.ReadUsage(e.Outcome.Usage)
 	if err != nil {
 		return 0, err
 	}

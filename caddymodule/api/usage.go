@@ -52,7 +52,7 @@ func (c *call) sum(s *usage.Sum) UsageSum {
 		Refunded: c.text(s.Refunded), Worth: c.worth(s.Net()), Quantities: map[string]string{},
 	}
 	for _, u := range s.Units {
-		v.Quantities[u.Name] = u.Count.String()
+		v.Quantities[u.Unit] = u.Count.String()
 	}
 	return v
 }

@@ -57,7 +57,13 @@ func (c *cli) migrate(ctx context.Context, file string) error {
 		}
 		fmt.Printf("backup   %s\n", file)
 	}
-	err = writer.Migrate(ctx, s, func(from, to int, what string) { fmt.Printf("migrate  format %d to %d: %s\n", from, to, what) })
+	err = writer.Migrate(ctx, s, func(p writer.Progress) {
+		if p.Records == 0 {
+			fmt.Printf("migrate  format %d to %d: %s\n", p.From, p.To, p.Step)
+		}
+		c.progress("%d records", p.Records)
+	})
+	c.progress("")
 	if errors.Is(err, writer.ErrOtherFormat) {
 		return &exit{exitRefused, err}
 	}

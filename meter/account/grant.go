@@ -72,7 +72,7 @@ func (s *Accounts) give(r GrantRequest) (ledger.Give, error) {
 			return g, input.Errorf("expires: %v", err)
 		}
 	}
-	g.Amount, g.ExpiresAt, g.OnlyFor, g.NotFor, g.Source = amount, r.ExpiresAt, r.OnlyFor, r.NotFor, "operator"
+	g.Amount, g.ExpiresAt, g.OnlyFor, g.NotFor = amount, r.ExpiresAt, r.OnlyFor, r.NotFor
 	return g, nil
 }
 
@@ -97,7 +97,7 @@ func FromPack(g *ledger.Give, b *pricing.Book, r GrantRequest) error {
 	if err != nil {
 		return input.Errorf("pack %s: %v", p.ID, err)
 	}
-	g.Type, g.Name, g.Amount, g.Source, g.Paid = p.Type, p.Name, amount, "pack "+p.ID, true
+	g.Type, g.Name, g.Amount, g.Pack, g.Paid = p.Type, p.Name, amount, p.ID, true
 	g.OnlyPlans, g.OnlyFor, g.NotFor = p.OnlyPlans, pricebook.OrNone(p.OnlyFor), pricebook.OrNone(p.NotFor)
 	if p.Expires != nil {
 		g.Expires = *p.Expires

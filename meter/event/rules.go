@@ -3,9 +3,6 @@ package event
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -203,7 +200,7 @@ func (r *rules) alert(e *ledger.Entry) {
 // rhythm come with period.closed.
 func (r *rules) granted(e *ledger.Entry) {
 	for _, g := range e.Grants {
-		if g.Schedule != "" || g.Renewed || g.Kept {
+		if g.Origin.Kind == ledger.FromPlan || g.Origin.Kind == ledger.FromRollover {
 			continue
 		}
 		data := map[string]any{"grant": string(g.ID), "type": g.Type, "credits": r.text(issued(e)), "available": r.text(r.Result.Available), "reason": e.Reason}
@@ -236,15 +233,10 @@ func (r *rules) expired(e *ledger.Entry) {
 			lost[p.Grant] -= p.Amount
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(lost)) {
-		if lost[id] <= 0 || strings.HasPrefix(string(id), ledger.PlanGrants) || strings.HasPrefix(string(id), ledger.KeptGrants) {
-			continue
+	for _, g := range r.Result.Expired {
+		if lost[g.ID] > 0 && g.Origin.Kind != ledger.FromPlan && g.Origin.Kind != ledger.FromRollover {
+			r.emit(Expired, e.At, e.Seq, map[string]any{"grant": string(g.ID), "credits": r.text(lost[g.ID]), "type": g.Type, "name": g.Name})
 		}
-		data := map[string]any{"grant": string(id), "credits": r.text(lost[id])}
-		if g := r.Account.Grant(id); g != nil { // one that nothing is left of is history already
-			data["type"], data["name"] = g.Type, g.Name
-		}
-		r.emit(Expired, e.At, e.Seq, data)
 	}
 	for id := range lost {
 		if _, told := r.n.Expiring[string(id)]; told {
@@ -318,7 +310,7 @@ const ExpiringWithin = 7 * 24 * time.Hour
 func Soon(a *ledger.Account, w *Words, n *Notice, now time.Time) (events []Event, changed bool) {
 	r := &rules{Done: &Done{Account: a, Result: &ledger.Result{}, Now: now}, Words: w, n: n}
 	for _, g := range a.Grants {
-		if g.Renewed || g.Kept || !g.Live(now) || g.ExpiresAt.IsZero() || g.ExpiresAt.Sub(now) > ExpiringWithin || g.Available == 0 {
+		if g.Renewed || !g.Live(now) || g.ExpiresAt.IsZero() || g.ExpiresAt.Sub(now) > ExpiringWithin || g.Available == 0 {
 			continue
 		}
 		if g.EffectiveAt.Add(ExpiringWithin).After(g.ExpiresAt) { // given for less than a week: whoever got it knows

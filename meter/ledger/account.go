@@ -12,16 +12,8 @@ import (
 // AccountID names an account: the pool that all its members draw from.
 type AccountID string
 
-// GrantID names a grant. Those of a plan are made of plan, line and period, so
-// that granting one twice cannot be expressed.
+// GrantID names a grant.
 type GrantID string
-
-// PlanGrants begins the ids of grants that a plan gave, KeptGrants those of what
-// it carried over.
-const (
-	PlanGrants = "plan:"
-	KeptGrants = "kept:"
-)
 
 // ChargeID names a charge: "ch_…".
 type ChargeID string
@@ -39,12 +31,12 @@ type Account struct {
 	Sub    Subscription
 	Left   map[string]Subscription // plans left, for a return within the same billing period
 	Lapsed *Subscription           // the unpaid plan that a payment brings back
-	Given  map[string]bool         // one-time grants handed out, by schedule
-	Cursor map[string]time.Time    // start of the newest period granted, by schedule
+	Given  map[LineID]bool         // one-time grants handed out
+	Cursor map[LineID]time.Time    // start of the newest period granted
 
 	Grants   []*Grant // in order of creation
 	Holds    map[ChargeID]*Charge
-	Counters map[string]Counter // caps and free tiers
+	Counters map[CounterKey]Counter
 
 	Issued, Spent, Expired, Revoked money.Amount
 	Overage                         money.Amount // settled, ever
@@ -55,9 +47,9 @@ type Account struct {
 	Debt                            money.Amount
 	Absorbed                        money.Amount
 
-	Watch     Watch                // thresholds of its own
-	Alerted   map[string]time.Time // when a warning was sent last, and lifted again, by plan and threshold
-	LastGrant money.Amount         // size of the latest grant
+	Watch     Watch                  // thresholds of its own
+	Alerted   map[AlertKey]time.Time // when a warning was sent last, and lifted again
+	LastGrant money.Amount           // size of the latest grant
 
 	next nextDue
 }
@@ -95,7 +87,7 @@ type Grant struct {
 	ID          GrantID
 	Type        string // free, trial, subscription, top_up, promo, courtesy, …
 	Name        string // for people
-	Source      string // "plan basic", "pack smart-200", "operator: reason"
+	Origin      Origin
 	Amount      money.Amount
 	Available   money.Amount
 	Held        money.Amount
@@ -104,11 +96,9 @@ type Grant struct {
 	Unlimited   bool
 	Paid        bool
 	Voided      bool
-	Parked      bool // its plan was left; a return within the period reopens it
-	Kept        bool // carried over by rollover: N
-	EndsWith    bool // ends when its plan ends
-	Renewed     bool // one of a rhythm
-	Schedule    string
+	Parked      bool   // its plan was left; a return within the period reopens it
+	EndsWith    bool   // ends when its plan ends
+	Renewed     bool   // one of a rhythm
 	Replaces    string // courtesy: the type that it stands for
 	EffectiveAt time.Time
 	ExpiresAt   time.Time // zero: never

@@ -126,7 +126,7 @@ func (w *work) whileInDebt(until time.Time) {
 		plan := w.a.Sub.Plan
 		for i := range w.Terms.plan(plan).Credits {
 			c := &w.Terms.plan(plan).Credits[i]
-			cursor, begun := w.a.Cursor[scheduleID(plan, i, c)]
+			cursor, begun := w.a.Cursor[LineID{plan, i, c.Type}]
 			if c.Every == 0 || !begun || c.Unlimited || c.Amount == 0 {
 				continue
 			}
@@ -154,28 +154,35 @@ func later(a, b time.Time) time.Time {
 func (w *work) grantOnce(plan string, at time.Time) {
 	for i := range w.Terms.plan(plan).Credits {
 		c := &w.Terms.plan(plan).Credits[i]
-		id := scheduleID(plan, i, c)
+		id := LineID{plan, i, c.Type}
 		if c.Every != 0 || w.a.Given[id] && !c.Unlimited || w.hasLive(id) {
 			continue
 		}
-		g := w.fromSchedule(plan, id, c, at)
+		g := w.fromSchedule(id, c, at)
 		if c.Expires.Count > 0 {
 			g.ExpiresAt = utc(c.Expires.After(at, w.Terms.Zone))
 		}
 		if c.EndOfPlan {
 			g.ExpiresAt = w.a.Sub.EndsAt
 		}
-		w.issue(g, c.Amount, Entry{At: at, Given: []string{id}})
+		w.issue(g, c.Amount, Entry{At: at, Given: []LineID{id}})
 	}
 }
 
-func (w *work) hasLive(schedule string) bool {
-	return slices.ContainsFunc(w.a.Grants, func(g *Grant) bool { return g.Schedule == schedule && !g.Parked })
+func (w *work) hasLive(id LineID) bool {
+	return slices.ContainsFunc(w.a.Grants, func(g *Grant) bool { return g.Origin.LineID == id && !g.Parked })
 }
 
-func (w *work) fromSchedule(plan, id string, c *Schedule, at time.Time) *Grant {
+// Prefixes of grant ids, for people: no code reads them.
+const (
+	planGrants = "plan:"
+	keptGrants = "kept:"
+)
+
+func (w *work) fromSchedule(id LineID, c *Schedule, at time.Time) *Grant {
+	i := Instance{id, at}
 	return &Grant{
-		ID: GrantID(PlanGrants + id + ":" + at.Format(time.RFC3339Nano)), Type: c.Type, Source: "plan " + plan, Schedule: id,
+		ID: i.id(planGrants), Type: c.Type, Origin: Origin{Kind: FromPlan, Instance: i},
 		Unlimited: c.Unlimited, EffectiveAt: at, EndsWith: c.endsWithPlan(), Renewed: c.Every != 0,
 		OnlyFor: c.OnlyFor, NotFor: c.NotFor,
 	}
@@ -191,17 +198,17 @@ func (w *work) grantDue(at time.Time, begin entered) {
 		if c.Every == 0 {
 			continue
 		}
-		id := scheduleID(plan, i, c)
+		id := LineID{plan, i, c.Type}
 		if _, known := w.a.Cursor[id]; known || begin.now {
-			w.renew(plan, id, c, at, begin.prorated)
+			w.renew(id, c, at, begin.prorated)
 			continue
 		}
 		start := utc(calendar.At(w.a.Sub.Anchor, c.Every, at, w.Terms.Zone).Start)
-		w.post(Entry{Kind: KindPeriod, At: at, Cursor: map[string]time.Time{id: start}, Reason: "new line in the price file"})
+		w.post(Entry{Kind: KindPeriod, At: at, Cursor: map[LineID]time.Time{id: start}, Reason: "new line in the price file"})
 	}
 }
 
-func (w *work) renew(plan, id string, c *Schedule, at time.Time, prorated bool) {
+func (w *work) renew(id LineID, c *Schedule, at time.Time, prorated bool) {
 	p := calendar.At(w.a.Sub.Anchor, c.Every, at, w.Terms.Zone)
 	start, end := utc(p.Start), utc(p.End)
 	cursor, begun := w.a.Cursor[id]
@@ -218,21 +225,21 @@ func (w *work) renew(plan, id string, c *Schedule, at time.Time, prorated bool) 
 		effective = w.a.Sub.Since // the first day or hour is short
 	}
 	fresh := times(c.Amount, skipped)
-	g := w.fromSchedule(plan, id, c, start)
+	g := w.fromSchedule(id, c, start)
 	g.EffectiveAt = effective
-	e := Entry{At: effective, Cursor: map[string]time.Time{id: start}, Counters: w.stale()}
+	e := Entry{At: effective, Cursor: map[LineID]time.Time{id: start}, Counters: w.stale()}
 	switch {
 	case c.Unlimited:
 		g.ExpiresAt = end
 	case c.Rollover == NoLimit:
 		if skipped > 0 { // all periods that were slept through, as one grant
-			s := w.fromSchedule(plan, id, c, start)
+			s := w.fromSchedule(id, c, start)
 			s.ID, s.Name, s.EffectiveAt = s.ID+":skipped", "earlier periods", effective
 			w.issue(s, fresh, Entry{At: effective})
 		}
 	case c.Rollover > 0:
 		if begun {
-			w.keep(plan, id, c, start, effective, end, fresh)
+			w.keep(id, c, start, effective, end, fresh)
 		}
 		fallthrough
 	default:
@@ -286,13 +293,13 @@ func times(a money.Amount, n int) money.Amount {
 // instance and what was kept before together, up to N. Renewals that were slept
 // through would each have added an allowance and cut to N again, which comes to
 // min(N, available + all of theirs), here fresh.
-func (w *work) keep(plan, id string, c *Schedule, start, at, end time.Time, fresh money.Amount) {
-	kept := w.fromSchedule(plan, id, c, at)
-	kept.ID, kept.Name, kept.Kept, kept.ExpiresAt = keptID(id, start), "kept", true, end
+func (w *work) keep(id LineID, c *Schedule, start, at, end time.Time, fresh money.Amount) {
+	kept := w.keptGrant(id, c, start, end)
+	kept.EffectiveAt = at
 	e := Entry{At: at, Kind: KindKept, Grants: []*Grant{kept}}
 	room := c.Rollover
 	for _, g := range w.a.Grants {
-		if g.Schedule != id || g.Parked || g.Voided || g.Available == 0 {
+		if g.Origin.LineID != id || g.Parked || g.Voided || g.Available == 0 {
 			continue
 		}
 		move := min(room, g.Available)
@@ -314,8 +321,11 @@ func (w *work) keep(plan, id string, c *Schedule, start, at, end time.Time, fres
 	}
 }
 
-func keptID(schedule string, at time.Time) GrantID {
-	return GrantID(KeptGrants + schedule + ":" + at.Format(time.RFC3339Nano))
+// keptGrant is what is carried over into the period that begins at start.
+func (w *work) keptGrant(id LineID, c *Schedule, start, end time.Time) *Grant {
+	g := w.fromSchedule(id, c, start)
+	g.ID, g.Name, g.Origin.Kind, g.ExpiresAt = g.Origin.id(keptGrants), "kept", FromRollover, end
+	return g
 }
 
 // issue creates g with amount, and pays debt from it first.
@@ -340,6 +350,8 @@ func (w *work) expire(now time.Time) {
 	e := Entry{At: now, Kind: KindExpire}
 	for _, g := range w.a.Grants {
 		if g.over(now) && g.Available > 0 {
+			expired := *g
+			w.res.Expired = append(w.res.Expired, &expired)
 			e.Postings = append(e.Postings, Posting{Book: BookAvailable, Grant: g.ID, Amount: -g.Available},
 				Posting{Book: BookExpired, Grant: g.ID, Amount: g.Available})
 		}

@@ -124,12 +124,12 @@ func (w *work) lift(now []level) {
 		return
 	}
 	available, unlimited := w.a.Available(w.Now)
-	period, lifted := w.alertPeriod(), map[string]time.Time{}
+	period, lifted := w.alertPeriod(), map[AlertKey]time.Time{}
 	for i := range now {
 		x := &now[i]
-		key := alertKey(w.a.Sub.Plan, x.Text)
+		key := AlertKey{Plan: w.a.Sub.Plan, Threshold: x.Text}
 		if sent := w.a.Alerted[key]; !x.Overage && !sent.IsZero() && !sent.Before(period) && (unlimited || available-x.limit >= x.limit/10) && x.fine {
-			lifted[liftKey(key)] = w.Now
+			lifted[key.lift()] = w.Now
 		}
 	}
 	if len(lifted) > 0 {
@@ -141,12 +141,12 @@ func (w *work) lift(now []level) {
 const warnAgain = 24 * time.Hour
 
 // latched: the warning was sent in this period, and nothing since allows it again.
-func (w *work) latched(key string, period time.Time) bool {
+func (w *work) latched(key AlertKey, period time.Time) bool {
 	sent := w.a.Alerted[key]
 	if sent.IsZero() || sent.Before(period) {
 		return false
 	}
-	return w.a.Alerted[liftKey(key)].Before(sent) || w.Now.Sub(sent) < warnAgain
+	return w.a.Alerted[key.lift()].Before(sent) || w.Now.Sub(sent) < warnAgain
 }
 
 // warn posts the warnings that are due since the account stood at before: of
@@ -162,11 +162,11 @@ func (w *work) warn(before []level) []level {
 
 func (w *work) warnOf(overage bool, before, after []level) {
 	period := w.alertPeriod()
-	alerted := map[string]time.Time{}
+	alerted := map[AlertKey]time.Time{}
 	var urgent *level
 	for i := range after {
 		x := &after[i]
-		key := alertKey(w.a.Sub.Plan, x.Text)
+		key := AlertKey{Plan: w.a.Sub.Plan, Threshold: x.Text}
 		if x.Overage != overage || x.fine || !wasFine(before, x.Text) || w.latched(key, period) {
 			continue
 		}
@@ -202,8 +202,7 @@ func (w *work) alertPeriod() time.Time {
 	return utc(calendar.At(w.a.CreatedAt, calendar.Month, w.Now, w.Terms.Zone).Start)
 }
 
-// alertKey: a plan that was left and comes back within its period finds its
-// warnings sent.
-func alertKey(plan, text string) string { return plan + "\x00" + text }
-
-func liftKey(key string) string { return key + "\x00lifted" }
+func (k AlertKey) lift() AlertKey {
+	k.Lifted = true
+	return k
+}

@@ -74,6 +74,7 @@ type Result struct {
 	Remember  *Remembered // to be stored under the idempotency key
 	Forget    string      // idempotency key that is free again
 	Alerts    []Alert     // warnings that are due
+	Expired   []*Grant    // grants that lost credits to the clock, as they were before
 }
 
 // Apply runs one command at now. It changes a only by folding the entries that

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
@@ -60,14 +59,12 @@ func (w *work) capCounters(h *Charge, held money.Amount, own []Cap) (list []Coun
 	return list
 }
 
-const capPrefix = "cap "
-
 func (w *work) capCounter(c Cap, h *Charge) (CounterDelta, bool) {
-	who := map[string]string{"member": h.Member, "key": h.Key, "account": "all"}[c.Per]
-	if who == "" {
+	who := map[string]string{"member": h.Member, "key": h.Key}[c.Per]
+	if who == "" && c.Per != "account" {
 		return CounterDelta{}, false
 	}
-	return CounterDelta{Key: capPrefix + w.a.Sub.Plan + " " + c.Per + " " + c.Every.String() + " " + who, Start: w.counterStart(c.Every)}, true
+	return CounterDelta{Key: CounterKey{Plan: w.a.Sub.Plan, Per: c.Per, Every: c.Every, Who: who}, Start: w.counterStart(c.Every)}, true
 }
 
 // counterStart is where the running period of a cap or free tier began. Each
@@ -88,19 +85,17 @@ func (w *work) counterPeriod(every calendar.Unit) calendar.Period {
 // whatever the anchor, no period that began when theirs did still runs.
 func (w *work) stale() (list []CounterDelta) {
 	for key, c := range w.a.Counters {
-		if d := (CounterDelta{Key: key}); c.Held == 0 && isCap(d) && !c.Start.Add(longest(key)).After(w.Now) {
-			list = append(list, d)
+		if c.Held == 0 && key.isCap() && !c.Start.Add(longest(key.Every)).After(w.Now) {
+			list = append(list, CounterDelta{Key: key})
 		}
 	}
-	slices.SortFunc(list, func(a, b CounterDelta) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(list, func(a, b CounterDelta) int { return a.Key.compare(b.Key) })
 	return list
 }
 
-// longest is more than any period of a cap's counter can last, in any zone.
-func longest(key string) time.Duration {
+// longest is more than a period of that unit can last, in any zone.
+func longest(every calendar.Unit) time.Duration {
 	const day = 24 * time.Hour
-	word := strings.SplitN(key, " ", 5) // cap, plan, per, every, who; plans have no spaces
-	every, _ := calendar.ParseUnit(word[min(3, len(word)-1)])
 	switch every {
 	case calendar.Minute, calendar.Hour:
 		return 3 * time.Hour
@@ -117,12 +112,10 @@ func longest(key string) time.Duration {
 	return 368 * day
 }
 
-func isCap(d CounterDelta) bool { return strings.HasPrefix(d.Key, capPrefix) }
-
 // shift lists h's caps with held more.
 func shift(counters []CounterDelta, held money.Amount) (list []CounterDelta) {
 	for _, d := range counters {
-		if isCap(d) {
+		if d.Key.isCap() {
 			list = append(list, CounterDelta{Key: d.Key, Start: d.Start, Held: held})
 		}
 	}

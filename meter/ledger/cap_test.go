@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +19,7 @@ func (b *book) spend(member, key string) {
 
 func caps(a *Account) (n int) {
 	for key := range a.Counters {
-		if strings.HasPrefix(key, capPrefix) {
+		if key.isCap() {
 			n++
 		}
 	}
@@ -82,7 +81,7 @@ func TestAMembersOwnCapTightensThePlans(t *testing.T) {
 	b.refused(Extend{Charge: "d", Amount: 6, Caps: own}, "member_cap") // of the month
 	b.must(Extend{Charge: "d", Amount: 5, Caps: own})
 	b.must(Settle{Charge: "d", Cost: 5})
-	if seen := b.a.Counters["cap capped member month ann"]; seen.Spent != 25 || seen.Held != 0 {
+	if seen := b.a.Counters[CounterKey{Plan: "capped", Per: "member", Every: calendar.Month, Who: "ann"}]; seen.Spent != 25 || seen.Held != 0 {
 		t.Errorf("the month's counter has %d, held %d, want 25: what the plan and the member's own cap look at counts once", seen.Spent, seen.Held)
 	}
 	b.must(reserve("e", "ben", 60, nil))

@@ -18,7 +18,7 @@ type Charge struct {
 	Model     string
 	Book      string // digest of the price book it was admitted with
 	Subject   selector.Subject
-	Labels    string // "name=value" pairs, tab separated
+	Labels    []Label
 	At        time.Time
 
 	Asked       money.Amount  // what Reserve was asked to hold
@@ -27,8 +27,7 @@ type Charge struct {
 	Allocations []Allocation  // what the hold took, in draw order
 	Observed    money.Amount  // cost of what had been delivered when last told
 	Counters    []CounterDelta
-	Free        string       // counter of its free tier, if it has one
-	FreeUsed    money.Amount // in FreeDecimals
+	FreeUsed    money.Amount // of its free tier, in FreeDecimals
 	Idempotency string
 	Hash        [32]byte // of the request, with Idempotency
 
@@ -41,7 +40,7 @@ type Charge struct {
 	Absorbed  money.Amount
 	Refunded  money.Amount
 	Outcome   string // "answered", "upstream 502", "client left", …
-	Usage     string // what the answer reported, for people: "input=12 output=30"
+	Usage     Usage  // what it was priced by
 	Estimated bool   // the cost was counted from what was delivered
 	Status    int    // HTTP status that the client saw
 }
@@ -73,16 +72,17 @@ const (
 
 // Allocation is a part of a charge, from one source.
 type Allocation struct {
-	Grant  GrantID // "" for overage and debt
-	Type   string  // of the grant, or overage, debt
-	Amount money.Amount
-	Base   money.Amount // overage: before overage.times; else Amount
+	Grant    GrantID  // "" for overage and debt
+	Instance Instance // of the grant, if it is one of a plan
+	Type     string   // of the grant, or TypeOverage, TypeDebt
+	Amount   money.Amount
+	Base     money.Amount // overage: before overage.times; else Amount
 }
 
 // CounterDelta changes a counter of one period; of another period it does
 // nothing. Without a Start it ends the counter.
 type CounterDelta struct {
-	Key         string
+	Key         CounterKey
 	Start       time.Time
 	Held, Spent money.Amount
 }

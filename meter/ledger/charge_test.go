@@ -185,7 +185,7 @@ func TestAPriceThatAssumedAnotherRestIsFoundAnew(t *testing.T) {
 			t.Errorf("claim %d: %v, want %d left", i, err, x.other)
 		}
 	}
-	if c := b.a.Counters["free basic scan"]; c.Held != 30 {
+	if c := b.a.Counters[CounterKey{Plan: "basic", Free: "scan"}]; c.Held != 30 {
 		t.Errorf("%d units are held, want 30", c.Held)
 	}
 	b.prove()

@@ -69,7 +69,9 @@ func (e *encoder) selector(s *selector.Selector) {
 }
 
 // sortedKeys makes maps encode the same way every time.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
+	return slices.SortedFunc(maps.Keys(m), compare)
+}
 
 // decoder reads what encoder wrote. After the first problem every read gives
 // the zero value, and err says what was wrong.
@@ -77,6 +79,8 @@ type decoder struct {
 	b    []byte
 	text string // a copy of b from the first string on
 	err  error
+
+	v1 bool // the record has version 1, see format1.go
 }
 
 func (d *decoder) fail() {
@@ -185,9 +189,13 @@ func (d *decoder) selector() (s selector.Selector) {
 }
 
 // version checks the byte that every record starts with.
-func (d *decoder) version(want byte, what string) {
-	if b := d.take(1); len(b) == 1 && b[0] != want && d.err == nil {
-		d.err = fmt.Errorf("%w: %s of format %d, this version reads %d", ErrFormat, what, b[0], want)
+func (d *decoder) version(what string) {
+	b := d.take(1)
+	if len(b) == 0 {
+		return
+	}
+	if d.v1 = b[0] == 1; !d.v1 && b[0] != recordVersion {
+		d.err = fmt.Errorf("%w: %s of format %d, this version reads 1 to %d", ErrFormat, what, b[0], recordVersion)
 		d.b = nil
 	}
 }

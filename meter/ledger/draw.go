@@ -84,7 +84,7 @@ func (w *work) draw(need money.Amount, x *selector.Subject, before Allocation) d
 			take = need
 		}
 		if take > 0 {
-			d.parts = append(d.parts, Allocation{Grant: g.ID, Type: g.Type, Amount: take, Base: take})
+			d.parts = append(d.parts, Allocation{Grant: g.ID, Instance: g.Origin.Instance, Type: g.Type, Amount: take, Base: take})
 			need -= take
 		}
 	}

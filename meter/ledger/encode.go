@@ -3,16 +3,19 @@ package ledger
 import (
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// recordVersion is the first byte of every stored record.
-const recordVersion = 1
+// recordVersion is the first byte of every stored record. Version 1 is read by
+// what format1.go has; it is never written.
+const recordVersion = 2
 
 func (e *encoder) allocations(list []Allocation) {
 	e.uint(uint64(len(list)))
 	for _, x := range list {
 		e.string(string(x.Grant))
+		e.instance(x.Instance)
 		e.string(x.Type)
 		e.amount(x.Amount)
 		e.amount(x.Base)
@@ -21,15 +24,109 @@ func (e *encoder) allocations(list []Allocation) {
 
 func (d *decoder) allocations() (list []Allocation) {
 	for range d.list() {
-		list = append(list, Allocation{Grant: GrantID(d.string()), Type: d.string(), Amount: d.amount(), Base: d.amount()})
+		x := Allocation{Grant: GrantID(d.string())}
+		if d.v1 {
+			x.Instance = instance1(x.Grant)
+		} else {
+			x.Instance = d.instance()
+		}
+		x.Type, x.Amount, x.Base = d.string(), d.amount(), d.amount()
+		list = append(list, x)
 	}
 	return list
+}
+
+func (e *encoder) line(l LineID) {
+	e.string(l.Plan)
+	e.int(int64(l.Line))
+	e.string(l.Type)
+}
+
+func (d *decoder) line() LineID {
+	if d.v1 {
+		return line1(d.string())
+	}
+	return LineID{Plan: d.string(), Line: int(d.int()), Type: d.string()}
+}
+
+func (e *encoder) instance(i Instance) {
+	e.bool(i != Instance{})
+	if i != (Instance{}) {
+		e.line(i.LineID)
+		e.time(i.Start)
+	}
+}
+
+func (d *decoder) instance() (i Instance) {
+	if d.bool() {
+		i = Instance{d.line(), d.time()}
+	}
+	return i
+}
+
+func (e *encoder) counter(k CounterKey) {
+	e.string(k.Plan)
+	e.string(k.Free)
+	e.string(k.Per)
+	e.uint(uint64(k.Every))
+	e.string(k.Who)
+}
+
+func (d *decoder) counter() CounterKey {
+	if d.v1 {
+		return counter1(d.string())
+	}
+	return CounterKey{Plan: d.string(), Free: d.string(), Per: d.string(), Every: calendar.Unit(d.uint()), Who: d.string()} //nolint:gosec // an unknown unit counts as the longest
+}
+
+func (e *encoder) labels(list []Label) {
+	e.uint(uint64(len(list)))
+	for _, l := range list {
+		e.string(l.Name)
+		e.string(l.Value)
+	}
+}
+
+func (d *decoder) labels() (list []Label) {
+	if d.v1 {
+		return labels1(d.string())
+	}
+	for range d.list() {
+		list = append(list, Label{d.string(), d.string()})
+	}
+	return list
+}
+
+func (e *encoder) usage(u Usage) {
+	e.uint(uint64(len(u.Quantities)))
+	for _, q := range u.Quantities {
+		e.string(q.Unit)
+		e.string(q.Count.String())
+	}
+	e.uint(uint64(len(u.Marks)))
+	for _, m := range u.Marks {
+		e.string(m.Name)
+		e.string(m.Value)
+	}
+}
+
+func (d *decoder) usage() (u Usage) {
+	if d.v1 {
+		return usage1(d.string())
+	}
+	for range d.list() {
+		u.Quantities = append(u.Quantities, Quantity{d.string(), d.decimal()})
+	}
+	for range d.list() {
+		u.Marks = append(u.Marks, Mark{d.string(), d.string()})
+	}
+	return u
 }
 
 func (e *encoder) deltas(list []CounterDelta) {
 	e.uint(uint64(len(list)))
 	for _, x := range list {
-		e.string(x.Key)
+		e.counter(x.Key)
 		e.time(x.Start)
 		e.amount(x.Held)
 		e.amount(x.Spent)
@@ -38,15 +135,16 @@ func (e *encoder) deltas(list []CounterDelta) {
 
 func (d *decoder) deltas() (list []CounterDelta) {
 	for range d.list() {
-		list = append(list, CounterDelta{Key: d.string(), Start: d.time(), Held: d.amount(), Spent: d.amount()})
+		list = append(list, CounterDelta{Key: d.counter(), Start: d.time(), Held: d.amount(), Spent: d.amount()})
 	}
 	return list
 }
 
 func (e *encoder) charge(c *Charge) {
-	for _, s := range []string{string(c.ID), string(c.Account), c.Member, c.Key, c.Operation, c.Model, c.Book, c.Labels} {
+	for _, s := range []string{string(c.ID), string(c.Account), c.Member, c.Key, c.Operation, c.Model, c.Book} {
 		e.string(s)
 	}
+	e.labels(c.Labels)
 	e.string(c.Subject.Operation)
 	e.string(c.Subject.Feature)
 	e.strings(c.Subject.Tags)
@@ -58,7 +156,6 @@ func (e *encoder) charge(c *Charge) {
 	e.allocations(c.Allocations)
 	e.amount(c.Observed)
 	e.deltas(c.Counters)
-	e.string(c.Free)
 	e.amount(c.FreeUsed)
 	e.string(c.Idempotency)
 	if c.Idempotency != "" {
@@ -76,7 +173,7 @@ func (e *encoder) charge(c *Charge) {
 	e.amount(c.Absorbed)
 	e.amount(c.Refunded)
 	e.string(c.Outcome)
-	e.string(c.Usage)
+	e.usage(c.Usage)
 	e.bool(c.Estimated)
 	e.int(int64(c.Status))
 }
@@ -84,11 +181,14 @@ func (e *encoder) charge(c *Charge) {
 func (d *decoder) charge() *Charge {
 	c := &Charge{
 		ID: ChargeID(d.string()), Account: AccountID(d.string()), Member: d.string(), Key: d.string(),
-		Operation: d.string(), Model: d.string(), Book: d.string(), Labels: d.string(),
+		Operation: d.string(), Model: d.string(), Book: d.string(), Labels: d.labels(),
 		Subject: selector.Subject{Operation: d.string(), Feature: d.string(), Tags: d.strings(), Models: d.strings()},
 		At:      d.time(), Asked: d.amount(), Hold: d.amount(), Times: d.decimal(), Allocations: d.allocations(), Observed: d.amount(), Counters: d.deltas(),
-		Free: d.string(), FreeUsed: d.amount(), Idempotency: d.string(),
 	}
+	if d.v1 {
+		_ = d.string() // which of the counters is that of the free tier
+	}
+	c.FreeUsed, c.Idempotency = d.amount(), d.string()
 	if c.Idempotency != "" {
 		c.Hash = d.hash()
 	}
@@ -100,14 +200,18 @@ func (d *decoder) charge() *Charge {
 	}
 	c.Abandoned = d.bool()
 	c.SettledAt, c.Period, c.Cost, c.Captures, c.Absorbed, c.Refunded = d.time(), d.uint(), d.amount(), d.allocations(), d.amount(), d.amount()
-	c.Outcome, c.Usage, c.Estimated, c.Status = d.string(), d.string(), d.bool(), int(d.int())
+	c.Outcome, c.Usage, c.Estimated, c.Status = d.string(), d.usage(), d.bool(), int(d.int())
 	return c
 }
 
 func (e *encoder) grant(g *Grant) {
-	for _, s := range []string{string(g.ID), g.Type, g.Name, g.Source, g.Schedule, g.Replaces} {
+	for _, s := range []string{string(g.ID), g.Type, g.Name, g.Replaces} {
 		e.string(s)
 	}
+	e.uint(uint64(g.Origin.Kind))
+	e.instance(g.Origin.Instance)
+	e.string(g.Origin.Pack)
+	e.string(string(g.Origin.Charge))
 	e.amount(g.Amount)
 	e.amount(g.Available)
 	e.amount(g.Held)
@@ -128,16 +232,25 @@ func (e *encoder) grant(g *Grant) {
 	e.uint(g.Seq)
 }
 
-func (g *Grant) flags() [7]*bool {
-	return [7]*bool{&g.Unlimited, &g.Paid, &g.Voided, &g.Parked, &g.Kept, &g.EndsWith, &g.Renewed}
+func (g *Grant) flags() [6]*bool {
+	return [6]*bool{&g.Unlimited, &g.Paid, &g.Voided, &g.Parked, &g.EndsWith, &g.Renewed}
 }
 
 func (d *decoder) grant() *Grant {
-	g := &Grant{
-		ID: GrantID(d.string()), Type: d.string(), Name: d.string(), Source: d.string(), Schedule: d.string(), Replaces: d.string(),
-		Amount: d.amount(), Available: d.amount(), Held: d.amount(), Gone: d.amount(), PaidDebt: d.amount(),
+	g := &Grant{ID: GrantID(d.string()), Type: d.string(), Name: d.string()}
+	if d.v1 {
+		g.Origin = origin1(g.ID, d.string())
+		_ = d.string() // the schedule, which the id says, too
+		g.Replaces = d.string()
+	} else {
+		g.Replaces = d.string()
+		g.Origin = Origin{Kind: OriginKind(d.uint()), Instance: d.instance(), Pack: d.string(), Charge: ChargeID(d.string())} //nolint:gosec // an unknown kind is none
 	}
+	g.Amount, g.Available, g.Held, g.Gone, g.PaidDebt = d.amount(), d.amount(), d.amount(), d.amount(), d.amount()
 	flags := d.uint()
+	if d.v1 {
+		flags = flags1(flags)
+	}
 	for i, f := range g.flags() {
 		*f = flags&(1<<i) != 0
 	}
@@ -198,17 +311,54 @@ func (d *decoder) period() *Period {
 	return &Period{Start: d.time(), End: d.time(), Overage: d.amount()}
 }
 
-func (e *encoder) times(m map[string]time.Time) {
+func (e *encoder) lines(list []LineID) {
+	e.uint(uint64(len(list)))
+	for _, l := range list {
+		e.line(l)
+	}
+}
+
+func (d *decoder) lines() (list []LineID) {
+	for range d.list() {
+		list = append(list, d.line())
+	}
+	return list
+}
+
+func (e *encoder) cursor(m map[LineID]time.Time) {
 	e.uint(uint64(len(m)))
-	for _, k := range sortedKeys(m) {
-		e.string(k)
+	for _, l := range sortedKeys(m, LineID.compare) {
+		e.line(l)
+		e.time(m[l])
+	}
+}
+
+func (d *decoder) cursor() (m map[LineID]time.Time) {
+	for range d.list() {
+		put(&m, d.line(), d.time())
+	}
+	return m
+}
+
+func (e *encoder) alerted(m map[AlertKey]time.Time) {
+	e.uint(uint64(len(m)))
+	for _, k := range sortedKeys(m, AlertKey.compare) {
+		e.string(k.Plan)
+		e.string(k.Threshold)
+		e.bool(k.Lifted)
 		e.time(m[k])
 	}
 }
 
-func (d *decoder) times() (m map[string]time.Time) {
+func (d *decoder) alerted() (m map[AlertKey]time.Time) {
 	for range d.list() {
-		put(&m, d.string(), d.time())
+		var k AlertKey
+		if d.v1 {
+			k = alert1(d.string())
+		} else {
+			k = AlertKey{Plan: d.string(), Threshold: d.string(), Lifted: d.bool()}
+		}
+		put(&m, k, d.time())
 	}
 	return m
 }

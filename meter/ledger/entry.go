@@ -103,13 +103,13 @@ type Entry struct {
 	Park     []GrantID
 	Unpark   []GrantID
 	Closed   *Period
-	Given    []string
-	Cursor   map[string]time.Time
+	Given    []LineID
+	Cursor   map[LineID]time.Time
 	Name     string // opened, attribute
 	Suspend  bool   // attribute
 	Watch    *Watch // alerts
 	Alert    string // alert: the threshold
-	Alerted  map[string]time.Time
+	Alerted  map[AlertKey]time.Time
 	Outcome  *Outcome
 
 	Hash [32]byte // SHA-256 of the previous entry's hash and of this entry without it
@@ -118,7 +118,7 @@ type Entry struct {
 // Outcome is how a request ended, as a settle or refund records it.
 type Outcome struct {
 	Text      string // "answered", "upstream 502", "client left"
-	Usage     string
+	Usage     Usage
 	Model     string // that priced the answer, if it is another than at the hold
 	Estimated bool
 	Status    int

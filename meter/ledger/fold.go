@@ -178,9 +178,9 @@ func (a *Account) foldSubscription(e *Entry) {
 	}
 }
 
-func put[V any](m *map[string]V, k string, v V) {
+func put[K comparable, V any](m *map[K]V, k K, v V) {
 	if *m == nil {
-		*m = map[string]V{}
+		*m = map[K]V{}
 	}
 	(*m)[k] = v
 }

@@ -16,7 +16,7 @@ type Give struct {
 	Grant       GrantID
 	Type        string
 	Name        string
-	Source      string
+	Pack        string // "" if an operator gives it
 	Amount      money.Amount
 	Paid        bool
 	Expires     calendar.Duration // from now; zero: ExpiresAt
@@ -54,8 +54,11 @@ func (c Give) apply(w *work) error {
 		return fmt.Errorf("granting %d: %w", c.Amount, money.ErrOverflow)
 	}
 	g := &Grant{
-		ID: c.Grant, Type: c.Type, Name: c.Name, Source: c.Source, Paid: c.Paid,
+		ID: c.Grant, Type: c.Type, Name: c.Name, Paid: c.Paid,
 		EffectiveAt: w.Now, ExpiresAt: utc(c.ExpiresAt), OnlyFor: c.OnlyFor, NotFor: c.NotFor,
+	}
+	if c.Pack != "" {
+		g.Origin = Origin{Kind: FromPack, Pack: c.Pack}
 	}
 	if c.Expires.Count > 0 {
 		g.ExpiresAt = utc(c.Expires.After(w.Now, w.Terms.Zone))
@@ -79,7 +82,7 @@ func (c Give) again(w *work) (bool, error) {
 		return false, nil
 	case g == nil: // used up and over since
 		g = &Grant{ID: c.Grant, Type: c.Type, Amount: c.Amount}
-	case g.Amount != c.Amount || g.Type != c.Type || g.Paid != c.Paid || g.Source != c.Source:
+	case g.Amount != c.Amount || g.Type != c.Type || g.Paid != c.Paid || g.Origin.Pack != c.Pack:
 		return false, fmt.Errorf("%w: grant %s was given before and is another one", ErrIdempotencyConflict, c.Grant)
 	}
 	w.res.Grant, w.res.Amount, w.res.Replayed = g, c.Amount, true

@@ -56,7 +56,7 @@ func TestWhatComesBackOfTwoClosedInstancesIsKeptAsOneGrant(t *testing.T) {
 	b.must(Release{Charge: h.ID, Failed: true})
 	kept := 0
 	for _, g := range b.a.Grants {
-		if g.Kept && g.Live(b.now) {
+		if g.Origin.Kind == FromRollover && g.Live(b.now) {
 			kept++
 		}
 	}

@@ -132,7 +132,7 @@ func (w *work) postLate(e Entry, s, done *Charge, free money.Amount) {
 	}
 	for _, d := range s.Counters {
 		d.Held, d.Spent = 0, done.Cost-s.Cost
-		if d.Key == s.Free {
+		if !d.Key.isCap() {
 			d.Spent = free
 		}
 		e.Counters = append(e.Counters, d)

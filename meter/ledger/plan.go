@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
@@ -148,18 +147,17 @@ type contract struct {
 func (w *work) start(plan string, at time.Time, c contract) {
 	a := w.a
 	sub := w.subscription(plan, at, c)
-	e := Entry{At: at, Kind: KindPlan, Sub: &sub, Lapsed: c.lapsed, Reason: c.reason, Cursor: map[string]time.Time{}, Counters: w.stale()}
+	e := Entry{At: at, Kind: KindPlan, Sub: &sub, Lapsed: c.lapsed, Reason: c.reason, Cursor: map[LineID]time.Time{}, Counters: w.stale()}
 	left := a.Sub
 	e.Left = &left
 	if left.Plan != "" {
 		e.Closed = &Period{Start: left.Start, End: at, Overage: a.OveragePeriod}
 	}
 	for _, g := range a.Grants {
-		of := planOf(g.Schedule)
-		if g.EndsWith && !g.Parked && of == left.Plan && !w.outlives(g, plan) {
+		if g.EndsWith && !g.Parked && g.Origin.Plan == left.Plan && !w.outlives(g, plan) {
 			e.Park = append(e.Park, g.ID)
 		}
-		if g.Parked && of == plan && !g.over(at) {
+		if g.Parked && g.Origin.Plan == plan && !g.over(at) {
 			e.Unpark = append(e.Unpark, g.ID)
 		}
 	}
@@ -207,23 +205,8 @@ func (w *work) subscription(plan string, at time.Time, c contract) Subscription 
 // outlives: renewed grants of the default plan whose type the next plan does
 // not grant live until their own end. They are not renewed.
 func (w *work) outlives(g *Grant, next string) bool {
-	if !g.Renewed || next == "" || planOf(g.Schedule) != w.Terms.DefaultPlan {
+	if !g.Renewed || next == "" || g.Origin.Plan != w.Terms.DefaultPlan {
 		return false
 	}
 	return !slices.ContainsFunc(w.Terms.plan(next).Credits, func(s Schedule) bool { return s.Type == g.Type })
-}
-
-// A schedule is "plan#line type": the line is part of its identity, so two
-// lines of the same type stay apart.
-func scheduleID(plan string, i int, s *Schedule) string {
-	return plan + "#" + strconv.Itoa(i) + " " + s.Type
-}
-
-func planOf(schedule string) string {
-	for i := len(schedule) - 1; i >= 0; i-- {
-		if schedule[i] == '#' {
-			return schedule[:i]
-		}
-	}
-	return ""
 }

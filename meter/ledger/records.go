@@ -3,6 +3,7 @@ package ledger
 import (
 	"crypto/sha256"
 	"slices"
+	"strings"
 
 	"github.com/farebox-dev/farebox/meter/money"
 )
@@ -20,7 +21,7 @@ func AppendCharge(b []byte, c *Charge) []byte {
 // DecodeCharge reads what AppendCharge wrote.
 func DecodeCharge(b []byte) (*Charge, error) {
 	d := decoder{b: b}
-	d.version(recordVersion, "charge")
+	d.version("charge")
 	c := d.charge()
 	return c, d.end()
 }
@@ -41,7 +42,7 @@ func AppendRemembered(b []byte, r *Remembered) []byte {
 // DecodeRemembered reads what AppendRemembered wrote.
 func DecodeRemembered(b []byte) (*Remembered, error) {
 	d := decoder{b: b}
-	d.version(recordVersion, "idempotency record")
+	d.version("idempotency record")
 	r := &Remembered{Key: d.string(), Hash: d.hash(), Charge: ChargeID(d.string()), Grant: GrantID(d.string()), At: d.time(), Amount: d.amount(), Answer: d.bytes()}
 	return r, d.end()
 }
@@ -56,14 +57,15 @@ func AppendEntry(b []byte, x *Entry) []byte {
 // DecodeEntry reads what AppendEntry wrote.
 func DecodeEntry(b []byte) (*Entry, error) {
 	d := decoder{b: b}
-	d.version(recordVersion, "journal entry")
+	d.version("journal entry")
 	x := d.entry()
 	x.Hash = d.hash()
 	return x, d.end()
 }
 
-// DecodeSealed is DecodeEntry and Sealed in one: what is hashed is what lies in
-// the store, so nothing is encoded again.
+// DecodeSealed is DecodeEntry, and reports whether the entry carries the hash
+// that follows from head, the hash of the entry before it, and from its content
+// as it was written.
 func DecodeSealed(b []byte, head [32]byte) (x *Entry, sealed bool, err error) {
 	if x, err = DecodeEntry(b); err != nil {
 		return nil, false, err
@@ -74,13 +76,6 @@ func DecodeSealed(b []byte, head [32]byte) (x *Entry, sealed bool, err error) {
 	var sum [32]byte
 	h.Sum(sum[:0])
 	return x, sum == x.Hash, nil
-}
-
-// Sealed reports whether x carries the hash that follows from head and its content.
-func (e *Entry) Sealed(head [32]byte) bool {
-	again := *e
-	again.seal(head)
-	return again.Hash == e.Hash
 }
 
 // appendBody encodes all of an entry but its hash.
@@ -110,7 +105,7 @@ func (x *Entry) appendBody(b []byte) []byte {
 	e.bool(x.Outcome != nil)
 	if o := x.Outcome; o != nil {
 		e.string(o.Text)
-		e.string(o.Usage)
+		e.usage(o.Usage)
 		e.string(o.Model)
 		e.bool(o.Estimated)
 		e.int(int64(o.Status))
@@ -136,8 +131,8 @@ func (x *Entry) appendRare(e *encoder) {
 	e.ids(x.Park)
 	e.ids(x.Unpark)
 	e.period(x.Closed)
-	e.strings(x.Given)
-	e.times(x.Cursor)
+	e.lines(x.Given)
+	e.cursor(x.Cursor)
 	e.string(x.Name)
 	e.bool(x.Suspend)
 	e.bool(x.Watch != nil)
@@ -145,7 +140,7 @@ func (x *Entry) appendRare(e *encoder) {
 		e.watch(x.Watch)
 	}
 	e.string(x.Alert)
-	e.times(x.Alerted)
+	e.alerted(x.Alerted)
 }
 
 func (d *decoder) entry() *Entry {
@@ -162,7 +157,7 @@ func (d *decoder) entry() *Entry {
 	}
 	x.Cost, x.Ago, x.Observed = d.amount(), int(d.int()), d.amount()
 	if d.bool() {
-		x.Outcome = &Outcome{Text: d.string(), Usage: d.string(), Model: d.string(), Estimated: d.bool(), Status: int(d.int())}
+		x.Outcome = &Outcome{Text: d.string(), Usage: d.usage(), Model: d.string(), Estimated: d.bool(), Status: int(d.int())}
 	}
 	d.rare(x)
 	return x
@@ -179,11 +174,11 @@ func (d *decoder) rare(x *Entry) {
 		return
 	}
 	x.Sub, x.Left, x.Lapsed, x.Park, x.Unpark = d.subscription(), d.subscription(), d.bool(), d.ids(), d.ids()
-	x.Closed, x.Given, x.Cursor, x.Name, x.Suspend = d.period(), d.strings(), d.times(), d.string(), d.bool()
+	x.Closed, x.Given, x.Cursor, x.Name, x.Suspend = d.period(), d.lines(), d.cursor(), d.string(), d.bool()
 	if d.bool() {
 		x.Watch = d.watch()
 	}
-	x.Alert, x.Alerted = d.string(), d.times()
+	x.Alert, x.Alerted = d.string(), d.alerted()
 }
 
 // AppendAccount encodes an account without its open holds, which are records
@@ -199,18 +194,18 @@ func AppendAccount(b []byte, a *Account) []byte {
 	e.hash(a.Head)
 	e.subscription(&a.Sub)
 	e.uint(uint64(len(a.Left)))
-	for _, k := range sortedKeys(a.Left) {
+	for _, k := range sortedKeys(a.Left, strings.Compare) {
 		left := a.Left[k]
 		e.subscription(&left)
 	}
 	e.subscription(a.Lapsed)
-	e.strings(sortedKeys(a.Given))
-	e.times(a.Cursor)
+	e.lines(sortedKeys(a.Given, LineID.compare))
+	e.cursor(a.Cursor)
 	e.grants(a.Grants)
 	e.uint(uint64(len(a.Counters)))
-	for _, k := range sortedKeys(a.Counters) {
+	for _, k := range sortedKeys(a.Counters, CounterKey.compare) {
 		c := a.Counters[k]
-		e.string(k)
+		e.counter(k)
 		e.time(c.Start)
 		e.amount(c.Held)
 		e.amount(c.Spent)
@@ -221,14 +216,14 @@ func AppendAccount(b []byte, a *Account) []byte {
 	e.period(&a.Closed)
 	e.uint(a.Periods)
 	e.watch(&a.Watch)
-	e.times(a.Alerted)
+	e.alerted(a.Alerted)
 	return e
 }
 
 // DecodeAccount reads what AppendAccount wrote.
 func DecodeAccount(b []byte) (*Account, error) {
 	d := decoder{b: b}
-	d.version(recordVersion, "account")
+	d.version("account")
 	a := &Account{
 		ID: AccountID(d.string()), Name: d.string(), Suspended: d.bool(), CreatedAt: d.time(), Clock: d.time(), Seq: d.uint(), Head: d.hash(),
 		Holds: map[ChargeID]*Charge{},
@@ -242,12 +237,12 @@ func DecodeAccount(b []byte) (*Account, error) {
 		}
 	}
 	a.Lapsed = d.subscription()
-	for _, id := range d.strings() {
+	for _, id := range d.lines() {
 		put(&a.Given, id, true)
 	}
-	a.Cursor, a.Grants = d.times(), d.grants()
+	a.Cursor, a.Grants = d.cursor(), d.grants()
 	for range d.list() {
-		put(&a.Counters, d.string(), Counter{Start: d.time(), Held: d.amount(), Spent: d.amount()})
+		put(&a.Counters, d.counter(), Counter{Start: d.time(), Held: d.amount(), Spent: d.amount()})
 	}
 	for _, f := range a.totals() {
 		*f = d.amount()
@@ -256,7 +251,7 @@ func DecodeAccount(b []byte) (*Account, error) {
 		a.Closed = *p
 	}
 	a.Periods = d.uint()
-	a.Watch, a.Alerted = *d.watch(), d.times()
+	a.Watch, a.Alerted = *d.watch(), d.alerted()
 	return a, d.end()
 }
 

@@ -71,7 +71,7 @@ func (c Refund) apply(w *work) error {
 func (w *work) uncount(s *Charge, amount money.Amount, whole bool) (list []CounterDelta) {
 	for _, d := range s.Counters {
 		d.Held, d.Spent = 0, -amount
-		if d.Key == s.Free {
+		if !d.Key.isCap() {
 			if d.Spent = -s.FreeUsed; !whole {
 				continue
 			}

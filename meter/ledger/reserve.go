@@ -152,7 +152,7 @@ func (c Reserve) again(w *work) (bool, error) {
 func (c Reserve) made(h *Charge) bool {
 	x := c.Charge
 	return h.Asked == c.Amount && h.Idempotency == c.Idempotency && (c.Idempotency == "" || h.Hash == c.Hash) &&
-		h.Member == x.Member && h.Key == x.Key && h.Operation == x.Operation && h.Book == x.Book && h.Labels == x.Labels &&
+		h.Member == x.Member && h.Key == x.Key && h.Operation == x.Operation && h.Book == x.Book && slices.Equal(h.Labels, x.Labels) &&
 		(h.Model == x.Model || h.State != Held) &&
 		h.Subject.Operation == x.Subject.Operation && h.Subject.Feature == x.Subject.Feature &&
 		slices.Equal(h.Subject.Tags, x.Subject.Tags) && slices.Equal(h.Subject.Models, x.Subject.Models)
@@ -209,7 +209,7 @@ func (w *work) claim(h *Charge, f *FreeClaim) error {
 	if f == nil {
 		return nil
 	}
-	d := CounterDelta{Key: "free " + w.a.Sub.Plan + " " + f.Counter, Start: w.counterStart(f.Every), Held: f.Claim}
+	d := CounterDelta{Key: CounterKey{Plan: w.a.Sub.Plan, Free: f.Counter}, Start: w.counterStart(f.Every), Held: f.Claim}
 	seen := w.a.Counters[d.Key]
 	if !seen.Start.Equal(d.Start) {
 		seen = Counter{}
@@ -217,7 +217,7 @@ func (w *work) claim(h *Charge, f *FreeClaim) error {
 	if err := f.check(max(0, f.Units-seen.Held-seen.Spent)); err != nil {
 		return err
 	}
-	h.Free, h.FreeUsed, h.Counters = d.Key, f.Claim, []CounterDelta{d}
+	h.FreeUsed, h.Counters = f.Claim, []CounterDelta{d}
 	return nil
 }
 

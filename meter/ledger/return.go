@@ -3,8 +3,6 @@ package ledger
 import (
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -31,7 +29,7 @@ func (w *work) returnCredits(e *Entry, x Allocation, amount money.Amount, r retu
 	e.Postings = append(e.Postings, out)
 	switch {
 	case x.Grant != "":
-		w.returnToGrant(e, x.Grant, amount, r)
+		w.returnToGrant(e, x.Grant, x.Instance, amount, r)
 	case x.Type == TypeDebt:
 		w.returnToDebt(e, amount, r)
 	default:
@@ -40,7 +38,7 @@ func (w *work) returnCredits(e *Entry, x Allocation, amount money.Amount, r retu
 }
 
 // returnToGrant puts credits that came back into the grant that they are of.
-func (w *work) returnToGrant(e *Entry, id GrantID, amount money.Amount, r returned) {
+func (w *work) returnToGrant(e *Entry, id GrantID, of Instance, amount money.Amount, r returned) {
 	in := Posting{Book: BookAvailable, Grant: id, Amount: amount}
 	g := w.a.Grant(id)
 	switch {
@@ -49,7 +47,7 @@ func (w *work) returnToGrant(e *Entry, id GrantID, amount money.Amount, r return
 	case g != nil && g.Voided:
 		in.Book = BookRevoked
 	case g == nil || g.over(w.Now):
-		amount -= w.returnToKept(e, id, amount)
+		amount -= w.returnToKept(e, id, of, amount)
 		if amount == 0 {
 			return
 		}
@@ -74,7 +72,7 @@ func (w *work) returnToDebt(e *Entry, amount money.Amount, r returned) {
 		g := w.a.Grants[i]
 		if part := min(amount, g.PaidDebt); part > 0 && !g.over(w.Now) {
 			e.Postings = append(e.Postings, Posting{Book: BookDebt, Grant: g.ID, Amount: -part}, Posting{Book: BookDebt, Amount: part})
-			w.returnToGrant(e, g.ID, part, r)
+			w.returnToGrant(e, g.ID, g.Origin.Instance, part, r)
 			amount -= part
 		}
 	}
@@ -85,23 +83,13 @@ func (w *work) returnToDebt(e *Entry, amount money.Amount, r returned) {
 
 // returnToKept moves credits that come back to a closed instance of a rollover: N
 // grant into what was kept of it. It returns how much found room.
-func (w *work) returnToKept(e *Entry, id GrantID, amount money.Amount) money.Amount {
-	schedule, start, ok := instanceOf(id)
-	plan := w.a.Sub.Plan
-	if !ok || planOf(schedule) != plan {
+func (w *work) returnToKept(e *Entry, id GrantID, of Instance, amount money.Amount) money.Amount {
+	line := w.Terms.line(of.LineID)
+	current := w.a.Cursor[of.LineID]
+	if of.Plan != w.a.Sub.Plan || line == nil || line.Every == 0 || line.Rollover <= 0 || !of.Start.Before(current) {
 		return 0
 	}
-	var line *Schedule
-	for i := range w.Terms.plan(plan).Credits {
-		if c := &w.Terms.plan(plan).Credits[i]; scheduleID(plan, i, c) == schedule && c.Every != 0 && c.Rollover > 0 {
-			line = c
-		}
-	}
-	current := w.a.Cursor[schedule]
-	if line == nil || !start.Before(current) {
-		return 0
-	}
-	kept := w.keptOf(e, schedule, current)
+	kept := w.keptOf(e, Instance{of.LineID, current})
 	size := money.Amount(0)
 	switch {
 	case kept != nil && kept.over(w.Now):
@@ -109,11 +97,8 @@ func (w *work) returnToKept(e *Entry, id GrantID, amount money.Amount) money.Amo
 	case kept != nil:
 		size = kept.Amount
 	default:
-		kept = w.fromSchedule(plan, schedule, line, current)
-		// One that was there before, spent and over with its plan, is not this one.
-		kept.ID = GrantID(fmt.Sprintf("%s:%d", keptID(schedule, current), w.a.Seq))
-		kept.Name, kept.Kept = "kept", true
-		kept.ExpiresAt = utc(calendar.At(w.a.Sub.Anchor, line.Every, current, w.Terms.Zone).End)
+		kept = w.keptGrant(of.LineID, line, current, utc(calendar.At(w.a.Sub.Anchor, line.Every, current, w.Terms.Zone).End))
+		kept.ID += GrantID(fmt.Sprintf(":%d", w.a.Seq)) // an earlier one, spent and over with its plan, is another grant
 		e.Grants = append(e.Grants, kept)
 	}
 	for _, p := range e.Postings { // an earlier part of this entry may have filled it
@@ -128,12 +113,11 @@ func (w *work) returnToKept(e *Entry, id GrantID, amount money.Amount) money.Amo
 	return move
 }
 
-// keptOf is what was kept of earlier instances when the one of start began, or
-// came back since; an earlier part of the entry may have made it.
-func (w *work) keptOf(e *Entry, schedule string, start time.Time) *Grant {
+// keptOf is what was carried over into an instance, when it began or since; an
+// earlier part of the entry may have made it.
+func (w *work) keptOf(e *Entry, i Instance) *Grant {
 	is := func(g *Grant) bool {
-		_, at, _ := instanceOf(g.ID)
-		return g.Kept && g.Schedule == schedule && at.Equal(start)
+		return g.Origin.Kind == FromRollover && g.Origin.LineID == i.LineID && g.Origin.Start.Equal(i.Start)
 	}
 	for _, list := range [][]*Grant{w.a.Grants, e.Grants} {
 		if i := slices.IndexFunc(list, is); i >= 0 {
@@ -143,27 +127,12 @@ func (w *work) keptOf(e *Entry, schedule string, start time.Time) *Grant {
 	return nil
 }
 
-// instanceOf splits the id of a plan's renewed grant into schedule and start.
-func instanceOf(id GrantID) (schedule string, start time.Time, ok bool) {
-	rest, plan := strings.CutPrefix(string(id), PlanGrants)
-	if !plan {
-		rest, ok = strings.CutPrefix(string(id), KeptGrants)
-		if !ok {
-			return "", time.Time{}, false
-		}
-	}
-	schedule, rest, _ = strings.Cut(rest, ":")
-	instant, _, _ := strings.Cut(rest, "Z")
-	start, err := time.Parse(time.RFC3339Nano, instant+"Z")
-	return schedule, start, err == nil
-}
-
 // courtesy stands in for g for three days: nobody loses credits that he paid
 // for because a request failed.
 func (w *work) courtesy(e *Entry, g *Grant, amount money.Amount) Posting {
 	c := &Grant{
 		ID: GrantID(fmt.Sprintf("courtesy:%s:%s:%d", e.Charge, g.ID, w.a.Seq)), Type: "courtesy", Name: g.Name, Replaces: g.orderType(),
-		Source: "returned by charge " + string(e.Charge), EffectiveAt: w.Now, ExpiresAt: w.Now.Add(CourtesyFor),
+		Origin: Origin{Kind: FromCharge, Charge: e.Charge}, EffectiveAt: w.Now, ExpiresAt: w.Now.Add(CourtesyFor),
 		OnlyFor: g.OnlyFor, NotFor: g.NotFor,
 	}
 	e.Grants = append(e.Grants, c)

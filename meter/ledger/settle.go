@@ -98,7 +98,7 @@ func (w *work) capture(e *Entry, done, h *Charge, cost money.Amount) (rest money
 		}
 		if taken[i] > 0 {
 			e.Postings = append(e.Postings, Posting{Book: BookHeld, Grant: x.Grant, Amount: -taken[i]}, Posting{Book: BookSpent, Amount: taken[i]})
-			done.Captures = append(done.Captures, Allocation{Grant: x.Grant, Type: x.Type, Amount: taken[i], Base: take})
+			done.Captures = append(done.Captures, Allocation{Grant: x.Grant, Instance: x.Instance, Type: x.Type, Amount: taken[i], Base: take})
 		}
 	}
 	for i := len(h.Allocations) - 1; i >= 0; i-- {
@@ -151,7 +151,7 @@ func (w *work) freeUsed(h *Charge, f *FreeClaim) (money.Amount, error) {
 	}
 	left := h.FreeUsed // its own claim is still its own, even if the period is over
 	for _, d := range h.Counters {
-		if d.Key == h.Free {
+		if !d.Key.isCap() {
 			if c := w.a.Counters[d.Key]; c.Start.Equal(d.Start) {
 				left = f.Units - c.Held - c.Spent + h.FreeUsed
 			}
@@ -164,7 +164,7 @@ func (w *work) freeUsed(h *Charge, f *FreeClaim) (money.Amount, error) {
 func settled(h *Charge, cost, free money.Amount) (list []CounterDelta) {
 	for _, d := range h.Counters {
 		d.Held, d.Spent = -d.Held, cost
-		if d.Key == h.Free {
+		if !d.Key.isCap() {
 			d.Spent = free
 		}
 		list = append(list, d)

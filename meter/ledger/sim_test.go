@@ -341,9 +341,9 @@ func (s *sim) priced(id ChargeID, units money.Amount, command func(cost money.Am
 	const free = 400
 	tiered := s.rng.IntN(2) == 0
 	if c := s.a.Holds[id]; c != nil {
-		tiered = c.Free != ""
+		tiered = hasFreeTier(c)
 	} else if id != "" {
-		tiered = s.charges[id].Free != ""
+		tiered = hasFreeTier(s.charges[id])
 	}
 	if !tiered {
 		_, err = s.do(command(units, nil))
@@ -471,4 +471,8 @@ func (s *sim) operate(n int) {
 		s.must(Void{Grant: id})
 		s.naive.Void(s.given[id])
 	}
+}
+
+func hasFreeTier(c *Charge) bool {
+	return slices.ContainsFunc(c.Counters, func(d CounterDelta) bool { return !d.Key.isCap() })
 }

@@ -74,6 +74,15 @@ func (t *Terms) plan(id string) *Plan {
 	return &Plan{ID: id, Billing: calendar.Month, OverageLimit: NoLimit}
 }
 
+// line is a line of a plan, nil if the price file no longer has it.
+func (t *Terms) line(id LineID) *Schedule {
+	p := t.Plans[id.Plan]
+	if p == nil || id.Line >= len(p.Credits) || p.Credits[id.Line].Type != id.Type {
+		return nil
+	}
+	return &p.Credits[id.Line]
+}
+
 func (t *Terms) rank(typ string) int {
 	for i, o := range t.DrawOrder {
 		if o == typ {

@@ -200,10 +200,12 @@ func explained(t *testing.T, b *pricing.Book, r *pricing.Request, f *pricing.Fac
 	var text string
 	if len(parts) > 1 {
 		cost, err = r.CostOfParts(parts, plan)
-		text, _ = r.RecordOfParts(&pricing.Usage{}, parts, plan)
+		whole := r.RecordOfParts(parts, plan)
+		text = pricing.RecordText(&pricing.Usage{}, &whole)
 	} else {
 		cost, err = r.Cost(parts[0], plan, free)
-		text, _ = r.Record(parts[0], plan)
+		used, marks := r.Record(parts[0], plan)
+		text = pricing.RecordText(&used, &marks)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package pricing
 
 import (
 	"net/url"
-	"strings"
 
 	"github.com/farebox-dev/farebox/meter/money"
 )
@@ -25,10 +24,7 @@ func (r *Request) CostOfParts(parts []*Answer, plan *Plan) (Quote, error) {
 			continue
 		}
 		rec := &Recorded{Operation: r.op.ID, At: r.at, Made: r.book}
-		text, _ := r.record(a, plan, "")
-		if rec.Usage, rec.Marks, err = ParseRecord(text); err != nil {
-			return q, err
-		}
+		rec.Usage, rec.Marks = r.record(a, plan, "")
 		once, err := r.book.once(rec, plan)
 		if err != nil {
 			return q, err
@@ -38,23 +34,20 @@ func (r *Request) CostOfParts(parts []*Answer, plan *Plan) (Quote, error) {
 	return sum, nil
 }
 
-// RecordOfParts is Record for such an answer: the whole usage for reports, then
+// RecordOfParts is what Record says of such an answer beside its whole usage:
 // what each part was priced from.
-func (r *Request) RecordOfParts(whole *Usage, parts []*Answer, plan *Plan) (text, used string) {
-	used = whole.Text()
-	var s strings.Builder
-	s.WriteString(used)
+func (r *Request) RecordOfParts(parts []*Answer, plan *Plan) (whole Marks) {
 	if plan != nil && plan.keep.Set {
-		s.WriteString(" plan:" + plan.ID)
+		whole.Plan = plan.ID
 	}
 	for _, a := range parts {
-		part, _ := r.record(a, plan, "")
-		if q, err := r.Cost(a, plan, FreeLeft{}); err == nil && strings.HasSuffix(part, " cost:held") {
-			part += " held:" + q.Amount.Decimal(r.book.Credit.Decimals).String()
+		u, m := r.record(a, plan, "")
+		if q, err := r.Cost(a, plan, FreeLeft{}); err == nil && m.Held {
+			m.held = Rate{q.Amount.Decimal(r.book.Credit.Decimals), true}
 		}
-		s.WriteString(" part:" + url.QueryEscape(part))
+		whole.parts = append(whole.parts, RecordText(&u, &m))
 	}
-	return strings.TrimSpace(s.String()), used
+	return whole
 }
 
 // repriceParts is reprice of a record with parts.

@@ -11,12 +11,16 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// A charge keeps what its price was computed from as a line of text:
+// A charge keeps what its price was computed from: the quantities that were used,
+// and marks, which are what else the calculation depended on. As text, for people
+// and for the parts of an answer by several models:
 //
 //	input=1200 output=30 image=3 quantity:4 tier:flex adjust:m0,o1 plan:team
 //
-// name=value is a quantity that was used, for reports and for people. name:value
-// is a mark: what else the calculation depended on.
+// name=value is a quantity, name:value is a mark.
+
+// Mark is one of Marks by its name, as a charge keeps it.
+type Mark struct{ Name, Value string }
 
 // Marks are what a price depended on beside its quantities.
 type Marks struct {
@@ -69,9 +73,9 @@ func (m *Marks) counted(unit string, n money.Decimal) {
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 
-// Record is the text to keep of an answer's price: the usage, the quantities
-// that were asked for, and the marks. used is the part of it without marks.
-func (r *Request) Record(a *Answer, plan *Plan) (text, used string) {
+// Record is what to keep of an answer's price: the usage with the quantities that
+// were asked for, and the marks.
+func (r *Request) Record(a *Answer, plan *Plan) (Usage, Marks) {
 	name := r.model
 	if q, err := r.Cost(a, plan, FreeLeft{}); err == nil && q.Model != r.ModelKey() {
 		name = q.Model // as the ledger has it
@@ -80,12 +84,10 @@ func (r *Request) Record(a *Answer, plan *Plan) (text, used string) {
 }
 
 // record leaves out what the model's name in the charge says.
-func (r *Request) record(a *Answer, plan *Plan, name string) (text, used string) {
-	u := Usage{}
+func (r *Request) record(a *Answer, plan *Plan, name string) (u Usage, m Marks) {
 	if a.Usage != nil {
 		u.Tokens, u.Units = a.Usage.Tokens, slices.Clone(a.Usage.Units)
 	}
-	var m Marks
 	if _, err := r.cost(a, plan, FreeLeft{}, nil, &m); err != nil {
 		m = Marks{Held: true}
 	}
@@ -104,29 +106,45 @@ func (r *Request) record(a *Answer, plan *Plan, name string) (text, used string)
 			u.Units = append(u.Units, q)
 		}
 	}
-	used = u.Text()
-	return strings.TrimSpace(used + m.text()), used
+	return u, m
 }
 
-// Text is the quantities as a charge keeps them: "input=12 output=30 image=3".
-func (u *Usage) Text() string {
-	var parts []string
+// Quantities are all that was used, tokens first.
+func (u *Usage) Quantities() (list []UnitCount) {
 	for k := range NumKinds {
 		if n := u.Tokens[k]; n > 0 {
-			parts = append(parts, k.String()+"="+strconv.FormatInt(n, 10))
+			list = append(list, UnitCount{k.String(), money.FromInt(uint64(n))}) //nolint:gosec // positive
 		}
 	}
-	for _, x := range u.Units {
+	return append(list, u.Units...)
+}
+
+// Text is the quantities for people: "input=12 output=30 image=3".
+func (u *Usage) Text() string {
+	var parts []string
+	for _, x := range u.Quantities() {
 		parts = append(parts, x.Unit+"="+x.Count.String())
 	}
 	return strings.Join(parts, " ")
 }
 
-func (m *Marks) text() string {
-	var s strings.Builder
+// RecordText is a record as text.
+func RecordText(u *Usage, m *Marks) string {
+	words := []string{}
+	if used := u.Text(); used != "" {
+		words = append(words, used)
+	}
+	for _, x := range m.List() {
+		words = append(words, x.Name+":"+x.Value)
+	}
+	return strings.Join(words, " ")
+}
+
+// List is the marks one by one.
+func (m *Marks) List() (list []Mark) {
 	mark := func(name, value string) {
 		if value != "" {
-			s.WriteString(" " + name + ":" + value)
+			list = append(list, Mark{name, value})
 		}
 	}
 	if m.times.Set {
@@ -140,7 +158,35 @@ func (m *Marks) text() string {
 	if m.Held {
 		mark("cost", "held")
 	}
-	return s.String()
+	if m.held.Set {
+		mark("held", m.held.Value.String())
+	}
+	for _, part := range m.parts {
+		mark("part", url.QueryEscape(part))
+	}
+	return list
+}
+
+// ReadRecord reads a record from its quantities and marks.
+func ReadRecord(quantities []UnitCount, marks []Mark) (u Usage, m Marks, err error) {
+	for _, q := range quantities {
+		k, isToken := KindByName(q.Unit)
+		if !isToken {
+			u.Units = append(u.Units, q)
+			continue
+		}
+		n, err := strconv.ParseUint(q.Count.String(), 10, 63)
+		if err != nil {
+			return u, m, fmt.Errorf("%s of %s is not a count of tokens", q.Count, q.Unit)
+		}
+		u.Tokens[k] = int64(n) //nolint:gosec // 63 bits
+	}
+	for _, x := range marks {
+		if err := m.parse(x.Name, x.Value); err != nil {
+			return u, m, err
+		}
+	}
+	return u, m, nil
 }
 
 // ParseUsage reads the quantities of what a charge keeps; marks are left out.
@@ -149,43 +195,35 @@ func ParseUsage(text string) (Usage, error) {
 	return u, err
 }
 
-// ParseRecord reads what a charge keeps of how it was priced.
+// ParseRecord reads what RecordText wrote.
 func ParseRecord(text string) (u Usage, m Marks, err error) {
+	var quantities []UnitCount
+	var marks []Mark
 	for part := range strings.FieldsSeq(text) {
 		name, count, ok := strings.Cut(part, "=")
 		if !ok {
-			if err = m.parse(part); err != nil {
-				return u, m, err
-			}
-			continue
-		}
-		if k, isToken := KindByName(name); isToken {
-			n, err := strconv.ParseUint(count, 10, 63)
-			if err != nil {
-				return u, m, fmt.Errorf("%q is not a count of tokens", part)
-			}
-			u.Tokens[k] = int64(n) //nolint:gosec // 63 bits
+			name, value, _ := strings.Cut(part, ":")
+			marks = append(marks, Mark{name, value})
 			continue
 		}
 		d, err := money.ParseDecimal(count)
 		if err != nil {
 			return u, m, fmt.Errorf("%q is not a quantity: %w", part, err)
 		}
-		u.Units = append(u.Units, UnitCount{name, d})
+		quantities = append(quantities, UnitCount{name, d})
 	}
-	return u, m, nil
+	return ReadRecord(quantities, marks)
 }
 
-func (m *Marks) parse(part string) (err error) {
-	name, value, ok := strings.Cut(part, ":")
-	if !ok || value == "" {
-		return fmt.Errorf("%q is neither a quantity such as input=12 nor a mark such as tier:flex", part)
+func (m *Marks) parse(name, value string) (err error) {
+	if value == "" {
+		return fmt.Errorf("%q is neither a quantity such as input=12 nor a mark such as tier:flex", name)
 	}
 	switch name {
 	case "quantity":
 		d, err := money.ParseDecimal(value)
 		if err != nil {
-			return fmt.Errorf("%q is not a quantity: %w", part, err)
+			return fmt.Errorf("%q is not a quantity: %w", value, err)
 		}
 		m.times = Rate{d, true}
 	case "tier":

@@ -153,8 +153,11 @@ func (f *ChargeFilter) selects(c *ledger.Charge) bool {
 	if f.Text == "" {
 		return true
 	}
-	all := strings.Join([]string{string(c.ID), c.Operation, c.Subject.Feature, c.Model, c.Member, c.Key, c.Labels, c.Outcome}, "\n")
-	return strings.Contains(strings.ToLower(all), strings.ToLower(f.Text))
+	seen := []string{string(c.ID), c.Operation, c.Subject.Feature, c.Model, c.Member, c.Key, c.Outcome}
+	for _, l := range c.Labels {
+		seen = append(seen, l.Name+"="+l.Value)
+	}
+	return strings.Contains(strings.ToLower(strings.Join(seen, "\n")), strings.ToLower(f.Text))
 }
 
 // StateOf is a charge's state in the words of reports: "open", "charged",

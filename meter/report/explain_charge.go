@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -15,7 +16,7 @@ func (rs *Reports) ExplainCharge(ctx context.Context, c *ledger.Charge) []pricin
 	if err != nil || c.State != ledger.Settled {
 		return nil
 	}
-	u, marks, err := pricing.ParseRecord(c.Usage)
+	u, marks, err := pricebook.ReadUsage(c.Usage)
 	if err != nil {
 		return nil
 	}

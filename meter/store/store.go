@@ -4,7 +4,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
@@ -65,11 +64,6 @@ func ParseID(b []byte) (id ID, ok bool) {
 	}
 	account, name, ok := strings.Cut(string(b[2:]), "\x00")
 	return ID{Kind: Kind(b[0]), Account: account, Name: name}, ok
-}
-
-// Sequence is a number as a name that sorts in its order.
-func Sequence(n uint64) string {
-	return string(binary.BigEndian.AppendUint64(nil, n))
 }
 
 // Snapshot reads one consistent state.

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // ErrFormat is a row that this version cannot read.
@@ -15,29 +17,33 @@ var ErrFormat = errors.New("the usage row is damaged or of another format")
 
 // Name is the key's form in a store: it sorts by time.
 func (k *Key) Name() string {
-	return slot(k.At) + strings.Join([]string{k.Operation, k.Feature, k.Model, k.Member, k.APIKey, k.Labels}, "\x00")
+	parts := []string{k.Operation, k.Feature, k.Model, k.Member, k.APIKey}
+	for _, l := range k.Labels {
+		parts = append(parts, l.Name, l.Value)
+	}
+	return store.Sequence(slot(k.At)) + store.Tuple(parts...)
 }
 
-// slot is the start of a name: the number of the slot since 1970.
-func slot(t time.Time) string {
-	n := max(0, t.Unix()/int64(Slot/time.Second))
-	return string(binary.BigEndian.AppendUint32(nil, uint32(n))) //nolint:gosec // fits until the year 124,000
+// slot is the number of t's slot since 1970.
+func slot(t time.Time) uint64 {
+	return uint64(max(0, t.Unix()/int64(Slot/time.Second))) //nolint:gosec // not negative
 }
 
 // ParseName reads what Name wrote.
 func ParseName(name string) (Key, error) {
-	if len(name) < 4 {
+	n, rest, ok := store.ParseSequence(name)
+	f, whole := store.ParseTuple(rest)
+	if !ok || !whole || len(f) < 5 || len(f)%2 == 0 {
 		return Key{}, ErrFormat
 	}
-	f := strings.Split(name[4:], "\x00")
-	if len(f) != 6 {
-		return Key{}, ErrFormat
+	k := Key{
+		At:        time.Unix(int64(n)*int64(Slot/time.Second), 0).UTC(), //nolint:gosec // a slot that Name wrote
+		Operation: f[0], Feature: f[1], Model: f[2], Member: f[3], APIKey: f[4],
 	}
-	n := binary.BigEndian.Uint32([]byte(name[:4]))
-	return Key{
-		At:        time.Unix(int64(n)*int64(Slot/time.Second), 0).UTC(),
-		Operation: f[0], Feature: f[1], Model: f[2], Member: f[3], APIKey: f[4], Labels: f[5],
-	}, nil
+	for f = f[5:]; len(f) > 0; f = f[2:] {
+		k.Labels = append(k.Labels, ledger.Label{Name: f[0], Value: f[1]})
+	}
+	return k, nil
 }
 
 // rowVersion is the format of a row's value.
@@ -50,7 +56,7 @@ func (s *Sum) Append(b []byte) []byte {
 		b = binary.AppendVarint(b, n)
 	}
 	for _, u := range s.Units {
-		for _, text := range []string{u.Name, u.Count.String()} {
+		for _, text := range []string{u.Unit, u.Count.String()} {
 			b = binary.AppendUvarint(b, uint64(len(text)))
 			b = append(b, text...)
 		}
@@ -74,9 +80,9 @@ func Decode(b []byte) (s Sum, err error) {
 	}
 	s = Sum{Requests: n[0], Failed: n[1], Estimated: n[2], Cost: money.Amount(n[3]), Refunded: money.Amount(n[4]), Absorbed: money.Amount(n[5])}
 	for range n[6] {
-		var u Unit
+		var u ledger.Quantity
 		var count string
-		for _, text := range []*string{&u.Name, &count} {
+		for _, text := range []*string{&u.Unit, &count} {
 			size, l := binary.Uvarint(b)
 			if l <= 0 || size > uint64(len(b)-l) { //nolint:gosec // not negative: l bytes were there
 				return s, ErrFormat
@@ -95,5 +101,5 @@ func Decode(b []byte) (s Sum, err error) {
 }
 
 func (s *Sum) sort() {
-	slices.SortFunc(s.Units, func(a, b Unit) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Units, func(a, b ledger.Quantity) int { return strings.Compare(a.Unit, b.Unit) })
 }

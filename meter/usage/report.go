@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // Query says what a report is about.
@@ -53,7 +54,7 @@ func NewReport(q Query) *Report {
 }
 
 // Start is the least name of the rows that a report reads.
-func (r *Report) Start() string { return slot(r.From) }
+func (r *Report) Start() string { return store.Sequence(slot(r.From)) }
 
 // Add adds a row; more: the next ones can still be in the report's range.
 func (r *Report) Add(name string, value []byte) (more bool, err error) {
@@ -114,9 +115,9 @@ func (k *Key) Value(dimension string) string {
 	case "key":
 		return k.APIKey
 	}
-	for pair := range strings.SplitSeq(k.Labels, "\t") {
-		if name, value, ok := strings.Cut(pair, "="); ok && name == dimension {
-			return value
+	for _, l := range k.Labels {
+		if l.Name == dimension {
+			return l.Value
 		}
 	}
 	return ""

@@ -8,6 +8,7 @@
 package usage
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ type Key struct {
 	Model     string // that priced it
 	Member    string
 	APIKey    string // id of the key
-	Labels    string // "name=value" pairs, tab separated
+	Labels    []ledger.Label
 }
 
 // Sum is what a row has summed. Amounts are in the account's smallest step.
@@ -38,14 +39,8 @@ type Sum struct {
 	Estimated int64        // of these: counted from what was delivered
 	Cost      money.Amount // before refunds
 	Refunded  money.Amount
-	Absorbed  money.Amount // used, but not paid by anyone
-	Units     []Unit       // what was used, in order of name
-}
-
-// Unit is a counted quantity: 610 image, 12034 input.
-type Unit struct {
-	Name  string
-	Count money.Decimal
+	Absorbed  money.Amount      // used, but not paid by anyone
+	Units     []ledger.Quantity // what was used, in order of unit
 }
 
 // Net is what was paid in the end.
@@ -55,7 +50,10 @@ func (s *Sum) Net() money.Amount { return s.Cost - s.Refunded }
 func Of(c *ledger.Charge) (Key, Sum) {
 	k := Key{
 		At: c.At.UTC().Truncate(Slot), Operation: field(c.Operation), Feature: field(c.Subject.Feature), Model: field(c.Model),
-		Member: field(c.Member), APIKey: field(c.Key), Labels: field(c.Labels),
+		Member: field(c.Member), APIKey: field(c.Key),
+	}
+	for _, l := range c.Labels {
+		k.Labels = append(k.Labels, ledger.Label{Name: l.Name, Value: field(l.Value)})
 	}
 	if c.State != ledger.Settled && c.State != ledger.Released {
 		return k, Sum{}
@@ -68,13 +66,7 @@ func Of(c *ledger.Charge) (Key, Sum) {
 	if c.Estimated {
 		s.Estimated = 1
 	}
-	for part := range strings.SplitSeq(c.Usage, " ") {
-		if name, count, ok := strings.Cut(part, "="); ok {
-			if d, err := money.ParseDecimal(count); err == nil {
-				s.Units = append(s.Units, Unit{name, d})
-			}
-		}
-	}
+	s.Units = slices.Clone(c.Usage.Quantities)
 	s.sort()
 	return k, s
 }
@@ -82,13 +74,12 @@ func Of(c *ledger.Charge) (Key, Sum) {
 // longest is how much of a field a row is kept apart by.
 const longest = 256
 
-// field keeps what a client may have chosen from being taken for structure, and
-// a row's key short.
+// field keeps a row's key short, whatever a client has chosen.
 func field(s string) string {
 	if len(s) > longest {
 		s = strings.ToValidUTF8(s[:longest], "")
 	}
-	return strings.ReplaceAll(s, "\x00", " ")
+	return s
 }
 
 // Zero reports whether s says nothing.
@@ -100,7 +91,7 @@ func (s *Sum) Zero() bool {
 func (s *Sum) Add(o *Sum) {
 	s.count(o, 1)
 	for _, u := range o.Units {
-		s.unit(u.Name, func(d money.Decimal) money.Decimal { return d.Add(u.Count) })
+		s.unit(u.Unit, func(d money.Decimal) money.Decimal { return d.Add(u.Count) })
 	}
 }
 
@@ -108,7 +99,7 @@ func (s *Sum) Add(o *Sum) {
 func (s *Sum) Sub(o *Sum) {
 	s.count(o, -1)
 	for _, u := range o.Units {
-		s.unit(u.Name, func(d money.Decimal) money.Decimal { d, _ = d.Sub(u.Count); return d })
+		s.unit(u.Unit, func(d money.Decimal) money.Decimal { d, _ = d.Sub(u.Count); return d })
 	}
 }
 
@@ -124,7 +115,7 @@ func (s *Sum) count(o *Sum, sign int64) {
 // unit changes the count of one unit; one that comes to nothing goes.
 func (s *Sum) unit(name string, change func(money.Decimal) money.Decimal) {
 	for i := range s.Units {
-		if s.Units[i].Name != name {
+		if s.Units[i].Unit != name {
 			continue
 		}
 		if s.Units[i].Count = change(s.Units[i].Count); s.Units[i].Count.IsZero() {
@@ -133,7 +124,7 @@ func (s *Sum) unit(name string, change func(money.Decimal) money.Decimal) {
 		return
 	}
 	if d := change(money.Decimal{}); !d.IsZero() {
-		s.Units = append(s.Units, Unit{name, d})
+		s.Units = append(s.Units, ledger.Quantity{Unit: name, Count: d})
 		s.sort()
 	}
 }
@@ -141,7 +132,7 @@ func (s *Sum) unit(name string, change func(money.Decimal) money.Decimal) {
 // Count is how much of a unit was used.
 func (s *Sum) Count(unit string) money.Decimal {
 	for _, u := range s.Units {
-		if u.Name == unit {
+		if u.Unit == unit {
 			return u.Count
 		}
 	}

@@ -1,41 +1,60 @@
 package writer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 
-	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // formatVersion is the layout of records in a store. What changes it adds a
 // migration.
-const formatVersion = 2
+const formatVersion = 3
 
-// migration turns a store of format from into one of the next. It may be cut
-// off anywhere and run again, from the start: it writes what it comes to, never
-// what it adds. Only when it has ended does the store have the new format.
+// migration turns a store of format from into one of the next. It may be cut off
+// anywhere and run again from its first step: a step skips what it finds done.
+// Only after the last step does the store have the new format.
 type migration struct {
-	from int
+	from  int
+	steps []step
+}
+
+type step struct {
 	what string
-	run  func(ctx context.Context, s store.Store) error
+	run  func(m *migrating) error
 }
 
 // migrations are all there are, in order.
 var migrations = []migration{
-	{1, "usage sums, from all charges", func(ctx context.Context, s store.Store) error { return rebuildUsage(ctx, s, 500) }},
+	{1, []step{{"usage sums", rebuildUsage}}},
+	// Accounts and holds come first: without them, the version before this one can
+	// neither start nor serve an account, so it cannot spoil a store that is half
+	// migrated.
+	{2, []step{
+		{"accounts", rewriteAccounts},
+		{"open holds", rewriteHolds},
+		{"charges", rewriteCharges},
+		{"idempotency keys", renameKeys},
+		{"usage sums", rebuildUsage},
+	}},
 }
 
-// ErrNoLedger: there is nothing in the store.
+// Progress says how far a migration is.
+type Progress struct {
+	From, To int    // formats
+	Step     string // what is migrated
+	Records  int    // written in this step so far; 0 when it begins
+}
+
+// ErrNoLedger: nothing was ever written to the store.
 var ErrNoLedger = errors.New("there is no ledger here")
 
 var formatID = store.ID{Kind: store.Meta, Name: "format"}
 
-// Format is the format of a store; ErrNoLedger if nothing was ever written to it.
+// Format is the format of a store, or ErrNoLedger.
 func Format(ctx context.Context, s store.Store) (format int, err error) {
 	err = s.View(ctx, func(v store.Snapshot) error {
 		format, err = readFormat(v)
@@ -69,16 +88,16 @@ func fits(format int) error {
 		return fmt.Errorf("%w: it has format %d, this version of farebox reads and writes format %d; stop the gateway and run: farebox meter migrate --data <dir>   (it makes a backup first)",
 			ErrOtherFormat, format, formatVersion)
 	case format > formatVersion:
-		return fmt.Errorf("%w: it has format %d, which a newer version of farebox has written; this version reads and writes format %d. Use the newer version, or restore a backup of before",
+		return fmt.Errorf("%w: it has format %d, which a newer version of farebox has written; this version reads and writes format %d. Use the newer version, or restore a backup that is older",
 			ErrOtherFormat, format, formatVersion)
 	}
 	return nil
 }
 
-// Migrate brings a store that nobody else uses to the newest format, one step
-// after the other. Cut off anywhere, it can be run again. progress, if not nil,
-// is told of each step before it begins.
-func Migrate(ctx context.Context, s store.Store, progress func(from, to int, what string)) error {
+// Migrate brings a store that no other process uses to the newest format, step by
+// step. If it is interrupted, run it again. progress, if not nil, is called when a
+// step begins and after each of its commits.
+func Migrate(ctx context.Context, s store.Store, progress func(Progress)) error {
 	format, err := Format(ctx, s)
 	if err != nil {
 		return err
@@ -86,110 +105,104 @@ func Migrate(ctx context.Context, s store.Store, progress func(from, to int, wha
 	if format > formatVersion {
 		return fits(format)
 	}
-	for format < formatVersion {
+	for ; format < formatVersion; format++ {
 		i := slices.IndexFunc(migrations, func(m migration) bool { return m.from == format })
 		if i < 0 {
-			return fmt.Errorf("%w: there is no way from format %d to %d", ErrOtherFormat, format, formatVersion)
+			return fmt.Errorf("%w: no migration leads from format %d to %d", ErrOtherFormat, format, formatVersion)
 		}
-		m := &migrations[i]
-		if progress != nil {
-			progress(format, format+1, m.what)
+		for _, x := range migrations[i].steps {
+			m := &migrating{ctx: ctx, store: s, told: progress, at: Progress{From: format, To: format + 1, Step: x.what}}
+			m.wrote(0)
+			if err := x.run(m); err != nil {
+				return fmt.Errorf("migrating format %d to %d (%s): %w", format, format+1, x.what, err)
+			}
 		}
-		if err := m.run(ctx, s); err != nil {
-			return fmt.Errorf("migrating format %d to %d (%s): %w", format, format+1, m.what, err)
-		}
-		format++
-		err := s.Update(ctx, nil, func(tx store.Tx) error { return tx.Put(formatID, []byte(strconv.Itoa(format))) })
+		err := s.Update(ctx, nil, func(tx store.Tx) error { return tx.Put(formatID, []byte(strconv.Itoa(format+1))) })
 		if err != nil {
-			return fmt.Errorf("writing format %d: %w", format, err)
+			return fmt.Errorf("writing format %d: %w", format+1, err)
 		}
 	}
 	return nil
 }
 
-// rebuildUsage makes every account's usage sums anew from its charges, in
-// commits of at most most records.
-func rebuildUsage(ctx context.Context, s store.Store, most int) error {
-	var accounts []string
-	err := s.View(ctx, func(v store.Snapshot) error {
-		return v.Scan(store.ID{Kind: store.Account}, false, func(id store.ID, _ []byte) error {
-			accounts = append(accounts, id.Account)
-			return nil
-		})
-	})
-	for _, account := range accounts {
-		if err == nil {
-			err = rebuildUsageOf(ctx, s, account, most)
-		}
-	}
-	return err
+// migrating is a step that runs.
+type migrating struct {
+	ctx   context.Context //nolint:containedctx // as long as the step
+	store store.Store
+	told  func(Progress)
+	at    Progress
 }
 
-// edit is a record to be written; without a value, to be deleted.
+func (m *migrating) wrote(records int) {
+	m.at.Records += records
+	if m.told != nil {
+		m.told(m.at)
+	}
+}
+
+// edit is a record to be written, or deleted if it has no value.
 type edit struct {
 	id    store.ID
 	value []byte
 }
 
-func rebuildUsageOf(ctx context.Context, s store.Store, account string, most int) error {
-	var edits []edit
-	err := s.View(ctx, func(v store.Snapshot) (err error) {
-		edits, err = usageEdits(v, account)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("account %s: %w", account, err)
-	}
-	for part := range slices.Chunk(edits, most) {
-		err := s.Update(ctx, []string{account}, func(tx store.Tx) error {
-			for _, e := range part {
-				if err := e.write(tx); err != nil {
-					return err
+// migrateAtOnce and migrateBytes bound a commit of a migration.
+var migrateAtOnce = 500
+
+const migrateBytes = 4 << 20
+
+// rewrite commits, in batches, the edits that change returns for the records of a
+// kind.
+func (m *migrating) rewrite(kind store.Kind, change func(id store.ID, value []byte) ([]edit, error)) error {
+	from, more := store.ID{Kind: kind}, true
+	for more {
+		more = false
+		var edits []edit
+		size := 0
+		err := m.store.View(m.ctx, func(v store.Snapshot) error {
+			return v.Scan(from, false, func(id store.ID, value []byte) error {
+				if len(edits) >= migrateAtOnce || size > migrateBytes {
+					from, more = id, true
+					return store.ErrStop
 				}
-			}
-			return nil
+				list, err := change(id, value)
+				if err != nil {
+					return fmt.Errorf("record %q of account %q: %w", id.Name, id.Account, err)
+				}
+				edits, size = append(edits, list...), size+len(value)
+				return nil
+			})
 		})
+		if err == nil {
+			err = m.commit(edits)
+		}
 		if err != nil {
-			return fmt.Errorf("account %s: %w", account, err)
+			return err
 		}
 	}
 	return nil
 }
 
-func (e *edit) write(tx store.Tx) error {
-	if e.value == nil {
-		return tx.Delete(e.id)
-	}
-	return tx.Put(e.id, e.value)
-}
-
-// usageEdits is what is different between an account's usage sums and what its
-// charges come to, in order.
-func usageEdits(v store.Snapshot, account string) (edits []edit, err error) {
-	want := used{}
-	err = v.Scan(store.ID{Kind: store.Charge, Account: account}, true, func(id store.ID, value []byte) error {
-		c, err := ledger.DecodeCharge(value)
-		if err != nil {
-			return fmt.Errorf("charge %s: %w", id.Name, err)
-		}
-		want.add(c)
+func (m *migrating) commit(edits []edit) error {
+	if len(edits) == 0 {
 		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	err = v.Scan(store.ID{Kind: store.Usage, Account: account}, true, func(id store.ID, value []byte) error {
-		switch s := want[id.Name]; {
-		case s == nil:
-			edits = append(edits, edit{id: id})
-		case bytes.Equal(value, s.Append(nil)):
-			delete(want, id.Name) // it is there already
+	err := m.store.Update(m.ctx, nil, func(tx store.Tx) error {
+		for _, e := range edits {
+			var err error
+			if e.value == nil {
+				err = tx.Delete(e.id)
+			} else {
+				err = tx.Put(e.id, e.value)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		return nil
 	})
-	for name, s := range want {
-		edits = append(edits, edit{store.ID{Kind: store.Usage, Account: account, Name: name}, s.Append(nil)})
+	if err == nil {
+		m.wrote(len(edits))
 	}
-	slices.SortFunc(edits, func(a, b edit) int { return bytes.Compare(a.id.Bytes(), b.id.Bytes()) })
-	return edits, err
+	return err
 }

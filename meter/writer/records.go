@@ -23,15 +23,15 @@ func fetch(tx store.Snapshot, a *ledger.Account, c ledger.Command, env *ledger.E
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		return fetchKey(tx, a, grantKey, c.Idempotency, env)
+		return fetchKey(tx, a, grantKeys, c.Idempotency, env)
 	case ledger.Renew:
-		return fetchKey(tx, a, renewKey, c.Idempotency, env)
+		return fetchKey(tx, a, renewalKeys, c.Idempotency, env)
 	case ledger.Settle:
 		return fetchCharge(tx, a, c.Charge, env)
 	case ledger.Release:
 		return fetchCharge(tx, a, c.Charge, env)
 	case ledger.Refund:
-		if err := fetchKey(tx, a, refundKey, c.Idempotency, env); err != nil {
+		if err := fetchKey(tx, a, refundKeys, c.Idempotency, env); err != nil {
 			return err
 		}
 		return fetchCharge(tx, a, c.Charge, env)
@@ -45,7 +45,7 @@ func fetchReserve(tx store.Snapshot, a *ledger.Account, c ledger.Reserve, env *l
 	if err := fetchCharge(tx, a, c.Charge.ID, env); err != nil || c.Idempotency == "" {
 		return err
 	}
-	r, err := Remembered(tx, a.ID, chargeKey(c.Idempotency))
+	r, err := remembered(tx, a.ID, chargeKeys, c.Idempotency)
 	if err != nil || r == nil || env.Now.Sub(r.At) > replayFor && a.Holds[r.Charge] == nil {
 		return err
 	}
@@ -56,9 +56,9 @@ func fetchReserve(tx store.Snapshot, a *ledger.Account, c ledger.Reserve, env *l
 	return fetchCharge(tx, a, r.Charge, env)
 }
 
-func fetchKey(tx store.Snapshot, a *ledger.Account, name func(string) string, key string, env *ledger.Env) (err error) {
+func fetchKey(tx store.Snapshot, a *ledger.Account, of keySpace, key string, env *ledger.Env) (err error) {
 	if key != "" {
-		env.Remembered, err = Remembered(tx, a.ID, name(key))
+		env.Remembered, err = remembered(tx, a.ID, of, key)
 	}
 	return err
 }
@@ -87,9 +87,9 @@ func Charge(s store.Snapshot, account ledger.AccountID, id ledger.ChargeID) (*le
 	return ledger.DecodeCharge(raw)
 }
 
-// Remembered reads what an idempotency key stands for; nil if nothing.
-func Remembered(s store.Snapshot, account ledger.AccountID, key string) (*ledger.Remembered, error) {
-	raw, err := s.Get(store.ID{Kind: store.Idempotency, Account: string(account), Name: key})
+// remembered reads what an idempotency key stands for; nil if nothing.
+func remembered(s store.Snapshot, account ledger.AccountID, of keySpace, key string) (*ledger.Remembered, error) {
+	raw, err := s.Get(keyID(account, of, key))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -99,22 +99,31 @@ func Remembered(s store.Snapshot, account ledger.AccountID, key string) (*ledger
 	return ledger.DecodeRemembered(raw)
 }
 
-func chargeKey(key string) string { return "charge " + key }
-func grantKey(key string) string  { return "grant " + key }
-func refundKey(key string) string { return "refund " + key }
-func renewKey(key string) string  { return "renew " + key }
+// keySpace is a kind of command: the same idempotency key can be used once in
+// each.
+type keySpace string
 
-// keyOf is the name under which a command's result is remembered.
-func keyOf(c ledger.Command) func(string) string {
+const (
+	chargeKeys  keySpace = "charge"
+	grantKeys   keySpace = "grant"
+	refundKeys  keySpace = "refund"
+	renewalKeys keySpace = "renew"
+)
+
+func keySpaceOf(c ledger.Command) keySpace {
 	switch c.(type) {
 	case ledger.Give:
-		return grantKey
+		return grantKeys
 	case ledger.Refund:
-		return refundKey
+		return refundKeys
 	case ledger.Renew:
-		return renewKey
+		return renewalKeys
 	}
-	return chargeKey
+	return chargeKeys
+}
+
+func keyID(account ledger.AccountID, of keySpace, key string) store.ID {
+	return store.ID{Kind: store.Idempotency, Account: string(account), Name: store.Tuple(string(of), key)}
 }
 
 // record puts what a command produced: journal, charge, idempotency result.
@@ -126,7 +135,7 @@ func record(tx store.Tx, account ledger.AccountID, c ledger.Command, r *ledger.R
 		}
 	}
 	if r.Forget != "" {
-		if err := tx.Delete(store.ID{Kind: store.Idempotency, Account: string(account), Name: chargeKey(r.Forget)}); err != nil {
+		if err := tx.Delete(keyID(account, chargeKeys, r.Forget)); err != nil {
 			return err
 		}
 	}
@@ -142,7 +151,7 @@ func record(tx store.Tx, account ledger.AccountID, c ledger.Command, r *ledger.R
 		}
 	}
 	if m := r.Remember; m != nil {
-		return tx.Put(store.ID{Kind: store.Idempotency, Account: string(account), Name: keyOf(c)(m.Key)}, ledger.AppendRemembered(nil, m))
+		return tx.Put(keyID(account, keySpaceOf(c), m.Key), ledger.AppendRemembered(nil, m))
 	}
 	return nil
 }

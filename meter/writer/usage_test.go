@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 	"github.com/farebox-dev/farebox/meter/usage"
@@ -42,9 +43,9 @@ func TestUsageFollowsTheCharges(t *testing.T) {
 	}
 	must(t, b, "acme", reserve(1, 50))
 	check("held", 0, 0, 0, 0)
-	must(t, b, "acme", ledger.Settle{Charge: "ch_1", Cost: 30, Outcome: ledger.Outcome{Usage: "image=3"}})
+	must(t, b, "acme", ledger.Settle{Charge: "ch_1", Cost: 30, Outcome: ledger.Outcome{Usage: usageOf("image=3")}})
 	check("settled", 1, 0, 30, 0)
-	must(t, b, "acme", ledger.Settle{Charge: "ch_1", Cost: 30, Outcome: ledger.Outcome{Usage: "image=3"}})
+	must(t, b, "acme", ledger.Settle{Charge: "ch_1", Cost: 30, Outcome: ledger.Outcome{Usage: usageOf("image=3")}})
 	check("settled again", 1, 0, 30, 0)
 	must(t, b, "acme", ledger.Refund{Charge: "ch_1", Amount: 10, Reason: "half of it was wrong", Idempotency: "r1"})
 	check("refunded in part", 1, 0, 30, 10)
@@ -94,4 +95,17 @@ func TestVerifyNamesUsageThatIsNotWhatTheChargesComeTo(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, r.Problems, err)
 		}
 	}
+}
+
+// usageOf reads "input=12 output=30".
+func usageOf(text string) (u ledger.Usage) {
+	for word := range strings.FieldsSeq(text) {
+		unit, count, _ := strings.Cut(word, "=")
+		n, err := money.ParseDecimal(count)
+		if err != nil {
+			panic(err)
+		}
+		u.Quantities = append(u.Quantities, ledger.Quantity{Unit: unit, Count: n})
+	}
+	return u
 }

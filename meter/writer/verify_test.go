@@ -31,7 +31,7 @@ func busy(t testing.TB, s store.Store, accounts, charges int) {
 			c := &ledger.Charge{ID: ledger.ChargeID(fmt.Sprintf("ch_01JD%020d", n)), Member: "ann", Key: "key_01JD", Operation: "chat", Model: "gpt-5", Book: strings.Repeat("ab", 32)}
 			c.Subject.Operation, c.Subject.Models = "chat", []string{"gpt-5"}
 			b.Go(id, ledger.Reserve{Charge: c, Amount: 100, Plan: ledger.AnyPlan}, nil)
-			b.Go(id, ledger.Settle{Charge: c.ID, Cost: 77, Outcome: ledger.Outcome{Text: "answered", Usage: "input=12 output=30", Status: 200}}, nil)
+			b.Go(id, ledger.Settle{Charge: c.ID, Cost: 77, Outcome: ledger.Outcome{Text: "answered", Usage: usageOf("input=12 output=30"), Status: 200}}, nil)
 		}
 	}
 	b.Close()

@@ -51,17 +51,17 @@ func TestCommandLine(t *testing.T) {
 	g.cli("grant", "acme", "--pack", "pack-9", "--reason", "x").want(t, "no such pack", 2, "pack-9")
 	g.cli("grant", "missing", "5", "--reason", "x").want(t, "grant to a missing account", 5, "account")
 
-	grant := g.cli("grant", "acme", "--pack", "pack-1000", "--reason", "invoice 2041", "--key", "in_2041")
+	grant := g.cli("grant", "acme", "--pack", "pack-1000", "--reason", "invoice 2041", "--idempotency-key", "in_2041")
 	grant.want(t, "grant", 0)
 	if r := gjson.Parse(grant.stdout); r.Get("granted").String() != "1000" || r.Get("available").String() != "4000" || r.Get("replayed").Bool() {
 		t.Errorf("%s", grant.stdout)
 	}
-	again := g.cli("grant", "acme", "--pack", "pack-1000", "--reason", "invoice 2041", "--key", "in_2041")
+	again := g.cli("grant", "acme", "--pack", "pack-1000", "--reason", "invoice 2041", "--idempotency-key", "in_2041")
 	again.want(t, "the same grant", 0)
 	if r := gjson.Parse(again.stdout); !r.Get("replayed").Bool() || r.Get("grant.id").String() != gjson.Get(grant.stdout, "grant.id").String() {
 		t.Errorf("%s", again.stdout)
 	}
-	g.cli("grant", "acme", "7", "--reason", "invoice 2041", "--key", "in_2041").want(t, "another grant under the same key", 4)
+	g.cli("grant", "acme", "7", "--reason", "invoice 2041", "--idempotency-key", "in_2041").want(t, "another grant under the same key", 4)
 	g.has("acme", "4000")
 
 	key := g.cli("key", "create", "acme", "--name", "laptop", "--member", "mira")

@@ -163,7 +163,7 @@ func (c *cli) grantCommand() *cobra.Command {
 	f.StringVar(&in.Type, "type", "", "type of the credits (default top_up)")
 	f.StringVar(&in.Expires, "expires", "", `how long they live, such as "90 days" (default: for ever)`)
 	f.StringVar(&in.Reason, "reason", "", "why; kept in the ledger (required)")
-	f.StringVar(&key, "key", "", "idempotency key, such as the id of the payment: the same one grants once")
+	idempotencyFlag(cmd, &key, "idempotency key, such as the id of the payment: the same one grants once")
 	return cmd
 }
 

@@ -41,10 +41,16 @@ func printed(t *testing.T, run func() error) (out, diagnostics string, err error
 	return read(os.Stdout), read(os.Stderr), err
 }
 
-// meterCommand runs "farebox meter prices …".
+// pricesCommand runs "farebox meter prices …".
+func pricesCommand(t *testing.T, c *cli, args ...string) (out, diagnostics string, err error) {
+	t.Helper()
+	return meterCommand(t, c, append([]string{"prices"}, args...)...)
+}
+
+// meterCommand runs "farebox meter …".
 func meterCommand(t *testing.T, c *cli, args ...string) (out, diagnostics string, err error) {
 	t.Helper()
-	cmd := c.pricesCommands()
+	cmd := group("meter", "", c.commands()...)
 	cmd.SetArgs(args)
 	return printed(t, cmd.Execute)
 }
@@ -66,7 +72,7 @@ const smallTable = `{
 
 func TestImportCommand(t *testing.T) {
 	file := written(t, "prices.json", smallTable)
-	out, notes, err := meterCommand(t, &cli{table: true}, "import", "litellm", file, "--provider", "openai", "--models", "gpt-*")
+	out, notes, err := pricesCommand(t, &cli{table: true}, "import", "litellm", file, "--provider", "openai", "--models", "gpt-*")
 	want := "# From prices.json: 2 models, 1 USD = 1 credit.\nmodels:\n" +
 		"  gpt-5-mini: {per_1m_tokens: {input: 0.25, cached_input: 0.025, output: 1.8}, max_output_tokens: 128_000}\n" +
 		"  gpt-9: {per_1m_tokens: {input: 1, output: 4}}\n"
@@ -76,7 +82,7 @@ func TestImportCommand(t *testing.T) {
 	if !strings.Contains(notes, "gpt-9  input_cost_per_token_batches: ") || !strings.HasSuffix(notes, "1 note: input_cost_per_token_batches ×1\n") {
 		t.Errorf("notes:\n%s", notes)
 	}
-	out, _, err = meterCommand(t, &cli{table: true}, "import", "litellm", file, "--against", "../../pricing.yaml")
+	out, _, err = pricesCommand(t, &cli{table: true}, "import", "litellm", file, "--against", "../../pricing.yaml")
 	for _, want := range []string{
 		"changed  models gpt-5-mini  output per 1M: 200 → 180 (−10%)", "added    models gpt-9: 100 per 1M input tokens, 400 per 1M output tokens",
 		"missing  models gpt-5.4: not in the table", "1 USD = 100 credits",
@@ -86,7 +92,7 @@ func TestImportCommand(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"--models", "none*"}, {"--credits-per-usd", "many"}, {"--against", file}} {
-		if _, _, err := meterCommand(t, &cli{table: true}, append([]string{"import", "litellm", file}, args...)...); err == nil {
+		if _, _, err := pricesCommand(t, &cli{table: true}, append([]string{"import", "litellm", file}, args...)...); err == nil {
 			t.Errorf("%v is accepted", args)
 		}
 	}
@@ -101,7 +107,7 @@ func TestReplay(t *testing.T) {
 	g.charged("/v1/images", `{"prompt":"a pier","quality":"hd"}`) // 48, and what was asked for is not in the journal
 	text := shipped(t)
 	file := written(t, "new.yaml", strings.NewReplacer("{input: 1, output: 8}", "{input: 1, output: 20}", "per_image: 24", "per_image: 20", "amount: 100,", "amount: 120,").Replace(string(text)))
-	out, diagnostics, err := meterCommand(t, g.cli(), "diff", file, "--replay", "30d")
+	out, diagnostics, err := pricesCommand(t, g.cli(), "diff", file, "--replay", "30d")
 	if err != nil {
 		t.Fatal(err, diagnostics)
 	}
@@ -115,11 +121,11 @@ func TestReplay(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	out, _, err = meterCommand(t, g.cli(), "diff", shippedPrices)
+	out, _, err = pricesCommand(t, g.cli(), "diff", shippedPrices)
 	if err != nil || !strings.Contains(out, "nothing is different") {
 		t.Errorf("%v %s", err, out)
 	}
-	if _, diagnostics, err := meterCommand(t, g.cli(), "diff", file, "--replay", "a month"); err == nil || !strings.Contains(diagnostics, "such as 30d") {
+	if _, diagnostics, err := pricesCommand(t, g.cli(), "diff", file, "--replay", "a month"); err == nil || !strings.Contains(diagnostics, "such as 30d") {
 		t.Error(err, diagnostics)
 	}
 }
@@ -140,12 +146,12 @@ func TestReplayOffline(t *testing.T) {
 	text := shipped(t)
 	file := written(t, "new.yaml", strings.Replace(string(text), "{input: 1, output: 8}", "{input: 2, output: 8}", 1))
 	c := &cli{address: "127.0.0.1:1", data: dir, prices: shippedPrices, table: true}
-	out, diagnostics, err := meterCommand(t, c, "diff", file, "--replay", "1 day")
+	out, diagnostics, err := pricesCommand(t, c, "diff", file, "--replay", "1 day")
 	if err != nil || !strings.Contains(out, "chat        demo-small   1         9         10           +1") {
 		t.Errorf("%v %s\n%s", err, diagnostics, out)
 	}
 	c.data = ""
-	if _, diagnostics, err = meterCommand(t, c, "diff", file); err == nil || !strings.Contains(diagnostics, "--against <file>") {
+	if _, diagnostics, err = pricesCommand(t, c, "diff", file); err == nil || !strings.Contains(diagnostics, "--against <file>") {
 		t.Errorf("%v %s", err, diagnostics)
 	}
 }
@@ -179,7 +185,7 @@ func TestUnpriced(t *testing.T) {
 	if r := v.Requests[1]; r.Reason != "model_not_priced" || r.Model != "gpt-99" || r.Count != 1 {
 		t.Errorf("second: %+v", r)
 	}
-	out, diagnostics, err := meterCommand(t, g.cli(), "check", shippedPrices)
+	out, diagnostics, err := pricesCommand(t, g.cli(), "check", shippedPrices)
 	if err != nil || !strings.Contains(out, "models of the last 30 days without an entry of their own:\n  demo-9-ultra   by demo-*   2 requests   18\n") {
 		t.Errorf("%v\n%s%s", err, out, diagnostics)
 	}
@@ -187,7 +193,7 @@ func TestUnpriced(t *testing.T) {
 
 // TestScenario plays the documented example.
 func TestScenario(t *testing.T) {
-	out, _, err := meterCommand(t, &cli{table: true}, "simulate", "../../docs/scenario.yaml")
+	out, _, err := pricesCommand(t, &cli{table: true}, "simulate", "../../docs/scenario.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,18 +269,18 @@ plans:
 func TestCheckFormats(t *testing.T) {
 	file := written(t, "pricing.yaml", "version: 1\ncredit: {name: credit}\noperations:\n  a: {match: /a, prise: 1, price: 5%}\n")
 	c := &cli{table: true, address: "localhost:1"}
-	out, _, err := meterCommand(t, c, "check", file, "--format", "github")
+	out, _, err := pricesCommand(t, c, "check", file, "--format", "github")
 	escaped := strings.NewReplacer(":", "%3A", ",", "%2C").Replace(file)
 	want := "::error file=" + escaped + `,line=4,col=18::operations.a: unknown key "prise"; did you mean "price"?` + "\n::error file=" + escaped + `,line=4,col=35::operations.a.price: "5%25" is not a number; write digits with at most one point` + "\n"
 	if err == nil || out != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
 	}
-	out, _, err = meterCommand(t, c, "check", file, "--format", "json")
+	out, _, err = pricesCommand(t, c, "check", file, "--format", "json")
 	var v api.CheckView
 	if err == nil || json.Unmarshal([]byte(out), &v) != nil || len(v.Problems) != 2 || v.OK {
 		t.Errorf("%v %s", err, out)
 	}
-	if _, diagnostics, err := meterCommand(t, c, "check", file, "--format", "xml"); err == nil || !strings.Contains(diagnostics, "write text, json or github") {
+	if _, diagnostics, err := pricesCommand(t, c, "check", file, "--format", "xml"); err == nil || !strings.Contains(diagnostics, "write text, json or github") {
 		t.Errorf("%v %s", err, diagnostics)
 	}
 }

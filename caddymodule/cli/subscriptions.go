@@ -45,7 +45,7 @@ func (c *cli) renewCommand() *cobra.Command {
 	cmd := command("renew ACCOUNT", `Book the payment for one period of a plan with "renews: when_paid"`, cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
 		return c.change(http.MethodPost, accountURI(args[0], "subscription", "renew"), orNew(key), map[string]string{"reason": reason})
 	})
-	cmd.Flags().StringVar(&key, "key", "", "idempotency key, such as the id of the payment: the same one renews once")
+	idempotencyFlag(cmd, &key, "idempotency key, such as the id of the payment: the same one renews once")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, such as the id of the invoice")
 	return cmd
 }
@@ -95,7 +95,7 @@ func (c *cli) refundCommand() *cobra.Command {
 		return c.move("/meter/charges/"+url.PathEscape(args[0])+"/refund", orNew(key), map[string]string{"reason": reason, "amount": amount}, "refunded", "+")
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "why; kept in the ledger (required)")
-	cmd.Flags().StringVar(&key, "key", "", "idempotency key: the same one refunds once")
+	idempotencyFlag(cmd, &key, "idempotency key: the same one refunds once")
 	cmd.Flags().StringVar(&amount, "amount", "", "how much (default: all that is left)")
 	return cmd
 }
@@ -115,6 +115,15 @@ func (c *cli) move(uri, key string, in map[string]string, done, sign string) err
 	return c.show(v, func(w *tabwriter.Writer) {
 		fmt.Fprintf(w, "%s  %s  %s%s %s   %s now has %s\n", done, v.ID, sign, v.Amount, v.Unit, v.Account, v.Available)
 	})
+}
+
+// idempotencyFlag adds --idempotency-key, and --key, its old name, which says so
+// when it is used.
+func idempotencyFlag(cmd *cobra.Command, key *string, usage string) {
+	f := cmd.Flags()
+	f.StringVar(key, "idempotency-key", "", usage)
+	f.StringVar(key, "key", "", usage)
+	_ = f.MarkDeprecated("key", "write --idempotency-key") // the flag is there, see above
 }
 
 // orNew is an idempotency key of the caller's, or a fresh one.

@@ -20,54 +20,21 @@ func (r *Reader) answer(data []byte, name string) {
 	before := r.contents
 	var kind, direct []byte
 	for key, value := range jsonscan.Members(data) {
-		switch string(key) {
-		case "type", "event_type":
+		if string(key) == "type" || string(key) == "event_type" {
 			kind = jsonscan.Content(value)
-		case "model", "modelVersion":
-			if r.model == "" {
-				r.model = string(jsonscan.Content(value))
-			}
-		case "service_tier":
-			if len(value) > 0 && value[0] == '"' {
-				r.tier = string(jsonscan.Content(value))
-			}
-		case "error":
-			r.errorMember(value)
-		case "object":
-			if p.freeObject != "" && string(jsonscan.Content(value)) == p.freeObject {
-				r.known, r.unbilled = true, true
-			}
-			if string(jsonscan.Content(value)) == "error" { // vLLM's errors inside a stream
-				r.failed = true
-				r.errorCodeOf(data)
-			}
-		case "x_groq":
-			if e := jsonscan.Get(value, "error"); len(e) > 2 {
-				r.errorMember(e)
-			}
-		case "done", "stop": // Ollama, llama.cpp
-			r.finish = r.finish || string(value) == "true"
-		case "stop_reason":
-			r.stopReason(value)
 		}
-		for _, root := range p.text.roots {
-			if string(key) != root {
-				continue
-			}
+		r.member(key, value, data)
+		if slices.Contains(p.text.roots, string(key)) {
 			r.known = true
-			if len(value) > 0 && value[0] == '"' {
-				direct = value
-			} else if len(value) > 0 && (value[0] == '{' || value[0] == '[') {
-				r.walkText(value)
+			if text := r.textRoot(value); text != nil {
+				direct = text
 			}
 		}
 	}
 	if direct != nil && textual(kind) {
-		r.addText(jsonscan.Content(direct))
+		r.addText(direct)
 	}
-	if r.contents > before {
-		r.contents = before + 1 // one event, whatever number of strings
-	}
+	r.contents = min(r.contents, before+1) // one event, whatever number of strings
 	ended := r.signal(string(kind), name, data)
 	for i := range p.usage {
 		at := &p.usage[i]
@@ -79,6 +46,91 @@ func (r *Reader) answer(data []byte, name string) {
 	r.show(data)
 	if p.job != nil {
 		r.readJob(p.job, data)
+	}
+}
+
+// member reads one of a document's own members.
+func (r *Reader) member(key, value, document []byte) {
+	switch string(key) {
+	case "model", "modelVersion":
+		if r.model == "" {
+			r.model = string(jsonscan.Content(value))
+		}
+	case "service_tier":
+		if tier := jsonscan.Content(value); tier != nil {
+			r.tier = string(tier)
+		}
+	case "error":
+		r.errorMember(value)
+	case "object":
+		r.object(string(jsonscan.Content(value)), document)
+	case "x_groq":
+		if e := jsonscan.Get(value, "error"); len(e) > 2 {
+			r.errorMember(e)
+		}
+	case "done", "stop": // Ollama, llama.cpp
+		r.finish = r.finish || string(value) == "true"
+	case "stop_reason":
+		r.stopReason(value)
+	}
+}
+
+// object reads the kind of a document, as OpenAI names it.
+func (r *Reader) object(kind string, document []byte) {
+	if free := r.api.profile.freeObject; free != "" && kind == free {
+		r.known, r.unbilled = true, true
+	}
+	if kind == "error" { // vLLM's errors inside a stream
+		r.failed = true
+		r.errorCodeOf(document)
+	}
+}
+
+// textRoot reads a member that holds what the model generated. It returns the text if the member itself is one.
+func (r *Reader) textRoot(v []byte) (text []byte) {
+	if len(v) > 0 && (v[0] == '{' || v[0] == '[') {
+		r.walkText(v)
+	}
+	return jsonscan.Content(v)
+}
+
+// walkText finds the text members below v and tells r.
+func (r *Reader) walkText(v []byte) {
+	keys := r.api.profile.text.keys
+	for i := 0; i < len(v); {
+		if v[i] != '"' {
+			i++
+			continue
+		}
+		end := jsonscan.SkipString(v, i)
+		if end < 0 {
+			return
+		}
+		colon := jsonscan.SkipSpace(v, end)
+		if colon >= len(v) || v[colon] != ':' {
+			i = end
+			continue
+		}
+		kind := keys[string(v[i+1:end-1])]
+		i = jsonscan.SkipSpace(v, colon+1)
+		if kind == 0 || i >= len(v) {
+			continue
+		}
+		if kind != textJSON && v[i] != '"' {
+			continue // null, or an object below the same name: walk into it
+		}
+		if end = jsonscan.SkipValue(v, i); end < 0 {
+			return
+		}
+		switch {
+		case kind == textFinish:
+			r.stopReason(v[i:end])
+		case v[i] == '"':
+			r.addText(v[i+1 : end-1])
+		case v[i] == '{' || v[i] == '[':
+			r.addText(v[i:end])
+		}
+		i = end
 	}
 }
 
@@ -230,12 +282,10 @@ func (r *Reader) addText(s []byte) {
 		return
 	}
 	r.contents++
-	before := r.scan.cost
-	r.scan.write(s)
-	if len(s) >= jsonscan.MaxString-6 { // it may be cut: the rest costs what the kept part does
-		dropped := r.doc.Dropped(s)
-		r.scan.cost += (r.scan.cost - before) * dropped / int64(len(s))
-		r.scan.size += dropped
+	if len(s) >= jsonscan.MaxString-6 { // it may be cut
+		r.scan.WriteCut(s, r.doc.Dropped(s))
+	} else {
+		r.scan.Write(s)
 	}
 	if r.opt.KeepText && len(r.text) < maxText {
 		r.text = jsonscan.AppendUnescaped(r.text, s)

@@ -1,6 +1,10 @@
 package dialect
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
 
 // Anthropic Messages. Counts exclude the cache; message_start has the input and a placeholder output, message_delta the
 // cumulative rest, some hosts with and some without the input: merged field by field. The totals leave out compactions, which
@@ -71,4 +75,66 @@ func anthropicError(e ErrorInfo) []byte {
 	inner = append(member(inner, "details", details), '}')
 	b := member(textMember([]byte{'{'}, "type", "error"), "error", inner)
 	return append(textMember(b, "request_id", e.RequestID), '}')
+}
+
+// Batches: results are newline-delimited JSON, and only they say what was used.
+
+var anthropicBatchJob = Jobs{
+	id: "id", status: "processing_status",
+	pending:  []string{"in_progress", "canceling"},
+	finished: []string{"ended"},
+	results:  func(poll string, _ []byte) string { return poll + "/results" },
+}
+
+var anthropicBatch = profile{
+	name: "anthropic-batch", family: FamilyAnthropic, provider: "anthropic",
+	match: post("/v1/messages/batches"), batch: "requests",
+	asksSearches: func(q *asking, _ gjson.Result) {
+		q.anthropicTools(gjson.GetBytes(q.doc, "requests.#.params.tools").Array()...)
+	},
+	usage: anthropicUsage, fields: anthropicFields, exclusive: true, output: outputAsIs,
+	job: &anthropicBatchJob,
+}
+
+var anthropicBatchPoll = profile{
+	name: "anthropic-batch-poll", family: FamilyAnthropic, provider: "anthropic",
+	match: getItem("/v1/messages/batches"),
+	usage: anthropicUsage, fields: anthropicFields, exclusive: true, output: outputAsIs,
+	job: &anthropicBatchJob,
+}
+
+// anthropicBatchResults: {"result":{"type":"succeeded","message":{…}}} in every line.
+var anthropicBatchResults = profile{
+	name: "anthropic-batch-results", family: FamilyAnthropic, provider: "anthropic", lines: true, sum: true,
+	match: func(method, path string) (matched, bool) {
+		rest, ok := after(path, "/v1/messages/batches/")
+		return matched{}, ok && method == "GET" && strings.HasSuffix(rest, "/results") && strings.Count(rest, "/") == 1
+	},
+	usage:  []place{{path: "result.message.usage", base: "result.message.", mark: `"usage"`}},
+	fields: anthropicFields, exclusive: true, output: outputAsIs,
+}
+
+// anthropicTools notes how often the server tools of requests may be used. If one has no max_uses, nothing bounds it.
+func (q *asking) anthropicTools(lists ...gjson.Result) {
+	for _, name := range []string{"web_search", "web_fetch"} {
+		if n, bounded := maxUses(name, lists); bounded {
+			q.atMost(name, n)
+		}
+	}
+}
+
+// maxUses adds up the max_uses of the server tools of one name.
+func maxUses(name string, lists []gjson.Result) (n int64, bounded bool) {
+	bounded = true
+	for _, tools := range lists {
+		tools.ForEach(func(_, t gjson.Result) bool {
+			if strings.HasPrefix(t.Get("type").Str, name) {
+				uses, ok := looseNumber([]byte(t.Get("max_uses").Raw), 1)
+				bounded = bounded && ok && uses >= 0
+				n = min(n+max(uses, 0), maxCount)
+			}
+			return true
+		})
+	}
+	return n, bounded
 }

@@ -25,7 +25,7 @@ func bedrockPath(verb, streamVerb string) func(method, path string) (matched, bo
 }
 
 var bedrockConverse = profile{
-	name: "bedrock-converse", family: FamilyPlain, provider: "bedrock", models: []string{},
+	name: "bedrock-converse", family: FamilyPlain, provider: "bedrock", models: []string{}, cacheMarks: true,
 	match: bedrockPath("converse", "converse-stream"),
 	limit: OutputLimit{fields: []string{"inferenceConfig.maxTokens"}, zeroIsNone: true},
 	usage: []place{{path: "usage", mark: `"usage"`}},
@@ -59,7 +59,7 @@ func unwrapChunk(e frame.Event) []byte {
 }
 
 var bedrockInvoke = profile{
-	name: "bedrock-invoke", family: FamilyPlain, provider: "bedrock", models: []string{},
+	name: "bedrock-invoke", family: FamilyPlain, provider: "bedrock", models: []string{}, cacheMarks: true,
 	match: bedrockPath("invoke", "invoke-with-response-stream"),
 	limit: OutputLimit{fields: []string{"max_tokens", "max_gen_len", "textGenerationConfig.maxTokenCount", "inferenceConfig.maxTokens", "max_new_tokens"}, readOnly: true},
 	headers: []headerField{

@@ -1,5 +1,11 @@
 package dialect
 
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
 // Cohere bills billed_units; tokens includes its own prompt template and is not billed. Counts are floats in the schema.
 
 var cohereFields = []field{
@@ -28,18 +34,23 @@ var cohereChat = profile{
 		},
 	},
 	done: []string{"message-end"},
+	asksSearches: func(q *asking, _ gjson.Result) {
+		q.list = append(q.list, Ask{Unit: "search_unit", Most: 1, Guess: true}, Ask{Unit: "web_search", Most: 1, Guess: true})
+	},
 }
 
 var cohereEmbed = profile{
 	name: "cohere-embed", family: FamilyPlain, provider: "cohere",
 	match: post("/v2/embed"),
 	usage: cohereUsage, fields: cohereFields, output: outputZero,
+	asks: (*asking).embeddedImages,
 }
 
 var cohereRerank = profile{
 	name: "cohere-rerank", family: FamilyPlain, provider: "cohere",
 	match: post("/v2/rerank"),
 	usage: cohereUsage, fields: cohereFields, output: outputZero,
+	asks: (*asking).documents,
 }
 
 // rerank is Voyage's and Jina's: all tokens are input. vLLM and Cohere v1 share the path.
@@ -55,4 +66,40 @@ var rerank = profile{
 	usage:  append(cohereUsage[2:3:3], topUsage...),
 	fields: append(cohereFields[2:3:3], embeddingFields...),
 	output: outputZero,
+	asks:   (*asking).documents,
+}
+
+// documents are ranked in units of a hundred. A long one counts once for every 500 tokens of it and the query; no text has more
+// tokens than bytes. Source: Cohere's pricing page and docs.cohere.com/docs/rerank-overview.
+func (q *asking) documents() {
+	const perUnit, chunk = 100, 500
+	query := int64(len(gjson.GetBytes(q.doc, "query").Raw))
+	pieces, n := int64(0), int64(0)
+	for _, name := range []string{"documents", "texts", "passages"} {
+		gjson.GetBytes(q.doc, name).ForEach(func(_, d gjson.Result) bool {
+			n++
+			if size := int64(len(d.Raw)); size+query > chunk {
+				pieces += ceilDiv(size, max(chunk-query, chunk/2))
+			} else {
+				pieces++
+			}
+			return true
+		})
+	}
+	q.list = append(q.list, Ask{Unit: "search_unit", Most: max(ceilDiv(pieces, perUnit), 1), Else: max(ceilDiv(n, perUnit), 1)})
+}
+
+func (q *asking) embeddedImages() {
+	n := gjson.GetBytes(q.doc, "images.#").Int()
+	gjson.GetBytes(q.doc, "inputs").ForEach(func(_, in gjson.Result) bool {
+		in.Get("content").ForEach(func(_, part gjson.Result) bool {
+			if strings.HasPrefix(part.Get("type").Str, "image") {
+				n++
+			}
+			return true
+		})
+		return true
+	})
+	q.exactly("image", n)
+	q.exactly("search_unit", 0)
 }

@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"bytes"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,6 +85,10 @@ var vertexPredict = profile{
 		{`"billableCharacterCount"`, "metadata.billableCharacterCount", cCharacters},
 	},
 	noUsage: true,
+	asks: func(q *asking) {
+		q.exactly("image", q.count(1, "parameters.sampleCount", "parameters.sample_count"))
+		q.characters("instances")
+	},
 }
 
 var geminiEmbed = profile{
@@ -91,64 +97,61 @@ var geminiEmbed = profile{
 	usage: geminiUsage, fields: geminiFields, output: outputZero,
 }
 
-var interactionsJob = Jobs{
-	id: "id", status: "status", pending: []string{"queued", "in_progress"},
-	finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled"},
-}
-
-var interactionsUsage = []place{
-	{path: "interaction.usage", base: "interaction.", mark: `"usage"`},
-	{path: "usage", mark: `"usage"`},
-}
-
-var interactionsFields = fieldsOf([]field{
-	{"total_input_tokens", cInput},
-	{"total_output_tokens", cOutput},
-	{"total_thought_tokens", cReasoning},
-	{"total_cached_tokens", cCacheRead},
-	{"total_tool_use_tokens", cToolUse},
-	{`grounding_tool_count.#(type=="google_search").count`, cWebSearch},
-},
-	byModality("input_tokens_by_modality", cTextIn, cAudioIn, cImageIn, cVideoIn),
-	byModality("cached_tokens_by_modality", cCachedTextIn, cCachedAudioIn, cCachedImageIn, cCachedVideoIn),
-	byModality("output_tokens_by_modality", 0, cAudioOut, cImageOut, cVideoOut),
-)
-
-// byModality are the parts of a count in Interactions; 0: not counted by itself.
-func byModality(at string, text, audio, image, video count) (list []field) {
-	for _, m := range []struct {
-		name string
-		to   count
-	}{{"text", text}, {"audio", audio}, {"image", image}, {"video", video}} {
-		if m.to != 0 {
-			for _, name := range []string{m.name, strings.ToUpper(m.name)} { // documented in small letters
-				list = append(list, field{at + `.#(modality=="` + name + `").tokens`, m.to})
+// geminiSearches counts what grounding in Google Search is billed by.
+func geminiSearches(r *Reader, data []byte) {
+	if !bytes.Contains(data, []byte(`"webSearchQueries"`)) {
+		return
+	}
+	if r.searched == nil {
+		r.searched = map[string]bool{}
+	}
+	gjson.GetBytes(data, "candidates").ForEach(func(_, candidate gjson.Result) bool {
+		candidate.Get("groundingMetadata.webSearchQueries").ForEach(func(_, query gjson.Result) bool {
+			if q := strings.TrimSpace(query.Str); q != "" && len(r.searched) < maxSearches {
+				r.searched[q] = true
 			}
+			return true
+		})
+		return true
+	})
+	n := int64(len(r.searched))
+	model := r.model
+	if model == "" {
+		model = r.api.PathModel
+	}
+	if strings.HasPrefix(model, "gemini-1") || strings.HasPrefix(model, "gemini-2") {
+		n = min(n, 1)
+	}
+	if n > r.parts[cWebSearch].N {
+		r.parts[cWebSearch] = Count{n, true}
+	}
+}
+
+// DropsUsage is the option of a request by which its answer would come without what it used, "" if there is none: Google's APIs
+// cut fields out of answers (?fields=, X-Goog-FieldMask) and send them in other formats (?alt=). uri is the target as sent.
+// Source: cloud.google.com/apis/docs/system-parameters.
+func (a *API) DropsUsage(uri string, header map[string][]string) (field string) {
+	if a.Family != FamilyGemini {
+		return ""
+	}
+	if headerValue(header, "X-Goog-Fieldmask") != "" {
+		return "header.X-Goog-FieldMask"
+	}
+	_, query, _ := strings.Cut(uri, "?")
+	for pair := range strings.SplitSeq(query, "&") {
+		key, text, _ := strings.Cut(pair, "=")
+		key, errKey := url.QueryUnescape(key)
+		text, errText := url.QueryUnescape(text)
+		switch name := strings.ToLower(strings.TrimPrefix(key, "$")); {
+		case errKey != nil || errText != nil:
+			return "query"
+		case name == "fields":
+			return "query." + name
+		case name == "alt" && text != "" && !strings.EqualFold(text, "json") && !strings.EqualFold(text, "sse"):
+			return "query." + name
 		}
 	}
-	return list
-}
-
-var geminiInteractions = profile{
-	name: "gemini-interactions", family: FamilyGemini, provider: "gemini",
-	match:  post("/v1beta/interactions"),
-	models: []string{"model", "agent"},
-	limit:  OutputLimit{fields: []string{"generation_config.max_output_tokens", "generationConfig.maxOutputTokens"}, zeroIsNone: true},
-	usage:  interactionsUsage, fields: interactionsFields, output: outputAdded,
-	text: textSpec{
-		roots: []string{"delta", "steps", "outputs"},
-		keys:  map[string]textKind{"text": textString, "arguments": textJSON},
-	},
-	done:   []string{"interaction.complete", "interaction.completed"},
-	failed: []string{"error", "interaction.failed"},
-	job:    &interactionsJob,
-}
-
-var geminiInteractionsPoll = profile{
-	name: "gemini-interactions-poll", family: FamilyGemini, provider: "gemini",
-	match: getItem("/v1beta/interactions"),
-	usage: interactionsUsage, fields: interactionsFields, output: outputAdded,
-	job: &interactionsJob,
+	return ""
 }
 
 var geminiStatuses = map[int]string{

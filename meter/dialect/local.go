@@ -1,19 +1,44 @@
 package dialect
 
-import (
-	"slices"
-	"strings"
-)
+// Servers that run models on one machine.
+
+// Ollama's own API: NDJSON, streaming unless told otherwise, counts only in the last object; the prompt's is left out when all of it was cached.
+// num_predict ≤ 0 means no bound. Source: ollama api/types.go, runner.go.
+
+var ollamaFields = []field{
+	{"prompt_eval_count", cInput},
+	{"prompt_eval_cached_count", cCacheRead},
+	{"eval_count", cOutput},
+}
+
+var ollamaChat = profile{
+	name: "ollama-chat", family: FamilyPlain, provider: "ollama",
+	match:   post("/api/chat", "/api/generate"),
+	limit:   OutputLimit{fields: []string{"options.num_predict"}, floor: 1},
+	streams: true, errors: &ollamaErrors,
+	usage:  []place{{mark: `eval_count"`}},
+	fields: ollamaFields, output: outputOmits,
+	text: textSpec{
+		roots: []string{"message", "response", "thinking"},
+		keys: map[string]textKind{
+			"content": textString, "thinking": textString, "arguments": textJSON,
+		},
+	},
+}
+
+// ollamaErrors: a stream ends with a line that has an error.
+var ollamaErrors = ErrorFormat{"application/problem+json", problem, func(e ErrorInfo) []byte {
+	return append(textMember([]byte{'{'}, "error", e.Message), "}\n"...)
+}}
+
+var ollamaEmbed = profile{
+	name: "ollama-embed", family: FamilyPlain, provider: "ollama",
+	match: post("/api/embed", "/api/embeddings"),
+	usage: []place{{mark: `eval_count"`}}, fields: ollamaFields, output: outputZero,
+}
 
 // The native APIs of llama.cpp's server and of Text Generation Inference. Their paths are plain words, so they are recognised
 // only at the root, or by a hint. Sources: llama.cpp tools/server/README.md, TGI router/src/lib.rs.
-
-// exactly matches POST requests for whole paths.
-func exactly(paths ...string) func(method, path string) (matched, bool) {
-	return func(method, path string) (matched, bool) {
-		return matched{}, method == "POST" && slices.Contains(paths, path)
-	}
-}
 
 var llamaCompletion = profile{
 	name: "llamacpp-completion", family: FamilyPlain, provider: "llamacpp",
@@ -43,33 +68,4 @@ var tgiGenerate = profile{
 		roots: []string{"token", "details"},
 		keys:  map[string]textKind{"text": textString, "finish_reason": textFinish},
 	},
-}
-
-// openaiRuns are runs of the former Assistants API, which compatible servers keep.
-var openaiRuns = profile{
-	name: "openai-runs", family: FamilyOpenAI, provider: "openai",
-	match: func(method, path string) (matched, bool) {
-		rest, ok := after(path, "/v1/threads/")
-		return matched{}, ok && method == "POST" && (rest == "runs" || len(rest) > 5 && rest[len(rest)-5:] == "/runs")
-	},
-	limit: OutputLimit{fields: chatLimits[:1], zeroIsNone: true},
-	usage: topUsage, fields: chatFields,
-	text:   textSpec{roots: []string{"delta"}, keys: map[string]textKind{"value": textString, "arguments": textString}},
-	done:   []string{"thread.run.completed", "thread.run.incomplete"},
-	failed: []string{"thread.run.failed", "thread.run.cancelled", "thread.run.expired", "error"},
-	job:    &runsJob,
-}
-
-var runsJob = Jobs{
-	id: "id", status: "status", pending: []string{"queued", "in_progress", "requires_action", "cancelling"},
-	finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled", "expired"},
-}
-
-var openaiRunsPoll = profile{
-	name: "openai-runs-poll", family: FamilyOpenAI, provider: "openai",
-	match: func(method, path string) (matched, bool) {
-		id, ok := after(path, "/runs/")
-		return matched{}, ok && method == "GET" && id != "" && !strings.Contains(id, "/") && strings.Contains(path, "/v1/threads/")
-	},
-	usage: topUsage, fields: chatFields, job: &runsJob,
 }

@@ -1,6 +1,13 @@
 package dialect
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/jsonscan"
+)
 
 // Mistral speaks the chat shape, and has endpoints of its own. Sources: mistralai/client-python docs/models, docs.mistral.ai.
 
@@ -29,6 +36,7 @@ var mistralOCR = profile{
 	usage:   []place{{path: "usage_info", mark: `"usage_info"`}},
 	fields:  []field{{"pages_processed", cPages}},
 	noUsage: true,
+	asks:    (*asking).pages,
 }
 
 // mistralConversations run agents and their connectors. What connectors put into the prompt is beside prompt_tokens and inside
@@ -54,7 +62,8 @@ var mistralConversations = profile{
 	},
 	done:       []string{"conversation.response.done"},
 	failed:     []string{"conversation.response.error"},
-	freeObject: "conversation",
+	freeObject: "conversation", stateful: true,
+	asksSearches: func(*asking, gjson.Result) {}, // agents and stored conversations have tools that the request does not list
 }
 
 // servedByMistral recognises the names of Mistral's own API, which answers 422 to stream_options and sends usage anyway. Other
@@ -66,4 +75,20 @@ func servedByMistral(model string) bool {
 		}
 	}
 	return false
+}
+
+// mistralSearches adds up the two web searches that agents may have; a map that an answer leaves out changes nothing.
+func mistralSearches(r *Reader, data []byte) {
+	if !bytes.Contains(data, []byte(`"connectors"`)) {
+		return
+	}
+	n, found := int64(0), false
+	for _, name := range []string{"web_search", "web_search_premium"} {
+		if x, ok := looseNumber(jsonscan.Get(data, "usage.connectors."+name), 1); ok && x >= 0 {
+			n, found = min(n+x, maxCount), true
+		}
+	}
+	if found && n >= r.parts[cWebSearch].N {
+		r.parts[cWebSearch] = Count{n, true}
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 	"github.com/farebox-dev/farebox/meter/dialect/frame"
+	"github.com/farebox-dev/farebox/meter/dialect/tokens"
 )
 
 // ReaderOptions are what the caller decides about one answer.
@@ -49,7 +50,7 @@ type Reader struct {
 	some, html       bool             // the answer has bytes; it is a page
 	known            bool             // something was there that only an answer of this API has
 	parts            [numCounts]Count // counted by the reader itself: images, searches
-	scan             textScan
+	scan             tokens.Counter
 	contents         int64
 	text             []byte
 	model, tier      string

@@ -55,15 +55,8 @@ func (a *API) ReadRequest(b Body) RequestInfo {
 	body := b.doc
 	p := a.profile
 	info := RequestInfo{Model: a.PathModel, N: 1, Stream: a.pathStream || p.streams}
-	if p == &anthropicBatch {
-		gjson.GetBytes(body, "requests").ForEach(func(_, one gjson.Result) bool {
-			n, ok := looseNumber([]byte(one.Get("params.max_tokens").Raw), 1)
-			if !ok || n < 0 || n > maxLimit {
-				n = 0
-			}
-			info.Limits = append(info.Limits, n)
-			return true
-		})
+	if p.batch != "" {
+		info.Limits = batchLimits(gjson.GetBytes(body, p.batch))
 	}
 	shallow, lists := p.shallow(body)
 	if !jsonscan.Valid(shallow) {
@@ -71,7 +64,7 @@ func (a *API) ReadRequest(b Body) RequestInfo {
 	}
 	doc := gjson.ParseBytes(shallow)
 	if field := p.ambiguous(doc, lists); field != "" {
-		info.Reject, info.Field = RejectAmbiguous, field
+		info.reject(RejectAmbiguous, field)
 	}
 	for _, path := range p.modelPaths() {
 		if v := doc.Get(path); v.Type == gjson.String && v.Str != "" {
@@ -79,23 +72,40 @@ func (a *API) ReadRequest(b Body) RequestInfo {
 			break
 		}
 	}
-	switch v := doc.Get("stream"); v.Type {
-	case gjson.True, gjson.False:
-		info.Stream = a.pathStream || v.Bool()
-	case gjson.Null:
-	case gjson.Number, gjson.String, gjson.JSON: // 1, "true": a stream to some servers
-		if info.Reject == "" && !a.Unknown {
-			info.Reject, info.Field = RejectInvalid, "stream"
-		}
-	}
-	info.Stream = info.Stream || doc.Get("stream_format").Str == "sse"
-	info.AskedForUsage = doc.Get("stream_options.include_usage").Type == gjson.True
+	info.readStream(a, doc)
 	for _, path := range []string{"service_tier", "serviceTier", "generationConfig.serviceTier"} {
 		if v := doc.Get(path); v.Type == gjson.String {
 			info.ServiceTier = v.Str
 		}
 	}
 	info.Hides = hides(doc)
+	info.readOutput(p, doc)
+	return info
+}
+
+// reject notes the first reason to refuse the request.
+func (info *RequestInfo) reject(reason, field string) {
+	if info.Reject == "" {
+		info.Reject, info.Field = reason, field
+	}
+}
+
+func (info *RequestInfo) readStream(a *API, doc gjson.Result) {
+	switch v := doc.Get("stream"); v.Type {
+	case gjson.True, gjson.False:
+		info.Stream = a.pathStream || v.Bool()
+	case gjson.Null:
+	case gjson.Number, gjson.String, gjson.JSON: // 1, "true": a stream to some servers
+		if !a.Unknown {
+			info.reject(RejectInvalid, "stream")
+		}
+	}
+	info.Stream = info.Stream || doc.Get("stream_format").Str == "sse"
+	info.AskedForUsage = doc.Get("stream_options.include_usage").Type == gjson.True
+}
+
+// readOutput reads the limit of the output, and how often it counts.
+func (info *RequestInfo) readOutput(p *profile, doc gjson.Result) {
 	for _, path := range p.limit.fields {
 		if n, ok := info.number(doc, path, maxLimit, &p.limit); ok {
 			info.MaxOutput = Count{max(n, info.MaxOutput.N), true}
@@ -109,7 +119,19 @@ func (a *API) ReadRequest(b Body) RequestInfo {
 	if p.prompts != "" {
 		info.N = min(info.N*promptsIn(doc.Get(p.prompts)), maxCount)
 	}
-	return info
+}
+
+// batchLimits are the output limits of the requests in a batch.
+func batchLimits(list gjson.Result) (limits []int64) {
+	list.ForEach(func(_, one gjson.Result) bool {
+		n, ok := looseNumber([]byte(one.Get("params.max_tokens").Raw), 1)
+		if !ok || n < 0 || n > maxLimit {
+			n = 0
+		}
+		limits = append(limits, n)
+		return true
+	})
+	return limits
 }
 
 // hiding are the members by which requests ask for what their stream does not show as text.
@@ -199,9 +221,7 @@ func (info *RequestInfo) number(doc gjson.Result, path string, most int64, l *Ou
 	default:
 		return n, true
 	}
-	if info.Reject == "" {
-		info.Reject, info.Field = reason, path
-	}
+	info.reject(reason, path)
 	return 0, false
 }
 

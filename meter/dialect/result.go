@@ -61,11 +61,11 @@ func (u Usage) reported() bool {
 
 // Delivered is Result().DeliveredTokens, cheap enough to be asked for every chunk of a stream.
 func (r *Reader) Delivered() int64 {
-	return max(r.scan.tokens(), r.contents) + r.turn.spoken/spokenPerToken + r.spent()
+	return max(r.scan.Tokens(), r.contents) + r.turn.spoken/spokenPerToken + r.spent()
 }
 
 // DeliveredBound is a count of tokens that what was delivered so far cannot exceed.
-func (r *Reader) DeliveredBound() int64 { return max(r.Delivered(), r.scan.size) }
+func (r *Reader) DeliveredBound() int64 { return max(r.Delivered(), r.scan.Bytes()) }
 
 // DeliveredLeast is a count of tokens that what was delivered so far does not fall short of: each event with content is one.
 func (r *Reader) DeliveredLeast() int64 { return r.contents }
@@ -100,7 +100,7 @@ func (r *Reader) Result() Result {
 		res.Body = r.body
 	}
 	res.NotAnswer = r.notAnswer()
-	res.BilledInput = p == &azureChat && r.status == 400 && r.errorCode == "content_filter"
+	res.BilledInput = p.billsFilter && r.status == 400 && r.errorCode == "content_filter"
 	return res
 }
 
@@ -109,11 +109,11 @@ func (r *Reader) Result() Result {
 func (r *Reader) notAnswer() bool {
 	p := r.api.profile
 	switch {
-	case !r.closed || r.status >= 300 || p.free || p.job != nil || p.lines || p == &plain || p == &openaiSpeech && r.some, r.contents > 0, r.known:
+	case !r.closed || r.status >= 300 || p.free || p.job != nil || p.lines || p == &plain || p.sound && r.some, r.contents > 0, r.known:
 		return false
 	case r.format == frame.Undecided, !r.some: // only blanks came, or nothing
 		return true
-	case p == &openaiAudio:
+	case p.anyText:
 		return r.html
 	case r.format == frame.Opaque:
 		return r.html || len(p.headers) == 0
@@ -143,7 +143,7 @@ func (r *Reader) statusOf(u Usage) Status {
 		return StatusComplete
 	case r.pending:
 		return StatusPending
-	case p == &openaiSpeech && r.format == frame.Opaque: // as much sound as came
+	case p.sound && r.format == frame.Opaque: // as much sound as came
 		return StatusComplete
 	case p.noUsage && r.closed && !stream && (p.job == nil || r.finish || u.reported()) && !r.torn:
 		return StatusComplete

@@ -89,48 +89,6 @@ const (
 	numCounts
 )
 
-// place is where a usage object may be. base is the prefix of the answer object around it ("response." in a Responses event).
-type place struct {
-	path   string  // plain names with dots; "" is the answer object itself
-	base   string  // where model, service_tier and items are, with trailing dot
-	mark   string  // the bytes that must occur in an event before it is parsed for this place
-	except []count // counts that mean nothing here (output_tokens of Anthropic's message_start is a placeholder)
-	kind   string  // only in events of this type
-	apart  bool    // another model's, beside the answer's own
-	tool   bool    // what a hosted tool used, which the usage does not include
-}
-
-// field maps a gjson path inside a usage object to a count. Of several names of one count the largest number counts: servers
-// fill one and leave the others at 0.
-type field struct {
-	path string
-	to   count
-}
-
-// fixedCount counts by a gjson path on the whole answer: data.# images, web_search_call items.
-type fixedCount struct {
-	mark string // the bytes that must occur before the path is evaluated
-	path string
-	to   count
-}
-
-type headerField struct {
-	name string
-	to   count
-}
-
-// outputRule says how the output total follows from the reported counts (wire.md §0.3).
-type outputRule uint8
-
-const (
-	outputMax   outputRule = iota // output, and the reasoning that the total shows to be outside of it
-	outputRest                    // the same, without what tools put into the input (Gemini)
-	outputAdded                   // output + reasoning (Gemini Interactions)
-	outputAsIs                    // output
-	outputOmits                   // output; a count of 0 is left out (Ollama)
-	outputZero                    // embeddings, rerank: everything is input
-)
-
 // counts are the numbers of one answer as reported.
 type counts struct {
 	c    [numCounts]Count
@@ -216,3 +174,5 @@ func looseNumber(raw []byte, scale int64) (int64, bool) {
 	}
 	return parseNumber(raw, scale)
 }
+
+func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 	"github.com/farebox-dev/farebox/meter/dialect/frame"
+	"github.com/farebox-dev/farebox/meter/dialect/tokens"
 )
 
 // OpenAI Realtime, over WebSocket. Each response.done reports one whole turn, which reads the conversation again: turns add up,
@@ -41,7 +42,7 @@ type turn struct {
 	open   bool
 	spoken int64 // characters of base64
 	heard  int64
-	typed  textScan
+	typed  tokens.Counter
 	before int64 // tokens that the turn before read and wrote: the next one reads them again
 }
 
@@ -81,7 +82,7 @@ func (r *Reader) Event(data []byte) {
 				before += n
 			}
 		}
-		r.turn, r.scan, r.contents = turn{before: before}, textScan{}, 0
+		r.turn, r.scan, r.contents = turn{before: before}, tokens.Counter{}, 0
 	}
 	r.doc.Reset()
 }
@@ -94,7 +95,7 @@ func (r *Reader) ClientEvent(data []byte) {
 	case "input_audio_buffer.clear":
 		r.turn.heard = 0
 	case "conversation.item.create", "response.create":
-		r.turn.typed.write(data)
+		r.turn.typed.Write(data)
 	}
 }
 
@@ -115,5 +116,5 @@ func (t *turn) underWay() (input int64) {
 	if !t.open {
 		return 0
 	}
-	return t.before + t.heard/heardPerToken + t.typed.tokens()
+	return t.before + t.heard/heardPerToken + t.typed.Tokens()
 }

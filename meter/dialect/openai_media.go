@@ -1,29 +1,13 @@
 package dialect
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
 
-var embeddingFields = []field{
-	{"prompt_tokens", cInput},
-	{"input_tokens", cInput},
-	{"total_tokens", cTotal}, // all that Voyage reports
-	{"prompt_tokens_details.image_tokens", cImageIn},
-	{"image_tokens", cImageIn},
-	{"text_tokens", cTextIn},
-}
+	"github.com/tidwall/gjson"
+)
 
-var topUsage = []place{{path: "usage", mark: `"usage"`}}
-
-var openaiEmbeddings = profile{
-	name: "openai-embeddings", family: FamilyOpenAI, provider: "openai",
-	match:    post("/v1/embeddings", "/openai/embeddings", "/multimodalembeddings"),
-	intInput: "input", usage: topUsage, fields: embeddingFields, output: outputZero,
-}
-
-var azureEmbeddings = profile{
-	name: "azure-embeddings", family: FamilyOpenAI, provider: "azure", models: []string{},
-	match:    deployment("/embeddings"),
-	intInput: "input", usage: topUsage, fields: embeddingFields, output: outputZero,
-}
+// Images, speech, transcriptions and videos of the OpenAI shapes.
 
 // openaiImages: GPT image models report tokens, others only the images themselves.
 var openaiImages = profile{
@@ -36,7 +20,8 @@ var openaiImages = profile{
 	perDone:  []count{cImages},
 	done:     []string{"image_generation.completed", "image_edit.completed"},
 	failed:   []string{"error"},
-	noUsage:  true,
+	noUsage:  true, selfContained: true,
+	asks: func(q *asking) { q.exactly("image", q.count(1, "n")) },
 }
 
 // openaiSpeech answers with sound; what is billed by characters is in the request. As events it reports tokens.
@@ -47,7 +32,8 @@ var openaiSpeech = profile{
 	fields:  openaiAudio.fields,
 	done:    openaiAudio.done,
 	failed:  openaiAudio.failed,
-	noUsage: true,
+	noUsage: true, sound: true, selfContained: true,
+	asks: (*asking).speech,
 }
 
 // openaiAudio: transcriptions report tokens or seconds (usage.type), as JSON or in the last event; plain text reports nothing.
@@ -63,11 +49,7 @@ var openaiAudio = profile{
 	text:   textSpec{roots: []string{"delta", "text"}},
 	done:   []string{"transcript.text.done", "speech.audio.done"},
 	failed: []string{"error"},
-}
-
-var openaiModerations = profile{
-	name: "openai-moderations", family: FamilyOpenAI, provider: "openai", free: true,
-	match: post("/v1/moderations"),
+	asks:   (*asking).recording, recordings: true, anyText: true, selfContained: true,
 }
 
 var videoJob = Jobs{
@@ -95,6 +77,7 @@ var openaiVideo = profile{
 	fixed:   []fixedCount{{`"seconds"`, "seconds", cMillis}},
 	perBody: []count{cVideos},
 	job:     &videoJob, noUsage: true,
+	asks: func(q *asking) { q.video(4, "seconds", "duration") },
 }
 
 var openaiVideoPoll = profile{
@@ -106,18 +89,14 @@ var openaiVideoPoll = profile{
 	job:     &videoJob, noUsage: true,
 }
 
-// openaiRead are the requests of the OpenAI API that never cost anything: lists, downloads, deletions.
-var openaiRead = profile{
-	name: "openai-read", family: FamilyOpenAI, provider: "openai", free: true,
-	match: func(method, path string) (matched, bool) {
-		if method == "POST" {
-			return matched{}, false
-		}
-		for _, s := range []string{"/v1/models", "/v1/files", "/v1/videos", "/v1/batches", "/v1/responses", "/v1/chat/completions"} {
-			if hasSegments(path, s) {
-				return matched{}, true
-			}
-		}
-		return matched{}, false
-	},
+// speech is billed by the characters of its text. No voice is slower than four characters a second.
+func (q *asking) speech() {
+	text := gjson.GetBytes(q.doc, "input").Str
+	n := int64(utf8.RuneCountInString(text))
+	q.exactly("character", n)
+	slowest := int64(1) // the least speed that the API takes is a quarter
+	if speed, ok := q.number(1000, "speed"); ok && speed < 1000 {
+		slowest = ceilDiv(1000, max(speed, 250))
+	}
+	q.millis(max(n, 1)*250*slowest, max(n, 1)*1000/15) // fifteen is usual
 }

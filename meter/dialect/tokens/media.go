@@ -1,4 +1,4 @@
-package dialect
+package tokens
 
 import (
 	"bytes"
@@ -7,27 +7,27 @@ import (
 	"strings"
 )
 
-// mediaTokens estimates the tokens of an inline medium from its base64. Formulas: wire.md §6.5.
-func mediaTokens(b64 []byte, family, model string) int64 {
+// media estimates the tokens of an inline medium from its base64. Formulas: wire.md §6.5.
+func (m Model) media(b64 []byte) int64 {
 	size := int64(len(b64)) * 3 / 4
 	var head [48 << 10]byte // JPEG dimensions come after the metadata, usually within 48 KB
 	h := head[:decodePrefix(head[:], b64)]
 	switch {
 	case bytes.HasPrefix(h, []byte("%PDF-")):
-		return pdfPages(b64, size) * (3000 + worstPage(family))
+		return PDFPages(b64) * (3000 + m.worstPage())
 	case bytes.HasPrefix(h, []byte("RIFF")) && len(h) >= 32 && string(h[8:12]) == "WAVE":
 		return wavTokens(h, size)
 	case bytes.HasPrefix(h, []byte("ID3")), bytes.HasPrefix(h, []byte("OggS")), bytes.HasPrefix(h, []byte("fLaC")),
 		len(h) > 1 && h[0] == 0xFF && h[1]&0xE0 == 0xE0 && h[1] != 0xD8:
-		return audioTokens(size)
+		return Audio(size)
 	case len(h) > 12 && string(h[4:8]) == "ftyp":
 		return max(size/16000, 1) * 300 // video from 128 kbit/s, about 300 tokens a second with its sound
 	}
 	if w, ht, ok := imageSize(h); ok {
-		return imageTokens(w, ht, family, model)
+		return m.image(w, ht)
 	}
 	if isImage(h) {
-		return worstImage(family)
+		return m.WorstImage()
 	}
 	return max(int64(len(b64))/4, 1) // signatures, encrypted reasoning, unknown files
 }
@@ -94,29 +94,29 @@ func jpegSize(h []byte) (w, ht int64) {
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
 
-// worstImage is the bound for an image of unknown size.
-func worstImage(family string) int64 {
-	switch family {
-	case FamilyAnthropic:
+// WorstImage is the bound for an image of unknown size.
+func (m Model) WorstImage() int64 {
+	switch m.Family {
+	case anthropic:
 		return 4800
-	case FamilyGemini:
+	case gemini:
 		return 1120
 	}
 	return 14400
 }
 
 // worstPage is the image of one document page.
-func worstPage(family string) int64 { return min(worstImage(family), 1600) }
+func (m Model) worstPage() int64 { return min(m.WorstImage(), 1600) }
 
-func imageTokens(w, h int64, family, model string) int64 {
+func (m Model) image(w, h int64) int64 {
 	switch {
-	case family == FamilyAnthropic || strings.Contains(model, "claude"):
+	case m.Family == anthropic || strings.Contains(m.Name, "claude"):
 		return min(ceilDiv(w, 28)*ceilDiv(h, 28), 4800)
-	case family == FamilyGemini || strings.Contains(model, "gemini"):
+	case m.Family == gemini || strings.Contains(m.Name, "gemini"):
 		return 1120
-	case strings.HasPrefix(model, "gpt-4o-mini"):
+	case strings.HasPrefix(m.Name, "gpt-4o-mini"):
 		return tiles(w, h, 2833, 5667)
-	case strings.HasPrefix(model, "gpt-4o"), strings.HasPrefix(model, "gpt-4.1") && !strings.Contains(model, "mini") && !strings.Contains(model, "nano"):
+	case strings.HasPrefix(m.Name, "gpt-4o"), strings.HasPrefix(m.Name, "gpt-4.1") && !strings.Contains(m.Name, "mini") && !strings.Contains(m.Name, "nano"):
 		return tiles(w, h, 85, 170)
 	}
 	return min(ceilDiv(ceilDiv(w, 32)*ceilDiv(h, 32)*12, 10), 14400)
@@ -133,8 +133,8 @@ func tiles(w, h, base, tile int64) int64 {
 	return base + tile*ceilDiv(w, 512)*ceilDiv(h, 512)
 }
 
-// audioTokens bounds compressed audio: 16 kbit/s is the floor of speech codecs, 32 tokens a second.
-func audioTokens(size int64) int64 { return max(size/2000, 1) * 32 }
+// Audio bounds compressed audio: 16 kbit/s is the floor of speech codecs, 32 tokens a second.
+func Audio(size int64) int64 { return max(size/2000, 1) * 32 }
 
 // wavTokens takes the duration from the byte rate in the header.
 func wavTokens(h []byte, size int64) int64 {
@@ -142,8 +142,8 @@ func wavTokens(h []byte, size int64) int64 {
 	return (size/rate + 1) * 32
 }
 
-// pdfPages bounds the pages of a PDF by the largest /Count in its page tree, else by its size.
-func pdfPages(b64 []byte, size int64) int64 {
+// PDFPages bounds the pages of a PDF, given as base64, by the largest /Count in its page tree, else by its size.
+func PDFPages(b64 []byte) int64 {
 	var buf [3 << 10]byte
 	pages := int64(0)
 	const step = len(buf) / 3 * 4
@@ -155,7 +155,7 @@ func pdfPages(b64 []byte, size int64) int64 {
 	if pages > 0 {
 		return pages
 	}
-	return 1 + size/8000 // compressed page trees: dense text pages have about 8 KB
+	return 1 + int64(len(b64))*3/4/8000 // compressed page trees: dense text pages have about 8 KB
 }
 
 func largestCount(b []byte) (pages int64) {

@@ -77,7 +77,7 @@ func (x *exchange) jobNames(doc []byte) []string {
 	if id == "" {
 		return nil
 	}
-	return ownedNames([]string{named(op.ID, id), cleanPath(op.Job.StatusPath(id))})
+	return ownedNames(named(op.ID, id), []string{cleanPath(op.Job.StatusPath(id))})
 }
 
 // note keeps that the caller has got these.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,9 +25,6 @@ import (
 // held until an answer says how it has ended: one that a client asked for, or
 // the gateway itself. What is needed to price that answer is kept in the store,
 // so a restart forgets no job.
-
-// jobsRoom holds the records of jobs, charge → jobRecord; no account can have this name.
-const jobsRoom = "\x01jobs"
 
 // jobRecord is a job as the store keeps it.
 type jobRecord struct {
@@ -80,13 +76,15 @@ type jobs struct {
 	closed bool
 }
 
-func named(operation, id string) string { return operation + "\x00" + id }
+func named(operation, id string) string {
+	return ownership.Name(resource.Ref{Kind: operation, ID: id})
+}
 
 // restoreJobs reads the jobs that an earlier process left open.
 func (m *Meter) restoreJobs(ctx context.Context, s store.Store) error {
 	m.jobs.named, m.jobs.all = map[string]*openJob{}, map[ledger.ChargeID]*openJob{}
 	return s.View(ctx, func(s store.Snapshot) error {
-		return s.Scan(store.ID{Kind: store.Owned, Account: jobsRoom}, true, func(id store.ID, v []byte) error {
+		return s.Scan(store.ID{Kind: store.Job}, false, func(id store.ID, v []byte) error {
 			var rec jobRecord
 			if err := json.Unmarshal(v, &rec); err != nil {
 				return fmt.Errorf("reading the job of charge %s: %w", id.Name, err)
@@ -108,7 +106,7 @@ func (m *Meter) forgetEnded(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.owners.Claim(string(j.account), ownedNames(j.names)) // an earlier version may not have
+		m.owners.Claim(string(j.account), ownedNames(j.names[0], j.names[1:])) // an earlier version may not have
 	}
 	m.jobs.mu.Lock()
 	defer m.jobs.mu.Unlock()
@@ -176,6 +174,7 @@ func (s *jobs) find(names ...string) *openJob {
 	return nil
 }
 
+// names are the job's own, then the paths that are asked for it.
 func (rec *jobRecord) names() []string {
 	list := []string{named(rec.Operation, rec.ID)}
 	for _, path := range []string{rec.Poll, rec.Results} {
@@ -186,15 +185,12 @@ func (rec *jobRecord) names() []string {
 	return list
 }
 
-// ownedNames are the names of a job as records of owners have them: the id
-// instead of a path.
-func ownedNames(names []string) (owned []string) {
-	for _, n := range names {
-		if strings.Contains(n, "\x00") {
-			owned = append(owned, n)
-			continue
-		}
-		for _, s := range resource.InPath(n).IDs {
+// ownedNames are the names under which the owner of a job is recorded: its own,
+// and those of the ids in its paths.
+func ownedNames(name string, paths []string) []string {
+	owned := []string{name}
+	for _, p := range paths {
+		for _, s := range resource.InPath(p).IDs {
 			owned = append(owned, ownership.Name(s))
 		}
 	}
@@ -209,10 +205,11 @@ func (m *Meter) keepJob(rec *jobRecord, then func(error)) {
 		return
 	}
 	m.writer.GoUpdate(func(tx store.Tx) error {
-		if err := m.owners.ClaimIn(tx, rec.Account, ownedNames(rec.names())); err != nil {
+		names := rec.names()
+		if err := m.owners.ClaimIn(tx, rec.Account, ownedNames(names[0], names[1:])); err != nil {
 			return err
 		}
-		return tx.Put(store.ID{Kind: store.Owned, Account: jobsRoom, Name: rec.Charge}, raw)
+		return tx.Put(store.ID{Kind: store.Job, Name: rec.Charge}, raw)
 	}, then)
 }
 
@@ -225,7 +222,7 @@ func (m *Meter) dropJob(j *openJob) {
 // start does.
 func (m *Meter) forgetJob(j *openJob) {
 	m.writer.GoUpdate(func(tx store.Tx) error {
-		return tx.Delete(store.ID{Kind: store.Owned, Account: jobsRoom, Name: string(j.charge)})
+		return tx.Delete(store.ID{Kind: store.Job, Name: string(j.charge)})
 	}, func(err error) {
 		if err != nil && !errors.Is(err, writer.ErrClosed) {
 			m.opt.Problem(fmt.Errorf("forgetting the job of charge %s: %w", j.charge, err))
@@ -236,7 +233,7 @@ func (m *Meter) forgetJob(j *openJob) {
 func (m *Meter) readJob(ctx context.Context, charge ledger.ChargeID) (*jobRecord, error) {
 	rec := new(jobRecord)
 	err := m.writer.View(ctx, func(s store.Snapshot) error {
-		raw, err := s.Get(store.ID{Kind: store.Owned, Account: jobsRoom, Name: string(charge)})
+		raw, err := s.Get(store.ID{Kind: store.Job, Name: string(charge)})
 		if err != nil {
 			return err
 		}

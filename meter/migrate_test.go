@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -258,20 +258,23 @@ func describeStore(t *testing.T, s store.Store) string {
 			}
 		}
 		var owned []string
-		err := v.Scan(store.ID{Kind: store.Owned, Account: jobsRoom}, true, func(id store.ID, raw []byte) error {
+		err := v.Scan(store.ID{Kind: store.Job}, false, func(id store.ID, raw []byte) error {
 			owned = append(owned, fmt.Sprintf("job %s %s", id.Name, raw))
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		err = v.Scan(store.ID{Kind: store.Owned, Account: "\x01job owners"}, true, func(id store.ID, raw []byte) error {
-			account, at, _ := strings.Cut(strings.TrimSuffix(string(raw), "\n"), "\x00")
-			used, err := strconv.ParseInt(at, 10, 64)
-			owned = append(owned, fmt.Sprintf("owner %q %s %s", strings.Split(id.Name, "\x00"), account, time.Unix(used, 0).UTC().Format(time.RFC3339)))
-			if err != nil {
+		err = v.Scan(store.ID{Kind: store.UpstreamID}, false, func(id store.ID, raw []byte) error {
+			parts, _ := store.ParseTuple(id.Name)
+			var r struct {
+				Account string
+				Used    time.Time
+			}
+			if err := json.Unmarshal(raw, &r); err != nil {
 				return err
 			}
+			owned = append(owned, fmt.Sprintf("owner %q %s %s", parts, r.Account, r.Used.Format(time.RFC3339)))
 			return nil
 		})
 		if err != nil {

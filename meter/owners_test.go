@@ -129,17 +129,17 @@ func TestAnIDKeepsItsOwner(t *testing.T) {
 
 // ownedKey is where the owner of an id is recorded.
 func ownedKey(name string) store.ID {
-	return store.ID{Kind: store.Owned, Account: "\x01job owners", Name: name}
+	return store.ID{Kind: store.UpstreamID, Name: name}
 }
 
-// A job that an earlier version has started, which kept owners by path and
-// without a time, is its account's.
+// A job that an earlier version started belongs to its account, whether that
+// version recorded an owner without a time, or none.
 func TestJobsOfAnEarlierVersionHaveTheirOwner(t *testing.T) {
 	g := newJobsGate(t)
 	g.answered(post("/v1/responses", `{"model":"words","background":true,"input":"hi"}`), 200, jsonType, `{"id":"r1","status":"queued","model":"words"}`)
 	g.answered(post("/clips", `{}`), 200, jsonType, `{"task":"c1"}`)
 	if err := g.m.writer.Update(t.Context(), func(tx store.Tx) error {
-		return errors.Join(tx.Delete(ownedKey("/responses\x00r1")), tx.Put(ownedKey("/v1/responses/r1"), []byte("acme")), tx.Put(ownedKey(named("clip", "c1")), []byte("acme")))
+		return errors.Join(tx.Delete(ownedKey(named("/responses", "r1"))), tx.Put(ownedKey(named("clip", "c1")), []byte(`{"account":"acme"}`)))
 	}); err != nil {
 		t.Fatal(err)
 	}

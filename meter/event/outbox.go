@@ -1,7 +1,6 @@
 package event
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -50,7 +49,7 @@ func (d *Delivery) event() (*Event, error) {
 
 // name sorts deliveries by time.
 func name(at time.Time, event, endpoint string) string {
-	return string(binary.BigEndian.AppendUint64(nil, uint64(max(0, at.UnixNano())))) + event + "\x00" + endpoint //nolint:gosec // not negative
+	return store.Sequence(uint64(max(0, at.UnixNano()))) + store.Tuple(event, endpoint) //nolint:gosec // not negative
 }
 
 // postAll puts events into the outbox, for each endpoint that wants them.

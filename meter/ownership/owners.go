@@ -10,10 +10,9 @@ package ownership
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,10 +21,8 @@ import (
 )
 
 const (
-	// storeAccount holds all records; no account can have this name.
-	storeAccount = "\x01job owners"
 	// maxName is the longest name of a record, in bytes. Longer ids have no owner.
-	maxName = 500
+	maxName = 504
 	// touchEvery is how old the time in a record may become before a use renews it.
 	touchEvery = 24 * time.Hour
 )
@@ -50,21 +47,21 @@ func New(w *writer.Writer, now func() time.Time, problem func(error)) *Owners {
 }
 
 func key(name string) store.ID {
-	return store.ID{Kind: store.Owned, Account: storeAccount, Name: name}
+	return store.ID{Kind: store.UpstreamID, Name: name}
 }
 
-// encode is an account and when it last used the id; records of earlier versions
-// have no time.
-func encode(account string, used time.Time) []byte {
-	return append(strconv.AppendInt(append([]byte(account), 0), used.Unix(), 10), '\n')
+// record is who owns an id, and when they last used it. Those of the earliest
+// versions have no time and are kept.
+type record struct {
+	Account string    `json:"account"`
+	Used    time.Time `json:"used,omitzero"`
 }
 
-func decode(v []byte) (account string, used time.Time) {
-	account, at, ok := strings.Cut(string(v), "\x00")
-	if n, err := strconv.ParseInt(strings.TrimSuffix(at, "\n"), 10, 64); ok && err == nil {
-		used = time.Unix(n, 0)
+func decode(v []byte) (r record, err error) {
+	if err = json.Unmarshal(v, &r); err != nil {
+		err = fmt.Errorf("reading the owner of an id: %w", err)
 	}
-	return account, used
+	return r, err
 }
 
 // Claim records that an account got these names. It is in force at once; done is
@@ -117,15 +114,23 @@ func (o *Owners) ClaimIn(tx store.Tx, account string, names []string) error {
 	now := o.now()
 	for _, n := range names {
 		v, err := tx.Get(key(n))
-		switch {
-		case err == nil:
-			if owner, used := decode(v); owner != account || now.Sub(used) < touchEvery {
-				continue
-			}
-		case !errors.Is(err, store.ErrNotFound):
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		if err := tx.Put(key(n), encode(account, now)); err != nil {
+		if err == nil {
+			have, err := decode(v)
+			if err != nil {
+				return err
+			}
+			if have.Account != account || now.Sub(have.Used) < touchEvery {
+				continue
+			}
+		}
+		raw, err := json.Marshal(record{account, now})
+		if err != nil {
+			return err
+		}
+		if err := tx.Put(key(n), raw); err != nil {
 			return err
 		}
 	}
@@ -160,8 +165,11 @@ func (o *Owners) Owner(ctx context.Context, names []string) (owner string, err e
 			if err != nil {
 				return err
 			}
-			account, used := decode(v)
-			if owner = account; o.now().Sub(used) >= touchEvery {
+			r, err := decode(v)
+			if err != nil {
+				return err
+			}
+			if owner = r.Account; o.now().Sub(r.Used) >= touchEvery {
 				stale = append(stale, n)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/dialect/resource"
 	"github.com/farebox-dev/farebox/meter/form"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // reference is an id in a request under which an upstream keeps something.
@@ -24,7 +25,7 @@ type reference struct {
 
 // Name is the name of the record of an id. The kind of a job of the price file is
 // its operation.
-func Name(s resource.Ref) string { return s.Kind + "\x00" + s.ID }
+func Name(s resource.Ref) string { return store.Tuple(s.Kind, s.ID) }
 
 // PathNames are the names of the records of all ids in a clean path.
 func PathNames(book *pricing.Book, method, path string) (names []string) {

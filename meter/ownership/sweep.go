@@ -3,7 +3,6 @@ package ownership
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/dialect/resource"
@@ -56,10 +55,10 @@ func (o *Owners) Sweep(ctx context.Context) error {
 	}
 }
 
-func expired(name string, record []byte, now time.Time) bool {
-	kind, _, _ := strings.Cut(name, "\x00")
-	_, used := decode(record)
-	return !used.IsZero() && now.Sub(used) > resource.Retention(kind)
+func expired(name string, value []byte, now time.Time) bool {
+	parts, ok := store.ParseTuple(name)
+	r, err := decode(value)
+	return ok && len(parts) == 2 && err == nil && !r.Used.IsZero() && now.Sub(r.Used) > resource.Retention(parts[0])
 }
 
 // expired lists some expired records, beginning at a name.

@@ -28,7 +28,9 @@ const (
 	Idempotency Kind = 'i' // what an idempotency key stands for, by account and key
 	Key         Kind = 'k' // API keys, by hash
 	Member      Kind = 'p' // members, by account and id
-	Owned       Kind = 'o' // where a charge or grant belongs: id → account
+	Owned       Kind = 'o' // whose a grant is: id → account
+	Job         Kind = 'q' // jobs that have not ended, by charge
+	UpstreamID  Kind = 'f' // whose an upstream's id is, by kind and id
 	Book        Kind = 'b' // price books, by digest
 	Usage       Kind = 'u' // sums of what was used, by account, time and what it was for
 	Session     Kind = 's' // portal sessions and links to them, by hash

@@ -38,6 +38,7 @@ var migrations = []migration{
 		{"open holds", rewriteHolds},
 		{"charges", rewriteCharges},
 		{"idempotency keys", renameKeys},
+		{"jobs and owners of upstream ids", moveOwned},
 		{"usage sums", rebuildUsage},
 	}},
 }

@@ -1,7 +1,10 @@
 package writer
 
 import (
+	"encoding/json"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -51,4 +54,37 @@ func renameKeys(m *migrating) error {
 		of, _, _ := strings.Cut(id.Name, " ")
 		return []edit{{keyID(ledger.AccountID(id.Account), keySpace(of), r.Key), ledger.AppendRemembered(nil, r)}, {id: id}}, nil
 	})
+}
+
+// moveOwned gives jobs and the owners of upstream ids kinds of their own. They lay
+// under two accounts that cannot exist.
+func moveOwned(m *migrating) error {
+	return m.rewrite(store.Owned, func(id store.ID, value []byte) ([]edit, error) {
+		switch id.Account {
+		case "\x01jobs":
+			return []edit{{store.ID{Kind: store.Job, Name: id.Name}, append([]byte{}, value...)}, {id: id}}, nil
+		case "\x01job owners":
+			kind, upstream, ok := strings.Cut(id.Name, "\x00")
+			if !ok { // by path, of an early version: not read any more
+				return []edit{{id: id}}, nil
+			}
+			owner, err := owner2(value)
+			return []edit{{store.ID{Kind: store.UpstreamID, Name: store.Tuple(kind, upstream)}, owner}, {id: id}}, err
+		}
+		return nil, nil
+	})
+}
+
+// owner2 turns "account", NUL, "seconds since 1970", LF into JSON; the earliest
+// versions wrote the account alone.
+func owner2(value []byte) ([]byte, error) {
+	account, at, _ := strings.Cut(strings.TrimSuffix(string(value), "\n"), "\x00")
+	var used time.Time
+	if n, err := strconv.ParseInt(at, 10, 64); err == nil {
+		used = time.Unix(n, 0).UTC()
+	}
+	return json.Marshal(struct {
+		Account string    `json:"account"`
+		Used    time.Time `json:"used,omitzero"`
+	}{account, used})
 }

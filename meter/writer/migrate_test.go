@@ -122,7 +122,7 @@ func TestAnOldFormatIsRefusedAndMigrated(t *testing.T) {
 				}
 				migrated(t, s, usage)
 			}
-			if want := []string{"1 2usage sums", "2 3accounts", "2 3open holds", "2 3charges", "2 3idempotency keys", "2 3usage sums"}; !slices.Equal(steps, want) {
+			if want := []string{"1 2usage sums", "2 3accounts", "2 3open holds", "2 3charges", "2 3idempotency keys", "2 3jobs and owners of upstream ids", "2 3usage sums"}; !slices.Equal(steps, want) {
 				t.Errorf("steps %q, want %q", steps, want)
 			}
 			if err := s.Close(); err != nil {

@@ -46,7 +46,7 @@ func (a *admission) read() error {
 		return err
 	}
 	if a.price.NeedsAsks() {
-		a.price.Asks(asked(a.api, a.body))
+		a.price.Asked.Units = asked(a.api, a.body)
 	}
 	if !a.price.TokenPriced() { // a condition may still ask how long the input is
 		a.estimateInput(!a.api.Unknown && a.body.Kind == form.JSON)
@@ -55,7 +55,7 @@ func (a *admission) read() error {
 	if a.api.Unknown { // priced by tokens behind a path of its own: most speak like chat completions
 		a.reads = dialect.Detect("POST", "/v1/chat/completions", "")
 	} else {
-		a.price.Limits(a.info.MaxOutput.N, a.info.MaxOutput.OK, a.info.N)
+		a.price.Asked.OutputLimit, a.price.Asked.Limited, a.price.Asked.Answers = a.info.MaxOutput.N, a.info.MaxOutput.OK, max(a.info.N, 1)
 	}
 	a.estimateInput(true)
 	a.kinds()
@@ -76,9 +76,9 @@ func (a *admission) readPrice() (err error) {
 	if err != nil {
 		return err
 	}
-	a.api = dialect.Detect(a.req.Method, a.price.Path(), hintOf(a.price.API()))
+	a.api = dialect.Detect(a.req.Method, a.price.Asked.Path, hintOf(a.price.Asked.API))
 	a.reads, a.body = a.api, dialect.ReadBody(a.req.ContentType, a.req.Body)
-	if !a.price.JSON() && ownership.RefersInBody(a.req.Method, path) && !a.body.Readable() { // what it names could not be looked at
+	if !a.price.Asked.JSON && ownership.RefersInBody(a.req.Method, path) && !a.body.Readable() { // what it names could not be looked at
 		return unreadable()
 	}
 	return nil
@@ -90,7 +90,7 @@ func (a *admission) readBody() error {
 	if field := a.api.DropsUsage(a.req.URI, a.req.Header); field != "" {
 		return &Denial{Reason: pricing.AmbiguousRequest, Field: field, Message: `The answer would leave out what it used, and could not be charged; leave out "` + field + `".`}
 	}
-	if (a.price.NeedsAsks() || a.price.TokenPriced()) && !a.price.JSON() && !a.body.Readable() {
+	if (a.price.NeedsAsks() || a.price.TokenPriced()) && !a.price.Asked.JSON && !a.body.Readable() {
 		return unreadable()
 	}
 	if a.api.Unknown && !a.price.TokenPriced() {
@@ -125,7 +125,7 @@ func (a *admission) estimateInput(worthIt bool) {
 		a.est = a.m.estimate(a.req)
 	case worthIt:
 		a.scan = a.reads.EstimateInput(a.body)
-		a.est.Tokens[pricing.Input] = a.m.calibration.Input(a.price.ModelAsked(), a.scan)
+		a.est.Tokens[pricing.Input] = a.m.calibration.Input(a.price.Asked.Model, a.scan)
 	}
 }
 
@@ -143,16 +143,16 @@ func (a *admission) ahead() pricing.Usage {
 }
 
 // asked are the units that a request asks for, as the price file counts them.
-func asked(api *dialect.API, body dialect.Body) []pricing.Asked {
+func asked(api *dialect.API, body dialect.Body) []pricing.UnitAsk {
 	asks := api.Asks(body)
-	list := make([]pricing.Asked, 0, len(asks))
+	list := make([]pricing.UnitAsk, 0, len(asks))
 	for _, a := range asks {
 		shift := 0
 		if a.Milli {
 			shift = -3
 		}
 		n := func(n int64) money.Decimal { return money.FromInt(uint64(max(n, 0))).Shift(shift) } //nolint:gosec // not negative
-		list = append(list, pricing.Asked{Unit: a.Unit, Most: n(a.Most), Else: n(a.Else), Guess: a.Guess})
+		list = append(list, pricing.UnitAsk{Unit: a.Unit, Most: n(a.Most), Else: n(a.Else), Guess: a.Guess})
 	}
 	return list
 }

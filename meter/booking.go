@@ -137,7 +137,7 @@ func (x *exchange) costOf(left money.Amount, a *pricing.Answer, r *dialect.Resul
 		if none != nil {
 			none.Less = true
 		}
-		q, err := x.price.CostOfParts(parts, x.plan)
+		q, err := pricing.Parts(parts).Cost(x.price, x.plan)
 		return q, none, err
 	}
 	return x.claim(left, func(free pricing.FreeLeft) (pricing.Quote, error) { return x.price.Cost(a, x.plan, free) })

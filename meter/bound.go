@@ -19,7 +19,7 @@ func (a *admission) whole() bool {
 // reasoning, sound, pictures. The request may ask for them, the price file have a
 // rate for them, or the model have made some before.
 func (a *admission) unseen() bool {
-	return a.info.Hides || a.price.Model().PricesUnseen() || a.m.calibration.HasUnseen(a.price.ModelAsked())
+	return a.info.Hides || a.price.Model().PricesUnseen() || a.m.calibration.HasUnseen(a.price.Asked.Model)
 }
 
 // quote is what is held, with what is left of a free tier; of a batch, for all
@@ -34,16 +34,16 @@ func (a *admission) quote(free pricing.FreeLeft) (pricing.Quote, error) {
 			}
 			bound += limit
 		}
-		return a.price.HoldFor(a.ahead(), bound, a.plan, free)
+		return a.price.Estimate(a.ahead(), a.plan, free).HoldFor(bound)
 	}
 	if !a.whole() {
-		return a.price.Hold(a.ahead(), a.plan, free)
+		return a.price.Estimate(a.ahead(), a.plan, free).Hold()
 	}
 	worst, _ := a.price.WorstBound()
 	if a.api.FileBatch { // of how many requests is not known: what the file reserves
 		worst = a.book.Policies.ReserveOutputTokens
 	}
-	return a.price.HoldFor(a.ahead(), worst, a.plan, free)
+	return a.price.Estimate(a.ahead(), a.plan, free).HoldFor(worst)
 }
 
 // limits reports whether the output of the request can be limited for it.
@@ -67,7 +67,7 @@ func (a *admission) largest(available money.Amount) (int64, bool) {
 	if !a.price.TokenPriced() || !a.api.OutputLimit().Exists() {
 		return 0, false
 	}
-	return a.price.LargestOutput(a.ahead(), a.plan, pricing.FreeLeft{}, available)
+	return a.price.Estimate(a.ahead(), a.plan, pricing.FreeLeft{}).LargestOutput(available)
 }
 
 // kinds tells the price which kinds of tokens input and output may turn out to
@@ -83,5 +83,5 @@ func (a *admission) kinds() {
 	if a.info.Hides || a.reads.Family == dialect.FamilyGemini || !a.reads.OutputLimit().Exists() {
 		kinds = append(kinds, pricing.AudioOutput, pricing.ImageOutput, pricing.VideoOutput)
 	}
-	a.price.May(kinds...)
+	a.price.Asked.Kinds = append(a.price.Asked.Kinds, kinds...)
 }

@@ -29,7 +29,7 @@ func (m *Meter) Estimate(ctx context.Context, req *Request) (*Estimated, error) 
 	if r := a.price.PlanAllows(a.plan); r != nil {
 		return nil, denialOf(r)
 	}
-	e, err := a.price.ExplainHold(a.ahead(), a.plan, pricing.FreeLeft{})
+	e, err := a.price.Estimate(a.ahead(), a.plan, pricing.FreeLeft{}).Explain()
 	if err != nil {
 		return nil, denialOf(err)
 	}

@@ -27,7 +27,7 @@ type exchange struct {
 // Info implements Call.
 func (x *exchange) Info() Info {
 	return Info{
-		ID: x.id, Plan: x.planID, Operation: x.price.Subject().Operation, Model: x.price.ModelAsked(),
+		ID: x.id, Plan: x.planID, Operation: x.price.Subject().Operation, Model: x.price.Asked.Model,
 		Stream: x.info.Stream, TokenPriced: x.price.TokenPriced(),
 	}
 }

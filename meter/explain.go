@@ -19,7 +19,7 @@ func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanati
 	if err != nil {
 		return nil, err
 	}
-	api := dialect.Detect(f.Method, r.Path(), hintOf(r.API()))
+	api := dialect.Detect(f.Method, r.Asked.Path, hintOf(r.Asked.API))
 	body := dialect.ReadBody(f.ContentType, f.Body)
 	a := &admission{book: &loaded{Book: b}, plan: p, price: r, api: api, reads: api, body: body}
 	if r.ReadsModels() {
@@ -31,14 +31,14 @@ func Explain(b *pricing.Book, f *pricing.Facts, plan string) (*pricing.Explanati
 		return nil, refusal
 	}
 	if r.NeedsAsks() {
-		r.Asks(asked(api, body))
+		r.Asked.Units = asked(api, body)
 	}
 	if r.TokenPriced() {
 		a.info, a.scan = api.ReadRequest(body), api.EstimateInput(body)
 		a.est.Tokens[pricing.Input] = a.scan.Total()
 		a.kinds()
 	}
-	return r.ExplainHold(a.ahead(), p, pricing.FreeLeft{})
+	return r.Estimate(a.ahead(), p, pricing.FreeLeft{}).Explain()
 }
 
 // hintOf translates an operation's api: into what dialect.Detect expects.

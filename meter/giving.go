@@ -27,7 +27,7 @@ func (x *exchange) newGift(wait bool) *gift {
 	if x.status < 200 || x.status >= 300 {
 		return nil
 	}
-	path, op := x.price.Path(), x.price.Operation()
+	path, op := x.price.Asked.Path, x.price.Operation()
 	if x.api.Unknown && x.api.Family != dialect.FamilyGemini && resource.InPath(path).Kind == "" && (op == nil || op.Job == nil) {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (x *exchange) jobNames(doc []byte) []string {
 	if op == nil || op.Job == nil {
 		return nil
 	}
-	id := x.price.JobID(&pricing.Answer{Status: x.status, Header: x.header, Body: doc})
+	id := x.price.Operation().JobID(&pricing.Answer{Status: x.status, Header: x.header, Body: doc})
 	if id == "" {
 		return nil
 	}
@@ -115,7 +115,7 @@ func (x *exchange) forgetDeleted() {
 	if x.req.Method != "DELETE" || x.status < 200 || x.status >= 300 {
 		return
 	}
-	if at := resource.InPath(x.price.Path()); at.Exact {
-		x.m.owners.Release(ownership.PathNames(x.book.Book, x.req.Method, x.price.Path()))
+	if at := resource.InPath(x.price.Asked.Path); at.Exact {
+		x.m.owners.Release(ownership.PathNames(x.book.Book, x.req.Method, x.price.Asked.Path))
 	}
 }

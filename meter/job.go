@@ -59,14 +59,14 @@ func (c *Charge) startsJob(b *bill, e *closing, r *dialect.Result) *jobRecord {
 	op := c.price.Operation()
 	id, poll := r.JobID, ""
 	if op.Job != nil {
-		if id = c.price.JobID(b.answer); id != "" {
+		if id = c.price.Operation().JobID(b.answer); id != "" {
 			poll = op.Job.StatusPath(id)
 		}
 	} else if r.Status != dialect.StatusPending {
 		return nil
 	}
 	if poll == "" {
-		poll = c.api.Jobs().PollPath(c.price.Path(), id)
+		poll = c.api.Jobs().PollPath(c.price.Asked.Path, id)
 	}
 	if id == "" || len(id) > 500 || op.Job == nil && poll == "" {
 		return nil
@@ -105,9 +105,9 @@ func (c *Charge) holdJob(ctx context.Context, job *jobRecord, r Receipt) Receipt
 // says that requests like this one do. Whose job it is has been decided; see
 // ownership.Owners.Check.
 func (a *admission) jobOf() (job *openJob, declared bool) {
-	path := a.price.Path()
+	path := a.price.Asked.Path
 	name := path
-	op, id, declared := a.book.JobFor(a.req.Method, a.req.URI)
+	op, id, declared := a.book.Jobs.For(a.req.Method, a.req.URI)
 	if declared {
 		name = named(op.ID, id)
 	}
@@ -126,7 +126,7 @@ func (x *exchange) seeJob() {
 	}
 	j := x.job
 	x.job = nil
-	x.m.jobSeen(j, &JobReader{m: x.m, job: j, path: x.price.Path(), api: x.reads, status: x.status, header: x.header}, x.result())
+	x.m.jobSeen(j, &JobReader{m: x.m, job: j, path: x.price.Asked.Path, api: x.reads, status: x.status, header: x.header}, x.result())
 }
 
 // revived is the charge of an open job, as it was when the job was started.

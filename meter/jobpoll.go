@@ -147,7 +147,7 @@ func (r *JobReader) End(whole bool) {
 
 // Webhook finds the operation whose jobs an upstream reports on this route.
 func (m *Meter) Webhook(method, uri string) (*pricing.Operation, bool) {
-	return m.Books.InForce().Webhook(method, uri)
+	return m.Books.InForce().Jobs.Webhook(method, uri)
 }
 
 // JobCalled is told of a webhook. Anybody can call one, so nothing that it says

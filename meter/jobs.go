@@ -249,7 +249,7 @@ func (c *Charge) jobRecord(id, poll string) *jobRecord {
 	now := c.m.opt.Now()
 	rec := &jobRecord{
 		Account: c.req.Caller.Account, Charge: c.id, Plan: c.planID, Book: c.book.Digest,
-		Operation: c.price.Subject().Operation, ID: id, Hint: hintOf(c.price.API()), Poll: poll, Since: c.began, Lost: now.Add(48 * time.Hour),
+		Operation: c.price.Subject().Operation, ID: id, Hint: hintOf(c.price.Asked.API), Poll: poll, Since: c.began, Lost: now.Add(48 * time.Hour),
 		Method: c.req.Method, URI: directory.StripURI(c.req.URI), ContentType: c.req.ContentType, Header: map[string][]string{},
 		Member: c.req.Caller.Member, Key: c.req.Caller.Key, KeyAttributes: c.req.Caller.KeyAttributes, MemberAttributes: c.req.Caller.MemberAttributes,
 		Origin: c.req.Origin, Tokens: c.est.Tokens, Bound: c.bound, Hold: c.hold.amount,
@@ -258,7 +258,7 @@ func (c *Charge) jobRecord(id, poll string) *jobRecord {
 		rec.Lost, rec.LostRefund = job.MaxAge.After(now, c.book.Policies.Timezone), job.LostRefund
 	}
 	for name, values := range c.req.Header {
-		if questionHeaders[name] || c.book.ReadsHeader(name) {
+		if questionHeaders[name] || c.book.Fields.ReadsHeader(name) {
 			rec.Header[name] = values
 		}
 	}

@@ -80,15 +80,15 @@ func (a *admission) shorter(available, left money.Amount) (offer, bool) {
 	if !a.limits() || a.plan != nil && a.plan.Overage != nil {
 		return offer{}, false
 	}
-	bound, ok := a.price.LargestOutput(a.ahead(), a.plan, freeLeft(left), available)
+	bound, ok := a.price.Estimate(a.ahead(), a.plan, freeLeft(left)).LargestOutput(available)
 	if !ok {
 		return offer{}, false
 	}
-	if _, limited := a.price.OutputLimit(); !limited && !a.book.Policies.HoldCeiling {
+	if !a.price.Asked.Limited && !a.book.Policies.HoldCeiling {
 		bound = min(bound, a.book.Policies.ReserveOutputTokens)
 	}
 	q, claim, err := a.claim(left, func(free pricing.FreeLeft) (pricing.Quote, error) {
-		return a.price.HoldFor(a.ahead(), bound, a.plan, free)
+		return a.price.Estimate(a.ahead(), a.plan, free).HoldFor(bound)
 	})
 	return offer{amount: q.Amount, bound: bound, clamp: bound, free: claim}, err == nil && q.Amount > 0 && q.Amount <= available
 }

@@ -21,14 +21,14 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 	missing := max(0, r.Needed-r.Available)
 	f := &Facts{
 		Reason: r.Reason, LimitSource: r.LimitSource, Needed: text(r.Needed), Available: text(r.Available), Held: text(r.Held),
-		Missing: text(missing), Unit: b.Credit.Name, Operation: a.price.Subject().Operation, Model: a.price.ModelAsked(),
+		Missing: text(missing), Unit: b.Credit.Name, Operation: a.price.Subject().Operation, Model: a.price.Asked.Model,
 		Account: a.req.Caller.Account, Book: b.Digest,
 	}
 	d := &Denial{Reason: r.Reason, Facts: f, Err: r}
 	switch {
 	case r.Reason == ledger.InFlightHolds:
 		d.Message = fmt.Sprintf("Credits are occupied by requests that are still running: this request needs up to %s, %s are free and %s are held. Nothing was charged. Try again in a moment.",
-			b.Of(r.Needed), text(r.Available), text(r.Held))
+			b.Credit.Of(r.Needed), text(r.Available), text(r.Held))
 		f.RetryAfter = time.Second
 	case r.Limit != nil:
 		l := r.Limit
@@ -36,14 +36,14 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 			Per: l.Per, Amount: text(l.Amount), Every: l.Every.String(), Used: text(l.Used), Held: text(l.Held), Left: text(l.Left()), ResetsAt: l.ResetsAt.UTC(),
 		}
 		d.Message = fmt.Sprintf("The %s's limit of %s a %s leaves %s (%s used, %s held): this request needs up to %s. Nothing was charged. The limit resets at %s.",
-			l.Per, b.Of(l.Amount), l.Every, b.Of(l.Left()), text(l.Used), text(l.Held), b.Of(r.Needed), l.ResetsAt.UTC().Format(time.RFC3339))
+			l.Per, b.Credit.Of(l.Amount), l.Every, b.Credit.Of(l.Left()), text(l.Used), text(l.Held), b.Credit.Of(r.Needed), l.ResetsAt.UTC().Format(time.RFC3339))
 	case r.LimitSource != ledger.LimitBalance:
 		d.Message = a.overageReached(r, acc)
 	default:
 		d.Message = a.ended(acc) + fmt.Sprintf("Not enough credits: this request needs up to %s, %s are available (%s missing). Nothing was charged.",
-			b.Of(r.Needed), text(r.Available), text(missing))
+			b.Credit.Of(r.Needed), text(r.Available), text(missing))
 	}
-	if e, err := a.price.ExplainHold(a.ahead(), a.plan, pricing.FreeLeft{}); err == nil {
+	if e, err := a.price.Estimate(a.ahead(), a.plan, pricing.FreeLeft{}).Explain(); err == nil {
 		f.Breakdown = e.Breakdown()
 	}
 	if acc != nil {
@@ -58,7 +58,7 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 func (a *admission) overageReached(r *ledger.Refusal, acc *ledger.Account) string {
 	b := a.book
 	if acc == nil || a.plan == nil || a.plan.Overage == nil {
-		return fmt.Sprintf("The overage limit of this billing period is reached: this request needs up to %s. Nothing was charged.", b.Of(r.Needed))
+		return fmt.Sprintf("The overage limit of this billing period is reached: this request needs up to %s. Nothing was charged.", b.Credit.Of(r.Needed))
 	}
 	o := a.plan.Overage
 	left := max(0, o.Limit-acc.OveragePeriod-acc.OverageHeld)
@@ -66,7 +66,7 @@ func (a *admission) overageReached(r *ledger.Refusal, acc *ledger.Account) strin
 	if err != nil {
 		needed = r.Needed
 	}
-	text := fmt.Sprintf("The overage limit of %s in this billing period leaves %s: this request needs up to %s of overage. Nothing was charged.", b.Of(o.Limit), b.Of(left), b.Of(needed))
+	text := fmt.Sprintf("The overage limit of %s in this billing period leaves %s: this request needs up to %s of overage. Nothing was charged.", b.Credit.Of(o.Limit), b.Credit.Of(left), b.Credit.Of(needed))
 	if !acc.Sub.End.IsZero() {
 		text += " The period ends at " + acc.Sub.End.UTC().Format(time.RFC3339) + "."
 	}
@@ -220,7 +220,7 @@ func (a *admission) wait(f *Facts, acc *ledger.Account) []string {
 	if in := at.Sub(a.m.Now()); in < 24*time.Hour {
 		f.RetryAfter = in
 	}
-	return []string{fmt.Sprintf("wait for %s at %s", a.book.Of(amount), at.Format(time.RFC3339))}
+	return []string{fmt.Sprintf("wait for %s at %s", a.book.Credit.Of(amount), at.Format(time.RFC3339))}
 }
 
 // maxOffered bounds the search for a cheaper model in a large price book.
@@ -232,7 +232,7 @@ const maxTried = 5
 // cheaper names the dearest model of the price book that the account can use now:
 // the one nearest to what was asked for.
 func (a *admission) cheaper(f *Facts, acc *ledger.Account, available money.Amount) []string {
-	if !a.price.TokenPriced() || a.price.ModelKey() == "" {
+	if !a.price.TokenPriced() || a.price.Model().ID() == "" {
 		return nil
 	}
 	type candidate struct {
@@ -241,10 +241,10 @@ func (a *admission) cheaper(f *Facts, acc *ledger.Account, available money.Amoun
 	}
 	var list []candidate
 	for _, m := range a.book.Models[:min(len(a.book.Models), maxOffered)] {
-		if strings.Contains(m.Key, "*") || m.Key == a.price.ModelKey() {
+		if strings.Contains(m.Key, "*") || m.Key == a.price.Model().ID() {
 			continue
 		}
-		if q, err := a.price.HoldAs(m, a.ahead(), a.plan); err == nil && q.Amount <= available {
+		if q, err := a.price.Estimate(a.ahead(), a.plan, pricing.FreeLeft{}).HoldAs(m); err == nil && q.Amount <= available {
 			list = append(list, candidate{m.Key, q.Amount})
 		}
 	}

@@ -26,7 +26,7 @@ func (o *Outgoing) Body() []byte { return o.body }
 // than was priced.
 func (o *Outgoing) ContentType() string {
 	a := o.a
-	if a.price.JSON() || a.body.Kind.IsForm() || a.price.NeedsAsks() || a.price.TokenPriced() {
+	if a.price.Asked.JSON || a.body.Kind.IsForm() || a.price.NeedsAsks() || a.price.TokenPriced() {
 		return a.body.Kind.SentType(a.req.ContentType)
 	}
 	return a.req.ContentType

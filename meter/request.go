@@ -61,10 +61,10 @@ func attributes(id string, more map[string]string) map[string]string {
 func (a *admission) record(id string) *ledger.Charge {
 	c := &ledger.Charge{
 		ID: ledger.ChargeID(id), Member: a.req.Caller.Member, Key: a.req.Caller.Key, Book: a.book.Digest,
-		Model: a.price.ModelAsked(), Subject: a.price.Subject(), Operation: a.price.Subject().Operation,
+		Model: a.price.Asked.Model, Subject: a.price.Subject(), Operation: a.price.Subject().Operation,
 	}
 	for _, l := range a.book.Labels {
-		if v := a.price.Labels()[l.Name]; v != "" {
+		if v := a.price.Asked.Labels[l.Name]; v != "" {
 			c.Labels = append(c.Labels, ledger.Label{Name: l.Name, Value: strings.Map(printable, v)})
 		}
 	}

@@ -90,10 +90,10 @@ func (b *bill) end(o Outcome, r *dialect.Result) *closing {
 	if used.estimated {
 		q.Amount = min(q.Amount, b.held+b.room)
 	} else if r.Usage.InputTotal.OK {
-		x.m.calibration.LearnInput(x.price.ModelAsked(), x.scan, used.Tokens.InputSide())
-		x.m.calibration.LearnOutput(x.price.ModelAsked(), &used.Tokens, r.DeliveredTokens, r.Usage.OutputTotal.OK && r.Finished)
+		x.m.calibration.LearnInput(x.price.Asked.Model, x.scan, used.Tokens.InputSide())
+		x.m.calibration.LearnOutput(x.price.Asked.Model, &used.Tokens, r.DeliveredTokens, r.Usage.OutputTotal.OK && r.Finished)
 	}
-	if q.Model != x.price.ModelKey() {
+	if q.Model != x.price.Model().ID() {
 		out.Model = q.Model
 	}
 	return &closing{
@@ -108,7 +108,7 @@ func (x *exchange) recordOf(a *pricing.Answer, r *dialect.Result) ledger.Usage {
 		return pricebook.UsageOf(a.Usage, &pricing.Marks{})
 	}
 	if parts := x.parts(a, r); parts != nil {
-		marks := x.price.RecordOfParts(parts, x.plan)
+		marks := pricing.Parts(parts).Record(x.price, x.plan)
 		return pricebook.UsageOf(a.Usage, &marks)
 	}
 	used, marks := x.price.Record(a, x.plan)

@@ -21,7 +21,7 @@ type stream struct {
 func newStream(x *exchange, h *hold) *stream {
 	s := &stream{x: x, hold: h}
 	if h.amount > 0 || x.price.FreeTier() == nil {
-		s.cut = x.bound * x.price.Answers()
+		s.cut = x.bound * x.price.Asked.Answers
 	}
 	return s
 }
@@ -64,7 +64,7 @@ func (s *stream) observe(ctx context.Context, p []byte) ([]byte, error) {
 
 // limited: the request's own limit is what is held, so the answer cannot need more.
 func (s *stream) limited() bool {
-	limit, given := s.x.price.OutputLimit()
+	limit, given := s.x.price.Asked.OutputLimit, s.x.price.Asked.Limited
 	return given && limit <= s.x.bound || s.x.clamp > 0 && s.x.clamp <= s.x.bound
 }
 
@@ -72,14 +72,14 @@ func (s *stream) limited() bool {
 func (s *stream) extend(ctx context.Context) bool {
 	x := s.x
 	bound := x.bound + max(x.bound, x.book.Policies.ReserveOutputTokens)
-	if limit, given := x.price.OutputLimit(); given {
+	if limit, given := x.price.Asked.OutputLimit, x.price.Asked.Limited; given {
 		bound = min(bound, limit)
 	}
 	if x.clamp > 0 {
 		bound = min(bound, x.clamp)
 	}
 	for range 2 {
-		quote, err := x.price.HoldFor(x.ahead(), bound, x.plan, pricing.FreeLeft{})
+		quote, err := x.price.Estimate(x.ahead(), x.plan, pricing.FreeLeft{}).HoldFor(bound)
 		if err != nil || bound <= x.bound {
 			return false
 		}
@@ -92,7 +92,7 @@ func (s *stream) extend(ctx context.Context) bool {
 			return false
 		}
 		var ok bool
-		if bound, ok = x.price.LargestOutputUpTo(bound, x.ahead(), x.plan, pricing.FreeLeft{}, s.hold.amount+more); !ok {
+		if bound, ok = x.price.Estimate(x.ahead(), x.plan, pricing.FreeLeft{}).LargestOutputUpTo(bound, s.hold.amount+more); !ok {
 			return false
 		}
 	}
@@ -100,7 +100,7 @@ func (s *stream) extend(ctx context.Context) bool {
 }
 
 // cover says that so many output tokens of each answer are paid for.
-func (s *stream) cover(bound int64) { s.x.bound, s.cut = bound, bound*s.x.price.Answers() }
+func (s *stream) cover(bound int64) { s.x.bound, s.cut = bound, bound*s.x.price.Asked.Answers }
 
 // overdraw lets a stream whose hold can't be extended go on below zero, once and
 // as far as the overdraft reaches.
@@ -109,7 +109,7 @@ func (s *stream) overdraw(ctx context.Context) bool {
 		return false
 	}
 	s.room = s.x.overdraft(ctx)
-	bound, ok := s.x.price.LargestOutput(s.x.ahead(), s.x.plan, pricing.FreeLeft{}, s.hold.amount+s.room)
+	bound, ok := s.x.price.Estimate(s.x.ahead(), s.x.plan, pricing.FreeLeft{}).LargestOutput(s.hold.amount + s.room)
 	if !ok || bound <= s.x.bound {
 		return false
 	}

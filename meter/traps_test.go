@@ -300,8 +300,8 @@ func TestTrap8ATenthOfThePrice(t *testing.T) {
 	}
 	rec := &pricing.Recorded{Operation: "chat", Model: "dear", At: time.Now(), Made: old}
 	rec.Usage.Tokens[pricing.Output] = 50
-	was, errWas := old.Reprice(rec, nil)
-	is, errIs := other.Reprice(rec, nil)
+	was, errWas := rec.Reprice(old, nil)
+	is, errIs := rec.Reprice(other, nil)
 	if was != 5000 || is != 500 || errWas != nil || errIs != nil {
 		t.Errorf("replayed: %d (%v) and %d (%v)", was, errWas, is, errIs)
 	}

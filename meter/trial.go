@@ -120,5 +120,5 @@ func (a *admission) asks(acc *ledger.Account, model string) bool {
 		return false
 	}
 	b := a.with(body)
-	return b != nil && b.price.ModelAsked() == model && a.trial(acc, a.m.Now()).admits(b)
+	return b != nil && b.price.Asked.Model == model && a.trial(acc, a.m.Now()).admits(b)
 }

@@ -56,7 +56,7 @@ func (x *exchange) whole(o Outcome, r *dialect.Result) bool {
 // allHeld is what the hold is for.
 func (x *exchange) allHeld(u *pricing.Usage) used {
 	u.Tokens = x.est.Tokens
-	u.Tokens[pricing.Output] = x.bound * x.price.Answers()
+	u.Tokens[pricing.Output] = x.bound * x.price.Asked.Answers
 	return used{u, true, false}
 }
 
@@ -70,7 +70,7 @@ func (x *exchange) countDelivered(u *pricing.Usage, o Outcome, r *dialect.Result
 		u.Tokens[pricing.Output] += more
 	}
 	if o == ClientLeft { // what the model has thought before is used, too, whoever left before it was reported
-		usual := min(x.m.calibration.UsualHidden(x.price.ModelAsked()), x.bound*x.price.Answers())
+		usual := min(x.m.calibration.UsualHidden(x.price.Asked.Model), x.bound*x.price.Asked.Answers)
 		u.Tokens[pricing.Reasoning] += max(0, usual-u.Tokens.OutputSide())
 	}
 }

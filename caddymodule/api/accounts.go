@@ -43,7 +43,7 @@ func (c *call) accountView(a *ledger.Account) AccountView {
 		Overage: c.text(a.OveragePeriod + a.OverageHeld), Debt: c.text(a.Debt), Absorbed: c.text(a.Absorbed),
 		Grants: []GrantView{}, Holds: len(a.Holds), CreatedAt: a.CreatedAt,
 	}
-	if worth, ok := b.Money(available); ok && !unlimited {
+	if worth, ok := b.Credit.Money(available); ok && !unlimited {
 		v.Worth = worth.String()
 	}
 	if p := b.Plan(a.Sub.Plan); p != nil {

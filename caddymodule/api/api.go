@@ -150,7 +150,7 @@ func (c *call) text(a money.Amount) string { return a.Text(c.bookNow().Credit.De
 // worth is an amount in money, for people: to the cent, or exactly below one.
 // It is "" if the price file does not say what a credit is worth.
 func (c *call) worth(a money.Amount) string {
-	m, ok := c.bookNow().Money(a)
+	m, ok := c.bookNow().Credit.Money(a)
 	if !ok {
 		return ""
 	}
@@ -180,7 +180,7 @@ func Cents(m pricing.Money) string {
 
 // exactWorth is an amount in money to the last digit, for tables of numbers.
 func (c *call) exactWorth(a money.Amount) string {
-	m, ok := c.bookNow().Money(a)
+	m, ok := c.bookNow().Credit.Money(a)
 	if !ok {
 		return ""
 	}

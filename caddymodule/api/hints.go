@@ -139,9 +139,9 @@ func (c *call) priced(l *usage.Line, operation, model string) (money.Amount, err
 		alone := *rec
 		alone.Usage = pricing.Usage{}
 		alone.Usage.Tokens[kind] = 1_000_000
-		if cost, err := b.Reprice(&alone, b.Plan(a.Sub.Plan)); err != nil || cost == 0 {
+		if cost, err := alone.Reprice(b, b.Plan(a.Sub.Plan)); err != nil || cost == 0 {
 			return 0, errOther
 		}
 	}
-	return b.Reprice(rec, b.Plan(a.Sub.Plan))
+	return rec.Reprice(b, b.Plan(a.Sub.Plan))
 }

@@ -108,15 +108,15 @@ func (c *call) marginLine(b *pricing.Book, by, group string, s *usage.Sum) Margi
 	if m := b.Model(group); by == "model" && m != nil {
 		l.Name = m.Name
 	}
-	if worth, ok := b.Money(s.Net()); ok {
+	if worth, ok := b.Credit.Money(s.Net()); ok {
 		l.Worth = Cents(worth)
 	}
-	if lost, ok := b.Money(s.Absorbed); ok && s.Absorbed > 0 {
+	if lost, ok := b.Credit.Money(s.Absorbed); ok && s.Absorbed > 0 {
 		l.Lost = Cents(lost)
 	}
 	if by == "model" && b.Model(group) != nil && !b.Markup.IsZero() && s.Net() > 0 { // net × markup ÷ (1 + markup)
 		part, err := money.Div(s.Net().Decimal(b.Credit.Decimals).Mul(b.Markup), money.FromInt(1).Add(b.Markup), b.Credit.Decimals)
-		if worth, ok := b.Money(part); err == nil && ok {
+		if worth, ok := b.Credit.Money(part); err == nil && ok {
 			l.Markup = Cents(worth)
 		}
 	}

@@ -138,7 +138,7 @@ func (c *call) listPeriods() (List[PeriodView], error) {
 	err = c.m.Reports.JournalBack(c.Context(), c.who.account, 0, func(e *ledger.Entry) bool {
 		if p := e.Closed; p != nil {
 			v := PeriodView{Start: p.Start.UTC(), End: p.End.UTC(), Overage: c.text(p.Overage), Seq: e.Seq}
-			if worth, ok := b.Money(p.Overage); ok {
+			if worth, ok := b.Credit.Money(p.Overage); ok {
 				v.OverageWorth = worth.String()
 			}
 			out.Data = append(out.Data, v)

@@ -143,11 +143,11 @@ func (r *replay) again(h *ledger.Charge, e *ledger.Entry, plan string) (money.Am
 	if same, ok := change.Scale(old, r.other, rec, was, is, e.Cost); ok && same == e.Cost {
 		return same, nil
 	}
-	cost, err := r.other.Reprice(rec, is)
+	cost, err := rec.Reprice(r.other, is)
 	if errors.Is(err, pricing.ErrNoLongerPriced) {
 		return 0, err
 	}
-	if check, errCheck := old.Reprice(rec, was); err == nil && errCheck == nil && check == e.Cost {
+	if check, errCheck := rec.Reprice(old, was); err == nil && errCheck == nil && check == e.Cost {
 		return cost, nil
 	}
 	if scaled, ok := change.Scale(old, r.other, rec, was, is, e.Cost); ok {

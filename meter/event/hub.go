@@ -139,7 +139,7 @@ func (h *Hub) words(plan string) *Words {
 	return &Words{
 		Decimals: b.Credit.Decimals, Unit: b.Credit.Plural, Overage: p != nil && p.Overage != nil,
 		Worth: func(a money.Amount) string {
-			if v, ok := b.Money(a); ok {
+			if v, ok := b.Credit.Money(a); ok {
 				return v.String()
 			}
 			return ""

@@ -46,7 +46,7 @@ func inPath(book *pricing.Book, method, path string) []reference {
 	if at.Kind != "" && len(at.IDs) == 0 { // the collection itself, or a word in the place of an id
 		return nil
 	}
-	ops, ids := book.JobIDs(method, path)
+	ops, ids := book.Jobs.IDs(method, path)
 	if len(ops) == 0 {
 		return refs
 	}

@@ -29,7 +29,7 @@ func (in *intake) askedModel(lower string, needed bool) *Refusal {
 	if name == "" && needed {
 		return refuse(400, MissingModel, in.modelField(), "the request names no model")
 	}
-	r.model = name
+	r.Asked.Model = name
 	if name == "" || needed {
 		return nil
 	}
@@ -78,7 +78,7 @@ func (in *intake) pathModel() string {
 		return in.f.PathModel
 	}
 	if in.op.API == "gemini" || in.op.API == "auto" {
-		name, _ := modelInPath(in.r.path)
+		name, _ := modelInPath(in.r.Asked.Path)
 		return name
 	}
 	return ""
@@ -130,13 +130,13 @@ func (in *intake) entry(lower string) *Refusal {
 		}
 		return nil
 	}
-	r.entry = b.lookup(r.model, r.at)
+	r.entry = b.lookup(r.Asked.Model, r.at)
 	if r.entry == nil {
 		r.entry, r.outside = b.Policies.unlisted, true
 	}
 	if r.entry == nil || !r.entry.prices(op, lower) {
-		refusal := refuse(403, ModelNotPriced, in.modelField(), "the model %q has no price for %s", shorten(r.model), op.Name)
-		refusal.Model = shorten(r.model)
+		refusal := refuse(403, ModelNotPriced, in.modelField(), "the model %q has no price for %s", shorten(r.Asked.Model), op.Name)
+		refusal.Model = shorten(r.Asked.Model)
 		return refusal
 	}
 	r.priced = true
@@ -163,7 +163,7 @@ func (in *intake) serviceTier() *Refusal {
 		return ambiguousField(f)
 	}
 	if v.Kind == textValue {
-		in.r.tier = v.Text
+		in.r.Asked.ServiceTier = v.Text
 	}
 	return nil
 }

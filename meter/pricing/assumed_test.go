@@ -36,7 +36,7 @@ operations:
 		if err != nil {
 			t.Fatal(err)
 		}
-		hold, err := r.Hold(pricing.Usage{}, nil, pricing.FreeLeft{})
+		hold, err := r.Estimate(pricing.Usage{}, nil, pricing.FreeLeft{}).Hold()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +58,7 @@ operations:
 				dearer++
 			}
 		}
-		e, err := r.ExplainHold(pricing.Usage{}, nil, pricing.FreeLeft{})
+		e, err := r.Estimate(pricing.Usage{}, nil, pricing.FreeLeft{}).Explain()
 		if err != nil || e.Quote.Amount != hold.Amount {
 			t.Errorf("explained as %d (%v), held %d", e.Quote.Amount, err, hold.Amount)
 		}

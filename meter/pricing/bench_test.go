@@ -82,7 +82,7 @@ func BenchmarkHold(b *testing.B) {
 	est.Tokens[pricing.Input] = 1000
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := r.Hold(est, plan, pricing.FreeLeft{}); err != nil {
+		if _, err := r.Estimate(est, plan, pricing.FreeLeft{}).Hold(); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -115,7 +115,7 @@ func BenchmarkHoldDearest(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := r.Hold(pricing.Usage{}, nil, pricing.FreeLeft{}); err != nil {
+		if _, err := r.Estimate(pricing.Usage{}, nil, pricing.FreeLeft{}).Hold(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -27,6 +27,7 @@ type Book struct {
 	Policies    Policies
 	Links       Links
 	Fields      *Fields // that anything in the file reads
+	Jobs        Jobs
 
 	markedUp       money.Decimal // 1 + Markup
 	answerTree     *jsonscan.Paths
@@ -36,7 +37,6 @@ type Book struct {
 	plans          map[string]*Plan
 	packs          map[string]*Pack
 	operations     map[string]*Operation
-	jobs           []*Operation
 	modelReads     []*Field // that the adjusts of any model read
 	selectsModels  bool     // some selector looks at models or their tags
 	unitsByModel   bool     // some model has a rate for a unit
@@ -67,20 +67,31 @@ func (b *Book) BoundsInput(p *Plan) bool {
 	return b.Policies.EstimateBytes
 }
 
-// Of is an amount with its unit, as a person writes it: "1 credit", "2.5 credits".
-func (b *Book) Of(a money.Amount) string {
-	text := a.Text(b.Credit.Decimals)
-	if text == "1" {
-		return text + " " + b.Credit.Name
-	}
-	return text + " " + b.Credit.Plural
-}
-
 // Credit says what one credit is.
 type Credit struct {
 	Name, Plural string
 	Decimals     int    // the smallest step is 10^-Decimals
 	Worth        *Money // nil if the file does not say
+}
+
+// Of is an amount with its unit, as a person writes it: "1 credit", "2.5 credits".
+func (c *Credit) Of(a money.Amount) string { return a.Text(c.Decimals) + " " + c.UnitFor(a) }
+
+// UnitFor is the name of the unit for an amount: singular for exactly one credit.
+func (c *Credit) UnitFor(a money.Amount) string {
+	if a.Decimal(c.Decimals).Cmp(one) == 0 {
+		return c.Name
+	}
+	return c.Plural
+}
+
+// Money is what an amount of credits is worth, exactly; false if the file does
+// not say what a credit is worth. A negative amount counts by its magnitude.
+func (c *Credit) Money(a money.Amount) (Money, bool) {
+	if c.Worth == nil {
+		return Money{}, false
+	}
+	return Money{a.Decimal(c.Decimals).Mul(c.Worth.Amount), c.Worth.Currency}, true
 }
 
 // Money is an amount with its currency.
@@ -91,15 +102,6 @@ type Money struct {
 
 // String is "5 USD".
 func (m Money) String() string { return m.Amount.String() + " " + m.Currency }
-
-// Money is what an amount of credits is worth, exactly; false if the file does
-// not say what a credit is worth. A negative amount counts by its magnitude.
-func (b *Book) Money(a money.Amount) (Money, bool) {
-	if b.Credit.Worth == nil {
-		return Money{}, false
-	}
-	return Money{a.Decimal(b.Credit.Decimals).Mul(b.Credit.Worth.Amount), b.Credit.Worth.Currency}, true
-}
 
 // Operation is a kind of request that has a price.
 type Operation struct {

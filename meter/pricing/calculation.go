@@ -293,11 +293,11 @@ func (k *calculation) sum(trace *trace) money.Decimal {
 // this side of the request may turn out to be.
 func (k *calculation) tokenPrice(kind Kind) money.Decimal {
 	price, _ := k.table.Token(kind)
-	if k.usage != nil || k.r.may == 0 || kind != Input && kind != Output {
+	if k.usage != nil || kind != Input && kind != Output {
 		return price
 	}
-	for other := range NumKinds {
-		if k.r.may&(1<<other) == 0 || other.IsOutput() != kind.IsOutput() {
+	for _, other := range k.r.Asked.Kinds {
+		if other.IsOutput() != kind.IsOutput() {
 			continue
 		}
 		if p, _ := k.table.Token(other); p.Cmp(price) > 0 {

@@ -113,7 +113,7 @@ func (p priceCase) run(t *testing.T, b *pricing.Book) {
 	}
 	var hold, cost pricing.Quote
 	if err == nil {
-		hold, err = request.Hold(usage(t, estimate), plan, pricing.FreeLeft{})
+		hold, err = request.Estimate(usage(t, estimate), plan, pricing.FreeLeft{}).Hold()
 	}
 	if route.Refusal != nil && err == nil {
 		t.Errorf("Route refuses %v, Read does not", route.Refusal)
@@ -172,7 +172,7 @@ func (p priceCase) compare(t *testing.T, b *pricing.Book, r *pricing.Request, ho
 	}
 	if want, ok := p.Expect["money"].(string); ok {
 		m, err := pricefile.ParseMoney(want)
-		got, worth := b.Money(cost.Amount)
+		got, worth := b.Credit.Money(cost.Amount)
 		if err != nil || !worth || got.Currency != m.Currency || got.Amount.Cmp(m.Amount) != 0 {
 			t.Errorf("money = %v, want %v", got, want)
 		}
@@ -258,7 +258,7 @@ func estimateCase(t *testing.T, e *casefile.Estimate, b *pricing.Book) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q, err := r.Hold(pricing.Usage{}, plan, pricing.FreeLeft{})
+		q, err := r.Estimate(pricing.Usage{}, plan, pricing.FreeLeft{}).Hold()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 // from a request. Afterwards the book must not change.
 func (b *Book) Compile() {
 	b.index()
+	b.Jobs.book = b
 	b.markedUp = one.Add(b.Markup)
 	b.compileFields()
 	anyTier := b.compileModels()
@@ -23,7 +24,7 @@ func (b *Book) Compile() {
 		if op.Job != nil {
 			op.Job.status = op.Job.Status
 			op.Job.status.Path = strings.ReplaceAll(op.Job.status.Path, "{id}", "*")
-			b.jobs = append(b.jobs, op)
+			b.Jobs.list = append(b.Jobs.list, op)
 		}
 	}
 	b.answerTree = jsonscan.NewPaths()

@@ -97,67 +97,24 @@ func Grouping(s string) string {
 	return whole
 }
 
-// ExplainHold is Hold, step by step.
-func (r *Request) ExplainHold(est Usage, plan *Plan, free FreeLeft) (*Explanation, error) {
-	e := &Explanation{Operation: r.op, Model: r.Model(), Hold: true, book: r.book}
+// Explain is Hold, step by step.
+func (e Estimate) Explain() (*Explanation, error) {
+	r := e.r
+	x := &Explanation{Operation: r.op, Model: r.Model(), Hold: true, book: r.book}
 	if r.Free() {
-		return e, nil
+		return x, nil
 	}
-	q, err := r.estimate(&est, -1, plan, free)
+	q, err := e.quote(-1)
 	if err != nil {
 		return nil, err
 	}
 	if r.modelLater() {
-		e.Model = r.book.exact[q.Model]
-	}
-	r.assumed, r.anyAnswer = q.assumed, q.anyAnswer
-	defer func() { r.assumed, r.anyAnswer = nil, false }()
-	if q.tier != "" {
-		asked := r.tier
-		r.tier = q.tier
-		defer func() { r.tier = asked }()
+		x.Model = r.book.exact[q.Model]
 	}
 	t := &trace{}
-	if e.Quote, err = r.estimateBy(e.Model, &est, -1, plan, free, t); err != nil {
-		return nil, err
-	}
-	e.Lines, e.Quote.Lines = t.lines, t.lines
-	return e, nil
-}
-
-// ExplainCost is Cost, step by step.
-func (r *Request) ExplainCost(a *Answer, plan *Plan, free FreeLeft) (*Explanation, error) {
-	e := &Explanation{Operation: r.op, Model: r.Model(), book: r.book}
-	t := &trace{}
-	var err error
-	if e.Quote, err = r.cost(a, plan, free, t, nil); err != nil {
-		return nil, err
-	}
-	if e.Quote.Model != "" {
-		e.Model = r.book.exact[e.Quote.Model]
-	}
-	e.Lines, e.Quote.Lines = t.lines, t.lines
-	return e, nil
-}
-
-// Explain reads a request, checks the plan, and explains what it holds and,
-// if there is an answer, what it costs. The error is a *Refusal.
-func (b *Book) Explain(f *Facts, est Usage, plan *Plan, a *Answer) (hold, cost *Explanation, err error) {
-	r, err := b.Read(f)
-	if err != nil {
-		return nil, nil, err
-	}
-	if refusal := r.PlanAllows(plan); refusal != nil {
-		return nil, nil, refusal
-	}
-	if hold, err = r.ExplainHold(est, plan, FreeLeft{}); err != nil || a == nil {
-		return hold, nil, err
-	}
-	if _, err = r.Hold(est, plan, FreeLeft{}); err != nil {
-		return hold, nil, err
-	}
-	cost, err = r.ExplainCost(a, plan, FreeLeft{})
-	return hold, cost, err
+	x.Quote, err = e.by(x.Model, -1, q.supposed, t)
+	x.Lines = t.lines
+	return x, err
 }
 
 // Breakdown is the calculation in one line: "5 second × 42, × 2 (body.resolution = 1080p)".
@@ -200,15 +157,6 @@ func (e *Explanation) String() string {
 	if e.Hold {
 		label, after = "hold", " before the request, settled to the real usage afterwards"
 	}
-	fmt.Fprintf(&s, "%-12s%s %s%s\n", label, e.Quote.Amount.Text(e.book.Credit.Decimals), e.book.UnitFor(e.Quote.Amount), after)
+	fmt.Fprintf(&s, "%-12s%s %s%s\n", label, e.Quote.Amount.Text(e.book.Credit.Decimals), e.book.Credit.UnitFor(e.Quote.Amount), after)
 	return s.String()
-}
-
-// UnitFor is the name of the unit of account for an amount: singular for
-// exactly one credit.
-func (b *Book) UnitFor(a money.Amount) string {
-	if a.Decimal(b.Credit.Decimals).Cmp(one) == 0 {
-		return b.Credit.Name
-	}
-	return b.Credit.Plural
 }

@@ -169,7 +169,7 @@ func TestEveryChargeIsExplained(t *testing.T) {
 			}
 			plan := b.Plan(d.pick("team-1", ""))
 			free := pricing.FreeLeft{Left: money.FromInt(d.Uint64N(4))}
-			if _, err := r.Hold(pricing.Usage{}, plan, free); err != nil {
+			if _, err := r.Estimate(pricing.Usage{}, plan, free).Hold(); err != nil {
 				continue
 			}
 			parts := []*pricing.Answer{d.answer()}
@@ -199,8 +199,8 @@ func explained(t *testing.T, b *pricing.Book, r *pricing.Request, f *pricing.Fac
 	var err error
 	var text string
 	if len(parts) > 1 {
-		cost, err = r.CostOfParts(parts, plan)
-		whole := r.RecordOfParts(parts, plan)
+		cost, err = pricing.Parts(parts).Cost(r, plan)
+		whole := pricing.Parts(parts).Record(r, plan)
 		text = pricing.RecordText(&pricing.Usage{}, &whole)
 	} else {
 		cost, err = r.Cost(parts[0], plan, free)
@@ -217,12 +217,12 @@ func explained(t *testing.T, b *pricing.Book, r *pricing.Request, f *pricing.Fac
 	if marks.Held {
 		return // the ledger keeps what was held
 	}
-	model := r.ModelAsked()
-	if cost.Model != r.ModelKey() {
+	model := r.Asked.Model
+	if cost.Model != r.Model().ID() {
 		model = cost.Model
 	}
 	rec := &pricing.Recorded{Operation: "op", Model: model, At: f.At, Usage: u, Marks: marks, Made: b, Free: cost.FreeUsed}
-	lines, again, err := b.ExplainRecorded(rec, b.Plan(marks.Plan))
+	lines, again, err := rec.Explain(b, b.Plan(marks.Plan))
 	if err != nil || again != cost.Amount {
 		t.Errorf("%s again (%v), %s at first, from %q\nfree %v\n%s\n%s\n%v", again.Text(b.Credit.Decimals), err, cost.Amount.Text(b.Credit.Decimals), text, free, file, f.Body, lines)
 	}

@@ -133,8 +133,8 @@ func (fs *Fields) Add(f *Field) *Field {
 
 // ReadsHeader reports whether a price, a condition or a label of the file reads
 // this header of requests.
-func (b *Book) ReadsHeader(name string) bool {
-	for _, f := range b.Fields.request {
+func (fs *Fields) ReadsHeader(name string) bool {
+	for _, f := range fs.request {
 		if f.From == FromHeader && strings.EqualFold(f.Name, name) {
 			return true
 		}

@@ -69,7 +69,7 @@ func FuzzRead(f *testing.F) {
 			}
 			var est pricing.Usage
 			est.Tokens[pricing.Input] = int64(len(body))
-			hold, err := r.Hold(est, nil, pricing.FreeLeft{})
+			hold, err := r.Estimate(est, nil, pricing.FreeLeft{}).Hold()
 			if err != nil {
 				continue
 			}
@@ -79,9 +79,8 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("negative: %v %v", hold, cost)
 			}
 			r.RefundDue(a, pricing.Answered)
-			r.LargestOutput(est, nil, pricing.FreeLeft{}, 100)
-			r.Labels()
-			r.JobID(a)
+			r.Estimate(est, nil, pricing.FreeLeft{}).LargestOutput(100)
+			r.Operation().JobID(a)
 			if r.TokenPriced() && len(body) > 0 && contentType == "" && !json.Valid(body) {
 				t.Fatalf("%q was read as JSON", body)
 			}

@@ -41,7 +41,7 @@ func quoteFacts(t testing.TB, b *pricing.Book, f *pricing.Facts, u pricing.Usage
 	r, err := b.Read(f)
 	var q pricing.Quote
 	if err == nil {
-		_, err = r.Hold(u, nil, pricing.FreeLeft{})
+		_, err = r.Estimate(u, nil, pricing.FreeLeft{}).Hold()
 	}
 	if err == nil {
 		q, err = r.Cost(&pricing.Answer{Status: 200, Usage: &u}, nil, pricing.FreeLeft{})

@@ -33,7 +33,7 @@ func (in *intake) collect() {
 		in.bodyBad = true
 	default:
 		in.bodyBad = !in.op.bodyTree.Find(in.f.Body, in.r.values)
-		in.r.json = !in.bodyBad
+		in.r.Asked.JSON = !in.bodyBad
 	}
 }
 
@@ -57,7 +57,7 @@ func (in *intake) plainValue(f *Field) value {
 	case FromQuery:
 		return queryValue(in.f.URI, f.Name)
 	case FromPath:
-		if s, ok := pathSegment(in.r.path, f.Segment); ok {
+		if s, ok := pathSegment(in.r.Asked.Path, f.Segment); ok {
 			return value{Kind: textValue, Text: s}
 		}
 	case FromKey:
@@ -241,4 +241,19 @@ func (in *intake) formBroken() {
 	for _, f := range in.op.forms {
 		in.r.values[f.slot].Ambiguous = true
 	}
+}
+
+// labels are the values of the extra report columns.
+func (in *intake) labels() (labels map[string]string) {
+	for _, l := range in.r.book.Labels {
+		v := &in.r.values[l.Field.slot]
+		if v.Kind == absent || v.Kind == otherValue {
+			continue
+		}
+		if labels == nil {
+			labels = make(map[string]string, len(in.r.book.Labels))
+		}
+		labels[l.Name] = v.Text
+	}
+	return labels
 }

@@ -10,33 +10,36 @@ import (
 
 // JobID is the id of the job that the answer says it has started, "" if the
 // operation starts none or the answer does not say.
-func (r *Request) JobID(a *Answer) string {
-	if r.op == nil || r.op.Job == nil {
+func (op *Operation) JobID(a *Answer) string {
+	if op == nil || op.Job == nil {
 		return ""
 	}
-	values := r.values
-	if r.op.Job.ID.InAnswer() {
-		values = r.book.answerValues(a, nil)
-	}
-	v := &values[r.op.Job.ID.slot]
+	v := &op.book.answerValues(a, nil)[op.Job.ID.slot]
 	if v.Kind != textValue && v.Kind != numberValue {
 		return ""
 	}
 	return v.Text
 }
 
-// JobFor is the operation whose job a status request asks about, and the id of
-// the job.
-func (b *Book) JobFor(method, uri string) (op *Operation, id string, ok bool) {
+// Jobs are the operations of a book whose results come later, and the requests
+// that ask about them.
+type Jobs struct {
+	list []*Operation
+	book *Book
+}
+
+// For is the operation whose job a status request asks about, and the id of the
+// job.
+func (j *Jobs) For(method, uri string) (op *Operation, id string, ok bool) {
 	path, clean := cleanPath(uri)
 	if !clean {
 		return nil, "", false
 	}
-	return b.jobFor(method, path, strings.ToLower(path))
+	return j.find(method, path, strings.ToLower(path))
 }
 
-func (b *Book) jobFor(method, path, lower string) (*Operation, string, bool) {
-	for _, op := range b.jobs {
+func (j *Jobs) find(method, path, lower string) (*Operation, string, bool) {
+	for _, op := range j.list {
 		if !op.Job.status.fits(method, lower) {
 			continue
 		}
@@ -47,23 +50,23 @@ func (b *Book) jobFor(method, path, lower string) (*Operation, string, bool) {
 	return nil, "", false
 }
 
-// JobIDs are the ids of jobs in a clean path that is a status route of the file,
+// IDs are the ids of jobs in a clean path that is a status route of the file,
 // lies below one, or is one with another method: op and id, for each route that
 // the path can be read as. A path that an operation names as a whole, without *,
 // is no such route, whatever it looks like.
-func (b *Book) JobIDs(method, path string) (ops []*Operation, ids []string) {
-	if b == nil || len(b.jobs) == 0 {
+func (j *Jobs) IDs(method, path string) (ops []*Operation, ids []string) {
+	if len(j.list) == 0 {
 		return nil, nil
 	}
 	lower := strings.ToLower(path)
-	for _, op := range b.Operations {
+	for _, op := range j.book.Operations {
 		for i := range op.Match {
 			if p := &op.Match[i]; !strings.Contains(p.Path, "*") && p.fits(method, lower) {
 				return nil, nil
 			}
 		}
 	}
-	for _, op := range b.jobs {
+	for _, op := range j.list {
 		for _, id := range op.Job.idsIn(path, lower) {
 			ops, ids = append(ops, op), append(ids, id)
 		}
@@ -142,12 +145,12 @@ func (op *Operation) jobIs(a *Answer, when *Conditions) bool {
 }
 
 // Webhook finds the operation whose jobs an upstream reports to this route.
-func (b *Book) Webhook(method, uri string) (*Operation, bool) {
+func (j *Jobs) Webhook(method, uri string) (*Operation, bool) {
 	path, clean := cleanPath(uri)
 	if !clean {
 		return nil, false
 	}
-	for _, op := range b.jobs {
+	for _, op := range j.list {
 		if op.Job.Webhook != nil && op.Job.Webhook.fits(method, strings.ToLower(path)) {
 			return op, true
 		}

@@ -9,9 +9,12 @@ import (
 // An answer that several models worked on is priced part by part: each by its
 // own entry, and what is charged once for a request in the first part only.
 
-// CostOfParts is Cost for such an answer. Each part has its usage and, if it is
-// known, the model that it is By.
-func (r *Request) CostOfParts(parts []*Answer, plan *Plan) (Quote, error) {
+// Parts are such an answer. Each has its usage and, if it is known, the model
+// that it is By.
+type Parts []*Answer
+
+// Cost is the price of all parts of the answer to a request.
+func (parts Parts) Cost(r *Request, plan *Plan) (Quote, error) {
 	var sum Quote
 	for i, a := range parts {
 		a.later = i > 0
@@ -34,9 +37,9 @@ func (r *Request) CostOfParts(parts []*Answer, plan *Plan) (Quote, error) {
 	return sum, nil
 }
 
-// RecordOfParts is what Record says of such an answer beside its whole usage:
+// Record is what Request.Record says of such an answer beside its whole usage:
 // what each part was priced from.
-func (r *Request) RecordOfParts(parts []*Answer, plan *Plan) (whole Marks) {
+func (parts Parts) Record(r *Request, plan *Plan) (whole Marks) {
 	if plan != nil && plan.keep.Set {
 		whole.Plan = plan.ID
 	}

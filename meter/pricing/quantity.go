@@ -142,7 +142,7 @@ func (in *intake) outputLimits(lower string) *Refusal {
 			return refusal
 		}
 		if given {
-			r.limit, r.limited = max(r.limit, n), true
+			r.Asked.OutputLimit, r.Asked.Limited = max(r.Asked.OutputLimit, n), true
 		}
 	}
 	if !strings.HasSuffix(lower, "/completions") {
@@ -153,7 +153,7 @@ func (in *intake) outputLimits(lower string) *Refusal {
 		return refuse(400, QuantityInvalid, answersField, "n must be at least 1")
 	}
 	if given {
-		r.answers = n
+		r.Asked.Answers = n
 	}
 	return refusal
 }

@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"strings"
@@ -14,55 +15,70 @@ type Quote struct {
 	Model       string        // key of the entry that priced it, "" if none did
 	OutputBound int64         // output tokens of one answer in a hold; 0 in a cost
 	FreeUsed    money.Decimal // of the operation's free tier
-	Lines       []Line        // the calculation; only from Explain
 
-	tier      string      // that the provider might choose, and that is held for
-	assumed   assumptions // of the answer, that are held for
-	anyAnswer bool        // the dearest of each rate is held, whatever the answer says
+	supposed supposed // what is held for
+}
+
+// supposed is what a hold takes for given of an answer that nobody has seen.
+type supposed struct {
+	tier      string      // that the provider might choose; "": the one that was asked for
+	holds     assumptions // conditions on the answer
+	anyAnswer bool        // the dearest of each rate counts, whatever the answer says
 }
 
 // FreeLeft is what the account has left of the operation's free tier.
 type FreeLeft struct{ Left money.Decimal }
 
-// Hold is what is held before the request is sent, for the estimated input
-// and the bound of its output. The error is a *Refusal.
-func (r *Request) Hold(est Usage, plan *Plan, free FreeLeft) (Quote, error) {
-	return r.hold(est, -1, plan, free)
+// Estimate prices a request before its answer: for the input as it is estimated
+// and for the output as it is bounded.
+type Estimate struct {
+	r     *Request
+	usage Usage
+	plan  *Plan
+	free  FreeLeft
 }
+
+// Estimate is the request with an estimate of its usage.
+func (r *Request) Estimate(usage Usage, plan *Plan, free FreeLeft) Estimate {
+	return Estimate{r, usage, plan, free}
+}
+
+// Hold is what is held before the request is sent. The error is a *Refusal.
+func (e Estimate) Hold() (Quote, error) { return e.hold(-1) }
 
 // HoldFor is Hold with a given bound for the output tokens of one answer, as
 // clamping and growing streams need it.
-func (r *Request) HoldFor(est Usage, outputBound int64, plan *Plan, free FreeLeft) (Quote, error) {
-	return r.hold(est, max(outputBound, 0), plan, free)
-}
+func (e Estimate) HoldFor(outputBound int64) (Quote, error) { return e.hold(max(outputBound, 0)) }
 
 // HoldAs is what the same request would hold if it asked for another model,
 // for offers of cheaper ones. It does not count as the hold of the request.
-func (r *Request) HoldAs(m *Model, est Usage, plan *Plan) (Quote, error) {
-	if r.Free() || !r.op.Price.ByModel || m == nil || !m.prices(r.op, strings.ToLower(r.path)) {
+func (e Estimate) HoldAs(m *Model) (Quote, error) {
+	r := e.r
+	if r.Free() || !r.op.Price.ByModel || m == nil || !m.prices(r.op, strings.ToLower(r.Asked.Path)) {
 		return Quote{}, refuse(403, ModelNotPriced, "", "this model has no price for this request")
 	}
-	return r.estimateBy(m, &est, -1, plan, FreeLeft{}, nil)
+	return e.by(m, -1, supposed{}, nil)
 }
 
-func (r *Request) hold(est Usage, bound int64, plan *Plan, free FreeLeft) (Quote, error) {
-	q, err := r.estimate(&est, bound, plan, free)
+func (e *Estimate) hold(bound int64) (Quote, error) {
+	q, err := e.quote(bound)
 	if err == nil {
-		r.held, r.holding = q, true
+		e.r.held, e.r.holding = q, true
 	}
 	return q, err
 }
 
-// estimate is the price before the answer: of the entry that was asked for,
-// or of the dearest if only the answer says which it was.
-func (r *Request) estimate(est *Usage, bound int64, plan *Plan, free FreeLeft) (Quote, error) {
+// quote is the price before the answer: of the entry that was asked for, or of
+// the dearest if only the answer says which it was.
+func (e *Estimate) quote(bound int64) (Quote, error) {
+	r := e.r
 	if r.Free() {
 		return Quote{}, nil
 	}
 	if !r.modelLater() {
-		q, err := r.estimateTier(r.Model(), est, bound, plan, free)
+		q, err := e.dearestTier(r.Model(), bound)
 		for _, o := range r.others {
-			if other, err := r.estimateTier(o.entry, est, bound, plan, free); err == nil && other.Amount > q.Amount {
+			if other, err := e.dearestTier(o.entry, bound); err == nil && other.Amount > q.Amount {
 				q = other
 			}
 		}
@@ -73,7 +89,7 @@ func (r *Request) estimate(est *Usage, bound int64, plan *Plan, free FreeLeft) (
 		if !m.effective(r.at) {
 			continue
 		}
-		q, err := r.estimateTier(m, est, bound, plan, free)
+		q, err := e.dearestTier(m, bound)
 		if err != nil {
 			return Quote{}, err
 		}
@@ -87,47 +103,40 @@ func (r *Request) estimate(est *Usage, bound int64, plan *Plan, free FreeLeft) (
 	return dearest, nil
 }
 
-// estimateTier is estimateBy for the dearest service tier that the request lets
-// the provider choose.
-func (r *Request) estimateTier(m *Model, est *Usage, bound int64, plan *Plan, free FreeLeft) (Quote, error) {
-	q, err := r.estimateAnswers(m, est, bound, plan, free)
-	if r.tier != "auto" || err != nil {
-		return q, err
+// dearestTier is the price at the dearest service tier that the request lets the
+// provider choose.
+func (e *Estimate) dearestTier(m *Model, bound int64) (Quote, error) {
+	dearest, err := e.dearestAnswer(m, bound, "")
+	if e.r.Asked.ServiceTier != "auto" || err != nil {
+		return dearest, err
 	}
-	defer func() { r.tier = "auto" }()
-	for _, list := range [][]Adjustment{r.op.Adjust, m.adjustments()} {
+	for _, list := range [][]Adjustment{e.r.op.Adjust, m.adjustments()} {
 		for i := range list {
 			for _, tier := range list[i].When.tiers() {
-				r.tier = tier
-				if other, err := r.estimateAnswers(m, est, bound, plan, free); err == nil && other.Amount > q.Amount {
-					q, q.tier = other, tier
+				if q, err := e.dearestAnswer(m, bound, tier); err == nil && q.Amount > dearest.Amount {
+					dearest = q
 				}
 			}
 		}
 	}
-	return q, nil
+	return dearest, nil
 }
 
-// estimateAnswers is estimateBy for the dearest answer: which adjustments that
-// look at the answer will hold is not known yet.
-func (r *Request) estimateAnswers(m *Model, est *Usage, bound int64, plan *Plan, free FreeLeft) (Quote, error) {
-	dearest, err := r.estimateBy(m, est, bound, plan, free, nil)
-	maybe := r.undecided(m)
-	if len(maybe) == 0 || err != nil {
+// dearestAnswer is the price of the dearest answer: which adjustments that look
+// at the answer will hold is not known yet.
+func (e *Estimate) dearestAnswer(m *Model, bound int64, tier string) (Quote, error) {
+	dearest, err := e.by(m, bound, supposed{tier: tier}, nil)
+	maybe := e.r.undecided(m)
+	switch {
+	case len(maybe) == 0 || err != nil:
 		return dearest, err
-	}
-	defer func() { r.assumed, r.anyAnswer = nil, false }()
-	if len(maybe) > combined {
-		r.anyAnswer = true
-		dearest, err = r.estimateBy(m, est, bound, plan, free, nil)
-		dearest.anyAnswer = true
-		return dearest, err
+	case len(maybe) > combined:
+		return e.by(m, bound, supposed{tier: tier, anyAnswer: true}, nil)
 	}
 	for set := 1; set < 1<<len(maybe); set++ {
-		r.assumed = assume(maybe, set)
-		q, err := r.estimateBy(m, est, bound, plan, free, nil)
+		q, err := e.by(m, bound, supposed{tier: tier, holds: assume(maybe, set)}, nil)
 		if err == nil && q.Amount > dearest.Amount {
-			dearest, dearest.assumed = q, r.assumed
+			dearest = q
 		}
 	}
 	return dearest, nil
@@ -195,45 +204,47 @@ func (r *Request) modelLater() bool {
 	return r.op.Price.ByModel && r.op.ModelFrom != nil && r.op.ModelFrom.InAnswer()
 }
 
-func (r *Request) estimateBy(m *Model, est *Usage, bound int64, plan *Plan, free FreeLeft, t *trace) (Quote, error) {
+// by is the price at one model, with what is supposed of the answer.
+func (e *Estimate) by(m *Model, bound int64, s supposed, t *trace) (Quote, error) {
+	r := e.r
 	if bound < 0 {
 		bound = r.outputBound(m)
 	}
-	k := newCalculation(r, m, plan, free, t)
+	k := newCalculation(r, m, e.plan, e.free, t)
 	defer k.done()
 	k.strict = true
 	for i := range Output {
-		k.tokens[i] = max(est.Tokens[i], 0)
+		k.tokens[i] = max(e.usage.Tokens[i], 0)
 	}
-	k.tokens[Output] = product(bound, r.answers)
-	k.c = circumstances{request: r.values, model: r.model, tier: r.tier, at: r.at, assumed: r.assumed, any: r.anyAnswer}
+	k.tokens[Output] = product(bound, r.Asked.Answers)
+	k.c = circumstances{request: r.values, model: r.Asked.Model, tier: cmp.Or(s.tier, r.Asked.ServiceTier), at: r.at, assumed: s.holds, any: s.anyAnswer}
 	k.c.quantities = append(k.quantityRoom[:0], r.quantities...)
 	q, err := k.price(r.times)
-	q.OutputBound = bound
+	q.OutputBound, q.supposed = bound, s
 	return q, err
 }
 
 // LargestOutput is the largest bound ≥ 1 for the output tokens of one answer
 // whose hold fits into what is available; false if not even 1 fits.
-func (r *Request) LargestOutput(est Usage, plan *Plan, free FreeLeft, available money.Amount) (bound int64, ok bool) {
-	if r.Free() {
+func (e Estimate) LargestOutput(available money.Amount) (bound int64, ok bool) {
+	if e.r.Free() {
 		return 0, false
 	}
-	return r.LargestOutputUpTo(r.largestBound(), est, plan, free, available)
+	return e.LargestOutputUpTo(e.r.largestBound(), available)
 }
 
 // LargestOutputUpTo is LargestOutput with another most.
-func (r *Request) LargestOutputUpTo(most int64, est Usage, plan *Plan, free FreeLeft, available money.Amount) (bound int64, ok bool) {
-	if r.Free() || !r.TokenPriced() {
+func (e Estimate) LargestOutputUpTo(most int64, available money.Amount) (bound int64, ok bool) {
+	if e.r.Free() || !e.r.TokenPriced() {
 		return 0, false
 	}
 	fits := func(b int64) bool {
-		q, err := r.estimate(&est, b, plan, free)
+		q, err := e.quote(b)
 		return err == nil && q.Amount <= available
 	}
 	// A condition on output_tokens can make a longer answer cheaper, so the
 	// search goes through the stretches between such conditions, from above.
-	edges := r.outputEdges(most)
+	edges := e.r.outputEdges(most)
 	for i := len(edges) - 1; i > 0; i-- {
 		low, high := edges[i-1]+1, edges[i]
 		if low > high || !fits(low) {
@@ -253,17 +264,17 @@ func (r *Request) largestBound() int64 {
 		for _, m := range r.op.candidates {
 			most = max(most, m.MaxOutputTokens)
 		}
-		if r.limited {
-			most = min(most, r.limit)
+		if r.Asked.Limited {
+			most = min(most, r.Asked.OutputLimit)
 		}
 		return most
 	}
 	m := r.Model()
 	switch {
-	case r.limited && m != nil && m.MaxOutputTokens > 0:
-		return min(r.limit, m.MaxOutputTokens)
-	case r.limited:
-		return r.limit
+	case r.Asked.Limited && m != nil && m.MaxOutputTokens > 0:
+		return min(r.Asked.OutputLimit, m.MaxOutputTokens)
+	case r.Asked.Limited:
+		return r.Asked.OutputLimit
 	case m != nil && m.MaxOutputTokens > 0:
 		return m.MaxOutputTokens
 	}
@@ -309,10 +320,10 @@ func (k *Condition) outputs() (list []money.Decimal) {
 // number of output tokens of all answers.
 func (r *Request) aroundOutput(n money.Decimal, most int64) (list []int64) {
 	amount, err := n.Floor(0)
-	if err != nil || r.answers == 0 {
+	if err != nil || r.Asked.Answers == 0 {
 		return nil
 	}
-	at := int64(amount) / r.answers
+	at := int64(amount) / r.Asked.Answers
 	for _, e := range []int64{at - 1, at, at + 1} {
 		if e > 0 && e < most {
 			list = append(list, e)

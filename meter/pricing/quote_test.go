@@ -58,7 +58,7 @@ func hold(t *testing.T, r *pricing.Request, input int64) string {
 	t.Helper()
 	var est pricing.Usage
 	est.Tokens[pricing.Input] = input
-	q, err := r.Hold(est, nil, pricing.FreeLeft{})
+	q, err := r.Estimate(est, nil, pricing.FreeLeft{}).Hold()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,20 +189,20 @@ func TestLargestOutput(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bound, ok := r.LargestOutput(est, nil, pricing.FreeLeft{}, available)
+		bound, ok := r.Estimate(est, nil, pricing.FreeLeft{}).LargestOutput(available)
 		if bound != c.bound || ok != c.ok {
 			t.Errorf("%s with %s: %d %v, want %d %v", c.body, c.available, bound, ok, c.bound, c.ok)
 		}
 		if !ok {
 			continue
 		}
-		if q, err := r.HoldFor(est, bound, nil, pricing.FreeLeft{}); err != nil || q.Amount > available {
+		if q, err := r.Estimate(est, nil, pricing.FreeLeft{}).HoldFor(bound); err != nil || q.Amount > available {
 			t.Errorf("%s: the bound holds %d of %d", c.body, q.Amount, available)
 		}
 	}
 	// Above 500 tokens everything is half the price: 800 fit where 450 do not.
 	r := read(t, b, "/v1/ask", `{"max_tokens":5000}`)
-	if bound, ok := r.LargestOutput(pricing.Usage{}, nil, pricing.FreeLeft{}, 400); !ok || bound != 800 {
+	if bound, ok := r.Estimate(pricing.Usage{}, nil, pricing.FreeLeft{}).LargestOutput(400); !ok || bound != 800 {
 		t.Errorf("beyond a condition on output_tokens: %d %v", bound, ok)
 	}
 }
@@ -239,15 +239,15 @@ func TestRefundDue(t *testing.T) {
 func TestJobs(t *testing.T) {
 	b := load(t, kiosk)
 	r := read(t, b, "/v1/videos", ``)
-	if id := r.JobID(&pricing.Answer{Status: 200, Body: []byte(`{"id":"Job-7"}`)}); id != "Job-7" {
+	if id := r.Operation().JobID(&pricing.Answer{Status: 200, Body: []byte(`{"id":"Job-7"}`)}); id != "Job-7" {
 		t.Errorf("id %q", id)
 	}
-	op, id, ok := b.JobFor("GET", "/v1//Videos/Job-7.JSON?x=1")
+	op, id, ok := b.Jobs.For("GET", "/v1//Videos/Job-7.JSON?x=1")
 	if !ok || op.ID != "video" || id != "Job-7" {
 		t.Fatalf("%v %q %v", op, id, ok)
 	}
 	for _, uri := range []string{"/v1/videos/.json", "/v1/videos/a/b.json", "/v1/videos/a", "/v1/videos/a%2fb.json"} {
-		if _, id, ok := b.JobFor("GET", uri); ok {
+		if _, id, ok := b.Jobs.For("GET", uri); ok {
 			t.Errorf("%s is job %q", uri, id)
 		}
 	}
@@ -273,7 +273,7 @@ func TestPlansAndLabels(t *testing.T) {
 	if refusal == nil || refusal.Status != 403 || strings.Join(refusal.Plans, " ") != "all half" {
 		t.Errorf("%+v", refusal)
 	}
-	if got := r.Labels(); got["team"] != "red" || got["kind"] != "poem" || len(got) != 2 {
+	if got := r.Asked.Labels; got["team"] != "red" || got["kind"] != "poem" || len(got) != 2 {
 		t.Errorf("labels %v", got)
 	}
 	s := r.Subject()
@@ -297,10 +297,7 @@ func TestExplain(t *testing.T) {
 	var est pricing.Usage
 	est.Tokens[pricing.Input] = 10_000
 	facts := jsonFacts("POST", "/v1/chat/completions", `{"model":"gpt-5.4","service_tier":"flex","max_tokens":1000}`)
-	hold, _, err := b.Explain(facts, est, b.Plan("team"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hold := explain(t, b, facts, est, b.Plan("team"))
 	want := `operation   chat  (pricing.yaml:16:3)          model gpt-5.4 (54:3)
   input              10,000 tokens × 2.5 / 1M                              0.025  (54:3)
   output             at most 1,000 tokens × 15 / 1M                         0.04  (54:3)
@@ -315,14 +312,27 @@ hold        0.0228 USD before the request, settled to the real usage afterwards
 	var q pricing.Quote
 	if r, err := b.Read(facts); err != nil {
 		t.Fatal(err)
-	} else if q, err = r.Hold(est, b.Plan("team"), pricing.FreeLeft{}); err != nil || q.Amount != hold.Quote.Amount {
+	} else if q, err = r.Estimate(est, b.Plan("team"), pricing.FreeLeft{}).Hold(); err != nil || q.Amount != hold.Quote.Amount {
 		t.Errorf("Hold is %d, its explanation %d", q.Amount, hold.Quote.Amount)
 	}
 	shop := load(t, shop)
-	_, cost, err := shop.Explain(jsonFacts("POST", "/v1/images", `{"n":3,"style":"art-deco"}`), est, nil, &pricing.Answer{Status: 200})
-	if err != nil || cost.Breakdown() != "3 image × 2; adjust body.style = art-* × 3" {
-		t.Errorf("%v %v", cost.Breakdown(), err)
+	image := explain(t, shop, jsonFacts("POST", "/v1/images", `{"n":3,"style":"art-deco"}`), est, nil)
+	if got := image.Breakdown(); got != "3 image × 2; adjust body.style = art-* × 3" {
+		t.Errorf("breakdown: %s", got)
 	}
+}
+
+func explain(t *testing.T, b *pricing.Book, f *pricing.Facts, est pricing.Usage, plan *pricing.Plan) *pricing.Explanation {
+	t.Helper()
+	r, err := b.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := r.Estimate(est, plan, pricing.FreeLeft{}).Explain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
 }
 
 func TestPricesList(t *testing.T) {

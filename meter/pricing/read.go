@@ -24,37 +24,50 @@ type Facts struct {
 // Request is a request that has been read: its operation, its model and all
 // that its price depends on. It belongs to one goroutine.
 type Request struct {
+	Asked Asked
+
 	book    *Book
 	op      *Operation // nil: no operation, and free
-	path    string
 	at      time.Time
 	values  []value
-	model   string // asked for
 	entry   *Model // of the model asked for
 	priced  bool   // entry prices the request
 	outside bool   // entry comes from unlisted_model
-	tier    string
 
 	quantities []quantity
 	times      money.Decimal // quantity, 1 without one
-	limit      int64         // the request's own output limit
-	limited    bool
-	answers    int64 // body.n
-	asked      []Asked
 	others     []otherModel
-	json       bool   // the body was read as one JSON document
-	reads      bool   // the price, a plan or a grant looks at the model
-	decided    bool   // a condition on the model has decided something
-	unseen     bool   // it runs models that only its answer names
-	may        uint32 // kinds of tokens, as bits
+	reads      bool // the price, a plan or a grant looks at the model
+	decided    bool // a condition on the model has decided something
+	unseen     bool // it runs models that only its answer names
 
-	held      Quote // of the last hold
-	holding   bool
-	assumed   assumptions // while a hold is priced
-	anyAnswer bool
+	held    Quote // of the last hold
+	holding bool
 
 	valueRoom    [20]value
 	quantityRoom [4]quantity
+}
+
+// Asked is what a request asks for. Read fills it in by the price file; whoever
+// knows the API of the request better may correct its limits, and says what else
+// it asks for, before the request is priced.
+type Asked struct {
+	API         string            // of the operation: auto, openai, anthropic, gemini or other
+	Path        string            // clean and decoded, in its original case
+	Model       string            // its name; "" if none, or if neither the price nor a selector looks at it
+	ServiceTier string            // if a price depends on it
+	JSON        bool              // something was read in the body, as one JSON document
+	Labels      map[string]string // the extra columns of reports; nil: none
+
+	OutputLimit int64 // for the tokens of one answer, if Limited
+	Limited     bool
+	Answers     int64 // how many answers
+	// Units are those that only the answer counts. Hold and Cost go by them; nil:
+	// the tools of the request have not been looked at.
+	Units []UnitAsk
+	// Kinds of tokens that the input and the output may turn out to be. A hold
+	// counts each side at the dearest of them.
+	Kinds []Kind
 }
 
 // Route is what can be said of a request before its body is read.
@@ -85,7 +98,7 @@ func (b *Book) Route(method, uri string) Route {
 			return route
 		}
 	}
-	if _, _, job := b.jobFor(method, path, lower); job || b.Policies.UnpricedFree {
+	if _, _, job := b.Jobs.find(method, path, lower); job || b.Policies.UnpricedFree {
 		route.Free = free
 		return route
 	}
@@ -129,7 +142,7 @@ func (b *Book) Read(f *Facts) (*Request, error) {
 		return nil, ambiguousPath()
 	}
 	lower := strings.ToLower(path)
-	r := &Request{book: b, path: path, at: f.At, answers: 1, times: one}
+	r := &Request{book: b, Asked: Asked{API: "auto", Path: path, Answers: 1}, at: f.At, times: one}
 	if n := len(b.Fields.request); n <= len(r.valueRoom) {
 		r.values = r.valueRoom[:n]
 	} else {
@@ -148,17 +161,17 @@ func (b *Book) Read(f *Facts) (*Request, error) {
 			}
 			if !ok {
 				clear(r.values)
-				r.model, r.entry, r.tier, r.quantities = "", nil, "", nil
+				r.Asked.Model, r.entry, r.Asked.ServiceTier, r.quantities = "", nil, "", nil
 				continue
 			}
 		}
-		r.op = op
+		r.op, r.Asked.API, r.Asked.Labels = op, op.API, take.labels()
 		if refusal := take.request(lower); refusal != nil {
 			return nil, refusal
 		}
 		return r, nil
 	}
-	if _, _, job := b.jobFor(f.Method, path, lower); job || b.Policies.UnpricedFree {
+	if _, _, job := b.Jobs.find(f.Method, path, lower); job || b.Policies.UnpricedFree {
 		return r, nil
 	}
 	return nil, notPriced(f.Method, path)
@@ -199,7 +212,7 @@ func (in *intake) where(lower string) (bool, *Refusal) {
 		if refusal := in.names(lower); refusal != nil {
 			return false, refusal
 		}
-		c.model, c.tier, c.quantities = r.model, r.tier, r.quantities
+		c.model, c.tier, c.quantities = r.Asked.Model, r.Asked.ServiceTier, r.quantities
 	}
 	verdict, bad := op.Where.hold(&c)
 	if verdict == wrong {
@@ -270,7 +283,7 @@ func (in *intake) request(lower string) *Refusal {
 			return refusal
 		}
 	} else if v := &r.values[r.book.Fields.index["body.service_tier"].slot]; !v.Ambiguous {
-		r.tier = textOf(v) // the model of the answer may look at it
+		r.Asked.ServiceTier = textOf(v) // the model of the answer may look at it
 	}
 	if refusal := in.allQuantities(); refusal != nil {
 		return refusal

@@ -184,7 +184,7 @@ func TestModelInForm(t *testing.T) {
 		"Content-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n\x00\xff\r\n--x--\r\n"
 	f := &pricing.Facts{Method: "POST", URI: "/v1/audio/transcriptions", Body: []byte(body), ContentType: "multipart/form-data; boundary=x", At: monday}
 	r, err := b.Read(f)
-	if err != nil || r.ModelKey() != "whisper-1" {
+	if err != nil || r.Model().ID() != "whisper-1" {
 		t.Fatalf("%v", err)
 	}
 }

@@ -76,8 +76,8 @@ var plainWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 // Record is what to keep of an answer's price: the usage with the quantities that
 // were asked for, and the marks.
 func (r *Request) Record(a *Answer, plan *Plan) (Usage, Marks) {
-	name := r.model
-	if q, err := r.Cost(a, plan, FreeLeft{}); err == nil && q.Model != r.ModelKey() {
+	name := r.Asked.Model
+	if q, err := r.Cost(a, plan, FreeLeft{}); err == nil && q.Model != r.Model().ID() {
 		name = q.Model // as the ledger has it
 	}
 	return r.record(a, plan, name)

@@ -24,12 +24,12 @@ func recordedAgain(t *testing.T, b *pricing.Book, r *pricing.Request, a *pricing
 	if err != nil {
 		t.Fatal(err)
 	}
-	model := r.ModelAsked()
-	if cost.Model != r.ModelKey() {
+	model := r.Asked.Model
+	if cost.Model != r.Model().ID() {
 		model = cost.Model
 	}
 	rec := &pricing.Recorded{Operation: r.Operation().ID, Model: model, At: at, Usage: u, Marks: marks, Made: b}
-	again, err := b.Reprice(rec, b.Plan(marks.Plan))
+	again, err := rec.Reprice(b, b.Plan(marks.Plan))
 	switch {
 	case marks.Held:
 	case err != nil:
@@ -81,7 +81,7 @@ func TestRecord(t *testing.T) {
 		{"a new one with a part that fails", "adjust:", "adjust:\n      - {when: {body.style: oil, second: {above: 9}}, times: 3}", "24.3"},
 	} {
 		other := load(t, strings.Replace(recordHead, c.old, c.other, 1))
-		amount, err := other.Reprice(rec, other.Plan("team"))
+		amount, err := rec.Reprice(other, other.Plan("team"))
 		got := amount.Text(2)
 		if err != nil {
 			got = err.Error()

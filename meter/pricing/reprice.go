@@ -32,12 +32,12 @@ var (
 // tells. A quantity that is not in the record is the file's default. A condition
 // that it does not decide is ErrNotRecorded. Whoever relies on it checks that the
 // book that the charge was made with gives what was charged.
-func (b *Book) Reprice(rec *Recorded, plan *Plan) (money.Amount, error) {
+func (rec *Recorded) Reprice(b *Book, plan *Plan) (money.Amount, error) {
 	return b.reprice(rec, plan, nil)
 }
 
-// ExplainRecorded is Reprice, step by step.
-func (b *Book) ExplainRecorded(rec *Recorded, plan *Plan) ([]Line, money.Amount, error) {
+// Explain is Reprice, step by step.
+func (rec *Recorded) Explain(b *Book, plan *Plan) ([]Line, money.Amount, error) {
 	t := &trace{}
 	amount, err := b.reprice(rec, plan, t)
 	return t.lines, amount, err
@@ -48,7 +48,7 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	if op == nil {
 		return 0, ErrNoLongerPriced
 	}
-	r := &Request{book: b, op: op, at: rec.At, model: rec.Model, answers: 1, times: one, values: make([]value, len(b.Fields.request))}
+	r := &Request{book: b, op: op, at: rec.At, Asked: Asked{API: op.API, Model: rec.Model, Answers: 1}, times: one, values: make([]value, len(b.Fields.request))}
 	if r.Free() {
 		return 0, nil
 	}
@@ -61,7 +61,7 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 		return b.repriceParts(rec, plan, t)
 	}
 	if rec.Marks.model != "" {
-		r.model = rec.Marks.model
+		r.Asked.Model = rec.Marks.model
 	}
 	k := newCalculation(r, rec.Entry(b), plan, FreeLeft{Left: rec.Free}, t)
 	defer k.done()
@@ -70,7 +70,7 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	}
 	k.known = rec.verdicts()
 	k.usage, k.tokens = &rec.Usage, rec.Usage.Tokens
-	k.c = circumstances{request: r.values, model: r.model, tier: rec.Marks.Tier, at: rec.At, quantities: k.quantityRoom[:0]}
+	k.c = circumstances{request: r.values, model: r.Asked.Model, tier: rec.Marks.Tier, at: rec.At, quantities: k.quantityRoom[:0]}
 	for _, m := range op.Measures {
 		n, ok := rec.Usage.Unit(m.Unit)
 		if !ok && !m.Default.Set {

@@ -12,17 +12,13 @@ import (
 // request only links to, the searches of a model that searches as it likes. What
 // the request says of them is asked; what it does not say is held by a reserve.
 
-// Asked is how much of such a unit a request asks for.
-type Asked struct {
+// UnitAsk is how much of such a unit a request asks for.
+type UnitAsk struct {
 	Unit  string
 	Most  money.Decimal // that the answer can have of it
 	Else  money.Decimal // what it counts for if the answer does not say
 	Guess bool          // nothing bounds it: a larger reserve of the file counts instead of Most
 }
-
-// Asks is told how much the request asks for of units that only the answer
-// counts. Hold and Cost go by it.
-func (r *Request) Asks(list []Asked) { r.asked = list }
 
 // NeedsAsks reports whether the price may depend on a unit that no field of the
 // request measures.
@@ -76,10 +72,10 @@ func (r *Request) reserved(m *Model, unit string) (n money.Decimal, written bool
 
 // ahead is how much of a unit is held before the answer counts it.
 func (r *Request) ahead(m *Model, unit string) money.Decimal {
-	if !reportsUnit(r.op.API, strings.ToLower(r.path), unit) {
+	if !reportsUnit(r.op.API, strings.ToLower(r.Asked.Path), unit) {
 		return money.Decimal{} // no answer has any
 	}
-	if r.asked == nil && isFee(unit) {
+	if r.Asked.Units == nil && isFee(unit) {
 		return money.Decimal{} // nobody has looked at the tools of the request
 	}
 	n, written := r.reserved(m, unit)
@@ -104,10 +100,10 @@ func (r *Request) unsaid(m *Model, unit string) money.Decimal {
 // isFee: of what a model does beside its answer; most answers have none.
 func isFee(unit string) bool { return unit == "web_search" || unit == "web_fetch" }
 
-func (r *Request) askedFor(unit string) *Asked {
-	for i := range r.asked {
-		if r.asked[i].Unit == unit {
-			return &r.asked[i]
+func (r *Request) askedFor(unit string) *UnitAsk {
+	for i := range r.Asked.Units {
+		if r.Asked.Units[i].Unit == unit {
+			return &r.Asked.Units[i]
 		}
 	}
 	return nil

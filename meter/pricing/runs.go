@@ -40,11 +40,11 @@ func (r *Request) MayRun(runs Runs) *Refusal {
 	if runs.Chooser != "" {
 		return refuse(400, AmbiguousRequest, runs.Chooser, "%s runs a model that the request does not name; name the models themselves, and leave %s out", runs.Chooser, runs.Chooser)
 	}
-	if refusal := r.named(r.model, "body.model"); refusal != nil {
+	if refusal := r.named(r.Asked.Model, "body.model"); refusal != nil {
 		return refusal
 	}
 	for _, name := range runs.Models {
-		if name == r.model {
+		if name == r.Asked.Model {
 			continue
 		}
 		if refusal := r.addModel(name); refusal != nil {
@@ -66,7 +66,7 @@ func (r *Request) addModel(name string) *Refusal {
 		if entry == nil {
 			entry = r.book.Policies.unlisted
 		}
-		if entry == nil || !entry.prices(r.op, strings.ToLower(r.path)) {
+		if entry == nil || !entry.prices(r.op, strings.ToLower(r.Asked.Path)) {
 			refusal := refuse(403, ModelNotPriced, "body.models", "the model %q has no price for %s", shorten(name), r.op.Name)
 			refusal.Model = shorten(name)
 			return refusal
@@ -100,7 +100,7 @@ func (r *Request) Subject() selector.Subject {
 		return selector.Subject{}
 	}
 	s := selector.Subject{Operation: r.op.ID, Feature: r.op.Feature}
-	s.Models, s.Tags = r.selectable(r.model, r.entry)
+	s.Models, s.Tags = r.selectable(r.Asked.Model, r.entry)
 	for _, o := range r.others {
 		s.Add(r.selectable(o.name, o.entry))
 	}

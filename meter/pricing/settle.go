@@ -152,7 +152,7 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace, record *M
 	}
 	k.tokens = k.usage.Tokens
 	k.unsaid = a.Status < 300 && !a.later
-	k.c = circumstances{request: r.values, answer: values, model: model, tier: r.tier, at: r.at}
+	k.c = circumstances{request: r.values, answer: values, model: model, tier: r.Asked.ServiceTier, at: r.at}
 	if tier := r.book.answerTier(a, values); tier != "" {
 		k.c.tier = tier
 	}
@@ -174,20 +174,20 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace, record *M
 // conditions on the model; false if what was held has to be charged.
 func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
 	if a.By != "" && r.op.Price.ByModel {
-		if m := r.book.lookup(a.By, r.at); m != nil && m.prices(r.op, strings.ToLower(r.path)) {
+		if m := r.book.lookup(a.By, r.at); m != nil && m.prices(r.op, strings.ToLower(r.Asked.Path)) {
 			return m, a.By, true
 		}
 	}
 	if !r.modelLater() {
 		if r.priced && r.op.ModelFrom == nil && !r.op.NoModel {
 			name := r.book.answerModel(a, values)
-			if name != "" && name != r.model {
-				if m := r.book.lookup(name, r.at); m != nil && m.prices(r.op, strings.ToLower(r.path)) {
+			if name != "" && name != r.Asked.Model {
+				if m := r.book.lookup(name, r.at); m != nil && m.prices(r.op, strings.ToLower(r.Asked.Path)) {
 					return m, name, true
 				}
 			}
 		}
-		return r.Model(), r.model, true
+		return r.Model(), r.Asked.Model, true
 	}
 	name := textOf(&values[r.op.ModelFrom.slot])
 	if name == "" && len(a.Body) == 0 { // a stream has no body
@@ -200,7 +200,7 @@ func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
 	if m == nil {
 		m = r.book.Policies.unlisted
 	}
-	if m == nil || !m.prices(r.op, strings.ToLower(r.path)) {
+	if m == nil || !m.prices(r.op, strings.ToLower(r.Asked.Path)) {
 		return nil, "", false
 	}
 	return m, name, true
@@ -211,7 +211,8 @@ func (r *Request) asHeld(plan *Plan, free FreeLeft) (Quote, error) {
 	q := r.held
 	if !r.holding {
 		var err error
-		if q, err = r.estimate(&Usage{}, -1, plan, free); err != nil {
+		e := r.Estimate(Usage{}, plan, free)
+		if q, err = e.quote(-1); err != nil {
 			return q, err
 		}
 	}
@@ -267,7 +268,7 @@ func (r *Request) RefundDue(a *Answer, outcome Outcome) bool {
 		return false
 	}
 	values := r.book.answerValues(a, nil)
-	c := circumstances{request: r.values, answer: values, model: r.model, tier: r.tier, at: r.at, quantities: r.quantities}
+	c := circumstances{request: r.values, answer: values, model: r.Asked.Model, tier: r.Asked.ServiceTier, at: r.at, quantities: r.quantities}
 	if tier := r.book.answerTier(a, values); tier != "" {
 		c.tier = tier
 	}

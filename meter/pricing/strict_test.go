@@ -112,8 +112,8 @@ func TestThePathNamesTheModel(t *testing.T) {
 		if (err == nil) != tt.ok {
 			t.Errorf("%s %s: %v", tt.path, tt.body, err)
 		}
-		if err == nil && r.ModelAsked() != "dear" {
-			t.Errorf("%s %s: priced as %s", tt.path, tt.body, r.ModelAsked())
+		if err == nil && r.Asked.Model != "dear" {
+			t.Errorf("%s %s: priced as %s", tt.path, tt.body, r.Asked.Model)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (rs *Reports) ExplainCharge(ctx context.Context, c *ledger.Charge) []pricin
 	rec := &pricing.Recorded{
 		Operation: c.Operation, Model: c.Model, At: c.At, Usage: u, Marks: marks, Free: c.FreeUsed.Decimal(ledger.FreeDecimals), Made: b,
 	}
-	lines, amount, err := b.ExplainRecorded(rec, b.Plan(marks.Plan))
+	lines, amount, err := rec.Explain(b, b.Plan(marks.Plan))
 	switch {
 	case err == nil && amount == cost:
 		return lines

@@ -123,7 +123,7 @@ func TestRepriceAndScale(t *testing.T) {
 		{"gone", "", "", "5", "", ""},
 	} {
 		rec := &pricing.Recorded{Operation: tt.op, Model: tt.model, Usage: usage(tt.usage)}
-		again, err := b[1].Reprice(rec, nil)
+		again, err := rec.Reprice(b[1], nil)
 		if text := again.Text(2); err != nil && tt.again != "" || err == nil && text != tt.again {
 			t.Errorf("%s %s: again %s (%v), want %s", tt.op, tt.usage, text, err, tt.again)
 		}

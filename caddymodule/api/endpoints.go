@@ -234,3 +234,36 @@ func (c *call) openAPI() {
 	c.w.Header().Set("Access-Control-Allow-Origin", "*")
 	_, _ = c.w.Write(a.document)
 }
+
+// Reference is the table of endpoints in Markdown, for docs/api.md.
+func Reference() string {
+	var s strings.Builder
+	tag := ""
+	for _, e := range endpoints() {
+		if e.tag != tag {
+			tag = e.tag
+			fmt.Fprintf(&s, "\n### %s%s\n\n| Endpoint | Account | Operator | What it does | Parameters | Body |\n|---|---|---|---|---|---|\n", strings.ToUpper(tag[:1]), tag[1:])
+		}
+		op := e.operation()
+		var names []string
+		for _, p := range op.Params {
+			names = append(names, "`"+p.Name+"`")
+		}
+		if e.labels {
+			names = append(names, "labels")
+		}
+		if e.idempotent {
+			names = append(names, "header `Idempotency-Key`")
+		}
+		var fields []string
+		for _, name := range openapi.Fields(e.in) {
+			fields = append(fields, "`"+name+"`")
+		}
+		fmt.Fprintf(&s, "| `%s` | %s | %s | %s | %s | %s |\n", e.pattern, e.customers, e.operators, e.summary, strings.Join(names, ", "), strings.Join(fields, ", "))
+	}
+	return s.String()
+}
+
+func (a audience) String() string {
+	return [...]string{anyone: "anyone", signedIn: "any session", viewers: "viewer", members: "member", admins: "admin", nobody: "–"}[a]
+}

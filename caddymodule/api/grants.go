@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/selector"
 )
 
 // GrantResult is the answer to a grant.
@@ -20,9 +22,32 @@ type GrantResult struct {
 	Replayed  bool      `json:"replayed,omitempty"`
 }
 
-func (c *call) grant(in account.GrantRequest) (GrantResult, error) {
-	in.Idempotency = c.key
-	r, err := c.m.Accounts.Grant(c.Context(), c.who.account, in)
+// grantRequest is account.GrantRequest, whose fingerprint keeps the names that it
+// has in Go.
+type grantRequest struct {
+	Pack      string          `json:"pack,omitempty"`
+	Price     string          `json:"price,omitempty"` // of a pack with "credits: by_price", such as "25 USD"
+	Type      string          `json:"type,omitempty"`
+	Amount    string          `json:"amount,omitempty"`
+	Expires   string          `json:"expires,omitempty"` // "90 days"
+	ExpiresAt time.Time       `json:"expires_at,omitzero"`
+	OnlyFor   selectorRequest `json:"only_for,omitzero"`
+	NotFor    selectorRequest `json:"not_for,omitzero"`
+	Reason    string          `json:"reason,omitempty"`
+}
+
+type selectorRequest struct {
+	Operations []string `json:"operations,omitempty"`
+	Features   []string `json:"features,omitempty"`
+	Tags       []string `json:"tags,omitempty"`
+	Models     []string `json:"models,omitempty"`
+}
+
+func (c *call) grant(in grantRequest) (GrantResult, error) {
+	r, err := c.m.Accounts.Grant(c.Context(), c.who.account, account.GrantRequest{
+		Pack: in.Pack, Price: in.Price, Type: in.Type, Amount: in.Amount, Expires: in.Expires, ExpiresAt: in.ExpiresAt,
+		OnlyFor: selector.Selector(in.OnlyFor), NotFor: selector.Selector(in.NotFor), Reason: in.Reason, Idempotency: c.key,
+	})
 	if err != nil {
 		return GrantResult{}, err
 	}

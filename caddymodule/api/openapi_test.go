@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -97,5 +98,45 @@ func TestTheOpenAPIDocumentIsTrue(t *testing.T) {
 	}
 	if doc.Components.Schemas["BalanceView"]["required"] == nil {
 		t.Errorf("balance: %v", doc.Components.Schemas["BalanceView"])
+	}
+}
+
+// All names of fields and parameters are in snake_case.
+func TestNamesAreSnakeCase(t *testing.T) {
+	w := httptest.NewRecorder()
+	(&API{Console: true}).Serve(nil, w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	form, names := regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`), 0
+	check := func(name string) {
+		if names++; !form.MatchString(name) && name != "Idempotency-Key" {
+			t.Errorf("%s is not in snake_case", name)
+		}
+	}
+	var visit func(v any)
+	visit = func(v any) {
+		switch x := v.(type) {
+		case []any:
+			for _, y := range x {
+				visit(y)
+			}
+		case map[string]any:
+			if fields, ok := x["properties"].(map[string]any); ok {
+				for name := range fields {
+					check(name)
+				}
+			}
+			if name, ok := x["name"].(string); ok && x["in"] != nil {
+				check(name)
+			}
+			for _, y := range x {
+				visit(y)
+			}
+		}
+	}
+	var doc any
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if visit(doc); names < 200 {
+		t.Errorf("only %d names were found", names)
 	}
 }

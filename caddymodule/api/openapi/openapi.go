@@ -195,18 +195,42 @@ func schemaName(t reflect.Type) string {
 	return strings.ToUpper(name[:1]) + name[1:]
 }
 
+// Fields are the names of the fields of a body, from its zero value; none if it is
+// nil.
+func Fields(body any) (names []string) {
+	if body == nil {
+		return nil
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(body)) {
+		if name, _ := fieldName(&f); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// fieldName is the name that encoding/json gives to a field, and its options; ""
+// if it leaves it out.
+func fieldName(f *reflect.StructField) (name, options string) {
+	if f.Anonymous || !f.IsExported() {
+		return "", ""
+	}
+	name, options, _ = strings.Cut(f.Tag.Get("json"), ",")
+	switch name {
+	case "-":
+		return "", ""
+	case "":
+		return f.Name, options
+	}
+	return name, options
+}
+
 func (d *document) properties(t reflect.Type) object {
 	props, required := object{}, []string{}
 	for _, f := range reflect.VisibleFields(t) {
-		if f.Anonymous || !f.IsExported() {
-			continue
-		}
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if name == "-" {
-			continue
-		}
+		name, options := fieldName(&f)
 		if name == "" {
-			name = f.Name
+			continue
 		}
 		props[name] = d.schema(f.Type)
 		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") {

@@ -27,22 +27,23 @@ func newAttempt(r *http.Request) *attempt {
 }
 
 // retries reports whether the answer may be one to what the gateway has added.
-func (t *tap) retries() bool {
+func (t *response) retries() bool {
 	return t.first != nil && (t.status == http.StatusBadRequest || t.status == http.StatusUnprocessableEntity)
 }
 
 // refusedAddition reports whether the upstream has refused what the gateway has
 // added, and can do without. Then all of its answer is forgotten and the next one
 // may begin.
-func (t *tap) refusedAddition(known *refusals) bool {
-	if !t.wrote || t.buffered == nil || !t.retries() || t.r.Context().Err() != nil {
+func (t *response) refusedAddition(known *refusals) bool {
+	held, ok := t.body.(*buffered)
+	if !ok || !t.retries() || t.r.Context().Err() != nil {
 		return false
 	}
-	addition := t.c.Outgoing().Refused(plainBody(t.Header(), t.buffered.Bytes()))
+	addition := t.call.Outgoing().Refused(held.plain())
 	if addition == "" {
 		return false
 	}
-	if _, ok := t.c.Outgoing().Without(addition); !ok {
+	if _, ok := t.call.Outgoing().Without(addition); !ok {
 		return false
 	}
 	known.add(refusalKey(t.r, t.info.Model, addition))
@@ -53,10 +54,10 @@ func (t *tap) refusedAddition(known *refusals) bool {
 		clear(groups)
 		maps.Copy(groups, t.first.groups)
 	}
-	if t.buffered, t.announced = nil, nil; len(t.c.Outgoing().Additions()) == 0 {
+	if len(t.call.Outgoing().Additions()) == 0 {
 		t.first = nil
 	}
-	t.wrote, t.status = false, 0
+	t.status, t.body = 0, nil
 	return true
 }
 

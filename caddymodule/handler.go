@@ -214,7 +214,7 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	defer c.KeepAlive()()
 	ctx, cancel := h.upstreamContext(r)
 	defer cancel()
-	t := newTap(ctx, w, r, h, e, c, cancel)
+	t := newResponse(ctx, w, r, h, e, c, cancel)
 	finished := false
 	if t.metered() {
 		spanEvent(r, "meter.hold", (&reported{caller, t}).get, "charge", "operation", "model", "held")

@@ -16,7 +16,7 @@ import (
 
 // logged puts what was charged into the access log and behind the placeholders
 // {http.meter.*}; the texts are only made if something asks for them.
-func logged(r *http.Request, caller *meter.Caller, t *tap) {
+func logged(r *http.Request, caller *meter.Caller, t *response) {
 	if !t.metered() {
 		return
 	}
@@ -39,7 +39,7 @@ func logged(r *http.Request, caller *meter.Caller, t *tap) {
 // reported is a request as logs and placeholders see it.
 type reported struct {
 	caller *meter.Caller
-	t      *tap
+	t      *response
 }
 
 var reportedNames = []string{"account", "member", "operation", "model", "charge", "outcome", "usage", "cost", "held", "remaining"}
@@ -63,7 +63,7 @@ func (v *reported) get(name string) (any, bool) {
 	case "cost":
 		return v.t.credits(v.t.receipt.Cost), true
 	case "held":
-		return v.t.credits(v.t.c.Info().Held), true
+		return v.t.credits(v.t.call.Info().Held), true
 	case "remaining":
 		return v.t.remaining(v.t.receipt.Remaining, v.t.receipt.Unlimited), true
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/farebox-dev/farebox/internal/coding"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -163,7 +164,7 @@ type answering struct {
 	reader  *meter.JobReader
 	header  http.Header
 	began   bool
-	encoded *decoding
+	encoded *coding.Tee
 }
 
 // Header implements http.ResponseWriter.
@@ -181,8 +182,8 @@ func (a *answering) WriteHeader(status int) {
 	}
 	a.began = true
 	a.reader.Begin(status, a.Header())
-	if e := strings.ToLower(a.Header().Get("Content-Encoding")); e != "" && e != "identity" {
-		a.encoded = newDecoding(e, a.reader.Observe)
+	if c := coding.Of(a.Header()); c != "" {
+		a.encoded = coding.NewTee(c, a.reader.Observe)
 	}
 }
 
@@ -190,7 +191,7 @@ func (a *answering) WriteHeader(status int) {
 func (a *answering) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
 	if a.encoded != nil {
-		a.encoded.write(p)
+		a.encoded.Write(p)
 	} else {
 		a.reader.Observe(p)
 	}
@@ -202,7 +203,7 @@ func (a *answering) Flush() {}
 
 func (a *answering) end(whole bool) {
 	if a.encoded != nil {
-		a.encoded.close()
+		_ = a.encoded.Close()
 	}
 	a.reader.End(whole && a.began)
 }

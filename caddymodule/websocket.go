@@ -35,7 +35,7 @@ func plainSocket(h http.Header) { h.Del("Sec-WebSocket-Extensions") }
 // pass and ends the connection when the credits do.
 type socket struct {
 	net.Conn
-	t *tap
+	t *response
 
 	mu      sync.Mutex
 	closed  bool // the charge is settled, or about to be
@@ -54,21 +54,18 @@ var (
 )
 
 // switched begins an answer with which the upstream leaves HTTP.
-func (t *tap) switched() {
-	t.turns = t.c.(meter.Metered).Socket(t.Header()) //nolint:forcetypeassert,errcheck // see WriteHeader
-	info := t.c.Info()
+func (t *response) switched(c meter.Metered) {
+	t.turns, t.body = c.Socket(t.Header()), &streamed{t: t}
 	t.Header().Del("Sec-WebSocket-Extensions")
-	t.set("Credits-Charge", t.info.ID)
-	t.set("Credits-Unit", t.unit)
-	t.set("Credits-Held", t.credits(info.Held))
-	t.set("Credits-Remaining", t.remaining(info.Remaining, info.Unlimited))
+	t.setCharge()
+	t.setHeld()
 	t.ResponseWriter.WriteHeader(t.status)
 }
 
 // Hijack implements http.Hijacker.
-func (t *tap) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (t *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(t.ResponseWriter).Hijack()
-	if err != nil || !t.metered() {
+	if err != nil || t.turns == nil {
 		return conn, rw, err
 	}
 	t.socket = &socket{Conn: conn, t: t, gone: make(chan struct{})}

@@ -1,11 +1,7 @@
 package caddymodule
 
 import (
-	"bufio"
 	"bytes"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/zstd"
+	"github.com/caddyserver/caddy/v2"
+	"github.com/farebox-dev/farebox/meter/directory"
+
 	"golang.org/x/sync/semaphore"
 
+	"github.com/farebox-dev/farebox/internal/coding"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -71,12 +69,12 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	if err != nil {
 		return nil, &meter.Denial{Reason: bodyUnreadable, Message: "The request body could not be read to its end.", Err: err}
 	}
-	encoding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding")))
-	if encoding == "" || encoding == "identity" {
+	encoding := coding.Of(r.Header)
+	if encoding == "" {
 		return raw, nil
 	}
-	decoder, err := decode(encoding, bytes.NewReader(raw))
-	if errors.Is(err, errEncoding) || strings.Contains(encoding, ",") { // one is what clients need; more is a way to make a small body huge
+	decoder, err := coding.Decode(encoding, bytes.NewReader(raw))
+	if errors.Is(err, coding.ErrUnknown) || strings.Contains(encoding, ",") { // one is what clients need; more is a way to make a small body huge
 		return nil, &meter.Denial{Reason: encodingUnknown, Field: "header.Content-Encoding", Message: fmt.Sprintf("The body's encoding %q can't be read; send it plain, or as gzip, deflate, br or zstd.", encoding)}
 	}
 	var plain []byte
@@ -143,51 +141,6 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-var errEncoding = errors.New("unknown content encoding")
-
-// decode undoes content encodings, the last one first.
-func decode(encodings string, r io.Reader) (io.Reader, error) {
-	list := strings.Split(strings.ToLower(encodings), ",")
-	for i := len(list) - 1; i >= 0; i-- {
-		var err error
-		if r, err = decodeOne(strings.TrimSpace(list[i]), r); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
-}
-
-func decodeOne(encoding string, r io.Reader) (io.Reader, error) {
-	switch encoding {
-	case "", "identity":
-		return r, nil
-	case "gzip", "x-gzip":
-		return gzip.NewReader(r)
-	case "deflate":
-		return inflate(r)
-	case "br":
-		return brotli.NewReader(r), nil
-	case "zstd":
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
-		if err != nil {
-			return nil, err
-		}
-		return d, nil
-	}
-	return nil, errEncoding
-}
-
-// inflate reads deflate: with zlib's header, as RFC 9110 has it, or without, as
-// some servers do.
-func inflate(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReader(r)
-	head, err := b.Peek(2)
-	if err == nil && head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
-		return zlib.NewReader(b)
-	}
-	return flate.NewReader(b), nil
-}
-
 // upstreamRequest is the request as it goes on: without the client's key and
 // with the body that was priced; nil leaves the body that is there. If the
 // answer will be read, a plain one is asked for.
@@ -222,4 +175,39 @@ func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http
 		out.Header.Del(name)
 	}
 	return out
+}
+
+// stripKeys takes the client's key out of a request that goes upstream; header_up
+// of reverse_proxy puts the provider's there.
+func stripKeys(r *http.Request) {
+	if left := directory.StripKeys(r.Header, r.URL.RawQuery); left != r.URL.RawQuery {
+		u := *r.URL
+		u.RawQuery = left
+		r.URL = &u
+	}
+}
+
+// identify says who calls: the account that a placeholder names, or the one
+// that the key belongs to.
+func (h *Handler) identify(e *engine, r *http.Request) (meter.Caller, error) {
+	repl, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	var c meter.Caller
+	if h.Account == "" {
+		var err error
+		if c, err = e.Identify(directory.SecretOf(r.Header, r.URL.RawQuery)); err != nil {
+			return c, err
+		}
+	} else {
+		c = meter.Caller{Account: repl.ReplaceAll(h.Account, ""), Trusted: true}
+		if c.Account == "" {
+			return c, &meter.Denial{Reason: meter.NoKey, Message: "This request does not say which account it belongs to; sign in first."}
+		}
+		if err := directory.ValidID(c.Account); err != nil { // a name that no account can have
+			return c, &meter.Denial{Reason: meter.UnknownAccount, Message: "This request names an account that can't exist.", Err: err}
+		}
+	}
+	if h.Member != "" {
+		c.Member = repl.ReplaceAll(h.Member, "")
+	}
+	return c, nil
 }

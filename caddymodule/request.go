@@ -11,12 +11,11 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/farebox-dev/farebox/meter/directory"
-
 	"golang.org/x/sync/semaphore"
 
 	"github.com/farebox-dev/farebox/internal/coding"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 

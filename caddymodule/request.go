@@ -140,52 +140,6 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// upstreamRequest is the request as it goes on: without the client's key and
-// with the body that was priced; nil leaves the body that is there. If the
-// answer will be read, a plain one is asked for.
-func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http.Request {
-	out := new(http.Request)
-	*out = *r
-	out.Header = r.Header.Clone()
-	if h.Account == "" {
-		stripKeys(out)
-	}
-	asMatched(out)
-	for name := range out.Header {
-		if misleads(name) {
-			delete(out.Header, name)
-		}
-	}
-	if read {
-		out.Header.Set("Accept-Encoding", "identity")
-	}
-	if read && upgrades(r) {
-		plainSocket(out.Header)
-	}
-	if body == nil {
-		return out
-	}
-	out.Body = io.NopCloser(bytes.NewReader(body))
-	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	out.ContentLength = int64(len(body))
-	out.TransferEncoding = nil
-	out.Header.Set("Content-Length", itoa(out.ContentLength))
-	for _, name := range []string{"Content-Encoding", "Content-Md5", "Digest", "Content-Digest", "Expect"} {
-		out.Header.Del(name)
-	}
-	return out
-}
-
-// stripKeys takes the client's key out of a request that goes upstream; header_up
-// of reverse_proxy puts the provider's there.
-func stripKeys(r *http.Request) {
-	if left := directory.StripKeys(r.Header, r.URL.RawQuery); left != r.URL.RawQuery {
-		u := *r.URL
-		u.RawQuery = left
-		r.URL = &u
-	}
-}
-
 // identify says who calls: the account that a placeholder names, or the one
 // that the key belongs to.
 func (h *Handler) identify(e *engine, r *http.Request) (meter.Caller, error) {

@@ -164,7 +164,7 @@ func IsObject(b []byte) bool {
 // IsNull reports whether a raw value is absent or null.
 func IsNull(v []byte) bool { return len(v) == 0 || v[0] == 'n' }
 
-// Content is what stands between the quotes of a raw string, with its escapes;
+// Content is what is between the quotes of a raw string, with its escapes;
 // nil for any other value.
 func Content(v []byte) []byte {
 	if len(v) < 2 || v[0] != '"' {

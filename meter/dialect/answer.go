@@ -34,16 +34,16 @@ func (r *Reader) answer(data []byte, name string) {
 	if direct != nil && textual(kind) {
 		r.addText(direct)
 	}
-	r.contents = min(r.contents, before+1) // one event, whatever number of strings
+	r.contents = min(r.contents, before+1) // an event counts once
 	ended := r.signal(string(kind), name, data)
 	for i := range p.usage {
 		at := &p.usage[i]
 		if (at.mark == "" || bytes.Contains(data, []byte(at.mark))) && (at.kind == "" || at.kind == string(kind)) {
-			r.place(at, data)
+			r.readUsage(at, data)
 		}
 	}
-	r.items(data, ended)
-	r.show(data)
+	r.countItems(data, ended)
+	r.passDocument(data)
 	if p.job != nil {
 		r.readJob(p.job, data)
 	}
@@ -168,8 +168,8 @@ func (r *Reader) stopReason(v []byte) {
 	}
 }
 
-// place reads usage, model and tier at one place of the answer.
-func (r *Reader) place(at *place, data []byte) {
+// readUsage reads usage, model and tier at one place of the answer.
+func (r *Reader) readUsage(at *place, data []byte) {
 	p := r.api.profile
 	usage := data
 	if strings.Contains(at.path, ".0.") {
@@ -219,9 +219,9 @@ func (r *Reader) place(at *place, data []byte) {
 	}
 }
 
-// show hands an event of a stream to who reads fields of the answer, in the form that they have in a JSON answer: what an event
-// wraps (message_start's message, the response of a Responses event) counts as the answer.
-func (r *Reader) show(data []byte) {
+// passDocument passes an event to ReaderOptions.Document in the shape of a JSON answer: what an event wraps (the message of
+// message_start, the response of a Responses event) counts as the answer.
+func (r *Reader) passDocument(data []byte) {
 	if r.opt.Document == nil || r.format == frame.JSON && !r.overflow {
 		return
 	}
@@ -246,8 +246,8 @@ func emptyArray(v []byte) bool {
 	return len(v) >= 2 && v[0] == '[' && jsonscan.SkipSpace(v, 1) == len(v)-1
 }
 
-// items counts parts of the answer that have no place in its usage: images, videos, web searches.
-func (r *Reader) items(data []byte, ended bool) {
+// countItems counts parts of the answer that have no place in its usage: images, videos, web searches.
+func (r *Reader) countItems(data []byte, ended bool) {
 	p := r.api.profile
 	if ended {
 		for _, c := range p.perDone {
@@ -260,7 +260,7 @@ func (r *Reader) items(data []byte, ended bool) {
 		}
 		v := gjson.GetBytes(data, f.path)
 		r.known = r.known || v.Exists()
-		if n, ok := looseNumber([]byte(v.Raw), scaleOf(f.to)); ok && n > 0 {
+		if n, ok := lenientNumber([]byte(v.Raw), scaleOf(f.to)); ok && n > 0 {
 			r.parts[f.to] = Count{n, true}
 		}
 	}
@@ -292,7 +292,7 @@ func (r *Reader) addText(s []byte) {
 	}
 }
 
-// fail marks the answer as failed and keeps the upstream's code.
+// fail marks the answer as failed and keeps the error code.
 func (r *Reader) fail(data []byte) {
 	r.failed = true
 	for _, path := range []string{"error", "response.error", "data.error"} {
@@ -309,7 +309,7 @@ func (r *Reader) errorMember(v []byte) {
 	if len(v) < 3 || v[0] != '{' && v[0] != '"' || emptyObject(v) || r.api.profile.sum {
 		return // an error of one turn or line is not the whole answer's
 	}
-	if r.api.profile == &plain && r.status < 400 {
+	if r.api.Unknown && r.status < 400 {
 		return // an unknown protocol: its own field, with its own meaning
 	}
 	r.failed = true

@@ -89,7 +89,7 @@ var anthropicBatchJob = Jobs{
 var anthropicBatch = profile{
 	name: "anthropic-batch", family: FamilyAnthropic, provider: "anthropic",
 	match: post("/v1/messages/batches"), batch: "requests",
-	asksSearches: func(q *asking, _ gjson.Result) {
+	asksSearches: func(q *demand, _ gjson.Result) {
 		q.anthropicTools(gjson.GetBytes(q.doc, "requests.#.params.tools").Array()...)
 	},
 	usage: anthropicUsage, fields: anthropicFields, exclusive: true, output: outputAsIs,
@@ -115,7 +115,7 @@ var anthropicBatchResults = profile{
 }
 
 // anthropicTools notes how often the server tools of requests may be used. If one has no max_uses, nothing bounds it.
-func (q *asking) anthropicTools(lists ...gjson.Result) {
+func (q *demand) anthropicTools(lists ...gjson.Result) {
 	for _, name := range []string{"web_search", "web_fetch"} {
 		if n, bounded := maxUses(name, lists); bounded {
 			q.atMost(name, n)
@@ -129,7 +129,7 @@ func maxUses(name string, lists []gjson.Result) (n int64, bounded bool) {
 	for _, tools := range lists {
 		tools.ForEach(func(_, t gjson.Result) bool {
 			if strings.HasPrefix(t.Get("type").Str, name) {
-				uses, ok := looseNumber([]byte(t.Get("max_uses").Raw), 1)
+				uses, ok := lenientNumber([]byte(t.Get("max_uses").Raw), 1)
 				bounded = bounded && ok && uses >= 0
 				n = min(n+max(uses, 0), maxCount)
 			}

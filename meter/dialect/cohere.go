@@ -34,7 +34,7 @@ var cohereChat = profile{
 		},
 	},
 	done: []string{"message-end"},
-	asksSearches: func(q *asking, _ gjson.Result) {
+	asksSearches: func(q *demand, _ gjson.Result) {
 		q.list = append(q.list, Ask{Unit: "search_unit", Most: 1, Guess: true}, Ask{Unit: "web_search", Most: 1, Guess: true})
 	},
 }
@@ -43,14 +43,14 @@ var cohereEmbed = profile{
 	name: "cohere-embed", family: FamilyPlain, provider: "cohere",
 	match: post("/v2/embed"),
 	usage: cohereUsage, fields: cohereFields, output: outputZero,
-	asks: (*asking).embeddedImages,
+	asks: (*demand).embeddedImages,
 }
 
 var cohereRerank = profile{
 	name: "cohere-rerank", family: FamilyPlain, provider: "cohere",
 	match: post("/v2/rerank"),
 	usage: cohereUsage, fields: cohereFields, output: outputZero,
-	asks: (*asking).documents,
+	asks: (*demand).documents,
 }
 
 // rerank is Voyage's and Jina's: all tokens are input. vLLM and Cohere v1 share the path.
@@ -66,12 +66,12 @@ var rerank = profile{
 	usage:  append(cohereUsage[2:3:3], topUsage...),
 	fields: append(cohereFields[2:3:3], embeddingFields...),
 	output: outputZero,
-	asks:   (*asking).documents,
+	asks:   (*demand).documents,
 }
 
 // documents are ranked in units of a hundred. A long one counts once for every 500 tokens of it and the query; no text has more
 // tokens than bytes. Source: Cohere's pricing page and docs.cohere.com/docs/rerank-overview.
-func (q *asking) documents() {
+func (q *demand) documents() {
 	const perUnit, chunk = 100, 500
 	query := int64(len(gjson.GetBytes(q.doc, "query").Raw))
 	pieces, n := int64(0), int64(0)
@@ -89,7 +89,7 @@ func (q *asking) documents() {
 	q.list = append(q.list, Ask{Unit: "search_unit", Most: max(ceilDiv(pieces, perUnit), 1), Else: max(ceilDiv(n, perUnit), 1)})
 }
 
-func (q *asking) embeddedImages() {
+func (q *demand) embeddedImages() {
 	n := gjson.GetBytes(q.doc, "images.#").Int()
 	gjson.GetBytes(q.doc, "inputs").ForEach(func(_, in gjson.Result) bool {
 		in.Get("content").ForEach(func(_, part gjson.Result) bool {

@@ -15,10 +15,10 @@ import (
 
 // OutputLimit is how requests of an API bound their output.
 type OutputLimit struct {
-	fields     []string // all that are present count; the first is added if none is
+	fields     []string // all that are present count; without any, the first is added
 	zeroIsNone bool     // some servers behind this API take 0 for no limit
-	floor      int64    // values below are no limit (Ollama: 1)
-	readOnly   bool     // none is added
+	floor      int64    // lower values mean no limit (Ollama: 1)
+	readOnly   bool     // never added to a request
 }
 
 // OutputLimit is the API's limit of the output.
@@ -41,8 +41,7 @@ func (l *OutputLimit) Members(body []byte) (list []string) {
 	return list
 }
 
-// Alternative is another name of the limit, for servers that refuse one; "" if
-// there is none.
+// Alternative is the name to try after a server has refused one, or "".
 func (l *OutputLimit) Alternative(refused string) string {
 	if i := slices.Index(l.fields, refused); i >= 0 && i+1 < len(l.fields) && strings.Count(l.fields[i+1], ".") == strings.Count(refused, ".") {
 		return l.fields[i+1]
@@ -50,7 +49,7 @@ func (l *OutputLimit) Alternative(refused string) string {
 	return ""
 }
 
-// unlimited reports whether servers take a value for no limit.
+// unlimited reports whether servers read a value as "no limit".
 func (l *OutputLimit) unlimited(n int64) bool {
 	return l.floor > 0 && n < l.floor || l.zeroIsNone && n == 0
 }
@@ -65,7 +64,7 @@ func (l *OutputLimit) clamp(body []byte, limit int64, field string) ([]byte, err
 			continue
 		}
 		present = true
-		if n, ok := looseNumber([]byte(v.Raw), 1); !ok || n < 0 || n > limit || l.unlimited(n) {
+		if n, ok := lenientNumber([]byte(v.Raw), 1); !ok || n < 0 || n > limit || l.unlimited(n) {
 			body = replace(body, v, value)
 		}
 	}

@@ -140,7 +140,7 @@ func title(reason string) string {
 	return string(b)
 }
 
-// unknownField are words of errors about a field that the server does not know: of OpenAI, of pydantic (vLLM, Mistral), of Go's
+// unknownField are phrases of errors about a field that the server does not know: of OpenAI, of pydantic (vLLM, Mistral), of Go's
 // and of Rust's JSON decoders.
 var unknownField = []string{
 	"unknown_parameter", "unsupported_parameter", "unknown parameter", "unrecognized request argument", "unrecognized parameter",
@@ -148,7 +148,7 @@ var unknownField = []string{
 	"unknown field", "unexpected field", "unexpected keyword argument",
 }
 
-// UnknownField says whether an error is about a field that the server does not know.
+// UnknownField reports whether an error is about a field that the server does not know.
 func UnknownField(answer []byte) bool {
 	text := strings.ToLower(string(answer[:min(len(answer), maxErrorBody)]))
 	for _, words := range unknownField {

@@ -22,15 +22,14 @@ type Jobs struct {
 
 	// poll is the path of the job's state, if that is not the path of its creation with the id behind it.
 	poll func(create, id string) string
-	// results is the path of what the job made, where only that says what it used.
+	// results is the path of the job's results, if only they report the usage.
 	results func(poll string, body []byte) string
 }
 
 // Jobs is nil if answers of the API do not report jobs.
 func (a *API) Jobs() *Jobs { return a.profile.job }
 
-// PollPath is where the state of a job can be asked for with GET: create is the clean path of the request that started it. It is
-// "" if there is no such path.
+// PollPath is the path to poll with GET, or "". create is the clean path of the request that started the job.
 func (j *Jobs) PollPath(create, id string) string {
 	if j == nil || id == "" || strings.ContainsAny(id, "?#%\\ ") || strings.Contains(id, "..") {
 		return ""
@@ -44,7 +43,8 @@ func (j *Jobs) PollPath(create, id string) string {
 	return create + "/" + id
 }
 
-// ResultsPath is where to read what a job has used, "" if its state says it. poll is the path of the state, body its answer.
+// ResultsPath is the path of the results, "" if the state of the job reports its usage. poll is the path of the state, body its
+// answer.
 func (j *Jobs) ResultsPath(poll string, body []byte) string {
 	if j == nil || j.results == nil {
 		return ""
@@ -52,13 +52,13 @@ func (j *Jobs) ResultsPath(poll string, body []byte) string {
 	return j.results(poll, body)
 }
 
-// words by which most APIs say that a job is over, in small letters.
+// overWords are the states of a job that has ended, at most APIs, in lower case.
 var overWords = []string{
 	"completed", "complete", "succeeded", "success", "successful", "finished", "done", "ready", "ok", "ended",
 	"failed", "failure", "error", "errored", "canceled", "cancelled", "aborted", "expired", "rejected", "timeout", "timed_out", "nsfw",
 }
 
-// JobOver says whether an answer of an unknown API says that a job is over, well or not.
+// JobOver reports whether an answer of an unknown API says that a job has ended, well or not.
 func JobOver(body []byte) bool {
 	for _, name := range []string{"status", "state", "job_status", "task_status", "data.status", "data.task_status", "output.task_status"} {
 		if v := jsonscan.Content(jsonscan.Get(body, name)); len(v) > 0 {
@@ -95,12 +95,12 @@ func (r *Reader) readJob(j *Jobs, data []byte) {
 		r.failed, r.over = true, true
 	case slices.Contains(j.finished, status):
 		r.finish, r.over = true, true
-	default: // a word that is new
+	default: // a state that this API has added
 		r.over = slices.Contains(overWords, strings.ToLower(status))
 	}
 }
 
-// Refers says whether the body of a request may refer to what an upstream keeps.
+// Refers reports whether the body of a request may refer to resources that an upstream keeps.
 func (a *API) Refers(method, path string) bool {
 	if a.profile.selfContained || method == "GET" || method == "HEAD" || method == "DELETE" || method == "OPTIONS" {
 		return false

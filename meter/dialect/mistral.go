@@ -36,11 +36,11 @@ var mistralOCR = profile{
 	usage:   []place{{path: "usage_info", mark: `"usage_info"`}},
 	fields:  []field{{"pages_processed", cPages}},
 	noUsage: true,
-	asks:    (*asking).pages,
+	asks:    (*demand).pages,
 }
 
-// mistralConversations run agents and their connectors. What connectors put into the prompt is beside prompt_tokens and inside
-// total_tokens. OpenAI has a free API at the same paths, which stores conversations; its answers say so.
+// mistralConversations run agents and their connectors. Tokens that connectors add to the prompt are part of
+// total_tokens but not of prompt_tokens. OpenAI has a free API at the same paths, which stores conversations; its answers say so.
 var mistralConversations = profile{
 	name: "mistral-conversations", family: FamilyOpenAI, provider: "mistral",
 	match: func(method, path string) (matched, bool) {
@@ -63,7 +63,7 @@ var mistralConversations = profile{
 	done:       []string{"conversation.response.done"},
 	failed:     []string{"conversation.response.error"},
 	freeObject: "conversation", stateful: true,
-	asksSearches: func(*asking, gjson.Result) {}, // agents and stored conversations have tools that the request does not list
+	asksSearches: func(*demand, gjson.Result) {}, // agents and stored conversations have tools that the request does not list
 }
 
 // servedByMistral recognises the names of Mistral's own API, which answers 422 to stream_options and sends usage anyway. Other
@@ -84,7 +84,7 @@ func mistralSearches(r *Reader, data []byte) {
 	}
 	n, found := int64(0), false
 	for _, name := range []string{"web_search", "web_search_premium"} {
-		if x, ok := looseNumber(jsonscan.Get(data, "usage.connectors."+name), 1); ok && x >= 0 {
+		if x, ok := lenientNumber(jsonscan.Get(data, "usage.connectors."+name), 1); ok && x >= 0 {
 			n, found = min(n+x, maxCount), true
 		}
 	}

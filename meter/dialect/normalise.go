@@ -1,6 +1,6 @@
 package dialect
 
-// This file turns what an upstream reports into a usage whose parts never exceed their whole, whatever the numbers are. Each rule
+// This file turns what an upstream reports into a usage whose parts never exceed their whole, for any numbers. Each rule
 // is one function; TestPartsNeverExceedTheWhole holds them to it over random reports.
 
 // usageOf applies the API's conventions to the reported counts.
@@ -25,17 +25,17 @@ func (p *profile) usageOf(c *counts) Usage {
 		u.ImageOut = u.OutputTotal
 	}
 	total := g(cTotal)
-	u.wholeInput(p, total)
-	u.wholeOutput(p, total)
+	u.completeInput(p, total)
+	u.completeOutput(p, total)
 	if p.output == outputRest || p.output == outputAdded && u.InputTotal.OK {
 		u.InputTotal.N += u.ToolUse.N
 	}
-	u.fit()
+	u.fitParts()
 	return u
 }
 
-// wholeInput makes the input cover what was read from caches, written to them and heard.
-func (u *Usage) wholeInput(p *profile, total Count) {
+// completeInput makes the input cover what was read from caches, written to them and heard.
+func (u *Usage) completeInput(p *profile, total Count) {
 	switch {
 	case !u.InputTotal.OK && p.output == outputZero:
 		if u.InputTotal = total; !total.OK {
@@ -49,8 +49,8 @@ func (u *Usage) wholeInput(p *profile, total Count) {
 	}
 }
 
-// outside is what of the input is reported beside the input instead of within it: the total shows it, or a part that is larger
-// than the whole.
+// outside is the part of the input that an upstream reports in addition to its input count instead of within it. The total shows
+// it, or a part that is larger than the whole.
 func (u *Usage) outside(total Count) int64 {
 	cache, audio := u.CacheRead.N+u.CacheWrite.N, u.AudioIn.N
 	rest := total.N - u.InputTotal.N - u.OutputTotal.N - u.ToolUse.N
@@ -72,9 +72,9 @@ func (u *Usage) outside(total Count) int64 {
 	return 0
 }
 
-// wholeOutput makes the output cover the reasoning. It grows beyond what is reported by reasoning alone: a total may hold
+// completeOutput makes the output cover the reasoning. It grows beyond what is reported by reasoning alone: a total may hold
 // anything.
-func (u *Usage) wholeOutput(p *profile, total Count) {
+func (u *Usage) completeOutput(p *profile, total Count) {
 	rest := total.N - u.InputTotal.N - u.ToolUse.N
 	switch p.output {
 	case outputZero:
@@ -108,8 +108,8 @@ func (u *Usage) wholeOutput(p *profile, total Count) {
 	}
 }
 
-// fit cuts parts that exceed what is left of their whole.
-func (u *Usage) fit() {
+// fitParts cuts parts that exceed what is left of their whole.
+func (u *Usage) fitParts() {
 	cut := func(left int64, parts ...*Count) {
 		for _, c := range parts {
 			c.N = max(min(c.N, left), 0)
@@ -126,7 +126,7 @@ func (u *Usage) fit() {
 	cut(u.OutputTotal.N, &u.Reasoning, &u.AudioOut, &u.ImageOut, &u.VideoOut)
 }
 
-// plus adds what a hosted tool used.
+// plus adds the usage of a hosted tool.
 func (u Usage) plus(v Usage) Usage {
 	sum := func(a *Count, b Count) { *a = Count{min(a.N+b.N, maxCount), a.OK || b.OK} }
 	sum(&u.InputTotal, v.InputTotal)
@@ -157,8 +157,8 @@ const (
 )
 
 // Disjoint splits the totals into parts that do not overlap, so that each is priced once and their sum is the totals. Kinds
-// with no tokens are left out. What was read from a cache is cached_input whatever it is made of, except audio that the answer
-// says was cached.
+// with no tokens are left out. Everything read from a cache is cached_input, except audio that the answer
+// reports as cached.
 func (u Usage) Disjoint() []Token {
 	fresh := [4]int64{
 		mText:  max(u.InputTotal.N-u.VideoIn.N-u.ImageIn.N-u.AudioIn.N, 0),

@@ -16,12 +16,12 @@ var openaiImages = profile{
 	multiples: []string{"n"},
 	usage:     topUsage, fields: responsesFields,
 	pictures: true,
-	fixed:    []fixedCount{{`"data"`, "data.#", cImages}},
+	fixed:    []countedField{{`"data"`, "data.#", cImages}},
 	perDone:  []count{cImages},
 	done:     []string{"image_generation.completed", "image_edit.completed"},
 	failed:   []string{"error"},
 	noUsage:  true, selfContained: true,
-	asks: func(q *asking) { q.exactly("image", q.count(1, "n")) },
+	asks: func(q *demand) { q.exactly("image", q.count(1, "n")) },
 }
 
 // openaiSpeech answers with sound; what is billed by characters is in the request. As events it reports tokens.
@@ -33,7 +33,7 @@ var openaiSpeech = profile{
 	done:    openaiAudio.done,
 	failed:  openaiAudio.failed,
 	noUsage: true, sound: true, selfContained: true,
-	asks: (*asking).speech,
+	asks: (*demand).speech,
 }
 
 // openaiAudio: transcriptions report tokens or seconds (usage.type), as JSON or in the last event; plain text reports nothing.
@@ -49,7 +49,7 @@ var openaiAudio = profile{
 	text:   textSpec{roots: []string{"delta", "text"}},
 	done:   []string{"transcript.text.done", "speech.audio.done"},
 	failed: []string{"error"},
-	asks:   (*asking).recording, recordings: true, anyText: true, selfContained: true,
+	asks:   (*demand).recording, recordings: true, anyText: true, selfContained: true,
 }
 
 var videoJob = Jobs{
@@ -74,10 +74,10 @@ var openaiVideo = profile{
 		return matched{}, ok && method == "POST" && (rest == "" || rest == "/edits" || rest == "/extensions" || strings.HasSuffix(rest, "/remix"))
 	},
 	usage: topUsage, fields: responsesFields,
-	fixed:   []fixedCount{{`"seconds"`, "seconds", cMillis}},
+	fixed:   []countedField{{`"seconds"`, "seconds", cMillis}},
 	perBody: []count{cVideos},
 	job:     &videoJob, noUsage: true,
-	asks: func(q *asking) { q.video(4, "seconds", "duration") },
+	asks: func(q *demand) { q.video(4, "seconds", "duration") },
 }
 
 var openaiVideoPoll = profile{
@@ -90,7 +90,7 @@ var openaiVideoPoll = profile{
 }
 
 // speech is billed by the characters of its text. No voice is slower than four characters a second.
-func (q *asking) speech() {
+func (q *demand) speech() {
 	text := gjson.GetBytes(q.doc, "input").Str
 	n := int64(utf8.RuneCountInString(text))
 	q.exactly("character", n)

@@ -10,7 +10,7 @@ import (
 )
 
 // OpenAI Realtime, over WebSocket. Each response.done reports one whole turn, which reads the conversation again: turns add up,
-// cancelled ones too. Transcriptions of the caller's speech are another model's, with usage of their own.
+// cancelled ones too. Another model transcribes the caller's speech and reports its own usage.
 // Source: openai-go realtime/realtime.go.
 
 const transcribed = "conversation.item.input_audio_transcription.completed"
@@ -23,7 +23,7 @@ var openaiRealtime = profile{
 	socket: true, sum: true,
 	usage: []place{
 		{path: "response.usage", base: "response.", mark: `"usage"`, kind: "response.done"},
-		{path: "usage", mark: `"usage"`, kind: transcribed, apart: true},
+		{path: "usage", mark: `"usage"`, kind: transcribed, separate: true},
 	},
 	fields: append([]field{{"seconds", cMillis}}, openaiFields...), // seconds: of a transcription that is billed by the minute
 	text:   textSpec{roots: []string{"delta"}},
@@ -37,7 +37,7 @@ const (
 	heardPerToken  = 24_000 * 2 / 10 * 4 / 3
 )
 
-// turn is what is known of the turn under way, before its usage comes.
+// turn is what is known of the current turn before its usage is reported.
 type turn struct {
 	open   bool
 	spoken int64 // characters of base64
@@ -99,7 +99,7 @@ func (r *Reader) ClientEvent(data []byte) {
 	}
 }
 
-// session notes who speaks and who transcribes.
+// session reads which model speaks and which one transcribes.
 func (r *Reader) session(data []byte) {
 	if m := jsonscan.Content(jsonscan.Get(data, "session.model")); len(m) > 0 {
 		r.model = string(m)
@@ -111,8 +111,8 @@ func (r *Reader) session(data []byte) {
 	}
 }
 
-// underWay estimates the turn that has not reported yet.
-func (t *turn) underWay() (input int64) {
+// pendingInput estimates the input of the turn that has not reported its usage.
+func (t *turn) pendingInput() (input int64) {
 	if !t.open {
 		return 0
 	}

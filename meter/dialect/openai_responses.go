@@ -66,7 +66,7 @@ var openaiResponsesCount = profile{
 
 // responsesTools: calls of tools may be bounded; what the request refers to (a stored prompt, a preset) may bring tools that it does
 // not show.
-func responsesTools(q *asking, tools gjson.Result) {
+func responsesTools(q *demand, tools gjson.Result) {
 	if !anyTool(tools, maySearch) && !q.has("prompt.id", "preset", "search_parameters", "web_search_options") {
 		q.atMost("web_search", 0)
 	} else if n, ok := q.number(1, "max_tool_calls"); ok {

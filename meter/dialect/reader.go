@@ -19,7 +19,7 @@ type ReaderOptions struct {
 	KeepText bool
 	// MaxBody bounds Result.Body and the memory for a JSON answer; 0 means 4 MB. Usage is found beyond it as well.
 	MaxBody int
-	// Document gets the JSON objects of a stream, one by one; see Reader.show. A JSON answer is in Result.Body instead.
+	// Document gets the JSON objects of a stream, one by one; see Reader.passDocument. A JSON answer is in Result.Body instead.
 	Document func([]byte)
 }
 
@@ -48,7 +48,7 @@ type Reader struct {
 	tools            counts           // of hosted tools, in addition
 	searched         map[string]bool  // searches that are done, by id
 	some, html       bool             // the answer has bytes; it is a page
-	known            bool             // something was there that only an answer of this API has
+	known            bool             // the answer has something that only this API has
 	parts            [numCounts]Count // counted by the reader itself: images, searches
 	scan             tokens.Counter
 	contents         int64
@@ -56,8 +56,8 @@ type Reader struct {
 	model, tier      string
 	jobID, errorCode string
 	models           []modelCounts // by model, where that is reported
-	apart            bool          // some of models are beside counts, not in them
-	transcriber      string        // model that turns speech into text beside the answer
+	separate         bool          // some of models are not part of counts
+	transcriber      string        // model that transcribes the speech of the caller
 	turn             turn          // of a socket
 
 	closed, overflow, torn, finish, failed, refused, errored, pending, over, quota, unbilled bool

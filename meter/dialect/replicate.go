@@ -20,7 +20,7 @@ var replicateJob = Jobs{
 	},
 }
 
-var replicateParts = []fixedCount{
+var replicateParts = []countedField{
 	{`"predict_time"`, "metrics.predict_time", cMillis},
 	{`"output"`, `output.#(%"http*")#|#`, cImages}, // of a language model it is a list of words
 }
@@ -39,7 +39,7 @@ var replicate = profile{
 	},
 	models: []string{"version", "model"},
 	usage:  replicateTokens, fields: replicateFields,
-	fixed: replicateParts, job: &replicateJob, noUsage: true, asks: (*asking).anything,
+	fixed: replicateParts, job: &replicateJob, noUsage: true, asks: (*demand).anything,
 }
 
 var replicatePoll = profile{
@@ -78,14 +78,14 @@ var falJob = Jobs{
 	},
 }
 
-var falParts = []fixedCount{{`"images"`, "images.#", cImages}}
+var falParts = []countedField{{`"images"`, "images.#", cImages}}
 
 var fal = profile{
 	name: "fal", family: FamilyPlain, provider: "fal",
 	match: func(method, path string) (matched, bool) {
 		return matched{model: strings.Trim(path, "/")}, method == "POST" && strings.Contains(path, "/fal-ai/")
 	},
-	fixed: falParts, job: &falJob, noUsage: true, asks: (*asking).anything,
+	fixed: falParts, job: &falJob, noUsage: true, asks: (*demand).anything,
 }
 
 // falPoll is the state or the result of a queued request: …/{app}/requests/{id}[/status].

@@ -1,7 +1,6 @@
 package dialect
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -18,11 +17,11 @@ type RequestInfo struct {
 	N             int64
 	AskedForUsage bool // stream_options.include_usage is true
 	ServiceTier   string
-	// Hides is true if a part of the answer may not be seen in its stream as text: reasoning, sound, pictures.
+	// Hides is true if the answer may have output that its stream does not show as text: reasoning, sound, pictures.
 	Hides bool
 	// Limits are the output bounds of the requests in a batch, nil elsewhere; 0 is none.
 	Limits []int64
-	// Reject is "" or the reason why the request must be refused with 400: "ambiguous_request" (a metered key twice, or in
+	// Reject is "" or the reason why the request must be refused with 400: "ambiguous_request" (a metered key duplicateKey, or in
 	// another case), "quantity_invalid", "quantity_too_large". Field names the member.
 	Reject, Field string
 }
@@ -39,7 +38,7 @@ const (
 	maxMultiple = 100_000
 )
 
-// common are the top-level members that change a price whatever the API.
+// common are the top-level members that change a price at any API.
 var common = []string{
 	"model", "stream", "stream_options", "n", "best_of", "service_tier", "serviceTier", "speed", "modalities", "size", "quality",
 	"seconds", "duration", "models", "tools", "messages", "input", "prompt", "partial_images", "background",
@@ -78,7 +77,7 @@ func (a *API) ReadRequest(b Body) RequestInfo {
 			info.ServiceTier = v.Str
 		}
 	}
-	info.Hides = hides(doc)
+	info.Hides = hidesOutput(doc)
 	info.readOutput(p, doc)
 	return info
 }
@@ -124,7 +123,7 @@ func (info *RequestInfo) readOutput(p *profile, doc gjson.Result) {
 // batchLimits are the output limits of the requests in a batch.
 func batchLimits(list gjson.Result) (limits []int64) {
 	list.ForEach(func(_, one gjson.Result) bool {
-		n, ok := looseNumber([]byte(one.Get("params.max_tokens").Raw), 1)
+		n, ok := lenientNumber([]byte(one.Get("params.max_tokens").Raw), 1)
 		if !ok || n < 0 || n > maxLimit {
 			n = 0
 		}
@@ -134,15 +133,15 @@ func batchLimits(list gjson.Result) (limits []int64) {
 	return limits
 }
 
-// hiding are the members by which requests ask for what their stream does not show as text.
-var hiding = []string{
+// hidingMembers ask for output that a stream does not show as text.
+var hidingMembers = []string{
 	"reasoning_effort", "reasoning", "thinking", "enable_thinking", "think", "audio", "generationConfig.thinkingConfig", "generation_config.thinking_config",
 	"generationConfig.responseModalities", "generation_config.response_modalities", "generationConfig.speechConfig", "additionalModelRequestFields",
 	"generation_config.thinking_level", "response_modalities",
 }
 
-func hides(doc gjson.Result) bool {
-	for _, name := range hiding {
+func hidesOutput(doc gjson.Result) bool {
+	for _, name := range hidingMembers {
 		if v := doc.Get(name); v.Exists() && v.Type != gjson.Null && v.Type != gjson.False && v.Str != "none" {
 			return true
 		}
@@ -155,38 +154,6 @@ func hides(doc gjson.Result) bool {
 	return false
 }
 
-// inner is one member of the request that is an object or a list.
-type inner struct {
-	key   string
-	value []byte
-}
-
-// shallow copies the members of a request without the values that make it large; their keys stay. All further reading is
-// then independent of the length of the conversation. lists are the values that are worth looking into, in full. nil if body is
-// not an object.
-func (p *profile) shallow(body []byte) (out []byte, lists []inner) {
-	if !jsonscan.IsObject(body) {
-		return nil, nil
-	}
-	out = append(make([]byte, 0, 512), '{')
-	for key, value := range jsonscan.Members(body) {
-		if name := jsonscan.Unescape(key); value[0] == '{' || value[0] == '[' && !slices.Contains(conversations, name) {
-			lists = append(lists, inner{name, value})
-		}
-		switch string(key) {
-		case "messages", "contents", "input", "system", "documents", "instructions", "tools", "prompt", "image", "images", "requests":
-			if len(value) > 64 && string(key) != p.prompts {
-				value = []byte("0")
-			}
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(append(append(out, '"'), key...), `":`...), value...)
-	}
-	return append(out, '}'), lists
-}
-
 // modelPaths of the request; most APIs name the model in "model".
 func (p *profile) modelPaths() []string {
 	if p.models != nil {
@@ -197,7 +164,7 @@ func (p *profile) modelPaths() []string {
 
 var defaultModel = []string{"model"}
 
-// number reads a number up to most. null is absent, and so is what l takes for no limit; nonsense marks the request.
+// number reads a number up to most. null and values that mean "no limit" are absent; an invalid value rejects the request.
 func (info *RequestInfo) number(doc gjson.Result, path string, most int64, l *OutputLimit) (int64, bool) {
 	v := doc.Get(path)
 	if !v.Exists() || v.Type == gjson.Null {
@@ -205,7 +172,7 @@ func (info *RequestInfo) number(doc gjson.Result, path string, most int64, l *Ou
 	}
 	n, ok := int64(0), false
 	if v.Type == gjson.Number || v.Type == gjson.String {
-		n, ok = looseNumber([]byte(v.Raw), 1)
+		n, ok = lenientNumber([]byte(v.Raw), 1)
 	}
 	if ok && l.unlimited(n) {
 		return 0, false
@@ -223,55 +190,4 @@ func (info *RequestInfo) number(doc gjson.Result, path string, most int64, l *Ou
 	}
 	info.reject(reason, path)
 	return 0, false
-}
-
-// ambiguous returns the first metered member that is there twice, or spelled in another case.
-func (p *profile) ambiguous(doc gjson.Result, lists []inner) string {
-	top := common
-	var nested map[string][]string
-	for _, path := range slices.Concat(p.limit.fields, p.multiples) {
-		name, rest, deep := strings.Cut(path, ".")
-		if deep {
-			if nested == nil {
-				nested = map[string][]string{}
-			}
-			nested[name] = append(nested[name], rest)
-		}
-		if !slices.Contains(top, name) {
-			top = append(top[:len(top):len(top)], name)
-		}
-	}
-	if field := twice(doc, lists, top); field != "" {
-		return field
-	}
-	if field := repeated(doc, top); field != "" {
-		return field
-	}
-	for name, below := range nested {
-		if v := doc.Get(name); v.IsObject() {
-			if field := repeated(v, below); field != "" {
-				return name + "." + field
-			}
-		}
-	}
-	if v := doc.Get("stream_options"); v.IsObject() {
-		if field := repeated(v, []string{"include_usage"}); field != "" {
-			return "stream_options." + field
-		}
-	}
-	return ""
-}
-
-// repeated returns the first of names that obj has in another case (by Unicode folding, as encoding/json does).
-func repeated(obj gjson.Result, names []string) (field string) {
-	obj.ForEach(func(key, _ gjson.Result) bool {
-		for _, name := range names {
-			if key.Str != name && strings.EqualFold(key.Str, name) && !slices.Contains(names, key.Str) {
-				field = name
-				return false
-			}
-		}
-		return true
-	})
-	return field
 }

@@ -74,8 +74,8 @@ func TestMultipartRequest(t *testing.T) {
 	if e := api.EstimateInput(ReadBody("multipart/form-data; boundary=b0", []byte(body))); e.Media != 32 || e.Text > 40 {
 		t.Errorf("%+v", e)
 	}
-	twice := strings.Replace(body, "--b0--", "--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ndear\r\n--b0--", 1)
-	if info := api.ReadRequest(ReadBody("multipart/form-data; boundary=b0", []byte(twice))); info.Reject != RejectAmbiguous {
+	duplicateKey := strings.Replace(body, "--b0--", "--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ndear\r\n--b0--", 1)
+	if info := api.ReadRequest(ReadBody("multipart/form-data; boundary=b0", []byte(duplicateKey))); info.Reject != RejectAmbiguous {
 		t.Errorf("two models accepted: %+v", info)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/dialect/frame"
 )
 
-// Status says how much a result can be relied on.
+// Status says how reliable a result is.
 type Status string
 
 // The statuses of a [Result].
@@ -26,7 +26,7 @@ type Result struct {
 	Usage  Usage
 	Status Status
 	// ByModel splits the usage by model if more than one worked on the answer; its prices then come from here. It may hold more
-	// than Usage: a model beside the answer's own, such as the one that transcribes speech.
+	// than Usage: that of a separate model, such as the one that transcribes speech.
 	ByModel []ModelUsage
 	// Model and ServiceTier are what the upstream says it used, "" if it does not. They may differ from the request.
 	Model, ServiceTier string
@@ -48,7 +48,7 @@ type Result struct {
 	ErrorCode string
 	// UpstreamQuota is true if the upstream refused because the operator's own account has no quota or money left.
 	UpstreamQuota bool
-	// NotAnswer is true for a success that carries no answer of this API: nothing at all, a page, an object of another kind.
+	// NotAnswer is true for a 2xx status without an answer of this API: an empty body, an HTML page, another object.
 	NotAnswer bool
 	// BilledInput is true for an error whose input the provider documents as billed (Azure's content filter).
 	BilledInput bool
@@ -64,13 +64,13 @@ func (r *Reader) Delivered() int64 {
 	return max(r.scan.Tokens(), r.contents) + r.turn.spoken/spokenPerToken + r.spent()
 }
 
-// DeliveredBound is a count of tokens that what was delivered so far cannot exceed.
+// DeliveredBound is an upper bound of the tokens delivered so far.
 func (r *Reader) DeliveredBound() int64 { return max(r.Delivered(), r.scan.Bytes()) }
 
-// DeliveredLeast is a count of tokens that what was delivered so far does not fall short of: each event with content is one.
+// DeliveredLeast is a lower bound of the tokens delivered so far: each event with content is at least one.
 func (r *Reader) DeliveredLeast() int64 { return r.contents }
 
-// spent is the output of a socket's turns that are over.
+// spent is the output of the finished turns of a socket.
 func (r *Reader) spent() int64 {
 	if r.format != frame.Socket {
 		return 0
@@ -92,7 +92,7 @@ func (r *Reader) Result() Result {
 		u = u.plus(p.usageOf(&r.tools))
 	}
 	res := Result{
-		Usage: u, Status: r.statusOf(u), ByModel: r.byModel(), PendingInput: r.turn.underWay(), Model: r.model, ServiceTier: r.tier, Finished: r.finish,
+		Usage: u, Status: r.statusOf(u), ByModel: r.byModel(), PendingInput: r.turn.pendingInput(), Model: r.model, ServiceTier: r.tier, Finished: r.finish,
 		DeliveredTokens: r.Delivered(), DeliveredText: string(r.text),
 		JobID: r.jobID, JobOver: r.over, ErrorCode: r.errorCode, UpstreamQuota: r.quota || r.status == 402,
 	}
@@ -104,12 +104,12 @@ func (r *Reader) Result() Result {
 	return res
 }
 
-// notAnswer: an upstream that answers 200 with a page, with nothing or with something else has failed. Sound and text are answers
-// where the API has such; of an unknown API everything is one.
+// notAnswer reports whether an upstream that answered 200 has failed: with an HTML page, an empty body or something else. Sound and
+// text are answers only for APIs that return them. For an unknown API everything is an answer.
 func (r *Reader) notAnswer() bool {
 	p := r.api.profile
 	switch {
-	case !r.closed || r.status >= 300 || p.free || p.job != nil || p.lines || p == &plain || p.sound && r.some, r.contents > 0, r.known:
+	case !r.closed || r.status >= 300 || p.free || p.job != nil || p.lines || r.api.Unknown || p.sound && r.some, r.contents > 0, r.known:
 		return false
 	case r.format == frame.Undecided, !r.some: // only blanks came, or nothing
 		return true
@@ -125,27 +125,25 @@ func (r *Reader) notAnswer() bool {
 	return r.torn || r.format == frame.JSON
 }
 
+// statusOf is how far the answer has come. The surest signs come first.
 func (r *Reader) statusOf(u Usage) Status {
 	p := r.api.profile
 	stream := r.format != frame.JSON && r.format != frame.Opaque
 	switch {
-	case r.status >= 400 || r.failed:
+	case r.status >= 400, r.failed:
 		return StatusError
 	case r.errored && strings.Trim(u.CostUSD, "0.") == "": // OpenRouter charges no answer that its host broke off, unless it says so
 		return StatusError
-	case p.free || r.unbilled || r.refused && r.contents == 0:
+	case p.free, r.unbilled, r.refused && r.contents == 0:
 		return StatusFree
-	case r.format == frame.Socket && r.turn.open:
-		return StatusPartial
 	case r.format == frame.Socket:
-		return StatusComplete
-	case p.lines && r.finish: // a batch of failures alone has used nothing
+		if r.turn.open {
+			return StatusPartial
+		}
 		return StatusComplete
 	case r.pending:
 		return StatusPending
-	case p.sound && r.format == frame.Opaque: // as much sound as came
-		return StatusComplete
-	case p.noUsage && r.closed && !stream && (p.job == nil || r.finish || u.reported()) && !r.torn:
+	case r.completeWithoutTokens(u, stream):
 		return StatusComplete
 	case u.reported() && (r.finish || !stream && r.closed):
 		if p.limit.Exists() && !u.OutputTotal.OK {
@@ -153,7 +151,7 @@ func (r *Reader) statusOf(u Usage) Status {
 		}
 		return StatusComplete
 	case !r.finish && (stream || !r.closed || r.torn):
-		if p == &plain && r.closed {
+		if r.api.Unknown && r.closed {
 			return StatusComplete
 		}
 		return StatusPartial
@@ -161,7 +159,21 @@ func (r *Reader) statusOf(u Usage) Status {
 	return StatusMissing
 }
 
-// Document is a JSON answer, once it has come whole; nil before, and of a stream.
+// completeWithoutTokens reports whether the answer is complete although it may report no tokens.
+func (r *Reader) completeWithoutTokens(u Usage, stream bool) bool {
+	p := r.api.profile
+	switch {
+	case p.lines: // a batch of failures alone has used nothing
+		return r.finish
+	case p.sound && r.format == frame.Opaque: // as much sound as came
+		return true
+	case p.job != nil && !r.finish && !u.reported():
+		return false
+	}
+	return p.noUsage && r.closed && !stream && !r.torn
+}
+
+// Document is a complete JSON answer; nil before its end, and for a stream.
 func (r *Reader) Document() []byte {
 	if r.format != frame.JSON && (r.format != frame.Undecided || !r.sniffer.JSON()) || r.overflow {
 		return nil

@@ -93,7 +93,7 @@ const (
 type counts struct {
 	c    [numCounts]Count
 	cost string
-	bad  bool // an upstream reported nonsense: nothing of it is believed
+	bad  bool // a count is invalid, so none is used
 }
 
 // merge takes the counts of a later event. A zero never replaces a positive count of the same answer: servers repeat counters
@@ -126,9 +126,9 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 		if f.to == cMillis {
 			scale = 1000
 		}
-		n, ok := looseNumber(raw, scale)
+		n, ok := lenientNumber(raw, scale)
 		if !ok || n < 0 {
-			c.bad = c.bad || f.to <= cTotal // a detail that is no number is no detail
+			c.bad = c.bad || f.to <= cTotal // an invalid detail is ignored
 			continue
 		}
 		c.c[f.to] = Count{max(n, c.c[f.to].N), true}
@@ -157,8 +157,7 @@ func (c *counts) readCost(usage []byte) {
 	}
 }
 
-// maxCount is the largest count that is believed. No answer has a trillion tokens; more is an upstream's error and would overflow
-// in a multiplication.
+// maxCount is the largest valid count. No answer has a trillion tokens; larger numbers are errors and could overflow.
 const maxCount = 1 << 40
 
 // parseNumber reads a JSON number as an integer multiple of 1/scale, rounded up. Cohere sends counts as 12.0, Python clients send
@@ -167,8 +166,8 @@ func parseNumber(raw []byte, scale int64) (n int64, ok bool) {
 	return jsonscan.Int(raw, scale, maxCount)
 }
 
-// looseNumber also takes a number in a string ("8"), as many upstreams do.
-func looseNumber(raw []byte, scale int64) (int64, bool) {
+// lenientNumber also takes a number in a string ("8"), as many upstreams do.
+func lenientNumber(raw []byte, scale int64) (int64, bool) {
 	if s := jsonscan.Content(raw); s != nil {
 		raw = s
 	}
@@ -176,3 +175,111 @@ func looseNumber(raw []byte, scale int64) (int64, bool) {
 }
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
+
+// ModelUsage is what one of several models used.
+type ModelUsage struct {
+	Model string // "" is the model of the answer
+	Usage Usage
+}
+
+// modelCounts are the counts of one model, as reported.
+type modelCounts struct {
+	model string
+	counts
+}
+
+// addTo adds counts to those of a model.
+func addTo(list []modelCounts, model string, c *counts) []modelCounts {
+	for i := range list {
+		if list[i].model == model {
+			list[i].add(c)
+			return list
+		}
+	}
+	return append(list, modelCounts{model, *c})
+}
+
+// add sums counts; what is in neither stays absent.
+func (c *counts) add(more *counts) {
+	for i, n := range more.c {
+		if n.OK {
+			c.c[i] = Count{min(c.c[i].N+n.N, maxCount), true}
+		}
+	}
+	c.bad = c.bad || more.bad
+}
+
+// addTurn adds what one turn of a socket, or one line of a batch, has used.
+func (r *Reader) addTurn(at *place, data, usage []byte) {
+	p := r.api.profile
+	var fresh counts
+	if !fresh.read(usage, p.fields, at.except) || fresh.bad {
+		return
+	}
+	model := r.transcriber
+	if !at.separate {
+		r.counts.add(&fresh)
+		model = r.model
+		if m := jsonscan.Content(jsonscan.Get(data, at.base+"model")); len(m) > 0 {
+			model = string(m)
+			r.model = model
+		}
+	}
+	r.models = addTo(r.models, model, &fresh)
+	r.separate = r.separate || at.separate
+	if tier := jsonscan.Content(jsonscan.Get(data, at.base+"service_tier")); tier != nil {
+		r.tier = string(tier)
+	}
+}
+
+// members adds up a list of usages by their models (Anthropic's iterations). It reports nothing if the list has less than the
+// totals: then it does not explain them.
+func (c *counts) members(list []byte, fields []field) []modelCounts {
+	if len(list) == 0 || list[0] != '[' {
+		return nil
+	}
+	var models []modelCounts
+	var all counts
+	gjson.ParseBytes(list).ForEach(func(_, item gjson.Result) bool {
+		var one counts
+		one.read([]byte(item.Raw), fields, nil)
+		all.add(&one)
+		models = addTo(models, item.Get("model").Str, &one)
+		return true
+	})
+	less := false
+	for i, n := range all.c {
+		if i != int(cCacheWrite) && n.OK && n.N < c.c[i].N {
+			less = true
+		}
+		if n.OK && n.N > c.c[i].N {
+			c.c[i] = n
+		}
+	}
+	c.bad = c.bad || all.bad
+	if less {
+		return nil
+	}
+	return models
+}
+
+// byModel is the usage of each model, if there is more than one. Counts that
+// only the answer as a whole has, such as web searches, go to the first one.
+func (r *Reader) byModel() []ModelUsage {
+	if len(r.models) < 2 && !r.separate {
+		return nil
+	}
+	list := make([]ModelUsage, 0, len(r.models))
+	for i := range r.models {
+		c := r.models[i].counts
+		if i == 0 && !r.separate {
+			for k := cWebSearch; k < numCounts; k++ {
+				if r.counts.c[k].OK {
+					c.c[k] = r.counts.c[k]
+				}
+			}
+		}
+		list = append(list, ModelUsage{r.models[i].model, r.api.profile.usageOf(&c)})
+	}
+	return list
+}

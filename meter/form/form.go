@@ -123,46 +123,58 @@ func notInBoundary(c rune) bool {
 }
 
 func readPart(b []byte) (Part, error) {
-	var p Part
-	disposed, typed := false, false
+	var h partHeader
 	for range 10 {
 		i := bytes.Index(b[:min(len(b), maxHeader)], []byte("\r\n"))
 		if i < 0 {
-			return p, badHeader
+			return h.Part, badHeader
 		}
 		line := string(b[:i])
 		if b = b[i+2:]; line == "" {
-			if p.Value = b; !disposed {
-				return p, badDisposition
+			if h.Value = b; !h.disposed {
+				return h.Part, badDisposition
 			}
-			return p, nil
+			return h.Part, nil
 		}
-		name, value, ok := strings.Cut(line, ":")
-		if !ok || !token(name) || strings.ContainsFunc(value, control) || !utf8.ValidString(value) {
-			return p, badHeader
-		}
-		value = strings.TrimSpace(value)
-		switch strings.ToLower(name) {
-		case "content-disposition":
-			if disposed || !p.disposition(value) {
-				return p, badDisposition
-			}
-			disposed = true
-		case "content-type":
-			if typed || strings.HasPrefix(strings.ToLower(value), "multipart/") {
-				return p, badHeader
-			}
-			typed, p.Type = true, value
-		case "content-transfer-encoding":
-			if v := strings.ToLower(value); v != "binary" && v != "8bit" && v != "7bit" {
-				return p, badTransfer
-			}
-		case "content-length", "content-id", "mime-version": // OkHttp, aiohttp and form builders send them; no parser uses them
-		default:
-			return p, badHeader
+		if err := h.read(line); err != nil {
+			return h.Part, err
 		}
 	}
-	return p, badHeader
+	return h.Part, badHeader
+}
+
+// partHeader is a part whose header is being read.
+type partHeader struct {
+	Part
+	disposed, typed bool // its disposition and its type were read
+}
+
+func (h *partHeader) read(line string) error {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || !token(name) || strings.ContainsFunc(value, control) || !utf8.ValidString(value) {
+		return badHeader
+	}
+	value = strings.TrimSpace(value)
+	switch strings.ToLower(name) {
+	case "content-disposition":
+		if h.disposed || !h.disposition(value) {
+			return badDisposition
+		}
+		h.disposed = true
+	case "content-type":
+		if h.typed || strings.HasPrefix(strings.ToLower(value), "multipart/") {
+			return badHeader
+		}
+		h.typed, h.Type = true, value
+	case "content-transfer-encoding":
+		if v := strings.ToLower(value); v != "binary" && v != "8bit" && v != "7bit" {
+			return badTransfer
+		}
+	case "content-length", "content-id", "mime-version": // OkHttp, aiohttp and form builders send them; no parser uses them
+	default:
+		return badHeader
+	}
+	return nil
 }
 
 func control(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }

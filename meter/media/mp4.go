@@ -1,6 +1,9 @@
 package media
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // mp4Track is what is known of one track.
 type mp4Track struct {
@@ -125,35 +128,47 @@ func (f *mp4File) box(kind string, b []byte, t *mp4Track) {
 // fragment takes the samples of one fragment of a track.
 func (f *mp4File) fragment(b []byte) {
 	var t *mp4Track
-	var each uint64
+	var each uint64 // the length of a sample that states none
 	for len(b) >= 8 {
 		size := uint64(binary.BigEndian.Uint32(b))
 		if size < 8 || size > uint64(len(b)) {
 			return
 		}
-		body := b[8:size]
-		switch kind := string(b[4:8]); {
+		kind, body := string(b[4:8]), b[8:size]
+		switch {
 		case kind == "tfhd" && len(body) >= 8:
-			for _, x := range f.tracks {
-				if x.id == uint64(binary.BigEndian.Uint32(body[4:])) {
-					t, each = x, x.defaultLength
-				}
-			}
-			flags, at := binary.BigEndian.Uint32(body), 8
-			if flags&1 != 0 {
-				at += 8
-			}
-			if flags&2 != 0 {
-				at += 4
-			}
-			if flags&8 != 0 && at+4 <= len(body) {
-				each = uint64(binary.BigEndian.Uint32(body[at:]))
+			if named := f.track(binary.BigEndian.Uint32(body[4:])); named != nil {
+				t, each = named, named.sampleLength(body)
 			}
 		case kind == "trun" && t != nil && len(body) >= 8:
 			t.run(body, each)
 		}
 		b = b[size:]
 	}
+}
+
+func (f *mp4File) track(id uint32) *mp4Track {
+	for _, t := range slices.Backward(f.tracks) {
+		if t.id == uint64(id) {
+			return t
+		}
+	}
+	return nil
+}
+
+// sampleLength is the length of a sample by the header of a fragment, else that of the track.
+func (t *mp4Track) sampleLength(header []byte) uint64 {
+	flags, at := binary.BigEndian.Uint32(header), 8
+	if flags&1 != 0 { // base data offset
+		at += 8
+	}
+	if flags&2 != 0 { // sample description
+		at += 4
+	}
+	if flags&8 != 0 && at+4 <= len(header) {
+		return uint64(binary.BigEndian.Uint32(header[at:]))
+	}
+	return t.defaultLength
 }
 
 func (t *mp4Track) run(b []byte, each uint64) {

@@ -2,7 +2,7 @@ package frame
 
 import "encoding/binary"
 
-// maxFrame bounds one frame that is looked into. AWS allows 16 MB, but no usage comes in such frames: larger ones pass unread.
+// maxFrame bounds the frames that are read. AWS allows 16 MB, but usage comes in small frames; larger ones are skipped.
 const maxFrame = 1 << 20
 
 // Sizes in a frame of an AWS event stream: total length, headers length, CRC of both, headers, payload, CRC of all. The numbers

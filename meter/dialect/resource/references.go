@@ -17,8 +17,8 @@ type reference struct {
 	prefix string
 }
 
-// references are the members that name what an upstream keeps, in small letters:
-// decoders in some languages make no difference.
+// references are the members that name resources, in lower case: decoders of some
+// languages ignore case.
 var references = map[string]reference{
 	"previous_response_id":    {kind: "/responses", text: true},
 	"conversation":            {kind: "/conversations", text: true, object: true},
@@ -53,23 +53,22 @@ var references = map[string]reference{
 	"call_id":                 {kind: "/realtime/calls", query: true}, // in a body it is a tool's
 }
 
-// freeForm are members whose objects hold what clients and models make up.
+// freeForm are members whose objects hold data of clients and models, not parameters.
 var freeForm = map[string]bool{
 	"metadata": true, "labels": true, "input": true, "args": true, "arguments": true, "variables": true, "response": true,
 	"parameters": true, "parametersjsonschema": true, "properties": true, "schema": true, "json_schema": true, "input_schema": true,
 	"responseschema": true, "response_schema": true, "responsejsonschema": true,
 }
 
-// InBody are what the JSON body of a request names of what an upstream
-// keeps. All members of a name count, however it is written, and wherever.
+// InBody are the resources that the JSON body of a request names. All members of a
+// name count, in any case and at any depth.
 func InBody(body []byte) []Ref {
 	w := refWalk{b: body}
 	w.run()
 	return w.found
 }
 
-// refWalk passes over a document once. It is lenient: it looks for what any
-// reader may find.
+// refWalk reads a document once. It is lenient: it finds what any parser may find.
 type refWalk struct {
 	b     []byte
 	stack []refFrame

@@ -17,18 +17,18 @@ type Ref struct {
 	Field string // of the request that names it: path, body.file_id, query.call_id
 }
 
-// collection is a route that hands out ids.
+// collection is a route whose answers issue ids.
 type collection struct {
 	kind string
 	path []string // segments, in small letters
-	deep bool     // not only right behind the version: Google's stand below models and projects
-	root string   // of this one only; "": any version
+	deep bool     // not only directly below the version: Google has them below models and projects
+	root string   // only below this segment; "": any version
 	// words may follow where ids do: they are part of a route's name.
 	words []string
-	// brief: what is kept there is gone after weeks, or of no use any more.
+	// brief: what is kept here expires within weeks.
 	brief  bool
-	upload bool // what is posted there is the thing itself, and refers to nothing
-	job    bool // work that goes on
+	upload bool // the body of a request is the resource itself, and refers to nothing
+	job    bool // asynchronous work
 }
 
 var collections = []collection{
@@ -76,14 +76,14 @@ func Kinds() (list []string) {
 	return append(list, kindItems[1:], kindAudio[1:])
 }
 
-// Path is what a path says of what upstreams keep.
+// Path is what a path says about resources.
 type Path struct {
 	Kind   string // of the collection that it is in; "" if in none
 	IDs    []Ref
 	List   bool // the path is the collection's own: creates, or lists
 	Exact  bool // the path ends with the id
 	Job    bool
-	Upload bool // what is posted there is the thing itself, and refers to nothing
+	Upload bool // the body of a request is the resource itself, and refers to nothing
 }
 
 // InPath finds the ids in a clean path. Every path below an id counts, and so
@@ -164,7 +164,7 @@ func withoutVerb(segment string) string {
 	return id
 }
 
-// Retention is how long an id of a kind is of use after it was last asked for.
+// Retention is how long the id of a resource is kept after its last use.
 func Retention(kind string) time.Duration {
 	const day = 24 * time.Hour
 	for i := range collections {

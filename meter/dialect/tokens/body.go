@@ -71,7 +71,7 @@ type bodyScan struct {
 	model Model
 }
 
-const minMedia = 512 // shorter strings are text, whatever they look like
+const minMedia = 512 // shorter strings always count as text
 
 func (s *bodyScan) scan(b []byte) {
 	var key []byte
@@ -141,7 +141,7 @@ func cacheKey(key []byte) bool {
 	return string(key) == "cache_control" || string(key) == "cachePoint"
 }
 
-// textKey names the members that models read as text: base64 in there is text, and dear.
+// textKey names the members that models read as text: base64 in them counts as text.
 func textKey(key []byte) bool {
 	switch string(key) {
 	case "text", "content", "prompt", "query", "system", "instructions", "arguments", "output", "title", "context":

@@ -28,7 +28,7 @@ const (
 const (
 	costToken      = 64
 	costLongLetter = 15 // per letter beyond 6 in a run
-	costRandom     = 44 // per letter beyond 20: no word is that long
+	costRandom     = 44 // per letter beyond 20, which no word has
 	costCamel      = 48 // lower case to upper case inside a run
 	costPunct      = 36 // further punctuation in a run
 	costNewline    = 64

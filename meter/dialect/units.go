@@ -12,27 +12,26 @@ import (
 	"github.com/farebox-dev/farebox/meter/media"
 )
 
-// Ask is how much of a unit a request asks for, known before its answer.
+// Ask is how much of a unit a request asks for, before its answer is known.
 type Ask struct {
 	Unit string // as price files name it: image, second, character, page, search_unit, video, web_search, web_fetch
-	// Most is what the answer has at most, Else what it counts for if it does not say. Both are thousandths if Milli is set.
+	// Most bounds the answer; Else is charged if the answer reports nothing. Both are thousandths if Milli is set.
 	Most, Else int64
 	Milli      bool // seconds
-	Guess      bool // nothing bounds it: a larger reserve of the price file counts instead of Most
+	Guess      bool // nothing bounds the answer: a larger reserve of the price file replaces Most
 }
 
-// asking is one request while its units are counted.
-type asking struct {
+// demand collects the units that one request asks for.
+type demand struct {
 	api *API
 	Body
 	form bool
 	list []Ask
 }
 
-// Asks are the units that a request says it wants, each once. What it does not say is left out: a price file has a reserve for
-// that. body is the decoded body of the request, JSON or a form.
+// Asks are the units that a request asks for, each once. For units that it does not state, the price file has a reserve.
 func (a *API) Asks(b Body) []Ask {
-	q := &asking{api: a, Body: b, form: b.Kind.IsForm()}
+	q := &demand{api: a, Body: b, form: b.Kind.IsForm()}
 	q.searches()
 	if asks := a.profile.asks; asks != nil {
 		asks(q)
@@ -40,36 +39,36 @@ func (a *API) Asks(b Body) []Ask {
 	return q.list
 }
 
-// exactly notes what is known to the unit.
-func (q *asking) exactly(unit string, n int64) {
+// exactly adds an exact number of units.
+func (q *demand) exactly(unit string, n int64) {
 	q.list = append(q.list, Ask{Unit: unit, Most: n, Else: n})
 }
 
-// atMost notes a bound of what most answers have nothing of.
-func (q *asking) atMost(unit string, n int64) {
+// atMost adds a bound; an answer that reports nothing has used nothing.
+func (q *demand) atMost(unit string, n int64) {
 	q.list = append(q.list, Ask{Unit: unit, Most: n})
 }
 
-func (q *asking) millis(most, otherwise int64) {
+func (q *demand) millis(most, otherwise int64) {
 	q.list = append(q.list, Ask{Unit: "second", Most: most, Else: otherwise, Milli: true})
 }
 
-// number is the largest of the fields that are there; ok if any is a positive number. A server may read any of them.
-func (q *asking) number(scale int64, names ...string) (most int64, ok bool) {
+// number is the largest positive number among the fields: a server may read any of them.
+func (q *demand) number(scale int64, names ...string) (most int64, ok bool) {
 	for _, name := range names {
 		v := gjson.GetBytes(q.doc, name)
 		if v.Type != gjson.Number && v.Type != gjson.String {
 			continue
 		}
-		if n, fine := looseNumber([]byte(v.Raw), scale); fine && n > 0 {
+		if n, fine := lenientNumber([]byte(v.Raw), scale); fine && n > 0 {
 			most, ok = max(most, n), true
 		}
 	}
 	return most, ok
 }
 
-// count is a whole number; without one it is what the API takes for it.
-func (q *asking) count(otherwise int64, names ...string) int64 {
+// count is the largest of the fields, or else the default of the API.
+func (q *demand) count(otherwise int64, names ...string) int64 {
 	if n, ok := q.number(1, names...); ok {
 		return n
 	}
@@ -77,7 +76,7 @@ func (q *asking) count(otherwise int64, names ...string) int64 {
 }
 
 // recording is as long as the uploaded file plays.
-func (q *asking) recording() {
+func (q *demand) recording() {
 	if !q.form {
 		return
 	}
@@ -86,7 +85,7 @@ func (q *asking) recording() {
 		ms, _ := media.Length(f)
 		total += ms
 	}
-	if total == 0 && q.fileURL() == "" { // no part is a file: whatever the upstream takes for one is not longer than the body
+	if total == 0 && q.fileURL() == "" { // no part is a file: what the upstream may take for one is not longer than the body
 		total = media.Bound(int64(len(q.raw)))
 	}
 	if total > 0 {
@@ -94,7 +93,7 @@ func (q *asking) recording() {
 	}
 }
 
-func (q *asking) fileURL() string {
+func (q *demand) fileURL() string {
 	for _, name := range []string{"file_url", "url", "file_id", "cloud_storage_url"} {
 		if v := gjson.GetBytes(q.doc, name).Str; v != "" {
 			return v
@@ -104,7 +103,7 @@ func (q *asking) fileURL() string {
 }
 
 // video is one clip or as many as are asked for, as long as is asked for.
-func (q *asking) video(seconds int64, names ...string) {
+func (q *demand) video(seconds int64, names ...string) {
 	n := q.count(1, "n", "parameters.sampleCount", "parameters.sample_count", "parameters.numberOfVideos")
 	q.exactly("video", n)
 	each, given := q.number(1000, names...)
@@ -120,7 +119,7 @@ func (q *asking) video(seconds int64, names ...string) {
 }
 
 // characters are those of the text that is named, never more than the body has bytes.
-func (q *asking) characters(names ...string) {
+func (q *demand) characters(names ...string) {
 	n := int64(0)
 	for _, name := range names {
 		n = max(n, int64(utf8.RuneCountInString(gjson.GetBytes(q.doc, name).String())))
@@ -128,8 +127,8 @@ func (q *asking) characters(names ...string) {
 	q.list = append(q.list, Ask{Unit: "character", Most: int64(len(q.raw)), Else: n})
 }
 
-// anything reads the names that most APIs have for the same.
-func (q *asking) anything() {
+// anything reads the members that most APIs have in common.
+func (q *demand) anything() {
 	images := q.count(1, "n", "num_images", "num_outputs", "number_of_images", "batch_size", "samples", "sampleCount", "input.num_outputs", "input.num_images")
 	q.exactly("image", images)
 	q.exactly("video", q.count(1, "n", "num_videos", "sampleCount"))
@@ -145,11 +144,11 @@ func (q *asking) anything() {
 	q.pages()
 }
 
-// searches are as many as the tools of the request allow. There are none only where every tool of it is known not to search; what
-// it refers to (a stored prompt, cached content, an agent) may bring tools that it does not show.
-func (q *asking) searches() {
+// searches adds the searches that the tools of the request allow. It is sure of none only where every tool is known not to search:
+// what a request refers to (a stored prompt, cached content, an agent) may add tools that it does not show.
+func (q *demand) searches() {
 	tools := gjson.GetBytes(q.doc, "tools")
-	if q.pluginSearches(tools) { // as many as the price file reserves
+	if q.searchesByPlugin(tools) { // as many as the price file reserves
 		return
 	}
 	switch p := q.api.profile; {
@@ -163,15 +162,15 @@ func (q *asking) searches() {
 		}
 	case p.family == FamilyOpenAI && p.limit.Exists():
 		if !anyTool(tools, maySearch) && !q.has("web_search_options", "search_parameters") {
-			// Some models search whatever the request says (Perplexity, OpenAI's search models): once, or as the price file reserves.
+			// Some models always search (Perplexity, OpenAI's search models): once, or as the price file reserves.
 			q.list = append(q.list, Ask{Unit: "web_search", Most: 1, Guess: true})
 		}
 	}
 }
 
-// pluginSearches reports whether OpenRouter would search the web for the request, whatever its shape: by a plugin, by the
+// searchesByPlugin reports whether OpenRouter would search the web for the request: by a plugin, by the
 // variant :online, which is the same, or by a tool of its own. Each is billed (openrouter.ai/docs/features/web-search).
-func (q *asking) pluginSearches(tools gjson.Result) bool {
+func (q *demand) searchesByPlugin(tools gjson.Result) bool {
 	searching := func(name string) bool { return strings.HasPrefix(name, "openrouter:web_") }
 	if q.has("plugins") || anyTool(tools, searching) {
 		return true
@@ -180,7 +179,7 @@ func (q *asking) pluginSearches(tools gjson.Result) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(strings.ToLower(name), ":online") })
 }
 
-func (q *asking) has(names ...string) bool {
+func (q *demand) has(names ...string) bool {
 	for _, name := range names {
 		if v := gjson.GetBytes(q.doc, name); v.Exists() && v.Type != gjson.Null {
 			return true
@@ -190,7 +189,7 @@ func (q *asking) has(names ...string) bool {
 }
 
 // pages are those that are listed, else those of the document, if it is there.
-func (q *asking) pages() {
+func (q *demand) pages() {
 	inside := int64(0)
 	for _, name := range []string{"document.document_url", "document.image_url", "document.image_url.url"} {
 		v := gjson.GetBytes(q.doc, name)
@@ -213,7 +212,7 @@ func (q *asking) pages() {
 	}
 }
 
-// listedPages counts [0, 1, 2] and "0-2,5"; 0 if there is no such list.
+// listedPages counts [0, 1, 2] and "0-2,5"; 0 for anything else.
 func listedPages(v gjson.Result) (n int64) {
 	switch {
 	case v.IsArray():

@@ -24,7 +24,7 @@ func (r *Reader) answer(data []byte, name string) {
 			kind = jsonscan.Content(value)
 		}
 		r.member(key, value, data)
-		if slices.Contains(p.text.roots, string(key)) {
+		if p.text.isRoot(key) {
 			r.known = true
 			if text := r.textRoot(value); text != nil {
 				direct = text

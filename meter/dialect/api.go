@@ -190,6 +190,15 @@ type textSpec struct {
 	keys  map[string]textKind
 }
 
+func (t *textSpec) isRoot(key []byte) bool {
+	for _, root := range t.roots {
+		if string(key) == root { // does not allocate
+			return true
+		}
+	}
+	return false
+}
+
 // place is where a usage object may be. base is the prefix of the answer object around it ("response." in a Responses event).
 type place struct {
 	path     string  // plain names with dots; "" is the answer object itself

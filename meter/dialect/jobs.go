@@ -114,8 +114,11 @@ func (a *API) Refers(method, path string) bool {
 
 // Issued are the ids that a document of a successful answer gives to its caller; see resource.Issued.
 func (a *API) Issued(doc []byte, r resource.Request) []resource.Ref {
+	if !resource.MayIssue(doc, r.Unstored) {
+		return nil
+	}
 	list := resource.Issued(doc, r)
-	if j := a.profile.job; j != nil && r.Creates() && !r.Unstored && resource.MayIssue(doc, false) {
+	if j := a.profile.job; j != nil && r.Creates() && !r.Unstored {
 		list = append(list, resource.InPath(j.PollPath(r.Path, gjson.GetBytes(doc, j.id).String())).IDs...)
 	}
 	return list

@@ -54,11 +54,8 @@ type Request struct {
 func (r *Request) Creates() bool { return r.Method == "POST" || r.Method == "PUT" }
 
 // Issued are the ids that a document of a successful answer gives to its caller: a
-// JSON answer, or an event of a stream.
+// JSON answer, or an event of a stream. Ask MayIssue first.
 func Issued(doc []byte, r Request) (list []Ref) {
-	if !MayIssue(doc, r.Unstored) {
-		return nil
-	}
 	at := InPath(r.Path)
 	if r.Creates() {
 		list = created(list, doc, &r, &at)

@@ -28,6 +28,16 @@ func accountURI(id string, rest ...string) string {
 	return strings.Join(parts, "/")
 }
 
+// request asks the operator's API, and prints the answer: JSON for programs, or
+// what table writes.
+func request[T any](c *cli, method, uri, idempotency string, in any, table func(w *tabwriter.Writer, v T)) error {
+	var v T
+	if _, err := c.ask(method, uri, idempotency, in, &v); err != nil {
+		return err
+	}
+	return c.show(v, func(w *tabwriter.Writer) { table(w, v) })
+}
+
 // show prints JSON for programs, or what table writes.
 func (c *cli) show(v any, table func(w *tabwriter.Writer)) error {
 	if c.asJSON() {
@@ -44,11 +54,7 @@ func (c *cli) show(v any, table func(w *tabwriter.Writer)) error {
 func (c *cli) accountCommands() *cobra.Command {
 	var name, plan string
 	create := command("create ACCOUNT", "Create an account on a plan", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var a api.AccountView
-		if _, err := c.ask(http.MethodPost, "/meter/accounts", "", map[string]string{"id": args[0], "name": name, "plan": plan}, &a); err != nil {
-			return err
-		}
-		return c.show(a, func(w *tabwriter.Writer) {
+		return request(c, http.MethodPost, "/meter/accounts", "", map[string]string{"id": args[0], "name": name, "plan": plan}, func(w *tabwriter.Writer, a api.AccountView) {
 			fmt.Fprintf(w, "created  %s\tplan %s\t%s %s\t%s\n", a.ID, orDash(a.Plan), spendable(&a), a.Unit, renews(a))
 		})
 	})
@@ -56,11 +62,7 @@ func (c *cli) accountCommands() *cobra.Command {
 	create.Flags().StringVar(&plan, "plan", "", "plan of the price file (default: its default_plan)")
 	list := command("list", "List accounts", cobra.NoArgs, func(*cobra.Command, []string) error { return c.listAccounts() })
 	show := command("show ACCOUNT", "Show balance, plan and grants of an account", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var a api.AccountView
-		if _, err := c.ask(http.MethodGet, accountURI(args[0]), "", nil, &a); err != nil {
-			return err
-		}
-		return c.show(a, func(w *tabwriter.Writer) { printAccount(w, a) })
+		return request(c, http.MethodGet, accountURI(args[0]), "", nil, func(w *tabwriter.Writer, a api.AccountView) { printAccount(w, a) })
 	})
 	return group("account", "Create, list and show accounts, change their plans", create, list, show,
 		c.setPlanCommand(), c.renewCommand(), c.endCommand(), c.suspendCommand("suspend", true), c.suspendCommand("resume", false), c.closeCommand())
@@ -140,11 +142,7 @@ func (c *cli) grantCommand() *cobra.Command {
 			return &exit{exitInvalid, errors.New(`say why: --reason "invoice 2041"; it is kept in the ledger`)}
 		}
 		key = orNew(key)
-		var r api.GrantResult
-		if _, err := c.ask(http.MethodPost, accountURI(args[0], "grants"), key, in, &r); err != nil {
-			return err
-		}
-		return c.show(r, func(w *tabwriter.Writer) {
+		return request(c, http.MethodPost, accountURI(args[0], "grants"), key, in, func(w *tabwriter.Writer, r api.GrantResult) {
 			if r.Replayed {
 				fmt.Fprintf(w, "already granted  %s  (key %s) – nothing changed\n", r.Grant.ID, key)
 				return
@@ -170,25 +168,14 @@ func (c *cli) grantCommand() *cobra.Command {
 func (c *cli) keyCommands() *cobra.Command {
 	var name, member string
 	create := command("create ACCOUNT", "Create an API key; it is shown once", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var k struct {
-			directory.Key
-			Secret string `json:"secret"`
-		}
-		if _, err := c.ask(http.MethodPost, accountURI(args[0], "keys"), "", map[string]string{"name": name, "member": member}, &k); err != nil {
-			return err
-		}
-		return c.show(k, func(w *tabwriter.Writer) {
+		return request(c, http.MethodPost, accountURI(args[0], "keys"), "", map[string]string{"name": name, "member": member}, func(w *tabwriter.Writer, k api.NewKeyView) {
 			fmt.Fprintf(w, "%s      shown once – store it now\nuse it as   Authorization: Bearer %s…   (or x-api-key)\n", k.Secret, directory.KeyPrefix)
 		})
 	})
 	create.Flags().StringVar(&name, "name", "", "what the key is for")
 	create.Flags().StringVar(&member, "member", "", "whose key it is")
 	list := command("list ACCOUNT", "List the keys of an account", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var l api.List[directory.Key]
-		if _, err := c.ask(http.MethodGet, accountURI(args[0], "keys"), "", nil, &l); err != nil {
-			return err
-		}
-		return c.show(l, func(w *tabwriter.Writer) {
+		return request(c, http.MethodGet, accountURI(args[0], "keys"), "", nil, func(w *tabwriter.Writer, l api.List[directory.Key]) {
 			fmt.Fprintln(w, "ID\tKEY\tMEMBER\tNAME\tCREATED\tREVOKED")
 			for _, k := range l.Data {
 				revoked := ""
@@ -200,11 +187,7 @@ func (c *cli) keyCommands() *cobra.Command {
 		})
 	})
 	revoke := command("revoke ACCOUNT KEY", "Revoke a key by its id (key_…), at once", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
-		var k directory.Key
-		if _, err := c.ask(http.MethodDelete, accountURI(args[0], "keys", args[1]), "", nil, &k); err != nil {
-			return err
-		}
-		return c.show(k, func(w *tabwriter.Writer) { fmt.Fprintf(w, "revoked  %s  %s\n", k.ID, k.Hint) })
+		return request(c, http.MethodDelete, accountURI(args[0], "keys", args[1]), "", nil, func(w *tabwriter.Writer, k directory.Key) { fmt.Fprintf(w, "revoked  %s  %s\n", k.ID, k.Hint) })
 	})
 	return group("key", "Create, list, rotate and revoke API keys", create, list, c.rotateCommand(), revoke)
 }
@@ -212,11 +195,7 @@ func (c *cli) keyCommands() *cobra.Command {
 func (c *cli) rotateCommand() *cobra.Command {
 	var overlap string
 	cmd := command("rotate ACCOUNT KEY", "Make a new key like this one, which lives on for a while", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
-		var k api.NewKeyView
-		if _, err := c.ask(http.MethodPost, accountURI(args[0], "keys", args[1], "rotate"), "", map[string]string{"overlap": overlap}, &k); err != nil {
-			return err
-		}
-		return c.show(k, func(w *tabwriter.Writer) {
+		return request(c, http.MethodPost, accountURI(args[0], "keys", args[1], "rotate"), "", map[string]string{"overlap": overlap}, func(w *tabwriter.Writer, k api.NewKeyView) {
 			fmt.Fprintf(w, "%s      shown once – store it now\nthe old key %s ends in %s\n", k.Secret, args[1], overlap)
 		})
 	})

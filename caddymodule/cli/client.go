@@ -24,6 +24,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/store/badger"
 )
 
+var errNoServer = errors.New("no server answers")
+
 // ask sends a request to the operator's API of the running server and decodes
 // the answer. in and out may be nil.
 func (c *cli) ask(method, uri, idempotency string, in, out any) (http.Header, error) {

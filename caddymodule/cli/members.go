@@ -15,11 +15,7 @@ import (
 
 func (c *cli) memberCommands() *cobra.Command {
 	list := command("list ACCOUNT", "List the members of an account", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var l api.List[directory.Member]
-		if _, err := c.ask(http.MethodGet, accountURI(args[0], "members"), "", nil, &l); err != nil {
-			return err
-		}
-		return c.show(l, func(w *tabwriter.Writer) {
+		return request(c, http.MethodGet, accountURI(args[0], "members"), "", nil, func(w *tabwriter.Writer, l api.List[directory.Member]) {
 			fmt.Fprintln(w, "MEMBER\tROLE\tNAME\tEMAIL\tCAPS\tSINCE")
 			for _, m := range l.Data {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, m.Role, orDash(m.Name), orDash(m.Email), orDash(capsText(m.Caps)), m.CreatedAt.Format(time.DateOnly))
@@ -79,11 +75,7 @@ func (c *cli) changeMember(account, member string, in directory.MemberChange) er
 }
 
 func (c *cli) memberDone(done, method, uri string, in any) error {
-	var m directory.Member
-	if _, err := c.ask(method, uri, "", in, &m); err != nil {
-		return err
-	}
-	return c.show(m, func(w *tabwriter.Writer) {
+	return request(c, method, uri, "", in, func(w *tabwriter.Writer, m directory.Member) {
 		fmt.Fprintf(w, "%s  %s\t%s of %s\tcaps %s\n", done, m.ID, m.Role, m.Account, orDash(capsText(m.Caps)))
 	})
 }

@@ -15,11 +15,7 @@ import (
 
 // change sends a change of an account and prints the account as it is then.
 func (c *cli) change(method, uri, key string, in any) error {
-	var a api.AccountView
-	if _, err := c.ask(method, uri, key, in, &a); err != nil {
-		return err
-	}
-	return c.show(a, func(w *tabwriter.Writer) { printAccount(w, a) })
+	return request(c, method, uri, key, in, func(w *tabwriter.Writer, a api.AccountView) { printAccount(w, a) })
 }
 
 func (c *cli) setPlanCommand() *cobra.Command {
@@ -108,11 +104,7 @@ func (c *cli) move(uri, key string, in map[string]string, done, sign string) err
 	if in["amount"] == "" {
 		delete(in, "amount")
 	}
-	var v api.MovedView
-	if _, err := c.ask(http.MethodPost, uri, key, in, &v); err != nil {
-		return err
-	}
-	return c.show(v, func(w *tabwriter.Writer) {
+	return request(c, http.MethodPost, uri, key, in, func(w *tabwriter.Writer, v api.MovedView) {
 		fmt.Fprintf(w, "%s  %s  %s%s %s   %s now has %s\n", done, v.ID, sign, v.Amount, v.Unit, v.Account, v.Available)
 	})
 }

@@ -43,11 +43,7 @@ func (c *cli) usageCommand() *cobra.Command {
 			q.Set("format", "csv")
 			return c.copy(portalURI("usage", args[0], q), os.Stdout)
 		}
-		var v api.UsageView
-		if _, err := c.ask(http.MethodGet, portalURI("usage", args[0], q), "", nil, &v); err != nil {
-			return err
-		}
-		return c.show(v, func(w *tabwriter.Writer) { printUsage(w, &v) })
+		return request(c, http.MethodGet, portalURI("usage", args[0], q), "", nil, func(w *tabwriter.Writer, v api.UsageView) { printUsage(w, &v) })
 	})
 	f := cmd.Flags()
 	f.StringVar(&from, "from", "", "first day or instant (2026-11-01)")
@@ -238,11 +234,7 @@ func (c *cli) estimateCommand() *cobra.Command {
 		if len(in.Mix) == 0 {
 			return &exit{exitInvalid, errors.New("say what: --op image=30/day; once for each operation")}
 		}
-		var v api.EstimateAnswer
-		if _, err := c.ask(http.MethodPost, portalURI("estimate", account, nil), "", in, &v); err != nil {
-			return err
-		}
-		return c.show(v, func(w *tabwriter.Writer) { printEstimate(w, &v, buffer) })
+		return request(c, http.MethodPost, portalURI("estimate", account, nil), "", in, func(w *tabwriter.Writer, v api.EstimateAnswer) { printEstimate(w, &v, buffer) })
 	})
 	f := cmd.Flags()
 	f.StringArrayVar(&ops, "op", nil, "operation=N/day, or operation:model=N/day; may be repeated")

@@ -20,11 +20,7 @@ func (c *cli) webhookCommands() *cobra.Command {
 		return c.webhooks(http.MethodGet, "/meter/webhooks")
 	})
 	test := command("test ENDPOINT", "Send a test event to an endpoint", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var v map[string]string
-		if _, err := c.ask(http.MethodPost, "/meter/webhooks/"+url.PathEscape(args[0])+"/test", "", nil, &v); err != nil {
-			return err
-		}
-		return c.show(v, func(w *tabwriter.Writer) {
+		return request(c, http.MethodPost, "/meter/webhooks/"+url.PathEscape(args[0])+"/test", "", nil, func(w *tabwriter.Writer, v map[string]string) {
 			fmt.Fprintf(w, "on its way  %s\tsee: farebox meter webhook deliveries\n", v["event"])
 		})
 	})
@@ -32,11 +28,9 @@ func (c *cli) webhookCommands() *cobra.Command {
 		return c.webhooks(http.MethodPost, "/meter/webhooks/"+url.PathEscape(args[0])+"/enable")
 	})
 	redeliver := command("redeliver DELIVERY", "Send a delivery again", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var d event.Delivery
-		if _, err := c.ask(http.MethodPost, "/meter/webhooks/deliveries/"+url.PathEscape(args[0])+"/redeliver", "", nil, &d); err != nil {
-			return err
-		}
-		return c.show(d, func(w *tabwriter.Writer) { fmt.Fprintf(w, "on its way  %s  to %s\n", d.Event, d.Endpoint) })
+		return request(c, http.MethodPost, "/meter/webhooks/deliveries/"+url.PathEscape(args[0])+"/redeliver", "", nil, func(w *tabwriter.Writer, d event.Delivery) {
+			fmt.Fprintf(w, "on its way  %s  to %s\n", d.Event, d.Endpoint)
+		})
 	})
 	secret := command("secret", "Make a secret for a webhook; nothing is stored", cobra.NoArgs, func(*cobra.Command, []string) error {
 		s := map[string]string{"secret": event.NewSecret()}
@@ -48,11 +42,7 @@ func (c *cli) webhookCommands() *cobra.Command {
 }
 
 func (c *cli) webhooks(method, uri string) error {
-	var l api.List[api.EndpointView]
-	if _, err := c.ask(method, uri, "", nil, &l); err != nil {
-		return err
-	}
-	return c.show(l, func(w *tabwriter.Writer) {
+	return request(c, method, uri, "", nil, func(w *tabwriter.Writer, l api.List[api.EndpointView]) {
 		fmt.Fprintln(w, "ENDPOINT\tKIND\tADDRESS\tACCOUNT\tONLY\tSTATE")
 		for _, x := range l.Data {
 			state := "on"
@@ -74,11 +64,7 @@ func (c *cli) deliveriesCommand() *cobra.Command {
 				q.Set(name, v)
 			}
 		}
-		var l api.List[event.Delivery]
-		if _, err := c.ask(http.MethodGet, "/meter/webhooks/deliveries?"+q.Encode(), "", nil, &l); err != nil {
-			return err
-		}
-		return c.show(l, func(w *tabwriter.Writer) {
+		return request(c, http.MethodGet, "/meter/webhooks/deliveries?"+q.Encode(), "", nil, func(w *tabwriter.Writer, l api.List[event.Delivery]) {
 			fmt.Fprintln(w, "CREATED\tTYPE\tACCOUNT\tENDPOINT\tSTATE\tATTEMPTS\tDETAIL\tDELIVERY")
 			for _, d := range l.Data {
 				detail := d.Error
@@ -98,22 +84,14 @@ func (c *cli) deliveriesCommand() *cobra.Command {
 func (c *cli) operatorCommands() *cobra.Command {
 	var name, scope string
 	create := command("create", "Create an operator's key for the console and its API; it is shown once", cobra.NoArgs, func(*cobra.Command, []string) error {
-		var k api.NewKeyView
-		if _, err := c.ask(http.MethodPost, "/meter/operator-keys", "", map[string]string{"name": name, "scope": scope}, &k); err != nil {
-			return err
-		}
-		return c.show(k, func(w *tabwriter.Writer) {
+		return request(c, http.MethodPost, "/meter/operator-keys", "", map[string]string{"name": name, "scope": scope}, func(w *tabwriter.Writer, k api.NewKeyView) {
 			fmt.Fprintf(w, "%s      shown once – store it now\nmay %s; sign in with it at the console, or send it as Authorization: Bearer\n", k.Secret, strings.Join(k.Scopes, ", "))
 		})
 	})
 	create.Flags().StringVar(&name, "name", "", "whose or what it is for")
 	create.Flags().StringVar(&scope, "scope", directory.ScopeRead, "read, grant (moves credits) or admin (changes everything)")
 	list_ := command("list", "List operators' keys", cobra.NoArgs, func(*cobra.Command, []string) error {
-		var l api.List[directory.Key]
-		if _, err := c.ask(http.MethodGet, "/meter/operator-keys", "", nil, &l); err != nil {
-			return err
-		}
-		return c.show(l, func(w *tabwriter.Writer) {
+		return request(c, http.MethodGet, "/meter/operator-keys", "", nil, func(w *tabwriter.Writer, l api.List[directory.Key]) {
 			fmt.Fprintln(w, "ID\tKEY\tNAME\tMAY\tCREATED\tREVOKED")
 			for _, k := range l.Data {
 				revoked := ""
@@ -125,11 +103,7 @@ func (c *cli) operatorCommands() *cobra.Command {
 		})
 	})
 	revoke := command("revoke KEY", "Revoke an operator's key by its id (op_…), and its sessions, at once", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		var k directory.Key
-		if _, err := c.ask(http.MethodDelete, "/meter/operator-keys/"+url.PathEscape(args[0]), "", nil, &k); err != nil {
-			return err
-		}
-		return c.show(k, func(w *tabwriter.Writer) { fmt.Fprintf(w, "revoked  %s  %s\n", k.ID, k.Hint) })
+		return request(c, http.MethodDelete, "/meter/operator-keys/"+url.PathEscape(args[0]), "", nil, func(w *tabwriter.Writer, k directory.Key) { fmt.Fprintf(w, "revoked  %s  %s\n", k.ID, k.Hint) })
 	})
 	return group("operator", "Keys for the operator console and its API", create, list_, revoke)
 }
@@ -139,11 +113,7 @@ func (c *cli) portalCommand() *cobra.Command {
 	var role string
 	cmd := command("portal ACCOUNT", "Make a link that opens an account's portal once, within 5 minutes", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
 		in.Account, in.Role = args[0], directory.Role(role)
-		var l api.PortalLink
-		if _, err := c.ask(http.MethodPost, "/meter/portal-sessions", "", in, &l); err != nil {
-			return err
-		}
-		return c.show(l, func(w *tabwriter.Writer) {
+		return request(c, http.MethodPost, "/meter/portal-sessions", "", in, func(w *tabwriter.Writer, l api.PortalLink) {
 			fmt.Fprintf(w, "%s\nopens once, until %s\n", l.URL, l.ExpiresAt.Local().Format(time.TimeOnly))
 		})
 	})

@@ -12,41 +12,30 @@ import (
 // AccountView is an account as the operator's API shows it. Amounts are decimal
 // strings in credits.
 type AccountView struct {
-	ID          string      `json:"id"`
-	Name        string      `json:"name,omitempty"`
-	Suspended   bool        `json:"suspended,omitempty"`
-	Plan        string      `json:"plan,omitempty"`
-	PlanName    string      `json:"plan_name,omitempty"`
-	RenewsAt    *time.Time  `json:"renews_at,omitempty"`
-	Unit        string      `json:"unit"`
-	Available   string      `json:"available"`
-	Worth       string      `json:"worth,omitempty"`
-	Unlimited   bool        `json:"unlimited,omitempty"`
-	Held        string      `json:"held"`
-	Spent       string      `json:"spent"`
-	Overage     string      `json:"overage"`
-	Debt        string      `json:"debt"`
-	Absorbed    string      `json:"absorbed"`
-	Grants      []GrantView `json:"grants"`
-	Holds       int         `json:"open_holds"`
-	CreatedAt   time.Time   `json:"created_at"`
-	Subscribing string      `json:"at_renewal,omitempty"`
+	ID        string     `json:"id"`
+	Name      string     `json:"name,omitempty"`
+	Suspended bool       `json:"suspended,omitempty"`
+	Plan      string     `json:"plan,omitempty"`
+	PlanName  string     `json:"plan_name,omitempty"`
+	RenewsAt  *time.Time `json:"renews_at,omitempty"`
+	Unit      string     `json:"unit"`
+	FundsView
+	Spent       string    `json:"spent"`
+	Absorbed    string    `json:"absorbed"`
+	Holds       int       `json:"open_holds"`
+	CreatedAt   time.Time `json:"created_at"`
+	Subscribing string    `json:"at_renewal,omitempty"`
 }
 
 func (c *call) accountView(a *ledger.Account) AccountView {
-	b, _ := c.m.Book()
-	now := c.m.Now()
-	available, unlimited := a.Available(now)
 	v := AccountView{
-		ID: string(a.ID), Name: a.Name, Suspended: a.Suspended, Plan: a.Sub.Plan, RenewsAt: timeOf(a.Sub.End), Unit: b.Credit.Plural,
-		Available: c.text(available), Unlimited: unlimited, Held: c.text(a.HeldTotal()), Spent: c.text(a.SpentNet()),
-		Overage: c.text(a.OveragePeriod + a.OverageHeld), Debt: c.text(a.Debt), Absorbed: c.text(a.Absorbed),
-		Grants: []GrantView{}, Holds: len(a.Holds), CreatedAt: a.CreatedAt,
+		FundsView: c.funds(a), ID: string(a.ID), Name: a.Name, Suspended: a.Suspended, Plan: a.Sub.Plan, RenewsAt: timeOf(a.Sub.End),
+		Unit: c.unit(), Spent: c.text(a.SpentNet()), Absorbed: c.text(a.Absorbed), Holds: len(a.Holds), CreatedAt: a.CreatedAt,
 	}
-	if worth, ok := b.Credit.Money(available); ok && !unlimited {
-		v.Worth = worth.String()
+	if available, unlimited := a.Available(c.m.Now()); !unlimited {
+		v.Worth = c.exactWorth(available)
 	}
-	if p := b.Plan(a.Sub.Plan); p != nil {
+	if p := c.bookNow().Plan(a.Sub.Plan); p != nil {
 		v.PlanName = p.Name
 	}
 	switch a.Sub.Then {
@@ -55,11 +44,6 @@ func (c *call) accountView(a *ledger.Account) AccountView {
 	case ledger.ThenCancel:
 		v.Subscribing = "ends"
 	case ledger.ThenRenew:
-	}
-	for _, g := range a.Grants {
-		if g.Live(now) {
-			v.Grants = append(v.Grants, c.grantView(g, b.Plan(a.Sub.Plan)))
-		}
 	}
 	return v
 }

@@ -11,23 +11,46 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// BalanceView is what an account has. Amounts are decimal strings in credits.
+// FundsView is what an account has. Amounts are decimal strings in credits.
+type FundsView struct {
+	Available string      `json:"available"`
+	Held      string      `json:"held"`
+	Worth     string      `json:"worth,omitempty"` // of Available
+	Overage   string      `json:"overage"`         // of this billing period
+	Debt      string      `json:"debt"`
+	Unlimited bool        `json:"unlimited"`
+	Grants    []GrantView `json:"grants"`
+}
+
+func (c *call) funds(a *ledger.Account) FundsView {
+	plan, now := c.bookNow().Plan(a.Sub.Plan), c.m.Now()
+	available, unlimited := a.Available(now)
+	v := FundsView{
+		Available: c.text(available), Held: c.text(a.HeldTotal()), Overage: c.text(a.OveragePeriod + a.OverageHeld), Debt: c.text(a.Debt),
+		Unlimited: unlimited, Grants: []GrantView{},
+	}
+	if !unlimited {
+		v.Worth = c.worth(available)
+	}
+	for _, g := range a.Grants {
+		if g.Live(now) {
+			v.Grants = append(v.Grants, c.grantView(g, plan))
+		}
+	}
+	return v
+}
+
+// BalanceView is what an account has, and how long it lasts.
 type BalanceView struct {
-	Account    string           `json:"account"`
-	Name       string           `json:"name"`
-	Plan       *PlanView        `json:"plan"`
-	Unit       UnitView         `json:"unit"`
-	Status     string           `json:"status"` // ok, low, exhausted, overage, unlimited, suspended
-	Available  string           `json:"available"`
-	Held       string           `json:"held"`
-	Worth      string           `json:"worth,omitempty"`
-	Overage    string           `json:"overage"` // of this billing period
+	Account string    `json:"account"`
+	Name    string    `json:"name"`
+	Plan    *PlanView `json:"plan"`
+	Unit    UnitView  `json:"unit"`
+	Status  string    `json:"status"` // ok, low, exhausted, overage, unlimited, suspended
+	FundsView
 	OverageFor string           `json:"overage_worth,omitempty"`
-	Debt       string           `json:"debt"`
-	Unlimited  bool             `json:"unlimited"`
 	Allowance  *AllowanceView   `json:"allowance"` // null: the plan renews none
-	Grants     []GrantView      `json:"grants"`
-	Burn       *BurnView        `json:"burn"` // null: used on fewer than 3 days
+	Burn       *BurnView        `json:"burn"`      // null: used on fewer than 3 days
 	Affordable []AffordableView `json:"affordable"`
 	NextGrant  *NextGrantView   `json:"next_grant"`
 	Links      LinksView        `json:"links"`
@@ -103,22 +126,12 @@ func (c *call) balance() (BalanceView, error) {
 		return BalanceView{}, err
 	}
 	b, now := c.bookNow(), c.m.Now()
-	available, unlimited := a.Available(now)
 	v := BalanceView{
-		Account: string(a.ID), Name: nameOf(string(a.ID), a.Name), Plan: planView(a, b), Unit: unitView(b),
-		Available: c.text(available), Held: c.text(a.HeldTotal()), Overage: c.text(a.OveragePeriod + a.OverageHeld), Debt: c.text(a.Debt),
-		Unlimited: unlimited, Grants: []GrantView{}, Affordable: c.affordable(a), Links: c.links(a),
-	}
-	if !unlimited {
-		v.Worth = c.worth(available)
+		FundsView: c.funds(a), Account: string(a.ID), Name: nameOf(string(a.ID), a.Name), Plan: planView(a, b), Unit: unitView(b),
+		Affordable: c.affordable(a), Links: c.links(a),
 	}
 	if a.OveragePeriod+a.OverageHeld > 0 {
 		v.OverageFor = c.worth(a.OveragePeriod + a.OverageHeld)
-	}
-	for _, g := range a.Grants {
-		if g.Live(now) {
-			v.Grants = append(v.Grants, c.grantView(g, b.Plan(a.Sub.Plan)))
-		}
 	}
 	v.Allowance = c.allowance(a, now)
 	v.Status = c.m.Accounts.Status(a)

@@ -41,6 +41,14 @@ func BenchmarkOperatorAPI(b *testing.B) {
 	}
 }
 
+// BenchmarkNewMux is what a request would cost more, if it built the routes anew.
+func BenchmarkNewMux(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		newMux()
+	}
+}
+
 // The routes are built once, so a call must not cost what building them does.
 func TestAnOperatorsCallDoesNotBuildTheRoutes(t *testing.T) {
 	m := ledgerOfAcme(t)

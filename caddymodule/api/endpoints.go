@@ -113,7 +113,9 @@ func (e *endpoint) operation() openapi.Operation {
 }
 
 // mux is built once: building it costs more than most requests.
-var mux = sync.OnceValue(func() *http.ServeMux {
+var mux = sync.OnceValue(newMux)
+
+func newMux() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, e := range endpoints() {
 		op := e.operation()
@@ -123,7 +125,7 @@ var mux = sync.OnceValue(func() *http.ServeMux {
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) { newCall(w, r).openAPI() })
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { WriteError(w, ErrNotFound) })
 	return mux
-})
+}
 
 // serve checks everything that the table says of a request, and answers it.
 func (e *endpoint) serve(op *openapi.Operation, c *call) {

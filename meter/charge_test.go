@@ -357,6 +357,20 @@ func TestAFreeRequestIsRecordedWithoutWaiting(t *testing.T) {
 	}
 }
 
+// Whoever does not want to wait for the disk has a receipt of what is expected;
+// the settle is booked all the same.
+func TestASettleNeedNotBeWaitedFor(t *testing.T) {
+	g := newGate(t, "basic")
+	c := g.admit(post("/v1/images", ""))
+	c.Begin(200, jsonType)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if r := c.Settle(ctx, Answered, nil); r.Booked || r.Cost != 10 || r.Remaining != 990 {
+		t.Errorf("%+v", r)
+	}
+	g.wants(990, 0)
+}
+
 func TestAPlanThatEndedMeanwhileMakesAnotherPrice(t *testing.T) {
 	g := newGate(t, "taste")
 	c := g.admit(post("/v1/images", ""))

@@ -18,18 +18,18 @@ type GrantID string
 // ChargeID names a charge: "ch_…".
 type ChargeID string
 
-// Account is the state that commands change. It is the fold of its journal.
+// Account is the state that commands change: the fold of its journal.
 type Account struct {
 	ID        AccountID
 	Name      string
 	Suspended bool
 	CreatedAt time.Time
-	Clock     time.Time // of the last entry; never goes back
+	Clock     time.Time // time of the last entry; never goes back
 	Seq       uint64    // of the last entry
 	Head      [32]byte  // hash of the last entry
 
 	Sub    Subscription
-	Left   map[string]Subscription // plans left, for a return within the same billing period
+	Left   map[string]Subscription // plans that it left, for a return within the same billing period
 	Lapsed *Subscription           // the unpaid plan that a payment brings back
 	Given  map[LineID]bool         // one-time grants handed out
 	Cursor map[LineID]time.Time    // start of the newest period granted
@@ -54,13 +54,13 @@ type Account struct {
 	next nextDue
 }
 
-// Subscription is an account's contract with a plan. The zero value is none.
+// Subscription is an account's contract with a plan. The zero value is no contract.
 type Subscription struct {
 	Plan       string
 	Anchor     time.Time // where billing periods are counted from
-	Since      time.Time // when the account came (back) to the plan
+	Since      time.Time // when the account came to the plan, or back to it
 	Start, End time.Time // the current billing period
-	EndsAt     time.Time // of a plan that lasts; zero: open
+	EndsAt     time.Time // end of a plan that lasts; zero: no end
 	PaidUntil  time.Time // when_paid: periods that start before are paid
 	Then       Then      // what happens at End
 	ThenPlan   string
@@ -69,7 +69,7 @@ type Subscription struct {
 // Then is what a subscription does at the end of its billing period.
 type Then uint8
 
-// A subscription renews, unless it was told otherwise.
+// A subscription renews by default.
 const (
 	ThenRenew Then = iota
 	ThenChange
@@ -96,22 +96,22 @@ type Grant struct {
 	Unlimited   bool
 	Paid        bool
 	Voided      bool
-	Parked      bool   // its plan was left; a return within the period reopens it
+	Parked      bool   // the account left its plan; a return within the period reopens it
 	EndsWith    bool   // ends when its plan ends
-	Renewed     bool   // one of a rhythm
-	Replaces    string // courtesy: the type that it stands for
+	Renewed     bool   // of a line that renews
+	Replaces    string // courtesy: the type in whose place it is drawn
 	EffectiveAt time.Time
 	ExpiresAt   time.Time // zero: never
-	Resume      time.Time // of a parked grant: its ExpiresAt when its plan comes back
+	Resume      time.Time // parked: its ExpiresAt if the account returns to its plan
 	OnlyFor     selector.Selector
 	NotFor      selector.Selector
 	Seq         uint64 // entry that created it: the last tie-break of the draw order
 }
 
-// Used is what has been spent of g.
+// Used is how much of g has been spent.
 func (g *Grant) Used() money.Amount { return g.Amount - g.Available - g.Held - g.Gone }
 
-// Live reports whether g can be drawn at now, for whatever it permits.
+// Live reports whether g can pay at now, for requests that it permits.
 func (g *Grant) Live(now time.Time) bool {
 	return !g.Parked && !g.Voided && !g.EffectiveAt.After(now) && !g.over(now)
 }
@@ -123,13 +123,13 @@ func (g *Grant) permits(x *selector.Subject) bool {
 	return selector.Permits(&g.OnlyFor, &g.NotFor, x)
 }
 
-// Counter is what a cap or a free tier has seen in one period.
+// Counter is what counts against a cap or a free tier in one period.
 type Counter struct {
 	Start       time.Time
 	Held, Spent money.Amount
 }
 
-// Grant finds a grant that still lives in the account's state; nil if there is none.
+// Grant finds a grant in the account's state; nil if it is not there (any more).
 func (a *Account) Grant(id GrantID) *Grant {
 	for _, g := range a.Grants {
 		if g.ID == id {

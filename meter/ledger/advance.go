@@ -9,10 +9,10 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// advance books everything that the clock has made due since the last command:
-// ends of plans, new billing periods, allowances, expiry. It does the same
-// whether it runs every second or once after years; no job can be missed. It
-// reports whether anything was.
+// advance books everything that has become due since the last command: ends of
+// plans, new billing periods, allowances, expiry. The result does not depend on
+// how often it runs, so there is no scheduled job that could be missed. It reports
+// whether anything was due.
 func (w *work) advance() (anything bool) {
 	if w.a.next.terms == w.Terms && w.Now.Before(w.a.next.at) {
 		return false
@@ -26,7 +26,7 @@ func (w *work) advance() (anything bool) {
 		w.whileInDebt(at.Add(-1))
 		w.period(at.Add(-1))
 		w.grantDue(at.Add(-1), entered{}) // what the old plan still owed up to its end
-		w.expire(at.Add(-1))              // what ends at this very instant may still be carried over by the next plan
+		w.expire(at.Add(-1))              // the next plan may still carry over what ends at this very instant
 		w.endPlan(at)
 	}
 	w.whileInDebt(w.Now)
@@ -37,8 +37,8 @@ func (w *work) advance() (anything bool) {
 	return w.a.Seq > seq
 }
 
-// nextDue is when the clock has something to do for an account: a shortcut for
-// the request path, not part of the state.
+// nextDue is the next time at which something becomes due for an account. It is a
+// shortcut for requests, not a part of the state.
 type nextDue struct {
 	terms *Terms
 	at    time.Time
@@ -65,7 +65,7 @@ func (w *work) nextDue() time.Time {
 	return next
 }
 
-// nextEnd is the instant at which the current plan ends, if anything ends it.
+// nextEnd is when the current plan ends, if it does.
 func (w *work) nextEnd() (time.Time, bool) {
 	s := &w.a.Sub
 	if s.Plan == "" {
@@ -98,8 +98,8 @@ func (w *work) endPlan(at time.Time) {
 	}
 }
 
-// period closes billing periods that are over: the one that had overage, and,
-// after a long silence, all empty ones after it at once.
+// period closes billing periods that have ended: one with overage by itself, the
+// empty ones after it together.
 func (w *work) period(until time.Time) {
 	for w.a.Sub.Plan != "" && !w.a.Sub.End.After(until) {
 		sub := w.a.Sub
@@ -117,9 +117,9 @@ func (w *work) period(until time.Time) {
 	}
 }
 
-// whileInDebt opens the instances that were slept through one by one as long as
-// there is debt: each pays of it in its turn, and which line of the plan pays
-// what depends on whose period began first.
+// whileInDebt grants missed instances one by one as long as there is debt: each
+// pays off some of it, and which line pays how much depends on the order in which
+// the periods began.
 func (w *work) whileInDebt(until time.Time) {
 	for w.a.Debt > 0 {
 		var next time.Time
@@ -149,8 +149,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// grantOnce hands out the one-time grants of a plan: once per account, however
-// often it returns; an unlimited one whenever the plan begins.
+// grantOnce grants the one-time lines of a plan: once per account, even if it
+// returns to the plan; an unlimited line each time the plan begins.
 func (w *work) grantOnce(plan string, at time.Time) {
 	for i := range w.Terms.plan(plan).Credits {
 		c := &w.Terms.plan(plan).Credits[i]
@@ -188,9 +188,9 @@ func (w *work) fromSchedule(id LineID, c *Schedule, at time.Time) *Grant {
 	}
 }
 
-// grantDue opens the instance of every renewed grant whose period contains at.
-// A line that the price file has got since the plan began starts with its next
-// period: renaming a type must not grant the running month again.
+// grantDue grants, for every line that renews, the instance whose period contains
+// at. A line that was added to the price file after the plan began starts with its
+// next period: renaming a type must not grant the current month again.
 func (w *work) grantDue(at time.Time, begin entered) {
 	plan := w.a.Sub.Plan
 	for i := range w.Terms.plan(plan).Credits {
@@ -213,16 +213,16 @@ func (w *work) renew(id LineID, c *Schedule, at time.Time, prorated bool) {
 	start, end := utc(p.Start), utc(p.End)
 	cursor, begun := w.a.Cursor[id]
 	if begun && !cursor.Before(start) {
-		return // this period has its instance: no allowance twice for the same time
+		return // granted already
 	}
 	skipped := 0
-	// A cursor of before the plan was entered counts nothing: the account was elsewhere.
+	// Periods before the account came to the plan were not missed.
 	if begun && !cursor.Before(utc(calendar.At(w.a.Sub.Anchor, c.Every, w.a.Sub.Since, w.Terms.Zone).Start)) {
 		skipped = w.between(c.Every, cursor, start)
 	}
 	effective := start
 	if w.a.Sub.Since.After(start) {
-		effective = w.a.Sub.Since // the first day or hour is short
+		effective = w.a.Sub.Since // its first day or hour is a short one
 	}
 	fresh := times(c.Amount, skipped)
 	g := w.fromSchedule(id, c, start)
@@ -232,7 +232,7 @@ func (w *work) renew(id LineID, c *Schedule, at time.Time, prorated bool) {
 	case c.Unlimited:
 		g.ExpiresAt = end
 	case c.Rollover == NoLimit:
-		if skipped > 0 { // all periods that were slept through, as one grant
+		if skipped > 0 { // all missed periods as one grant
 			s := w.fromSchedule(id, c, start)
 			s.ID, s.Name, s.EffectiveAt = s.ID+":skipped", "earlier periods", effective
 			w.issue(s, fresh, Entry{At: effective})
@@ -252,8 +252,7 @@ func (w *work) renew(id LineID, c *Schedule, at time.Time, prorated bool) {
 	w.issue(g, amount, e)
 }
 
-// share is amount × left ÷ whole, exact in 128 bits and rounded down: what is
-// granted for a part of a period is never more than its part.
+// share is amount × left ÷ whole, computed exactly in 128 bits and rounded down.
 func share(amount money.Amount, left, whole time.Duration) money.Amount {
 	if left >= whole {
 		return amount
@@ -289,10 +288,10 @@ func times(a money.Amount, n int) money.Amount {
 	return a * money.Amount(n)
 }
 
-// keep carries what is available of a rollover: N grant over its renewal, the
-// instance and what was kept before together, up to N. Renewals that were slept
-// through would each have added an allowance and cut to N again, which comes to
-// min(N, available + all of theirs), here fresh.
+// keep carries over, at a renewal of a line with rollover: N, what is available of
+// its last instance and of what was carried over before, up to N together. Each
+// missed renewal would have added its allowance and cut to N again, which comes to
+// min(N, available + all missed allowances); fresh is the sum of those.
 func (w *work) keep(id LineID, c *Schedule, start, at, end time.Time, fresh money.Amount) {
 	kept := w.keptGrant(id, c, start, end)
 	kept.EffectiveAt = at
@@ -328,7 +327,7 @@ func (w *work) keptGrant(id LineID, c *Schedule, start, end time.Time) *Grant {
 	return g
 }
 
-// issue creates g with amount, and pays debt from it first.
+// issue creates g with amount, of which debt is paid first.
 func (w *work) issue(g *Grant, amount money.Amount, e Entry) {
 	e.Kind, e.Grants = KindGrant, append(e.Grants, g)
 	amount = min(amount, w.headroom())
@@ -341,11 +340,11 @@ func (w *work) issue(g *Grant, amount money.Amount, e Entry) {
 	w.post(e)
 }
 
-// headroom is how much more the books can count; no account gets near it.
+// headroom is how much more the books can count. No real account gets near it.
 func (w *work) headroom() money.Amount { return max(0, 2*maxVolume-w.a.volume()) }
 
-// expire books the end of grants. Whether it has run or not, a grant that is
-// over cannot be drawn.
+// expire books what grants lose when they end. A grant that has ended cannot be
+// drawn even before this is booked.
 func (w *work) expire(now time.Time) {
 	e := Entry{At: now, Kind: KindExpire}
 	for _, g := range w.a.Grants {

@@ -9,18 +9,18 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// Threshold is a level of available credits; falling below it is worth a
-// warning. With Overage it is one of overage in the billing period, and getting
-// above it is.
+// Threshold is a level of available credits; an alert is due when the account falls
+// below it. With Overage it is a level of overage in the billing period, and an
+// alert is due above it.
 type Threshold struct {
-	Text    string // "20%", "5", "overage_above 25"; it names the threshold
+	Text    string // "20%", "5", "overage_above 25": the name of the threshold
 	Percent bool
 	Share   money.Decimal // 0.2 for "20%", of the period's allowance
 	Amount  money.Amount  // unless Percent
 	Overage bool          // only in the price file
 }
 
-// Alert is a warning that is due: once per threshold and billing period, or again
+// Alert is a warning that is due: once per threshold and billing period, and again
 // after a grant, see lift.
 type Alert struct {
 	Threshold string       // Threshold.Text
@@ -30,12 +30,12 @@ type Alert struct {
 	Overage   money.Amount // settled in the billing period
 }
 
-// ErrThreshold: an account's own thresholds are of available credits.
-var ErrThreshold = errors.New("an account's own threshold is of available credits; those of overage are in the price file")
+// ErrThreshold: an account cannot have thresholds of overage of its own.
+var ErrThreshold = errors.New("an account's own thresholds are of available credits; thresholds of overage are in the price file")
 
-// SetAlerts gives the account thresholds of available credits of its own instead
-// of those of the price file (an empty list: none), or with Own false goes back
-// to the file's. Those of overage are the file's in any case.
+// SetAlerts replaces the price file's thresholds of available credits by the
+// account's own (none, if the list is empty) or, with Own false, restores them.
+// Thresholds of overage are always those of the file.
 type SetAlerts struct {
 	Own        bool
 	Thresholds []Threshold
@@ -59,7 +59,7 @@ type Watch struct {
 	Thresholds []Threshold
 }
 
-// level is a threshold as it stands on an account at one instant.
+// level is a threshold of an account at one instant.
 type level struct {
 	*Threshold
 	limit money.Amount
@@ -100,8 +100,8 @@ func (w *work) levels(now time.Time) []level {
 	return levels
 }
 
-// allowance is what percentages are of: all that the plan renews, unlimited
-// lines aside; without such, the latest grant.
+// allowance is what percentages refer to: the sum of the plan's lines that renew,
+// without unlimited ones; if there are none, the latest grant.
 func (w *work) allowance() money.Amount {
 	var sum money.Amount
 	for i := range w.Terms.plan(w.a.Sub.Plan).Credits {
@@ -115,10 +115,10 @@ func (w *work) allowance() money.Amount {
 	return w.a.LastGrant
 }
 
-// lift notes which warnings a grant has lifted the account clear of, by a tenth
-// of the threshold or more: they may be sent again in this period, though not
-// within a day of the last time. An account that hovers at a threshold is warned
-// once; one that buys credits and uses them up is warned each time.
+// lift records for which thresholds a grant has raised the account above the level
+// by a tenth of it or more: their warnings may be sent again in this period, but
+// not within a day of the last time. So an account that hovers around a threshold
+// is warned once, and one that buys credits and uses them up is warned each time.
 func (w *work) lift(now []level) {
 	if !slices.ContainsFunc(w.res.Entries, func(e Entry) bool { return e.Kind == KindGrant && e.Sub == nil }) {
 		return
@@ -137,10 +137,11 @@ func (w *work) lift(now []level) {
 	}
 }
 
-// warnAgain is how long after a warning a lifted account can have the same one.
+// warnAgain is the least time between two identical warnings in a period.
 const warnAgain = 24 * time.Hour
 
-// latched: the warning was sent in this period, and nothing since allows it again.
+// latched reports whether the warning was sent in this period and may not be sent
+// again yet.
 func (w *work) latched(key AlertKey, period time.Time) bool {
 	sent := w.a.Alerted[key]
 	if sent.IsZero() || sent.Before(period) {
@@ -149,8 +150,8 @@ func (w *work) latched(key AlertKey, period time.Time) bool {
 	return w.a.Alerted[key.lift()].Before(sent) || w.Now.Sub(sent) < warnAgain
 }
 
-// warn posts the warnings that are due since the account stood at before: of
-// several at once the most urgent of each kind, and all of them count as sent.
+// warn posts the warnings that became due since before. Of several it sends the
+// most urgent one of each kind, but all of them count as sent.
 func (w *work) warn(before []level) []level {
 	after := w.levels(w.Now)
 	w.lift(after)

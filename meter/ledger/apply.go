@@ -8,8 +8,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// Errors of commands. A command that fails changes nothing, apart from what was
-// due by the clock anyway.
+// Errors of commands. A command that fails changes nothing except what was due by
+// the clock.
 var (
 	ErrNoAccount            = errors.New("there is no such account")
 	ErrAccountExists        = errors.New("the account exists already")
@@ -26,27 +26,27 @@ var (
 	ErrInvalidAmount        = errors.New("the amount must be more than 0")
 )
 
-// MaxAmount is the largest amount of one command, and of what an account may
-// ever have been granted or have spent: sums of a few of them cannot overflow.
+// MaxAmount is the largest amount of one command, and of all that an account may
+// ever be granted or spend. The sum of a few of them does not overflow.
 const MaxAmount money.Amount = money.Max / 8
 
-// maxVolume is the volume of an account from which on it takes no more grants
-// and holds. What is under way then can double it and still be counted.
+// maxVolume is the volume above which an account takes no more grants and holds.
+// What is in progress by then can double it without an overflow.
 const maxVolume = 2 * MaxAmount
 
-// volume is all that ever came into the account's books.
+// volume is the sum of all amounts that ever came into the account's books.
 func (a *Account) volume() money.Amount { return a.Issued + a.Overage + a.Debt + a.Absorbed }
 
-// Env is what a command may know besides the account.
+// Env is what a command depends on besides the account.
 type Env struct {
 	Now        time.Time
 	Terms      *Terms
-	Remembered *Remembered // what is stored under the command's idempotency key
+	Remembered *Remembered // the first result under the command's idempotency key
 	Charge     *Charge     // the resolved charge that the command names
-	Granted    bool        // a grant of the id that the command names was there before
+	Granted    bool        // a grant with the command's id was given before
 }
 
-// Remembered is what an idempotency key stands for.
+// Remembered is the first result under an idempotency key.
 type Remembered struct {
 	Key    string
 	Hash   [32]byte // of the request
@@ -54,10 +54,10 @@ type Remembered struct {
 	Grant  GrantID
 	At     time.Time
 	Amount money.Amount // granted, refunded, or the charge's cost
-	Answer []byte       // the first answer, if it was kept
+	Answer []byte       // the first answer to the client, if it was kept
 }
 
-// Command is a change someone asks for.
+// Command is a requested change.
 type Command interface {
 	apply(w *work) error
 }
@@ -70,22 +70,22 @@ type Result struct {
 	Amount    money.Amount // granted, refunded
 	Available money.Amount // after the command
 	Unlimited bool
-	Replayed  bool        // nothing happened: this is the first result of the same key
-	Remember  *Remembered // to be stored under the idempotency key
-	Forget    string      // idempotency key that is free again
+	Replayed  bool        // nothing happened: this is the first result under the same key
+	Remember  *Remembered // to store under the idempotency key
+	Forget    string      // idempotency key to free
 	Alerts    []Alert     // warnings that are due
 	Expired   []*Grant    // grants that lost credits to the clock, as they were before
 }
 
-// Apply runs one command at now. It changes a only by folding the entries that
-// it returns; an error means that the command itself did nothing. Time that has
-// passed since the last command (renewals, expiry) is booked first.
+// Apply runs one command at env.Now. It changes a only by folding the entries that
+// it returns. Renewals and expiry that are due are booked first; an error means
+// that the command itself did nothing.
 //
-// A broken invariant panics with *Broken: the state must then be thrown away.
+// A broken invariant panics with *Broken: discard the account then.
 func Apply(a *Account, c Command, env Env) (Result, error) {
 	env.Now = utc(env.Now)
 	if env.Now.Before(a.Clock) {
-		env.Now = a.Clock // an expiry never un-happens
+		env.Now = a.Clock // what has expired stays expired
 	}
 	w := &work{a: a, Env: env}
 	before := w.levels(a.Clock)
@@ -118,7 +118,7 @@ type work struct {
 	res Result
 }
 
-// post seals e, folds it and keeps it.
+// post seals e, folds it into the account and adds it to the result.
 func (w *work) post(e Entry) {
 	e.Account, e.Seq = w.a.ID, w.a.Seq+1
 	if e.At.IsZero() {
@@ -135,7 +135,7 @@ func (w *work) post(e Entry) {
 	w.res.Entries = append(w.res.Entries, e)
 }
 
-// Touch books what is due by the clock and nothing else.
+// Touch only books what is due by the clock.
 type Touch struct{}
 
 func (Touch) apply(w *work) error {
@@ -145,8 +145,7 @@ func (Touch) apply(w *work) error {
 	return nil
 }
 
-// Open creates the account and starts its plan: Plan, or the default plan if
-// it is empty. Zone and calendar are those of the terms.
+// Open creates the account and starts Plan, or the default plan if Plan is "".
 type Open struct {
 	ID   AccountID
 	Name string
@@ -169,7 +168,7 @@ func (c Open) apply(w *work) error {
 	return nil
 }
 
-// SetAttributes changes what no rule of credits depends on, and suspension.
+// SetAttributes changes the name and the suspension of an account.
 type SetAttributes struct {
 	Name      *string
 	Suspended *bool

@@ -11,13 +11,13 @@ import (
 // Caps limit what one member, key or the whole account spends in a period. Each
 // has a counter of what is held and spent; it holds no money.
 
-// caps are all that apply to a request: the plan's and the member's own.
+// caps are those of the plan and the member's own.
 func (w *work) caps(own []Cap) []Cap {
 	caps := w.Terms.plan(w.a.Sub.Plan).Caps
 	return append(caps[:len(caps):len(caps)], own...)
 }
 
-// Limit is a cap as it is at one moment.
+// Limit is a cap and what counts against it now.
 type Limit struct {
 	Cap
 	Used, Held money.Amount // in the running period
@@ -27,7 +27,7 @@ type Limit struct {
 // Left is what the cap leaves.
 func (l *Limit) Left() money.Amount { return max(0, l.Amount-l.Used-l.Held) }
 
-// tightest is the cap that leaves least for a request; nil if none applies to it.
+// tightest is the cap that leaves least for a request; nil if none applies.
 func (w *work) tightest(h *Charge, own []Cap) (least *Limit) {
 	for _, c := range w.caps(own) {
 		d, applies := w.capCounter(c, h)
@@ -46,8 +46,8 @@ func (w *work) tightest(h *Charge, own []Cap) (least *Limit) {
 	return least
 }
 
-// capCounters lists what a hold adds to counters: to each once, even if two caps
-// look at it.
+// capCounters is what a hold adds to the counters of caps: to each counter once,
+// even if two caps use it.
 func (w *work) capCounters(h *Charge, held money.Amount, own []Cap) (list []CounterDelta) {
 	for _, c := range w.caps(own) {
 		d, applies := w.capCounter(c, h)
@@ -67,9 +67,8 @@ func (w *work) capCounter(c Cap, h *Charge) (CounterDelta, bool) {
 	return CounterDelta{Key: CounterKey{Plan: w.a.Sub.Plan, Per: c.Per, Every: c.Every, Who: who}, Start: w.counterStart(c.Every)}, true
 }
 
-// counterStart is where the running period of a cap or free tier began. Each
-// plan has counters of its own: a plan that was left and comes back within its
-// period finds them as they were.
+// counterStart is when the current period of a cap or free tier began. An account
+// that leaves a plan and returns within the period finds its counters unchanged.
 func (w *work) counterStart(every calendar.Unit) time.Time { return utc(w.counterPeriod(every).Start) }
 
 func (w *work) counterPeriod(every calendar.Unit) calendar.Period {
@@ -80,9 +79,9 @@ func (w *work) counterPeriod(every calendar.Unit) calendar.Period {
 	return calendar.At(anchor, every, w.Now, w.Terms.Zone)
 }
 
-// stale ends the counters of caps whose period is over, so that an account does
-// not remember for ever who once spent something. Nothing can depend on them:
-// whatever the anchor, no period that began when theirs did still runs.
+// stale ends the counters of caps whose period has ended, so that an account does
+// not keep one for every member it ever had. Nothing depends on them: whatever the
+// anchor, a period that began when theirs did has ended.
 func (w *work) stale() (list []CounterDelta) {
 	for key, c := range w.a.Counters {
 		if c.Held == 0 && key.isCap() && !c.Start.Add(longest(key.Every)).After(w.Now) {
@@ -112,7 +111,7 @@ func longest(every calendar.Unit) time.Duration {
 	return 368 * day
 }
 
-// shift lists h's caps with held more.
+// shift adds held to the counters of caps.
 func shift(counters []CounterDelta, held money.Amount) (list []CounterDelta) {
 	for _, d := range counters {
 		if d.Key.isCap() {

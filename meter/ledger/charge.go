@@ -7,8 +7,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// Charge is one request's claim on credits: a hold while it is open, then the
-// record of what it cost.
+// Charge is one request's claim on credits: a hold while it is open, then the record
+// of its cost.
 type Charge struct {
 	ID        ChargeID
 	Account   AccountID
@@ -21,18 +21,18 @@ type Charge struct {
 	Labels    []Label
 	At        time.Time
 
-	Asked       money.Amount  // what Reserve was asked to hold
+	Asked       money.Amount  // what Reserve held
 	Hold        money.Amount  // before overage.times
 	Times       money.Decimal // overage.times of the plan that it was held under
 	Allocations []Allocation  // what the hold took, in draw order
-	Observed    money.Amount  // cost of what had been delivered when last told
+	Observed    money.Amount  // cost of what was delivered by the last Extend or Observe
 	Counters    []CounterDelta
 	FreeUsed    money.Amount // of its free tier, in FreeDecimals
 	Idempotency string
 	Hash        [32]byte // of the request, with Idempotency
 
 	State     ChargeState
-	Abandoned bool // resolved by its lapsed lease: the real end is still accepted, once
+	Abandoned bool // resolved because its lease lapsed: the real end is still accepted, once
 	SettledAt time.Time
 	Period    uint64       // Account.Periods when it was settled
 	Cost      money.Amount // without what was absorbed
@@ -63,7 +63,7 @@ func (s ChargeState) String() string {
 // FreeDecimals is the precision in which free tiers count units.
 const FreeDecimals = 9
 
-// Types of allocations that are no grant.
+// Types of allocations without a grant.
 const (
 	TypeOverage  = "overage"
 	TypeDebt     = "debt"
@@ -79,8 +79,8 @@ type Allocation struct {
 	Base     money.Amount // overage: before overage.times; else Amount
 }
 
-// CounterDelta changes a counter of one period; of another period it does
-// nothing. Without a Start it ends the counter.
+// CounterDelta changes a counter in the period that began at Start, and does nothing
+// in any other. Without a Start it ends the counter.
 type CounterDelta struct {
 	Key         CounterKey
 	Start       time.Time
@@ -90,8 +90,8 @@ type CounterDelta struct {
 // HeldTotal is what the hold occupies, overage after overage.times.
 func (c *Charge) HeldTotal() money.Amount { return total(c.Allocations) }
 
-// base is the cost that the charge was settled at, before overage.times and
-// with what was absorbed.
+// base is the cost at which the charge was settled, before overage.times and with
+// what was absorbed.
 func (c *Charge) base() money.Amount {
 	sum := c.Absorbed
 	for _, x := range c.Captures {

@@ -15,9 +15,9 @@ import (
 // ErrFormat is a stored record that this version cannot read.
 var ErrFormat = errors.New("the stored record is damaged or of another format")
 
-// encoder appends fields in a fixed order: varints, length-prefixed strings,
-// times as nanoseconds. The same value always gives the same bytes, which is
-// what the journal's hashes rest on.
+// encoder appends fields in a fixed order: varints, length-prefixed strings, times
+// as nanoseconds. The same value always gives the same bytes; the journal's hashes
+// depend on it.
 type encoder []byte
 
 func (e *encoder) uint(n uint64)         { *e = binary.AppendUvarint(*e, n) }
@@ -73,8 +73,8 @@ func sortedKeys[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
 	return slices.SortedFunc(maps.Keys(m), compare)
 }
 
-// decoder reads what encoder wrote. After the first problem every read gives
-// the zero value, and err says what was wrong.
+// decoder reads what encoder wrote. After the first problem every read gives the
+// zero value, and err is the problem.
 type decoder struct {
 	b    []byte
 	text string // a copy of b from the first string on

@@ -2,11 +2,10 @@
 //
 //	Apply(account, command, now, terms) → entries, result
 //
-// No clock, no randomness, no I/O, no map order. A rule decides, writes what it
-// decided into an Entry, and the Entry alone changes the account (see fold), so
-// the state of an account is always the fold of its journal. Production, the
-// simulation and verification run the same code; a store only keeps what comes
-// out of it.
+// It uses no clock, no randomness, no I/O and no map order. A rule writes what it
+// decides into an Entry, and only an Entry changes the account (see Fold), so the
+// state of an account is always the fold of its journal. Production, simulation
+// and verification run the same code; a store only keeps the results.
 //
 // Every Entry moves amounts between books and sums to zero:
 //

@@ -34,7 +34,7 @@ func (t *Terms) compare(a, b *Grant) int {
 	)
 }
 
-// orderType: a courtesy grant has the place of the type that it stands for.
+// orderType is the type that decides g's place in the draw order.
 func (g *Grant) orderType() string {
 	if g.Replaces != "" {
 		return g.Replaces
@@ -66,16 +66,17 @@ func compareExpiry(a, b time.Time) int {
 	return a.Compare(b)
 }
 
-// draw plans how need is taken from grants, then from permitted overage. It
-// changes nothing. short is what neither can give.
+// draw is a plan to take an amount from grants, then from permitted overage. short
+// is what neither can give.
 type draw struct {
 	parts []Allocation
 	short money.Amount
-	// overageRefused: the plan has overage, but its limit is in the way.
+	// overageRefused: the plan permits overage, but not this much.
 	overageRefused bool
 }
 
-// before is the overage that the same charge has already: both are rounded as one.
+// draw plans how to take need; it changes nothing. before is the overage that the
+// charge has already: the two are rounded as one.
 func (w *work) draw(need money.Amount, x *selector.Subject, before Allocation) draw {
 	var d draw
 	for _, g := range w.eligible(x) {
@@ -124,7 +125,8 @@ func (w *work) overage(plan *Plan, need money.Amount, before Allocation) (base, 
 	return max(0, base-before.Base), max(0, after-before.Amount)
 }
 
-// overageOf is the overage among a charge's parts, if more of it is counted the same way.
+// overageOf is the overage among a charge's parts, or zero if the plan now has
+// another overage.times.
 func (w *work) overageOf(c *Charge, parts []Allocation) (sum Allocation) {
 	if c.Times.Cmp(w.Terms.plan(w.a.Sub.Plan).OverageTimes) != 0 {
 		return sum
@@ -165,7 +167,7 @@ func (w *work) hold(parts []Allocation) (postings []Posting) {
 	return postings
 }
 
-// at is the account's own clock: it never goes back.
+// at is now by the account's clock, which never goes back.
 func (a *Account) at(now time.Time) time.Time {
 	if now.Before(a.Clock) {
 		return a.Clock
@@ -173,8 +175,8 @@ func (a *Account) at(now time.Time) time.Time {
 	return now
 }
 
-// Available is what can be spent at now, over all live grants whatever they
-// permit, and whether one of them is unlimited.
+// Available is the sum of all live grants at now, whatever they may pay for, and
+// whether one of them is unlimited.
 func (a *Account) Available(now time.Time) (sum money.Amount, unlimited bool) {
 	now = a.at(now)
 	for _, g := range a.Grants {
@@ -198,7 +200,7 @@ func (a *Account) AvailableFor(x *selector.Subject, now time.Time) (sum money.Am
 	return sum, unlimited
 }
 
-// HeldTotal is what open holds occupy, overage after overage.times included.
+// HeldTotal is the sum of all open holds, with overage after overage.times.
 func (a *Account) HeldTotal() (sum money.Amount) {
 	for _, g := range a.Grants {
 		sum += g.Held
@@ -206,5 +208,5 @@ func (a *Account) HeldTotal() (sum money.Amount) {
 	return sum + a.OverageHeld
 }
 
-// SpentNet is what charges have cost after refunds, absorbed parts aside.
+// SpentNet is the cost of all charges after refunds, without what was absorbed.
 func (a *Account) SpentNet() money.Amount { return a.Spent - a.Absorbed }

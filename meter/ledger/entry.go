@@ -20,11 +20,11 @@ const (
 	KindExpire                    // credits expired
 	KindHold                      // credits were held for a request
 	KindExtend                    // a running request holds more
-	KindObserve                   // a running request has been seen to cost this
+	KindObserve                   // a running request costs this much so far
 	KindSettle                    // a request was charged
 	KindRefund                    // a failed request, or a refund by hand
-	KindRelease                   // a hold was given back, its request never ran
-	KindVoid                      // an operator took a grant back
+	KindRelease                   // a hold was returned, its request never ran
+	KindVoid                      // an operator revoked a grant
 	KindAttribute                 // name or suspension changed
 	KindAlerts                    // the account got thresholds of its own
 	KindAlert                     // a warning is due
@@ -76,11 +76,11 @@ type Posting struct {
 	Book   Book
 	Grant  GrantID
 	Amount money.Amount
-	From   GrantID // available: the grant that these credits lived in until now
+	From   GrantID // available: the grant that these credits come from
 }
 
-// Entry is one line of the journal: immutable, in order, summing to zero. It
-// holds all that fold needs to change the account.
+// Entry is one line of the journal. It is immutable, its postings sum to zero, and
+// it has everything that Fold needs to change the account.
 type Entry struct {
 	Account AccountID
 	Seq     uint64
@@ -131,8 +131,7 @@ func (e *Entry) sum() (sum money.Amount) {
 	return sum
 }
 
-// Reseal chains e to the entry before it anew. Only whoever tests that the chain
-// is not enough has a use for it.
+// Reseal computes the hash of e again. It is for tests that forge entries.
 func (e *Entry) Reseal(head [32]byte) { e.seal(head) }
 
 // seal chains e to the entry before it.

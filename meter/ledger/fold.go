@@ -41,7 +41,7 @@ func (a *Account) Fold(e *Entry) {
 		a.next = nextDue{}
 	case KindHold, KindExtend, KindObserve, KindSettle, KindRefund, KindRelease:
 	}
-	// What is over and empty is history: the journal keeps it, the state does not.
+	// Grants that have ended and are empty stay in the journal only.
 	a.Grants = slices.DeleteFunc(a.Grants, func(g *Grant) bool {
 		return g.over(e.At) && g.Available == 0 && g.Held == 0
 	})
@@ -77,7 +77,7 @@ func (a *Account) foldCharge(e *Entry) {
 func (a *Account) foldPostings(e *Entry) {
 	var overage, overageHeld money.Amount
 	for _, p := range e.Postings {
-		g := a.Grant(p.Grant) // nil for one that is history
+		g := a.Grant(p.Grant) // nil if only the journal has it
 		switch p.Book {
 		case BookIssued:
 			a.Issued -= p.Amount
@@ -125,7 +125,7 @@ func (a *Account) foldPostings(e *Entry) {
 	}
 }
 
-// carry moves size, not only balance, when credits change from one grant to another.
+// carry moves the size, too, when credits move from one grant to another.
 func (a *Account) carry(p Posting, to *Grant) {
 	if p.From == "" {
 		return
@@ -165,7 +165,7 @@ func (a *Account) foldSubscription(e *Entry) {
 	for id, start := range e.Cursor {
 		put(&a.Cursor, id, start)
 	}
-	for _, id := range e.Park { // it can come back as long as the period lasts in which its plan was left
+	for _, id := range e.Park { // it can be reopened until the end of the period in which the account left
 		g := a.Grant(id)
 		g.Parked, g.Resume = true, g.ExpiresAt
 		if g.ExpiresAt.IsZero() || g.ExpiresAt.After(e.Left.End) {
@@ -185,9 +185,9 @@ func put[K comparable, V any](m *map[K]V, k K, v V) {
 	(*m)[k] = v
 }
 
-// count adds d to its counter. Only a hold begins another period: what the end
-// of a request adds to one that is over came too late, the counter has started
-// anew without it. A delta of no period ends the counter.
+// count adds d to its counter. Only a hold begins a new period; the end of a
+// request whose period has ended changes nothing. A delta without a period ends
+// the counter.
 func (a *Account) count(d CounterDelta, begins bool) {
 	if d.Start.IsZero() {
 		delete(a.Counters, d.Key)
@@ -205,7 +205,7 @@ func (a *Account) count(d CounterDelta, begins bool) {
 	put(&a.Counters, d.Key, c)
 }
 
-// Check is what must hold after every entry; a difference stops the writer.
+// Check verifies what must hold after every entry. An error stops the writer.
 func (a *Account) Check() error {
 	var available, held money.Amount
 	for _, g := range a.Grants {
@@ -228,8 +228,8 @@ func (a *Account) Check() error {
 	return nil
 }
 
-// CheckHolds is the part of Check that looks at every open hold: what they
-// allocate on a grant is what the grant holds.
+// CheckHolds verifies that open holds allocate on each grant what the grant holds.
+// It is not part of Check because it reads every open hold.
 func (a *Account) CheckHolds() error {
 	sums := map[GrantID]money.Amount{}
 	for _, h := range a.Holds {

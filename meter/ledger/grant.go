@@ -10,8 +10,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// Give grants credits: a pack that was bought, or an operator's grant. The same
-// Give again grants nothing: neither under the same key nor with the same id.
+// Give grants credits: a pack that was bought, or an operator's grant. A repeated
+// Give with the same idempotency key or the same grant id grants nothing.
 type Give struct {
 	Grant       GrantID
 	Type        string
@@ -35,7 +35,7 @@ func (c Give) apply(w *work) error {
 	}
 	if done, err := w.replay(c.Idempotency, c.Hash); done || err != nil {
 		if done {
-			if w.res.Grant = w.a.Grant(w.Remembered.Grant); w.res.Grant == nil { // used up and over since
+			if w.res.Grant = w.a.Grant(w.Remembered.Grant); w.res.Grant == nil { // used up or expired since
 				w.res.Grant = &Grant{ID: w.Remembered.Grant, Amount: w.Remembered.Amount}
 			}
 		}
@@ -74,23 +74,23 @@ func (c Give) apply(w *work) error {
 	return nil
 }
 
-// again finds out whether the grant of that id was given before.
+// again reports whether the grant with that id was given before.
 func (c Give) again(w *work) (bool, error) {
 	g := w.a.Grant(c.Grant)
 	switch {
 	case g == nil && !w.Granted:
 		return false, nil
-	case g == nil: // used up and over since
+	case g == nil: // used up or expired since
 		g = &Grant{ID: c.Grant, Type: c.Type, Amount: c.Amount}
 	case g.Amount != c.Amount || g.Type != c.Type || g.Paid != c.Paid || g.Origin.Pack != c.Pack:
-		return false, fmt.Errorf("%w: grant %s was given before and is another one", ErrIdempotencyConflict, c.Grant)
+		return false, fmt.Errorf("%w: grant %s was given before with other terms", ErrIdempotencyConflict, c.Grant)
 	}
 	w.res.Grant, w.res.Amount, w.res.Replayed = g, c.Amount, true
 	return true, nil
 }
 
-// Void takes back what is left of a grant. What open holds have of it is
-// revoked when they return it.
+// Void takes back what is left of a grant. Credits in open holds are revoked when
+// the holds return them.
 type Void struct {
 	Grant  GrantID
 	Reason string

@@ -7,10 +7,10 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// A hold whose lease lapsed was resolved by policy, because nobody was there to
-// say how its request ended. If someone comes after all, the truth replaces the
-// guess: what was released is drawn anew, what was captured is corrected up or
-// down. That happens once; afterwards the charge is as final as any other.
+// A hold whose lease lapsed was resolved by a policy, a guess at how its request
+// ended. If the real end arrives after all, it replaces the guess: what was
+// released is drawn again, what was captured is corrected up or down. This happens
+// once; then the charge is final.
 
 // abandoned is the charge of that id if its resolution was a guess.
 func (w *work) abandoned(id ChargeID) *Charge {
@@ -20,8 +20,8 @@ func (w *work) abandoned(id ChargeID) *Charge {
 	return nil
 }
 
-// correctable: a guess is not guessed again, and an operator who has refunded
-// the charge meanwhile has the last word.
+// correctable reports whether the guess may be replaced. A second guess changes
+// nothing, and a charge that an operator has refunded meanwhile is final.
 func (w *work) correctable(s *Charge, again bool) (bool, error) {
 	w.res.Charge, w.res.Replayed = s, true
 	if again {
@@ -40,7 +40,7 @@ func (w *work) settleLate(s *Charge, c Settle) error {
 	}
 	counted := s.Clone()
 	if s.State == Released {
-		counted.FreeUsed = 0 // its share went back; older records still say what it was
+		counted.FreeUsed = 0 // it was returned; old records still have it
 	}
 	free, err := w.freeUsed(counted, c.Free)
 	if err != nil {
@@ -59,10 +59,10 @@ func (w *work) settleLate(s *Charge, c Settle) error {
 	if more := cost - s.base(); more >= 0 {
 		w.chargeExcess(&e, done, more)
 	} else {
-		w.takeBack(&e, done, -more)
+		w.lowerCost(&e, done, -more)
 	}
 	w.postLate(e, s, done, free-counted.FreeUsed)
-	if s.Idempotency != "" && s.State == Settled { // a released one's key was free for others
+	if s.Idempotency != "" && s.State == Settled { // the key of a released charge may be used by another
 		w.res.Remember = &Remembered{Key: s.Idempotency, Hash: s.Hash, Charge: s.ID, At: s.At, Amount: done.Cost, Answer: c.Answer}
 	}
 	return nil
@@ -77,7 +77,7 @@ func (w *work) releaseLate(s *Charge, c Release) error {
 	e := Entry{Kind: KindRelease, Charge: s.ID, Reason: c.Outcome.Text, Outcome: &c.Outcome}
 	free := money.Amount(0)
 	if s.State == Settled {
-		w.takeBack(&e, done, s.base())
+		w.lowerCost(&e, done, s.base())
 		free = -s.FreeUsed
 		w.res.Forget = s.Idempotency
 	}
@@ -88,7 +88,7 @@ func (w *work) releaseLate(s *Charge, c Release) error {
 	return nil
 }
 
-// reclose is s with its real end.
+// reclose is s resolved by its real end.
 func (w *work) reclose(s *Charge, o Outcome, state ChargeState) *Charge {
 	done := w.close(s, o, state)
 	done.Abandoned = false
@@ -98,9 +98,9 @@ func (w *work) reclose(s *Charge, o Outcome, state ChargeState) *Charge {
 	return done
 }
 
-// takeBack undoes less of what a charge was settled at, from the end: what was
-// absorbed first, then its captures in reverse.
-func (w *work) takeBack(e *Entry, done *Charge, less money.Amount) {
+// lowerCost takes less off the cost of a settled charge: first off what was
+// absorbed, then off its captures in reverse.
+func (w *work) lowerCost(e *Entry, done *Charge, less money.Amount) {
 	e.Kind, e.Ago = KindRefund, int(min(w.a.Periods-done.Period, 2)) //nolint:gosec // at most 2
 	if part := min(less, done.Absorbed); part > 0 {
 		e.Postings = append(e.Postings, Posting{Book: BookSpent, Amount: -part}, Posting{Book: BookAbsorbed, Amount: part})
@@ -124,7 +124,7 @@ func (w *work) takeBack(e *Entry, done *Charge, less money.Amount) {
 	done.Captures = slices.DeleteFunc(done.Captures, func(x Allocation) bool { return x.Base == 0 })
 }
 
-// postLate books the difference between s and done.
+// postLate books the difference between the guess s and the real end done.
 func (w *work) postLate(e Entry, s, done *Charge, free money.Amount) {
 	done.Cost = total(done.Captures)
 	if e.Cost = done.Cost - s.Cost; e.Kind != KindSettle {

@@ -6,15 +6,15 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// Level is a threshold as it stands on an account.
+// Level is a threshold of an account now.
 type Level struct {
 	Threshold
 	Limit money.Amount // what a percentage comes to
 	Due   bool         // available is below it, or overage above
 }
 
-// Levels measures the account against its thresholds at now: its own, or those
-// of the terms.
+// Levels compares the account with its thresholds at now: its own, or those of the
+// terms.
 func (a *Account) Levels(t *Terms, now time.Time) []Level {
 	w := &work{a: a, Env: Env{Now: now, Terms: t}}
 	list := []Level{}

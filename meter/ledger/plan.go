@@ -9,20 +9,20 @@ import (
 	"github.com/farebox-dev/farebox/meter/calendar"
 )
 
-// SetPlan moves the account to another plan: now (a new billing anchor, the new
-// allowance at once and whole; or, with Plan.Prorate, the billing period goes on
-// and the allowance is in proportion to what is left of it) or at the next
-// renewal (the anchor stays).
+// SetPlan moves the account to another plan, now or at the next renewal. Now starts
+// a new billing period with the whole allowance or, with Plan.Prorate, continues
+// the billing period with an allowance in proportion to the rest of it. At the
+// renewal the billing anchor stays.
 type SetPlan struct {
 	Plan      string
 	AtRenewal bool
-	// RenewsAt, if set, is when the first billing period ends: the date that a
-	// payment system bills at. Periods are counted from it, forwards and back.
+	// RenewsAt, if set, is when the first billing period ends: the date at which a
+	// payment system bills. Periods are counted from it, forwards and backwards.
 	RenewsAt time.Time
 	Reason   string
 }
 
-// ErrRenewsAt: that cannot be the end of the first billing period.
+// ErrRenewsAt: RenewsAt cannot be the end of the first billing period.
 var ErrRenewsAt = errors.New("renews_at is the end of the first billing period of another plan that begins now: it lies ahead, by one period at most")
 
 func (c SetPlan) apply(w *work) error {
@@ -34,7 +34,7 @@ func (c SetPlan) apply(w *work) error {
 	case !c.RenewsAt.IsZero() && !w.canRenewAt(c):
 		return ErrRenewsAt
 	case c.Plan == w.a.Sub.Plan:
-		w.then(ThenRenew, "", c.Reason) // it is there already: only a planned change is undone
+		w.then(ThenRenew, "", c.Reason) // has the plan already: only cancels a planned change
 	case c.AtRenewal && w.a.Sub.Plan != "":
 		w.then(ThenChange, c.Plan, c.Reason)
 	case !c.RenewsAt.IsZero():
@@ -45,8 +45,8 @@ func (c SetPlan) apply(w *work) error {
 	return nil
 }
 
-// canRenewAt: the instant ends the period that runs now, if periods are counted
-// from it. A plan that is there already has its dates.
+// canRenewAt reports whether RenewsAt ends the current period, if periods are
+// counted from it. The account's own plan keeps its dates.
 func (w *work) canRenewAt(c SetPlan) bool {
 	if c.AtRenewal || c.Plan == w.a.Sub.Plan {
 		return false
@@ -55,9 +55,9 @@ func (w *work) canRenewAt(c SetPlan) bool {
 	return p.End.Equal(c.RenewsAt)
 }
 
-// anchorKept is the anchor of the running billing period, if plan goes on with
-// it: plan is prorated, and what runs is a contract that renews in the same
-// rhythm. The default plan and a plan that lasts are none. Zero: a new anchor.
+// anchorKept is the anchor of the current billing period if plan continues it: plan
+// must be prorated, and the current plan must renew with the same billing unit.
+// The default plan and a plan with an end do not. Zero: a new anchor.
 func (w *work) anchorKept(plan string) time.Time {
 	now, next := &w.a.Sub, w.Terms.plan(plan)
 	if !next.Prorate || now.Plan == "" || now.Plan == w.Terms.DefaultPlan || !now.EndsAt.IsZero() ||
@@ -97,10 +97,10 @@ func (w *work) then(what Then, plan, reason string) {
 	w.post(Entry{Kind: KindPlan, Sub: &sub, Reason: reason})
 }
 
-// Renew books the payment for one billing period of a plan that renews when
-// paid. After a lapse it brings the plan back at once, in the period of the old
-// anchor that contains this instant; periods missed are not made up. Under the
-// same key, that of the payment, it pays for one period, however often it comes.
+// Renew books the payment for one billing period of a plan that renews when paid.
+// After a lapse it restores the plan at once, in the current period of the old
+// anchor; missed periods are not granted. A repeated Renew with the same
+// idempotency key, that of the payment, pays for nothing.
 type Renew struct {
 	Reason      string
 	Idempotency string
@@ -135,15 +135,15 @@ func (c Renew) apply(w *work) error {
 	return nil
 }
 
-// contract says how a plan is entered.
+// contract says how a plan starts.
 type contract struct {
 	anchor  time.Time     // keep this anchor; zero: a new one
 	restore *Subscription // this very contract
-	lapsed  bool          // the plan that is left was not paid
+	lapsed  bool          // the plan before was not paid
 	reason  string
 }
 
-// start leaves the current plan and enters another ("" = none) at the instant at.
+// start ends the current plan and starts another ("" = none) at the instant at.
 func (w *work) start(plan string, at time.Time, c contract) {
 	a := w.a
 	sub := w.subscription(plan, at, c)
@@ -166,9 +166,9 @@ func (w *work) start(plan string, at time.Time, c contract) {
 	w.grantDue(at, entered{now: true, prorated: w.Terms.plan(plan).Prorate && c.restore == nil && !sub.Anchor.Equal(at)})
 }
 
-// entered says whether allowances are opened because their plan begins, and if
-// so, whether a period that is under way by then gives only its share. A new
-// anchor makes whole periods, and so does the payment of a period.
+// entered says whether allowances are granted because their plan starts now, and
+// whether the current period then grants only a share. With a new anchor periods
+// are whole, and a paid period is granted whole.
 type entered struct{ now, prorated bool }
 
 func (w *work) subscription(plan string, at time.Time, c contract) Subscription {
@@ -180,8 +180,8 @@ func (w *work) subscription(plan string, at time.Time, c contract) Subscription 
 		s.Since = at
 		return s
 	}
-	// A return within the billing period in which the plan was left reopens it:
-	// switching back and forth gains nothing.
+	// A return within the billing period in which the account left the plan reopens
+	// that period: switching back and forth gains nothing.
 	if l, ok := w.a.Left[plan]; ok && at.Before(l.End) && (l.EndsAt.IsZero() || at.Before(l.EndsAt)) {
 		l.Since, l.Then, l.ThenPlan = at, ThenRenew, ""
 		return l
@@ -202,8 +202,8 @@ func (w *work) subscription(plan string, at time.Time, c contract) Subscription 
 	return s
 }
 
-// outlives: renewed grants of the default plan whose type the next plan does
-// not grant live until their own end. They are not renewed.
+// outlives reports whether g lives until its own end although its plan ends: a
+// renewed grant of the default plan, if the next plan does not grant its type.
 func (w *work) outlives(g *Grant, next string) bool {
 	if !g.Renewed || next == "" || g.Origin.Plan != w.Terms.DefaultPlan {
 		return false

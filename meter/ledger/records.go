@@ -8,8 +8,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// Stored records: what a store keeps under its keys. Each begins with the
-// version of its format, so that another version can refuse or migrate it.
+// Stored records. Each begins with the version of its encoding, so that other
+// versions can refuse or migrate it.
 
 // AppendCharge encodes a charge.
 func AppendCharge(b []byte, c *Charge) []byte {
@@ -26,7 +26,7 @@ func DecodeCharge(b []byte) (*Charge, error) {
 	return c, d.end()
 }
 
-// AppendRemembered encodes what an idempotency key stands for.
+// AppendRemembered encodes the result under an idempotency key.
 func AppendRemembered(b []byte, r *Remembered) []byte {
 	e := encoder(append(slices.Grow(b, 512), recordVersion))
 	e.string(r.Key)
@@ -114,7 +114,7 @@ func (x *Entry) appendBody(b []byte) []byte {
 	return e
 }
 
-// appendRare encodes what entries about charges do not have, behind one flag.
+// appendRare encodes the fields that entries of most charges do not have.
 func (x *Entry) appendRare(e *encoder) {
 	switch x.Kind {
 	case KindHold, KindExtend, KindObserve:

@@ -6,9 +6,9 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// Refund gives back a settled charge, or a part of it: first its overage, then
-// the grant that was drawn last. Amount 0 is all that is left. Under the same
-// key a part is given back once, however often it is asked for.
+// Refund returns the cost of a settled charge, or a part of it: first its overage,
+// then the grant that was drawn last. Amount 0 is all that is left. A repeated
+// Refund with the same idempotency key returns nothing.
 type Refund struct {
 	Charge      ChargeID
 	Amount      money.Amount
@@ -39,12 +39,12 @@ func (c Refund) apply(w *work) error {
 	w.res.Charge, w.res.Amount = s, amount
 	whole := amount == left
 	if amount == 0 && (s.FreeUsed == 0 || s.State == Released || !whole) {
-		return nil // refunded before, or given back when it was released
+		return nil // nothing left to return
 	}
 	done := s.Clone()
 	e := Entry{Kind: KindRefund, Charge: s.ID, Reason: c.Reason, Cost: amount, Ago: int(min(w.a.Periods-s.Period, 2))} //nolint:gosec // at most 2
 	rest := amount
-	skip := s.Refunded // captures are given back from the end: these already were
+	skip := s.Refunded // captures are returned from the end: this much was returned before
 	for i := len(s.Captures) - 1; i >= 0 && rest > 0; i-- {
 		x := s.Captures[i]
 		before := min(skip, x.Amount)
@@ -67,7 +67,7 @@ func (c Refund) apply(w *work) error {
 	return nil
 }
 
-// uncount takes a refund out of caps, and a whole one out of the free tier.
+// uncount takes a refund off the caps and, if it is whole, off the free tier.
 func (w *work) uncount(s *Charge, amount money.Amount, whole bool) (list []CounterDelta) {
 	for _, d := range s.Counters {
 		d.Held, d.Spent = 0, -amount

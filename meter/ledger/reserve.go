@@ -16,7 +16,7 @@ type Refusal struct {
 	Available   money.Amount // for this request
 	Held        money.Amount // on grants that may pay for this request
 	Limit       *Limit       // the cap that refused; nil: none did
-	Fits        money.Amount // the most that this request could have held: what is available, within the caps
+	Fits        money.Amount // the most that this request could hold: what is available, within the caps
 }
 
 // Reasons and limit sources of a Refusal.
@@ -32,46 +32,45 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("%s (%s): needed %d, available %d, held %d", r.Reason, r.LimitSource, r.Needed, r.Available, r.Held)
 }
 
-// Reserve holds Amount for a request, all or nothing. It is the admission of a
-// charge: durable before the upstream sees the request. The same Reserve again,
-// with the same charge id, gives the first result: whoever did not hear the
-// answer may ask again.
+// Reserve holds Amount for a request, all or nothing. It is durable before the
+// upstream gets the request. A repeated Reserve with the same charge id gives the
+// first result, so a caller that lost the answer can ask again.
 type Reserve struct {
 	Charge *Charge // ID, Member, Key, Operation, Model, Book, Subject, Labels
 	Amount money.Amount
-	// Plan is the plan that Amount was priced for. If the account is on another
-	// one by now, the answer is *OtherPlan and nothing is held.
+	// Plan is the plan that Amount was priced for. If the account has another plan
+	// by now, the error is *OtherPlan and nothing is held.
 	Plan string
 	// Free is what Amount takes from the operation's free tier, if it has one.
 	Free *FreeClaim
-	// Caps are the member's own, on top of those of the plan.
+	// Caps are those of the member, in addition to those of the plan.
 	Caps []Cap
-	// Idempotency is the client's key, Hash what it was used for.
+	// Idempotency is the client's key, Hash the hash of its request.
 	Idempotency string
 	Hash        [32]byte
 }
 
-// FreeClaim is what a price takes from the free tier of an operation. Units
-// count in FreeDecimals.
+// FreeClaim is what a price takes from the free tier of an operation, in
+// FreeDecimals.
 type FreeClaim struct {
 	Counter string
 	Every   calendar.Unit
 	Units   money.Amount // free in each period
-	Left    money.Amount // of them, as the price assumed
+	Left    money.Amount // of them, as the price assumes
 	Claim   money.Amount // that the price takes; at most Left
-	// Less accepts a claim of less than the price could have taken.
+	// Less accepts a claim that is smaller than what is left would allow.
 	Less bool
 }
 
-// OtherFree says that a price assumed another rest of a free tier than there is.
-// Nothing was booked.
+// OtherFree is the error of a price that assumes another rest of a free tier than
+// there is. Nothing was booked; price the request again with Left.
 type OtherFree struct{ Left money.Amount }
 
 func (e *OtherFree) Error() string { return fmt.Sprintf("%d units of the free tier are left", e.Left) }
 
-// check reports whether a price that makes this claim is right if left units are
-// left: it is if they cover it, and if more would not have made it cheaper. They
-// would not if the claim left some of those that the price knew of.
+// check reports whether a price with this claim is right if left units are left:
+// they must cover the claim, and more units must not have made it cheaper. They
+// would not have if the claim left over some of the units that the price knew of.
 func (f *FreeClaim) check(left money.Amount) error {
 	covered := f.Claim >= 0 && f.Claim <= left
 	if covered && (f.Less || f.Claim < f.Left || f.Left == left) {
@@ -83,7 +82,8 @@ func (f *FreeClaim) check(left money.Amount) error {
 // AnyPlan as Reserve.Plan: the price depends on no plan.
 const AnyPlan = "*"
 
-// OtherPlan says that a request was priced for a plan which the account is not on.
+// OtherPlan is the error of a request that was priced for another plan than the
+// account's.
 type OtherPlan struct{ Plan string }
 
 func (e *OtherPlan) Error() string { return fmt.Sprintf("the account is on plan %q", e.Plan) }
@@ -131,7 +131,7 @@ func (c Reserve) apply(w *work) error {
 	return nil
 }
 
-// again finds out whether c has been done: its charge is there, open or resolved.
+// again reports whether c was applied before: its charge exists, open or resolved.
 func (c Reserve) again(w *work) (bool, error) {
 	have := w.a.Holds[c.Charge.ID]
 	if have == nil && w.Charge != nil && w.Charge.ID == c.Charge.ID {
@@ -147,8 +147,8 @@ func (c Reserve) again(w *work) (bool, error) {
 	return true, nil
 }
 
-// made reports whether h is what c asks for. The model of a resolved charge may
-// be the one that answered.
+// made reports whether h is the charge that c asks for. The model of a resolved
+// charge may be the one that answered.
 func (c Reserve) made(h *Charge) bool {
 	x := c.Charge
 	return h.Asked == c.Amount && h.Idempotency == c.Idempotency && (c.Idempotency == "" || h.Hash == c.Hash) &&
@@ -174,7 +174,7 @@ func (w *work) replay(key string, hash [32]byte) (bool, error) {
 	return true, nil
 }
 
-// refuse says why amount can't be held, if it can't.
+// refuse is a *Refusal if amount can't be held.
 func (w *work) refuse(amount money.Amount, d draw, h *Charge, own []Cap) error {
 	r := &Refusal{Reason: InsufficientCredits, LimitSource: LimitBalance, Needed: amount}
 	var unlimited bool
@@ -257,7 +257,7 @@ func (c Extend) apply(w *work) error {
 	return nil
 }
 
-// merge adds parts behind what was drawn before; the same source stays one line.
+// merge adds parts to what was drawn before. A source stays one part.
 func merge(have, parts []Allocation) []Allocation {
 	for _, x := range parts {
 		found := false
@@ -275,8 +275,7 @@ func merge(have, parts []Allocation) []Allocation {
 	return have
 }
 
-// Observe notes what has been delivered so far, for the case that nobody can
-// ask any more.
+// Observe records what has been delivered so far, in case the request is abandoned.
 type Observe struct {
 	Charge   ChargeID
 	Observed money.Amount

@@ -8,19 +8,17 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// returned says out of which book credits come back, and whether because the
-// request failed.
+// returned says from which book credits come back, and whether their request failed.
 type returned struct {
 	from   Book // BookHeld, or BookSpent for a refund
 	failed bool
 }
 
-// returnCredits returns amount to where it was drawn from: the same grant. What
-// comes back to a grant that is over does not live again, except that
-//   - an instance which a renewal with rollover: N has closed passes it on to
-//     what was kept, as far as N leaves room;
-//   - a pack that expired while a failing request held it becomes a courtesy
-//     grant for three days.
+// returnCredits returns amount to the source that it was drawn from. Credits of a
+// grant that has ended expire, with two exceptions:
+//   - if the line has rollover: N, they join what was carried over, up to N;
+//   - if they were paid for and the request failed, they become a courtesy grant
+//     for three days.
 func (w *work) returnCredits(e *Entry, x Allocation, amount money.Amount, r returned) {
 	out := Posting{Book: r.from, Amount: -amount}
 	if r.from == BookHeld {
@@ -37,7 +35,7 @@ func (w *work) returnCredits(e *Entry, x Allocation, amount money.Amount, r retu
 	}
 }
 
-// returnToGrant puts credits that came back into the grant that they are of.
+// returnToGrant adds returned credits to their grant.
 func (w *work) returnToGrant(e *Entry, id GrantID, of Instance, amount money.Amount, r returned) {
 	in := Posting{Book: BookAvailable, Grant: id, Amount: amount}
 	g := w.a.Grant(id)
@@ -60,9 +58,8 @@ func (w *work) returnToGrant(e *Entry, id GrantID, of Instance, amount money.Amo
 	e.Postings = append(e.Postings, in)
 }
 
-// returnToDebt lowers the debt. What later grants have paid of it already goes
-// back to them, the last payer first; what grants paid that are over by now
-// would have expired with them.
+// returnToDebt lowers the debt. What grants have already paid of it returns to them,
+// the latest payer first. What was paid by grants that have ended since expires.
 func (w *work) returnToDebt(e *Entry, amount money.Amount, r returned) {
 	if part := min(amount, w.a.Debt); part > 0 {
 		e.Postings = append(e.Postings, Posting{Book: BookDebt, Amount: part})
@@ -81,8 +78,8 @@ func (w *work) returnToDebt(e *Entry, amount money.Amount, r returned) {
 	}
 }
 
-// returnToKept moves credits that come back to a closed instance of a rollover: N
-// grant into what was kept of it. It returns how much found room.
+// returnToKept moves credits that return to an earlier instance of a line with
+// rollover: N into what was carried over from it. It returns how much found room.
 func (w *work) returnToKept(e *Entry, id GrantID, of Instance, amount money.Amount) money.Amount {
 	line := w.Terms.line(of.LineID)
 	current := w.a.Cursor[of.LineID]
@@ -101,7 +98,7 @@ func (w *work) returnToKept(e *Entry, id GrantID, of Instance, amount money.Amou
 		kept.ID += GrantID(fmt.Sprintf(":%d", w.a.Seq)) // an earlier one, spent and over with its plan, is another grant
 		e.Grants = append(e.Grants, kept)
 	}
-	for _, p := range e.Postings { // an earlier part of this entry may have filled it
+	for _, p := range e.Postings { // what this entry has moved into it so far
 		if p.Grant == kept.ID && p.From != "" {
 			size += p.Amount
 		}
@@ -127,8 +124,8 @@ func (w *work) keptOf(e *Entry, i Instance) *Grant {
 	return nil
 }
 
-// courtesy stands in for g for three days: nobody loses credits that he paid
-// for because a request failed.
+// courtesy is a grant that replaces amount of g for three days, so that a failed
+// request costs no credits that were paid for.
 func (w *work) courtesy(e *Entry, g *Grant, amount money.Amount) Posting {
 	c := &Grant{
 		ID: GrantID(fmt.Sprintf("courtesy:%s:%s:%d", e.Charge, g.ID, w.a.Seq)), Type: "courtesy", Name: g.Name, Replaces: g.orderType(),

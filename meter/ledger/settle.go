@@ -7,18 +7,18 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// CourtesyFor is how long paid credits live on that expired while a request
-// held them which then failed.
+// CourtesyFor is the life of the courtesy grant for paid credits that expired while
+// held by a request that then failed.
 const CourtesyFor = 72 * time.Hour
 
-// Settle ends an open charge with what the request really cost.
+// Settle ends an open charge at what the request cost.
 type Settle struct {
 	Charge    ChargeID
 	Cost      money.Amount // before overage.times
-	Free      *FreeClaim   // as in Reserve, for the real usage; its own claim counts as left
+	Free      *FreeClaim   // for the real usage; what the charge claimed before counts as left
 	Outcome   Outcome
 	Answer    []byte // kept under the idempotency key, if there is one
-	Abandoned bool   // nobody asked: the lease has lapsed, and the real end may still come
+	Abandoned bool   // the lease has lapsed; the real end may still come
 }
 
 func (c Settle) apply(w *work) error {
@@ -38,7 +38,7 @@ func (c Settle) apply(w *work) error {
 		return fmt.Errorf("settling charge %s at %d: %w", h.ID, cost, money.ErrOverflow)
 	}
 	if cost = min(cost, MaxAmount); w.a.volume() > 2*maxVolume {
-		cost = min(cost, h.Hold) // beyond what can be counted: a settle must end the hold all the same
+		cost = min(cost, h.Hold) // too large to count, but a settle must end the hold
 	}
 	e := Entry{Kind: KindSettle, Charge: h.ID, Outcome: &c.Outcome}
 	done := w.close(h, c.Outcome, Settled)
@@ -56,8 +56,8 @@ func (c Settle) apply(w *work) error {
 	return nil
 }
 
-// open finds the hold to resolve. If it is resolved already, the same cost
-// gives the first result again and another one is a conflict.
+// open finds the hold to resolve. If it is resolved already, the same cost gives
+// the first result again, and another cost is a conflict.
 func (w *work) open(id ChargeID, cost money.Amount) (*Charge, error) {
 	if h := w.a.Holds[id]; h != nil {
 		return h, nil
@@ -82,8 +82,8 @@ func (w *work) close(h *Charge, o Outcome, s ChargeState) *Charge {
 	return done
 }
 
-// capture takes cost from what is held, in draw order, and gives the rest back
-// to where it came from. It returns what the hold does not cover.
+// capture takes cost from the hold, in draw order, and returns the rest of the hold
+// to its sources. It returns what the hold does not cover.
 func (w *work) capture(e *Entry, done, h *Charge, cost money.Amount) (rest money.Amount) {
 	rest = cost
 	taken := make([]money.Amount, len(h.Allocations))
@@ -109,14 +109,14 @@ func (w *work) capture(e *Entry, done, h *Charge, cost money.Amount) (rest money
 	return rest
 }
 
-// chargeExcess books what a request cost above its hold: other grants in draw order,
-// overage, debt up to the overdraft, and the rest is the operator's loss.
+// chargeExcess books what a request cost above its hold: from other grants in draw
+// order, overage, then debt up to the overdraft. The rest is the operator's loss.
 func (w *work) chargeExcess(e *Entry, done *Charge, rest money.Amount) {
 	if rest == 0 {
 		return
 	}
 	var before Allocation
-	if done.Period == w.a.Periods { // overage of a period that is over does not count in this one's limit
+	if done.Period == w.a.Periods { // overage of an earlier period does not count against this period's limit
 		before = w.overageOf(done, done.Captures)
 	}
 	d := w.draw(rest, &done.Subject, before)
@@ -143,13 +143,13 @@ func (w *work) chargeExcess(e *Entry, done *Charge, rest money.Amount) {
 	}
 }
 
-// freeUsed is what h uses of its free tier in the end: what was claimed ahead,
-// unless the settle claims anew.
+// freeUsed is what h finally uses of its free tier: the claim of the settle, or of
+// the hold if the settle has none.
 func (w *work) freeUsed(h *Charge, f *FreeClaim) (money.Amount, error) {
 	if f == nil {
 		return h.FreeUsed, nil
 	}
-	left := h.FreeUsed // its own claim is still its own, even if the period is over
+	left := h.FreeUsed // its own claim counts even if the period is over
 	for _, d := range h.Counters {
 		if !d.Key.isCap() {
 			if c := w.a.Counters[d.Key]; c.Start.Equal(d.Start) {
@@ -172,8 +172,8 @@ func settled(h *Charge, cost, free money.Amount) (list []CounterDelta) {
 	return list
 }
 
-// Release gives a hold back whole: the request never ran, or it failed. Failed
-// says which; a failed one is a refund in the journal.
+// Release returns a whole hold: the request never ran or, with Failed, it failed,
+// which the journal records as a refund.
 type Release struct {
 	Charge    ChargeID
 	Failed    bool

@@ -78,7 +78,7 @@ type sim struct {
 	naive *naive.Account
 	open  map[ChargeID]bool
 	left  map[ChargeID]bool // abandoned: resolved on a guess
-	given map[GrantID]any
+	given map[GrantID]*naive.Lot
 	log   []string
 }
 
@@ -103,7 +103,7 @@ func newSim(t testing.TB, seed, run uint64) *sim {
 }
 
 func newSimOn(t testing.TB, terms *Terms, plan string, seed, run uint64) *sim {
-	s := &sim{dice: rand.NewPCG(seed, run), open: map[ChargeID]bool{}, left: map[ChargeID]bool{}, given: map[GrantID]any{}}
+	s := &sim{dice: rand.NewPCG(seed, run), open: map[ChargeID]bool{}, left: map[ChargeID]bool{}, given: map[GrantID]*naive.Lot{}}
 	s.rng = rand.New(s.dice)
 	s.book = newBookOn(t, terms, plan, "2026-01-30T22:10:00Z")
 	s.naive = naive.New(naiveBook(s.terms), plan, s.now)
@@ -261,7 +261,7 @@ func (s *sim) abandon() {
 		s.note("abandon %s: release", id)
 		s.must(Release{Charge: id, Failed: true, Abandoned: true})
 		s.naive.Release(string(id))
-		s.naive.Use(string(id), 0)
+		s.naive.Free.Use(string(id), 0)
 		return
 	}
 	cost := min(s.a.Holds[id].Hold, money.Amount(s.rng.IntN(200)))
@@ -298,12 +298,12 @@ func (s *sim) late() {
 		s.agree("late settle", err == nil, true)
 		s.note("late %s: %d (%d free)", id, cost, claim)
 		if claim >= 0 {
-			s.naive.Use(string(id), int64(claim))
+			s.naive.Free.Use(string(id), int64(claim))
 		}
 	} else {
 		s.note("late %s: released", id)
 		s.must(c)
-		s.naive.Use(string(id), 0)
+		s.naive.Free.Use(string(id), 0)
 	}
 	s.naive.Correct(string(id), int64(cost))
 	if r := s.must(c); !r.Replayed {
@@ -330,7 +330,7 @@ func (s *sim) reserve() {
 	if err == nil {
 		s.open[c.ID] = true
 		if claim >= 0 {
-			s.naive.Claim(string(c.ID), int64(claim))
+			s.naive.Free.Claim(string(c.ID), int64(claim))
 		}
 	}
 }
@@ -358,7 +358,7 @@ func (s *sim) priced(id ChargeID, units money.Amount, command func(cost money.Am
 			return units - claim, claim, err
 		}
 		left = other.Left
-		if n := s.naive.FreeLeft(string(id), free); n != int64(left) {
+		if n := s.naive.Free.Left(string(id), free); n != int64(left) {
 			panic(fmt.Sprintf("%d units are left, the naive model says %d", left, n))
 		}
 	}
@@ -397,14 +397,14 @@ func (s *sim) resolve(n int) {
 		s.agree("settle", err == nil, true)
 		s.naive.Settle(string(id), int64(cost))
 		if claim >= 0 {
-			s.naive.Use(string(id), int64(claim))
+			s.naive.Free.Use(string(id), int64(claim))
 		}
 	case n == 10:
 		delete(s.open, id)
 		s.note("release %s", id)
 		s.must(Release{Charge: id, Failed: s.rng.IntN(2) == 0})
 		s.naive.Release(string(id))
-		s.naive.Use(string(id), 0)
+		s.naive.Free.Use(string(id), 0)
 	case n == 11:
 		amount := s.a.Holds[id].Hold + money.Amount(s.rng.IntN(60))
 		caps, same := s.ownCaps()
@@ -420,7 +420,7 @@ func (s *sim) resolve(n int) {
 			amount = left
 		}
 		if amount == left {
-			s.naive.Use(string(id), 0)
+			s.naive.Free.Use(string(id), 0)
 		}
 		s.naive.Refund(string(id), int64(amount))
 	}
@@ -469,7 +469,7 @@ func (s *sim) operate(n int) {
 		}
 		s.note("void %s", id)
 		s.must(Void{Grant: id})
-		s.naive.Void(s.given[id])
+		s.given[id].Void()
 	}
 }
 

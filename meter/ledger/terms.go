@@ -8,10 +8,10 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// NoLimit stands for "no limit" where an Amount limits something.
+// NoLimit is the value of a limit that does not limit.
 const NoLimit money.Amount = -1
 
-// Terms is what the ledger must know of the price file. It is immutable.
+// Terms is the part of the price file that the ledger depends on. It is immutable.
 type Terms struct {
 	Decimals    int
 	Zone        *time.Location // where days and billing periods are counted
@@ -27,11 +27,11 @@ type Plan struct {
 	ID       string
 	Billing  calendar.Unit // Month, Quarter or Year
 	Credits  []Schedule
-	Lasts    calendar.Duration // zero: until changed
+	Lasts    calendar.Duration // zero: no end
 	WhenPaid bool              // the next period opens only when it is paid
-	Prorate  bool              // entered under way, it grants in proportion to the time left
+	Prorate  bool              // started within a billing period, it grants in proportion to the rest
 
-	Overage      bool // requests go on when grants are used up
+	Overage      bool // requests are admitted when grants are used up
 	OverageLimit money.Amount
 	OverageTimes money.Decimal // what overage costs, times the price
 	Caps         []Cap
@@ -50,7 +50,8 @@ type Schedule struct {
 	NotFor    selector.Selector
 }
 
-// endsWithPlan: everything but rollover: all and one-time grants of their own life.
+// endsWithPlan reports whether grants of the line end with the plan: all except
+// those with rollover: all, and one-time grants with an expiry of their own.
 func (s *Schedule) endsWithPlan() bool {
 	if s.Unlimited || s.EndOfPlan {
 		return true
@@ -65,8 +66,8 @@ type Cap struct {
 	Every  calendar.Unit
 }
 
-// plan is the plan of that id; a plan that the price file no longer has grants
-// and permits nothing more.
+// plan is the plan of that id. A plan that the price file no longer has grants and
+// permits nothing.
 func (t *Terms) plan(id string) *Plan {
 	if p := t.Plans[id]; p != nil {
 		return p

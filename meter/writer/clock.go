@@ -12,39 +12,39 @@ import (
 
 // Problems of the system's clock.
 var (
-	// ErrClockJumped: the system's clock went ahead of what has really passed.
+	// ErrClockJumped: the system's clock went further ahead than time has passed.
 	// Until ConfirmClock nothing expires or renews by the new time.
 	ErrClockJumped = errors.New("the system's clock jumped ahead")
-	// ErrClockBehind: the system's clock is earlier than the ledger's last
-	// entries. The ledger's clock stands still until it has caught up.
+	// ErrClockBehind: the system's clock is earlier than the ledger's last entries.
+	// The ledger's clock stops until the system's clock has caught up.
 	ErrClockBehind = errors.New("the system's clock is behind the ledger's")
 )
 
 const (
-	// maxJump is how far the wall clock may run ahead of the monotonic one
-	// between two looks at them. Clocks are corrected by less than that.
+	// maxJump is how far the wall clock may run ahead of the monotonic clock between
+	// two readings. Ordinary clock corrections are smaller.
 	maxJump = 5 * time.Minute
-	// persistEvery bounds how often the clock is written: with a batch, at most.
+	// persistEvery bounds how often the clock is written; it is written with a batch.
 	persistEvery = time.Second
 )
 
-// clock is the ledger's: never backwards, not even over a restart, and not
-// ahead of itself on the word of a wall clock that jumped. What expires can't be
-// brought back, so a jump has to be confirmed by a person first.
+// clock is the ledger's clock. It never goes back, even over a restart, and does
+// not follow a wall clock that jumped ahead: expired credits can't be brought
+// back, so an operator has to confirm a jump first.
 type clock struct {
 	wall    func() time.Time
 	elapsed func() time.Duration // monotonic; nil: jumps cannot be seen
 	problem func(error)
 
 	mu        sync.Mutex
-	last      time.Time     // what was told last
+	last      time.Time     // last reading
 	seen      time.Duration // elapsed then
-	suspect   error         // not nil: the wall clock is not believed
+	suspect   error         // not nil: the wall clock is not trusted
 	persisted time.Time
 }
 
-// newClock takes monotonic time from the option, or from the wall clock's own
-// readings if they carry it; those of tests do not.
+// newClock takes monotonic time from the option, or from the readings of the wall
+// clock if they carry it; those of tests do not.
 func newClock(o *Options) *clock {
 	c := &clock{wall: o.Now, elapsed: o.Elapsed, problem: o.Problem}
 	if began := o.Now(); c.elapsed == nil && began != began.Round(0) { //nolint:staticcheck // Round takes the monotonic reading off
@@ -56,13 +56,13 @@ func newClock(o *Options) *clock {
 	return c
 }
 
-// start begins at what the last process has persisted. A gap is how long it was
-// down; only a wall clock that is earlier is remarkable.
+// start begins at the time that the last process persisted. A later wall clock is
+// normal, as no process ran in between; an earlier one is a problem.
 func (c *clock) start(persisted time.Time) {
 	wall := c.wall().Round(0).UTC()
 	c.last, c.persisted = persisted, persisted
 	if behind := persisted.Sub(wall); behind > maxJump {
-		c.problem(fmt.Errorf("%w by %s; no time passes for the ledger until then", ErrClockBehind, behind.Round(time.Second)))
+		c.problem(fmt.Errorf("%w by %s; the ledger's clock stops until it has caught up", ErrClockBehind, behind.Round(time.Second)))
 	}
 	if wall.After(c.last) {
 		c.last = wall
@@ -72,21 +72,22 @@ func (c *clock) start(persisted time.Time) {
 	}
 }
 
-// now is max(wall, last); under suspicion it is what really passed since.
+// now is the later of the wall clock and the last reading; while the wall clock is
+// not trusted, it advances by monotonic time.
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	wall := c.wall().Round(0).UTC()
-	var told error
+	var jumped error
 	if c.elapsed != nil {
 		seen := c.elapsed()
 		expected := c.last.Add(seen - c.seen)
 		c.seen = seen
 		switch ahead := wall.Sub(expected); {
 		case ahead <= maxJump:
-			c.suspect = nil // it was set back, or never was ahead
+			c.suspect = nil // it was set back, or never ran ahead
 		case c.suspect == nil:
 			c.suspect = fmt.Errorf("%w by %s, to %s; nothing expires or renews by it until it is confirmed", ErrClockJumped, ahead.Round(time.Second), wall.Format(time.RFC3339))
-			told = c.suspect
+			jumped = c.suspect
 		}
 		if c.suspect != nil {
 			wall = expected
@@ -97,13 +98,13 @@ func (c *clock) now() time.Time {
 	}
 	now := c.last
 	c.mu.Unlock()
-	if told != nil {
-		c.problem(told)
+	if jumped != nil {
+		c.problem(jumped)
 	}
 	return now
 }
 
-// confirm believes the wall clock as it is now.
+// confirm accepts the wall clock as it is now.
 func (c *clock) confirm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,7 +125,7 @@ func (c *clock) problemNow() error {
 
 var clockID = store.ID{Kind: store.Meta, Name: "clock"}
 
-// persist puts the clock into a batch that has something to write anyway.
+// persist adds the clock to a batch, if the persisted one is old enough.
 func (c *clock) persist(tx store.Tx) (time.Time, error) {
 	now := c.now()
 	if now.Sub(c.persisted) < persistEvery {

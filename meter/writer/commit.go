@@ -11,28 +11,28 @@ import (
 )
 
 // run is the writer. While one batch commits, the next one fills.
-func (b *Writer) run() {
-	defer close(b.done)
+func (w *Writer) run() {
+	defer close(w.done)
 	batch := make([]*job, 0, maxBatch)
 	linger := time.NewTimer(time.Hour)
 	linger.Stop()
-	for j := range b.queue {
-		batch = b.fill(append(batch[:0], j), linger)
-		b.again(false)
-		if rest := b.behind(batch); len(rest) > 0 {
-			b.commit(rest)
+	for j := range w.queue {
+		batch = w.fill(append(batch[:0], j), linger)
+		w.retryWaiting(false)
+		if rest := w.queueBehind(batch); len(rest) > 0 {
+			w.commit(rest)
 		}
 	}
-	b.again(true)
+	w.retryWaiting(true)
 }
 
-// lingerFor is how long commands that nobody waits for wait for company: what
-// running streams note, free requests, job refunds. They mostly share the commit
-// of someone's hold or settle.
+// lingerFor is how long the writer waits for more commands while no caller waits
+// for an answer: observations of running streams, free requests, refunds of jobs.
+// They mostly share the commit of another request's hold or settle.
 const lingerFor = 5 * time.Millisecond
 
-// fill takes what waits into the batch.
-func (b *Writer) fill(batch []*job, linger *time.Timer) []*job {
+// fill adds waiting jobs to the batch.
+func (w *Writer) fill(batch []*job, linger *time.Timer) []*job {
 	awaited := batch[0].awaited || batch[0].soon
 	armed := false
 	for len(batch) < maxBatch {
@@ -40,7 +40,7 @@ func (b *Writer) fill(batch []*job, linger *time.Timer) []*job {
 		ok := true
 		if awaited {
 			select {
-			case j, ok = <-b.queue:
+			case j, ok = <-w.queue:
 			default:
 				return batch
 			}
@@ -50,7 +50,7 @@ func (b *Writer) fill(batch []*job, linger *time.Timer) []*job {
 				armed = true
 			}
 			select {
-			case j, ok = <-b.queue:
+			case j, ok = <-w.queue:
 			case <-linger.C:
 				return batch
 			}
@@ -64,72 +64,88 @@ func (b *Writer) fill(batch []*job, linger *time.Timer) []*job {
 	return batch
 }
 
-func (b *Writer) commit(batch []*job) {
+// commit writes a batch and answers its callers. A batch that is too big for one
+// transaction is written in halves.
+func (w *Writer) commit(batch []*job) {
 	began := time.Now()
-	err := b.broken
-	if err == nil {
-		runs := 0
-		err = b.store.Update(context.Background(), accounts(batch), func(tx store.Tx) error {
-			if runs++; runs > 1 { // after a conflict
-				b.forget(batch)
-			}
-			return b.apply(tx, batch)
-		})
+	err := w.write(batch)
+	if errors.Is(err, store.ErrTooBig) && len(batch) > 1 {
+		w.commit(batch[:len(batch)/2])
+		w.commit(batch[len(batch)/2:])
+		return
 	}
 	if err != nil {
-		b.forget(batch)
-		if errors.Is(err, store.ErrTooBig) && len(batch) > 1 {
-			b.commit(batch[:len(batch)/2])
-			b.commit(batch[len(batch)/2:])
-			return
-		}
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-	} else if !b.stamp.IsZero() {
-		b.clock.persisted = b.stamp
 	}
-	if b.opt.Committed != nil {
-		b.opt.Committed(len(batch), time.Since(began))
+	if w.opt.Committed != nil {
+		w.opt.Committed(len(batch), time.Since(began))
 	}
 	for _, j := range batch {
-		if a := b.cache[j.account]; a != nil {
-			if known, ok := b.plans.Load(a.ID); !ok || known != a.Sub.Plan {
-				b.plans.Store(a.ID, a.Sub.Plan)
-			}
-		}
-		switch {
-		case err == nil:
-			b.endLease(j)
-			j.answer(j.result, j.err)
-			if b.opt.Changed != nil && len(j.result.Entries) > 0 {
-				b.opt.Changed(j.account)
-			}
-		case b.mayWait(j):
-			b.keep(j)
-		default:
-			j.answer(ledger.Result{}, err)
-		}
+		w.finish(j, err)
 	}
-	if len(b.cache) > maxCached {
-		clear(b.cache)
+	if len(w.cache) > maxCached {
+		clear(w.cache)
 	}
-	if len(b.sums) > maxCached {
-		clear(b.sums)
+	if len(w.sums) > maxCached {
+		clear(w.sums)
 	}
 }
 
-// forget drops what is in memory of a batch: it never became true.
-func (b *Writer) forget(batch []*job) {
-	clear(b.sums)
+// write makes a batch durable. After an error, nothing of it is in memory.
+func (w *Writer) write(batch []*job) error {
+	err := w.broken
+	if err == nil {
+		runs := 0
+		err = w.store.Update(context.Background(), accounts(batch), func(tx store.Tx) error {
+			if runs++; runs > 1 { // after a conflict
+				w.forget(batch)
+			}
+			return w.apply(tx, batch)
+		})
+	}
+	switch {
+	case err != nil:
+		w.forget(batch)
+	case !w.stamp.IsZero():
+		w.clock.persisted = w.stamp
+	}
+	return err
+}
+
+// finish answers the caller of a job whose batch was written, or failed with err.
+func (w *Writer) finish(j *job, err error) {
+	if a := w.cache[j.account]; a != nil {
+		if known, ok := w.plans.Load(a.ID); !ok || known != a.Sub.Plan {
+			w.plans.Store(a.ID, a.Sub.Plan)
+		}
+	}
+	switch {
+	case err == nil:
+		w.endLease(j)
+		j.answer(j.result, j.err)
+		if w.opt.Changed != nil && len(j.result.Entries) > 0 {
+			w.opt.Changed(j.account)
+		}
+	case w.mayWait(j):
+		w.retryLater(j)
+	default:
+		j.answer(ledger.Result{}, err)
+	}
+}
+
+// forget drops what a failed batch left in memory.
+func (w *Writer) forget(batch []*job) {
+	clear(w.sums)
 	for _, j := range batch {
-		delete(b.cache, j.account)
+		delete(w.cache, j.account)
 		j.result, j.err = ledger.Result{}, nil
 	}
 }
 
-// endLease forgets the lease of a hold whose end is durable.
-func (b *Writer) endLease(j *job) {
+// endLease ends the lease of a hold that is durably resolved.
+func (w *Writer) endLease(j *job) {
 	if c := j.result.Charge; c != nil && c.State != ledger.Held {
-		b.leases.end(c.ID)
+		w.leases.end(c.ID)
 	}
 }
 
@@ -146,39 +162,16 @@ func accounts(batch []*job) (ids []string) {
 
 // apply runs all commands of a batch and puts what they changed into tx. An
 // error of a command is that caller's alone; an error here fails the batch.
-func (b *Writer) apply(tx store.Tx, batch []*job) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			var broken *ledger.Broken
-			if e, ok := p.(error); !ok || !errors.As(e, &broken) {
-				panic(p)
-			}
-			b.broken = broken
-			if b.opt.Problem != nil {
-				b.opt.Problem(broken)
-			}
-			err = broken
-		}
-	}()
+func (w *Writer) apply(tx store.Tx, batch []*job) (err error) {
+	defer w.recoverBroken(&err)
 	dirty, used := map[ledger.AccountID]*ledger.Account{}, rows{}
-	b.stamp = time.Time{}
+	w.stamp = time.Time{}
 	for _, j := range batch {
-		switch {
-		case j.terms != nil:
-			b.terms = j.terms
-		case j.update != nil:
-			w := &strict{Tx: tx}
-			if j.err = j.update(w); w.err != nil {
-				return w.err
-			}
-		case j.retry:
-		default:
-			if err := b.command(tx, j, dirty, used); err != nil {
-				return err
-			}
+		if err := w.applyOne(tx, j, dirty, used); err != nil {
+			return err
 		}
 	}
-	if err := used.put(tx, b.sums); err != nil {
+	if err := used.put(tx, w.sums); err != nil {
 		return err
 	}
 	for id, a := range dirty {
@@ -187,13 +180,45 @@ func (b *Writer) apply(tx store.Tx, batch []*job) (err error) {
 		}
 	}
 	if len(dirty) > 0 {
-		b.stamp, err = b.clock.persist(tx)
+		w.stamp, err = w.clock.persist(tx)
 	}
 	return err
 }
 
-// strict remembers that a write failed: then nothing of the batch may be
-// committed, whatever its author makes of the error.
+// recoverBroken turns the panic of a violated invariant into an error, which is
+// that of every commit from then on.
+func (w *Writer) recoverBroken(err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	var broken *ledger.Broken
+	if e, ok := p.(error); !ok || !errors.As(e, &broken) {
+		panic(p)
+	}
+	w.broken = broken
+	if w.opt.Problem != nil {
+		w.opt.Problem(broken)
+	}
+	*err = broken
+}
+
+func (w *Writer) applyOne(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account, used rows) error {
+	switch {
+	case j.terms != nil:
+		w.terms = j.terms
+	case j.update != nil:
+		t := &strict{Tx: tx}
+		j.err = j.update(t)
+		return t.err
+	case !j.retry:
+		return w.command(tx, j, dirty, used)
+	}
+	return nil
+}
+
+// strict remembers that a write failed: then the batch must not be committed,
+// whatever the update does with the error.
 type strict struct {
 	store.Tx
 	err error
@@ -211,29 +236,29 @@ func (s *strict) Delete(id store.ID) error {
 	return err
 }
 
-func (b *Writer) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account, used rows) error {
-	a, err := b.load(tx, j.account)
+func (w *Writer) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account, used rows) error {
+	a, err := w.load(tx, j.account)
 	if err != nil {
 		return err
 	}
 	command := j.command
 	if j.lapsed != "" {
-		if command = b.resolution(a, j); command == nil {
+		if command = w.resolution(a, j); command == nil {
 			return nil
 		}
 	}
-	env := ledger.Env{Now: b.clock.now(), Terms: b.terms}
+	env := ledger.Env{Now: w.clock.now(), Terms: w.terms}
 	if err := fetch(tx, a, command, &env); err != nil {
 		return err
 	}
 	was := before(env.Charge)
 	j.result, j.err = ledger.Apply(a, command, env)
 	if c := j.result.Charge; c != nil && c.State == ledger.Held {
-		b.leases.begin(a.ID, c.ID)
+		w.leases.begin(a.ID, c.ID)
 	}
 	if len(j.result.Entries) > 0 {
 		dirty[a.ID] = a
-		b.cache[a.ID] = a
+		w.cache[a.ID] = a
 		if c := j.result.Charge; c != nil && !j.result.Replayed {
 			used.count(c, was)
 		}
@@ -241,15 +266,15 @@ func (b *Writer) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger
 	if j.read != nil && j.err == nil {
 		j.read(a)
 	}
-	if err := record(tx, a.ID, command, &j.result); err != nil || b.opt.OnApply == nil {
+	if err := record(tx, a.ID, command, &j.result); err != nil || w.opt.OnApply == nil {
 		return err
 	}
-	return b.opt.OnApply(tx, a, &j.result, j.err, env.Now)
+	return w.opt.OnApply(tx, a, &j.result, j.err, env.Now)
 }
 
-// load is the account from memory or from the store; a new one if there is none.
-func (b *Writer) load(tx store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
-	if a := b.cache[id]; a != nil {
+// load is the account from memory or from the store, or a new one.
+func (w *Writer) load(tx store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
+	if a := w.cache[id]; a != nil {
 		return a, nil
 	}
 	a, err := Load(tx, id)
@@ -257,7 +282,7 @@ func (b *Writer) load(tx store.Snapshot, id ledger.AccountID) (*ledger.Account, 
 		return &ledger.Account{ID: id}, nil
 	}
 	if err == nil {
-		b.cache[id] = a
+		w.cache[id] = a
 	}
 	return a, err
 }

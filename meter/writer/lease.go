@@ -7,15 +7,15 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
-// DefaultLease is how long a hold lives that nobody renews.
+// DefaultLease is how long a hold lives without being renewed.
 const DefaultLease = 60 * time.Second
 
-// leases knows until when each open hold is known to be somebody's. It lives in
-// memory only: after a restart nobody can settle a hold that was open, so all of
-// them have lapsed.
+// leases records until when each open hold has a running request. It is kept in
+// memory only: after a restart no request can settle an open hold, so all leases
+// have lapsed.
 type leases struct {
 	length  time.Duration
-	elapsed func() time.Duration // monotonic: a wall clock that jumps ends no lease
+	elapsed func() time.Duration // monotonic: a jump of the wall clock ends no lease
 
 	mu   sync.Mutex
 	held map[ledger.ChargeID]lease
@@ -37,15 +37,15 @@ func newLeases(o *Options) *leases {
 	return l
 }
 
-// begin is called before the hold is durable: whether a commit whose answer was
-// lost has made it or not, somebody must look after it.
+// begin is called before the hold is durable: if the answer of its commit is lost,
+// the hold may exist, and its lease must lapse.
 func (l *leases) begin(account ledger.AccountID, id ledger.ChargeID) {
 	l.mu.Lock()
 	l.held[id] = lease{account, l.elapsed() + l.length}
 	l.mu.Unlock()
 }
 
-// renew reports whether there was a lease to renew.
+// renew reports whether the hold had a lease.
 func (l *leases) renew(id ledger.ChargeID) bool {
 	now := l.elapsed()
 	l.mu.Lock()
@@ -63,7 +63,7 @@ func (l *leases) end(id ledger.ChargeID) {
 	l.mu.Unlock()
 }
 
-// lapsed reports whether nobody has a hold any more.
+// lapsed reports whether a hold has no lease any more.
 func (l *leases) lapsed(id ledger.ChargeID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,15 +84,14 @@ func (l *leases) allLapsed() map[ledger.ChargeID]ledger.AccountID {
 	return list
 }
 
-// Renew says that the request of an open hold still runs; a hold that is not
-// renewed for the length of the lease is resolved by the Abandoned policy. It
-// costs no write and may be called from any goroutine. False: there is no such
-// hold (any more).
-func (b *Writer) Renew(id ledger.ChargeID) bool { return b.leases.renew(id) }
+// Renew extends the lease of an open hold whose request still runs. A hold that is
+// not renewed in time is resolved by the Abandoned policy. Renew writes nothing. It
+// returns false if the hold does not exist any more.
+func (w *Writer) Renew(id ledger.ChargeID) bool { return w.leases.renew(id) }
 
 // sweeper resolves holds whose lease has lapsed, until stop is closed.
-func (b *Writer) sweeper(every time.Duration, stop <-chan struct{}) {
-	defer b.sweeping.Done()
+func (w *Writer) sweeper(every time.Duration, stop <-chan struct{}) {
+	defer w.sweeping.Done()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -100,38 +99,38 @@ func (b *Writer) sweeper(every time.Duration, stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-tick.C:
-			b.sweep()
+			w.sweep()
 		}
 	}
 }
 
-// sweep has the writer look at every hold that seems to have lapsed, and try
-// again what could not be written.
-func (b *Writer) sweep() {
-	for id, account := range b.leases.allLapsed() {
-		b.post(&job{account: account, lapsed: id, why: "lease lapsed", answer: func(ledger.Result, error) {}})
+// sweep makes the writer check every hold whose lease seems to have lapsed, and
+// retry what could not be written.
+func (w *Writer) sweep() {
+	for id, account := range w.leases.allLapsed() {
+		w.post(&job{account: account, lapsed: id, why: "lease lapsed", answer: func(ledger.Result, error) {}})
 	}
-	if b.anyWaiting.Load() {
-		b.post(&job{retry: true, answer: func(ledger.Result, error) {}})
+	if w.anyWaiting.Load() {
+		w.post(&job{retry: true, answer: func(ledger.Result, error) {}})
 	}
 }
 
-// resolution says what becomes of an abandoned hold; nil if it is not abandoned
-// after all. Whatever it is, the request's real end is still accepted later.
-func (b *Writer) resolution(a *ledger.Account, j *job) ledger.Command {
+// resolution is the command that resolves an abandoned hold; nil if the hold turns
+// out not to be abandoned. The request's real end is still accepted later.
+func (w *Writer) resolution(a *ledger.Account, j *job) ledger.Command {
 	h := a.Holds[j.lapsed]
 	if h == nil {
-		b.leases.end(j.lapsed)
+		w.leases.end(j.lapsed)
 		return nil
 	}
-	if !b.leases.lapsed(j.lapsed) {
+	if !w.leases.lapsed(j.lapsed) {
 		return nil
 	}
 	outcome := ledger.Outcome{Text: j.why, Estimated: true}
 	switch cost := h.Observed; {
-	case b.opt.Abandoned == CaptureHold:
+	case w.opt.Abandoned == CaptureHold:
 		return ledger.Settle{Charge: h.ID, Cost: h.Hold, Outcome: outcome, Abandoned: true}
-	case b.opt.Abandoned == CaptureObserved && cost > 0:
+	case w.opt.Abandoned == CaptureObserved && cost > 0:
 		return ledger.Settle{Charge: h.ID, Cost: cost, Outcome: outcome, Abandoned: true}
 	}
 	return ledger.Release{Charge: h.ID, Failed: true, Outcome: outcome, Abandoned: true}

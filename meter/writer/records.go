@@ -9,10 +9,10 @@ import (
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
-// replayFor is how long a charge's idempotency key is remembered.
+// replayFor is how long the idempotency key of a charge is remembered.
 const replayFor = 24 * time.Hour
 
-// fetch gets the records that a command looks at besides the account.
+// fetch reads the records that a command needs besides the account.
 func fetch(tx store.Snapshot, a *ledger.Account, c ledger.Command, env *ledger.Env) error {
 	switch c := c.(type) {
 	case ledger.Reserve:
@@ -39,8 +39,8 @@ func fetch(tx store.Snapshot, a *ledger.Account, c ledger.Command, env *ledger.E
 	return nil
 }
 
-// fetchReserve looks whether the charge is there already, and what its
-// idempotency key stands for.
+// fetchReserve reads the charge, if it exists already, and the result under its
+// idempotency key.
 func fetchReserve(tx store.Snapshot, a *ledger.Account, c ledger.Reserve, env *ledger.Env) error {
 	if err := fetchCharge(tx, a, c.Charge.ID, env); err != nil || c.Idempotency == "" {
 		return err
@@ -50,7 +50,7 @@ func fetchReserve(tx store.Snapshot, a *ledger.Account, c ledger.Reserve, env *l
 		return err
 	}
 	env.Remembered = r
-	if env.Charge != nil { // it is the same one, resolved meanwhile
+	if env.Charge != nil { // the same charge, resolved meanwhile
 		return nil
 	}
 	return fetchCharge(tx, a, r.Charge, env)
@@ -87,7 +87,7 @@ func Charge(s store.Snapshot, account ledger.AccountID, id ledger.ChargeID) (*le
 	return ledger.DecodeCharge(raw)
 }
 
-// remembered reads what an idempotency key stands for; nil if nothing.
+// remembered reads the result under an idempotency key; nil if the key is new.
 func remembered(s store.Snapshot, account ledger.AccountID, of keySpace, key string) (*ledger.Remembered, error) {
 	raw, err := s.Get(keyID(account, of, key))
 	if errors.Is(err, store.ErrNotFound) {
@@ -126,7 +126,8 @@ func keyID(account ledger.AccountID, of keySpace, key string) store.ID {
 	return store.ID{Kind: store.Idempotency, Account: string(account), Name: store.Tuple(string(of), key)}
 }
 
-// record puts what a command produced: journal, charge, idempotency result.
+// record writes what a command produced: journal, charge, result under its
+// idempotency key.
 func record(tx store.Tx, account ledger.AccountID, c ledger.Command, r *ledger.Result) error {
 	for i := range r.Entries {
 		e := &r.Entries[i]

@@ -6,28 +6,29 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
-// Nobody would send a settle again if it could not be written: the writer keeps
-// it and tries again, in order, until it can be, or until the writer is closed.
+// A settle that cannot be written has no caller that would send it again. The
+// writer keeps it and retries, in order, until it is written or the writer closes.
 
 const (
 	retryEvery = time.Second
 	maxWaiting = 16 * maxBatch
 )
 
-// mayWait reports whether j can be tried again instead of failing now.
-func (b *Writer) mayWait(j *job) bool {
-	return !j.awaited && !j.last && j.command != nil && b.broken == nil && len(b.waiting) < maxWaiting
+// mayWait reports whether j can be retried instead of failing now.
+func (w *Writer) mayWait(j *job) bool {
+	return !j.awaited && !j.last && j.command != nil && w.broken == nil && len(w.waiting) < maxWaiting
 }
 
-// behind moves what nobody waits for behind what waits already.
-func (b *Writer) behind(batch []*job) []*job {
-	if len(b.waiting) == 0 {
+// queueBehind moves jobs that may wait behind those that already do, so that they
+// stay in order. It returns the others.
+func (w *Writer) queueBehind(batch []*job) []*job {
+	if len(w.waiting) == 0 {
 		return batch
 	}
 	rest := batch[:0:0]
 	for _, j := range batch {
-		if b.mayWait(j) {
-			b.keep(j)
+		if w.mayWait(j) {
+			w.retryLater(j)
 		} else {
 			rest = append(rest, j)
 		}
@@ -35,24 +36,24 @@ func (b *Writer) behind(batch []*job) []*job {
 	return rest
 }
 
-func (b *Writer) keep(j *job) {
+func (w *Writer) retryLater(j *job) {
 	j.result, j.err = ledger.Result{}, nil
-	b.waiting = append(b.waiting, j)
-	b.anyWaiting.Store(true)
+	w.waiting = append(w.waiting, j)
+	w.anyWaiting.Store(true)
 }
 
-// again tries what waits, one by one, so that one that can't be written for a
-// reason of its own is in nobody's way. last: there is no other time.
-func (b *Writer) again(last bool) {
-	if len(b.waiting) == 0 || !last && time.Since(b.tried) < retryEvery {
+// retryWaiting commits the waiting jobs one by one, so that a job that can't be
+// written for a reason of its own does not block the others. last is the final try.
+func (w *Writer) retryWaiting(last bool) {
+	if len(w.waiting) == 0 || !last && time.Since(w.tried) < retryEvery {
 		return
 	}
-	b.tried = time.Now()
-	list := b.waiting
-	b.waiting = nil
+	w.tried = time.Now()
+	list := w.waiting
+	w.waiting = nil
 	for _, j := range list {
 		j.last = last
-		b.commit([]*job{j})
+		w.commit([]*job{j})
 	}
-	b.anyWaiting.Store(len(b.waiting) > 0)
+	w.anyWaiting.Store(len(w.waiting) > 0)
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
-// ErrOtherFormat: the store was made by another version or for another unit.
+// ErrOtherFormat: the store has another format or other decimals.
 var ErrOtherFormat = errors.New("this data directory does not fit")
 
-// checkFormat writes format and decimals into a new store and refuses one that
-// was made with others.
-func (b *Writer) checkFormat(ctx context.Context) error {
-	return b.store.Update(ctx, nil, func(tx store.Tx) error {
+// checkFormat writes format and decimals into a new store, and refuses a store
+// that has others.
+func (w *Writer) checkFormat(ctx context.Context) error {
+	return w.store.Update(ctx, nil, func(tx store.Tx) error {
 		format, err := readFormat(tx)
 		switch {
 		case errors.Is(err, ErrNoLedger):
@@ -28,7 +28,7 @@ func (b *Writer) checkFormat(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		id, want := store.ID{Kind: store.Meta, Name: "decimals"}, strconv.Itoa(b.terms.Decimals)
+		id, want := store.ID{Kind: store.Meta, Name: "decimals"}, strconv.Itoa(w.terms.Decimals)
 		have, err := tx.Get(id)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
@@ -40,11 +40,11 @@ func (b *Writer) checkFormat(ctx context.Context) error {
 	})
 }
 
-// recover resolves the holds that the last process left behind: whoever held
-// them cannot settle them any more.
-func (b *Writer) recover(ctx context.Context) error {
+// recover resolves the holds that the last process left open: their requests
+// cannot settle them any more.
+func (w *Writer) recover(ctx context.Context) error {
 	var open []*ledger.Charge
-	err := b.store.View(ctx, func(s store.Snapshot) error {
+	err := w.store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Hold}, false, func(x store.ID, v []byte) error {
 			h, err := ledger.DecodeCharge(v)
 			if err != nil {
@@ -58,17 +58,17 @@ func (b *Writer) recover(ctx context.Context) error {
 		return err
 	}
 	failed := make(chan error, len(open))
-	if b.opt.Keep != nil {
+	if w.opt.Keep != nil {
 		open = slices.DeleteFunc(open, func(h *ledger.Charge) bool {
-			keep := b.opt.Keep(h.ID)
+			keep := w.opt.Keep(h.ID)
 			if keep {
-				b.leases.begin(h.Account, h.ID)
+				w.leases.begin(h.Account, h.ID)
 			}
 			return keep
 		})
 	}
 	for _, h := range open {
-		b.post(&job{account: h.Account, lapsed: h.ID, why: "gateway stopped", answer: func(_ ledger.Result, err error) { failed <- err }})
+		w.post(&job{account: h.Account, lapsed: h.ID, why: "gateway stopped", answer: func(_ ledger.Result, err error) { failed <- err }})
 	}
 	for _, h := range open {
 		if err := <-failed; err != nil {
@@ -78,11 +78,11 @@ func (b *Writer) recover(ctx context.Context) error {
 	return nil
 }
 
-// startClock begins where the last process ended.
-func (b *Writer) startClock(ctx context.Context) error {
-	return b.store.View(ctx, func(s store.Snapshot) error {
+// startClock starts the clock where the last process left it.
+func (w *Writer) startClock(ctx context.Context) error {
+	return w.store.View(ctx, func(s store.Snapshot) error {
 		at, err := readClock(s)
-		b.clock.start(at)
+		w.clock.start(at)
 		return err
 	})
 }

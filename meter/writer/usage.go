@@ -9,13 +9,13 @@ import (
 	"github.com/farebox-dev/farebox/meter/usage"
 )
 
-// rows collects what a batch changes in the usage sums, so that many charges of
-// one row are one write.
+// rows collects what a batch changes in the usage sums, so that many charges in
+// one row cost one write.
 type rows map[store.ID]*change
 
 type change struct{ add, sub usage.Sum }
 
-// before is what a charge has added to its row until now.
+// before is what a charge has added to its row so far.
 func before(c *ledger.Charge) usage.Sum {
 	if c == nil {
 		return usage.Sum{}
@@ -24,7 +24,7 @@ func before(c *ledger.Charge) usage.Sum {
 	return s
 }
 
-// count notes that a charge which added was now adds what it says.
+// count replaces what a charge added so far, was, with what it adds now.
 func (r rows) count(c *ledger.Charge, was usage.Sum) {
 	k, now := usage.Of(c)
 	if now.Zero() && was.Zero() {
@@ -43,8 +43,8 @@ func UsageID(account ledger.AccountID, k *usage.Key) store.ID {
 	return store.ID{Kind: store.Usage, Account: string(account), Name: k.Name()}
 }
 
-// put writes the changed rows. A quarter hour's row changes many times before it
-// rests: known has what was read or written of late.
+// put writes the changed rows. A row changes many times within its quarter of an
+// hour: known caches rows that were recently read or written.
 func (r rows) put(tx store.Tx, known map[store.ID]usage.Sum) error {
 	for id, c := range r {
 		s, ok := known[id]

@@ -35,8 +35,8 @@ func (r *Report) add(x *Report) {
 
 // VerifyOptions of VerifyWith. The zero value is what Verify does.
 type VerifyOptions struct {
-	Workers int // default 2: a gateway beside it goes on serving
-	// Progress, if set, is told now and then how far it is; one call at a time.
+	Workers int // default 2, which leaves a running gateway time to serve
+	// Progress, if set, is called now and then; never concurrently.
 	Progress func(accounts, entries int)
 }
 
@@ -46,8 +46,7 @@ func Verify(ctx context.Context, s store.Store) (*Report, error) {
 	return VerifyWith(ctx, s, VerifyOptions{})
 }
 
-// VerifyWith is Verify with options. It reads one consistent state, whatever is
-// written meanwhile.
+// VerifyWith is Verify with options. It reads one consistent snapshot.
 func VerifyWith(ctx context.Context, s store.Store, o VerifyOptions) (*Report, error) {
 	if o.Workers <= 0 {
 		o.Workers = 2
@@ -75,7 +74,8 @@ type check struct {
 	reported int
 }
 
-// found is what is wrong with an account, and with what lies behind it.
+// found is what is wrong with an account, and with the records that sort behind
+// it and belong to no account.
 type found struct {
 	own    *Finding
 	beside []string
@@ -169,9 +169,9 @@ func (c *check) one(x numbered) error {
 
 var orphanWhat = map[store.Kind]string{store.Entry: "a journal", store.Charge: "charges", store.Hold: "open holds", store.Usage: "usage"}
 
-// orphans finds journals, charges and holds of accounts that are not there,
-// behind an account in order, up to the next one that is, or all. Each account's
-// own scan runs on to the record behind it, so that nothing is read twice for it.
+// orphans finds records of accounts that do not exist: those between an account
+// and the next one, or, with all, every one after it. The scan of an account
+// already reads one record too far, so finding orphans reads nothing twice.
 func (c *check) orphans(r *Report, kind store.Kind, after string, all bool) error {
 	for {
 		next := ""

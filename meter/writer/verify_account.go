@@ -15,9 +15,9 @@ type accountCheck struct {
 	numbered
 	a       *ledger.Account
 	stored  *ledger.Account
-	sound   uint64 // the last entry that is as it was written
+	sound   uint64 // the last entry that is intact
 	charges map[ledger.ChargeID]money.Amount
-	beside  Report           // records of accounts that are not there, behind this one
+	beside  Report           // records of accounts that do not exist, behind this one
 	sums    []ledger.Posting // scratch
 }
 
@@ -54,8 +54,8 @@ func (c *accountCheck) run() error {
 	return c.settled()
 }
 
-// scan goes through the account's records of a kind, and looks whose the next
-// one behind them is.
+// scan calls fn for the account's records of a kind, and reports orphans between
+// them and the next account.
 func (c *accountCheck) scan(kind store.Kind, fn func(store.ID, []byte) error) error {
 	behind := ""
 	err := c.v.Scan(store.ID{Kind: kind, Account: string(c.id)}, false, func(id store.ID, value []byte) error {
@@ -71,14 +71,14 @@ func (c *accountCheck) scan(kind store.Kind, fn func(store.ID, []byte) error) er
 	return c.orphans(&c.beside, kind, string(c.id), false)
 }
 
-// entry checks and folds one entry; not ok ends the account.
+// entry checks and folds one entry. If it is not ok, no later entry is checked.
 func (c *accountCheck) entry(value []byte) (ok bool) {
 	e, sealed, err := ledger.DecodeSealed(value, c.a.Head)
 	if err != nil {
 		c.problem("account %s: entry %d: %v", c.id, c.a.Seq+1, err)
 		return false
 	}
-	defer func() { // an entry that refers to what never was
+	defer func() { // Fold panics on an entry that refers to what does not exist
 		if p := recover(); p != nil {
 			c.problem("account %s: entry %d (%s) does not follow from the entries before it: %v", c.id, e.Seq, e.Kind, p)
 			ok = false
@@ -116,9 +116,9 @@ func (c *accountCheck) entry(value []byte) (ok bool) {
 	return false
 }
 
-// heldFits: what an entry moves into and out of what grants hold is what its
-// charge's hold changes by. If that is so for every entry, the open holds of an
-// account allocate on each grant what it holds, at every moment.
+// heldFits reports whether an entry changes the held amount of each grant by as
+// much as the allocations of its charge change. If every entry does, the open
+// holds of an account always allocate on each grant what the grant holds.
 func (c *accountCheck) heldFits(e *ledger.Entry) bool {
 	c.sums = c.sums[:0]
 	for _, p := range e.Postings {

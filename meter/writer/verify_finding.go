@@ -8,13 +8,13 @@ import (
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
-// Finding is a broken account, for someone who has to decide what to do: how far
-// its journal is sound, and what it had then. Nothing is repaired here.
+// Finding describes a broken account for the operator: how far its journal is
+// intact, and what the account had at that point. Nothing is repaired.
 type Finding struct {
 	Account  ledger.AccountID
 	Problems []string
-	Sound    uint64    // the last entry up to which the journal is as it was written
-	SoundAt  time.Time // zero if there is none
+	Sound    uint64    // last entry of the intact part of the journal
+	SoundAt  time.Time // zero: no entry is intact
 	Behind   int       // entries after it
 	Journal  Balances  // by the journal, at that entry
 	State    *Balances // by the stored state; nil if it cannot be read
@@ -28,7 +28,7 @@ func balancesOf(a *ledger.Account) Balances {
 	return Balances{Available: available, Held: a.HeldTotal(), Spent: a.SpentNet(), Debt: a.Debt}
 }
 
-// finding replays the sound part of the journal.
+// finding replays the intact part of the journal.
 func (c *accountCheck) finding() (*Finding, error) {
 	f := &Finding{Account: c.id, Problems: c.Problems, Sound: c.sound}
 	if c.stored != nil {

@@ -1,7 +1,7 @@
-// Package writer is the ledger's one writer. It takes all commands that wait,
+// Package writer is the ledger's single writer. It takes all waiting commands,
 // applies them to account state in memory, commits them in one transaction with
-// one fsync, and then answers all callers. So no two requests ever race for a
-// balance, and the cost of durability is shared.
+// one fsync, and then answers all callers. No two requests race for a balance,
+// and they share the cost of durability.
 package writer
 
 import (
@@ -19,9 +19,9 @@ import (
 
 // Errors of the writer itself; everything else is the ledger's.
 var (
-	// ErrUnavailable: the ledger cannot be written now. Nothing happened, unless
-	// the answer of a commit was lost: the same command, with the same ids, can be
-	// sent again and happens once.
+	// ErrUnavailable: the ledger cannot be written now. Nothing happened, unless a
+	// commit succeeded and its answer was lost. Send the same command with the same
+	// ids again: it takes effect once.
 	ErrUnavailable = errors.New("the ledger cannot be written")
 	// ErrClosed: the writer was closed.
 	ErrClosed = errors.New("the ledger is closed")
@@ -31,40 +31,40 @@ var (
 type Options struct {
 	Now   func() time.Time
 	Terms *ledger.Terms
-	// Elapsed is a monotonic clock. The default is the one in what Now returns;
-	// without either, a jump of Now cannot be told from time that has passed.
+	// Elapsed is a monotonic clock. The default is the monotonic reading of what Now
+	// returns; without either, a jump of Now looks like time that has passed.
 	Elapsed func() time.Duration
-	// Abandoned says what becomes of holds that a dead process left behind, or
-	// whose Lease (default DefaultLease; negative: endless) nobody renewed.
+	// Abandoned is the policy for holds that a dead process left behind, or whose
+	// Lease (default DefaultLease; negative: no lease) was not renewed.
 	Abandoned Abandoned
 	Lease     time.Duration
-	// Keep, if set, says which open holds of the last process somebody still
-	// settles: their leases begin anew instead.
+	// Keep, if set, reports which open holds of the last process will still be
+	// settled: they get a new lease instead.
 	Keep func(ledger.ChargeID) bool
-	// Problem is told once if an invariant is violated; the writer then refuses
-	// every command. It is told of ErrClockJumped and ErrClockBehind, too.
+	// Problem is called once if an invariant is violated; the writer then refuses
+	// every command. It also gets ErrClockJumped and ErrClockBehind.
 	Problem func(error)
-	// OnApply, if set, runs in the commit of each command, after it: a is the account
-	// then. An error fails the whole batch.
+	// OnApply, if set, is called after each command, within its commit: a is the
+	// account as the command left it. An error fails the whole batch.
 	OnApply func(tx store.Tx, a *ledger.Account, r *ledger.Result, err error, now time.Time) error
-	// Changed, if set, is told of each account that a commit changed. It must not
-	// block.
+	// Changed, if set, is called with each account that a commit changed. It must
+	// not block.
 	Changed func(ledger.AccountID)
-	// Committed, if set, is told the size of each batch and how long it took.
+	// Committed, if set, is called with the size of each batch and its duration.
 	Committed func(commands int, took time.Duration)
 }
 
-// Abandoned is a policy for holds that nobody will settle any more.
+// Abandoned is a policy for holds that will never be settled.
 type Abandoned uint8
 
-// Policies: charge what was seen delivered (the default), all of the hold, or nothing.
+// Policies: charge what was delivered so far (the default), the whole hold, or nothing.
 const (
 	CaptureObserved Abandoned = iota
 	CaptureHold
 	ReleaseAll
 )
 
-// Writer writes the ledger. Its methods are safe for concurrent use.
+// Writer writes the ledger. It is safe for concurrent use.
 type Writer struct {
 	store store.Store
 	opt   Options
@@ -85,11 +85,11 @@ type Writer struct {
 	// Owned by the writer goroutine.
 	terms   *ledger.Terms
 	cache   map[ledger.AccountID]*ledger.Account
-	sums    map[store.ID]usage.Sum // usage rows of late
+	sums    map[store.ID]usage.Sum // recently used rows
 	broken  error
-	waiting []*job // could not be written and will be tried again
-	tried   time.Time
-	stamp   time.Time // of the clock in the batch that is being written
+	waiting []*job    // could not be written, to be retried
+	tried   time.Time // when waiting was last retried
+	stamp   time.Time // clock reading in the current batch
 }
 
 // maxBatch keeps a batch far below what one transaction of any store can hold.
@@ -98,65 +98,68 @@ const maxBatch = 512
 // maxCached bounds the accounts, and the usage rows, in memory.
 const maxCached = 50_000
 
+// job is one thing for the writer to do: command (then read), update, lapsed,
+// retry or terms.
 type job struct {
 	account ledger.AccountID
-	command ledger.Command             // or
-	read    func(*ledger.Account)      // or
-	update  func(store.Tx) error       // or
-	lapsed  ledger.ChargeID            // or
-	why     string                     // it was abandoned
-	retry   bool                       // or
-	terms   *ledger.Terms              //
-	last    bool                       // it cannot be tried again
-	awaited bool                       // someone waits for the answer
+	command ledger.Command
+	read    func(*ledger.Account) // gets the account after command
+	update  func(store.Tx) error
+	lapsed  ledger.ChargeID // a hold to resolve if its lease has lapsed
+	why     string          // its outcome
+	retry   bool            // only wakes the writer to retry what waits
+	terms   *ledger.Terms
+
+	awaited bool                       // a caller waits for the answer
 	soon    bool                       // does not linger
+	last    bool                       // cannot be retried
 	answer  func(ledger.Result, error) // called once, after the commit
-	result  ledger.Result              //
-	err     error                      //
+	result  ledger.Result
+	err     error
 }
 
-// Open starts the writer on a store, after it has resolved the holds that the
-// last process left open. The store must have been made for the same decimals.
+// Open starts the writer on a store and resolves the holds that the last process
+// left open. The store must have been created with the same decimals.
 func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
-	b := &Writer{
+	w := &Writer{
 		store: s, opt: o, terms: o.Terms, queue: make(chan *job, 4*maxBatch), done: make(chan struct{}),
 		cache: map[ledger.AccountID]*ledger.Account{}, sums: map[store.ID]usage.Sum{}, clock: newClock(&o), leases: newLeases(&o), stop: make(chan struct{}),
 	}
-	if err := b.checkFormat(ctx); err != nil {
+	if err := w.checkFormat(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.startClock(ctx); err != nil {
+	if err := w.startClock(ctx); err != nil {
 		return nil, err
 	}
-	go b.run()
-	if b.leases.length > 0 {
-		b.sweeping.Add(1)
-		go b.sweeper(min(b.leases.length/4+time.Millisecond, 5*time.Second), b.stop)
+	go w.run()
+	if w.leases.length > 0 {
+		w.sweeping.Add(1)
+		go w.sweeper(min(w.leases.length/4+time.Millisecond, 5*time.Second), w.stop)
 	}
-	if err := b.recover(ctx); err != nil {
-		b.Close()
+	if err := w.recover(ctx); err != nil {
+		w.Close()
 		return nil, err
 	}
-	return b, nil
+	return w, nil
 }
 
-// Do applies a command to an account and waits until it is durable. A ctx that
-// ends while the command waits does not take it back.
-func (b *Writer) Do(ctx context.Context, account ledger.AccountID, c ledger.Command) (ledger.Result, error) {
-	return b.wait(ctx, &job{account: account, command: c})
+// Do applies a command to an account and waits until it is durable. Once the
+// command is queued, the end of ctx does not cancel it.
+func (w *Writer) Do(ctx context.Context, account ledger.AccountID, c ledger.Command) (ledger.Result, error) {
+	return w.wait(ctx, &job{account: account, command: c})
 }
 
-// Go applies a command without waiting; then, if not nil, is called from the
-// writer when it is durable or has failed and must not block. A command that
-// could not be written is tried again until Close.
-func (b *Writer) Go(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
-	b.post(&job{account: account, command: c, answer: orNothing(then)})
+// Go applies a command without waiting. When it is durable or has failed, the
+// writer calls then, if not nil; then must not block. A command that cannot be
+// written is retried until Close.
+func (w *Writer) Go(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
+	w.post(&job{account: account, command: c, answer: orNothing(then)})
 }
 
-// GoSoon is Go for a command whose durability someone is waiting for by other
-// means: it does not linger for company.
-func (b *Writer) GoSoon(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
-	b.post(&job{account: account, command: c, answer: orNothing(then), soon: true})
+// GoSoon is Go for a command whose durability a caller waits for in its own way:
+// it does not wait for other commands to share a commit.
+func (w *Writer) GoSoon(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
+	w.post(&job{account: account, command: c, answer: orNothing(then), soon: true})
 }
 
 func orNothing(then func(ledger.Result, error)) func(ledger.Result, error) {
@@ -166,25 +169,25 @@ func orNothing(then func(ledger.Result, error)) func(ledger.Result, error) {
 	return then
 }
 
-// post sends a job that nobody waits for.
-func (b *Writer) post(j *job) {
-	if err := b.send(context.Background(), j); err != nil {
+// post sends a job without waiting for its answer.
+func (w *Writer) post(j *job) {
+	if err := w.send(context.Background(), j); err != nil {
 		j.answer(ledger.Result{}, err)
 	}
 }
 
-// Account is a copy of an account's state, with everything booked that was
-// asked for or due before.
-func (b *Writer) Account(ctx context.Context, account ledger.AccountID) (*ledger.Account, error) {
+// Account is a copy of an account's state, after all earlier commands and
+// everything that was due by the clock.
+func (w *Writer) Account(ctx context.Context, account ledger.AccountID) (*ledger.Account, error) {
 	var got *ledger.Account
-	_, err := b.wait(ctx, &job{account: account, command: ledger.Touch{}, read: func(a *ledger.Account) { got = a.Clone() }})
+	_, err := w.wait(ctx, &job{account: account, command: ledger.Touch{}, read: func(a *ledger.Account) { got = a.Clone() }})
 	return got, err
 }
 
 // Accounts calls fn for every account in order of id, beginning at from, until
-// it returns false. What is due by the clock may not be booked in them yet.
-func (b *Writer) Accounts(ctx context.Context, from string, fn func(*ledger.Account) bool) error {
-	return b.View(ctx, func(s store.Snapshot) error {
+// it returns false. Renewals and expiry that are due may not be booked yet.
+func (w *Writer) Accounts(ctx context.Context, from string, fn func(*ledger.Account) bool) error {
+	return w.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Account, Account: from}, false, func(_ store.ID, v []byte) error {
 			a, err := ledger.DecodeAccount(v)
 			if err != nil {
@@ -199,80 +202,80 @@ func (b *Writer) Accounts(ctx context.Context, from string, fn func(*ledger.Acco
 }
 
 // Update runs fn in the writer, in order with all commands, and commits what it
-// writes. fn checks before it writes: what it has put is committed even if it
+// writes. fn must check before it writes: what it has put is committed even if it
 // then returns an error.
-func (b *Writer) Update(ctx context.Context, fn func(store.Tx) error) error {
-	_, err := b.wait(ctx, &job{update: fn})
+func (w *Writer) Update(ctx context.Context, fn func(store.Tx) error) error {
+	_, err := w.wait(ctx, &job{update: fn})
 	return err
 }
 
 // GoUpdate is Update without waiting.
-func (b *Writer) GoUpdate(fn func(store.Tx) error, then func(error)) {
-	if err := b.send(context.Background(), &job{update: fn, answer: func(_ ledger.Result, err error) { then(err) }}); err != nil {
+func (w *Writer) GoUpdate(fn func(store.Tx) error, then func(error)) {
+	if err := w.send(context.Background(), &job{update: fn, answer: func(_ ledger.Result, err error) { then(err) }}); err != nil {
 		then(err)
 	}
 }
 
-// SetTerms takes effect for commands that come after it.
-func (b *Writer) SetTerms(t *ledger.Terms) {
-	_ = b.send(context.Background(), &job{terms: t, answer: func(ledger.Result, error) {}})
+// SetTerms sets the terms of all later commands.
+func (w *Writer) SetTerms(t *ledger.Terms) {
+	_ = w.send(context.Background(), &job{terms: t, answer: func(ledger.Result, error) {}})
 }
 
-// View reads the store. It may miss commands that have not been committed yet.
-func (b *Writer) View(ctx context.Context, fn func(store.Snapshot) error) error {
-	return b.store.View(ctx, fn)
+// View reads the store. Commands that are not committed yet are not in it.
+func (w *Writer) View(ctx context.Context, fn func(store.Snapshot) error) error {
+	return w.store.View(ctx, fn)
 }
 
-// Plan is the account's plan as of its last commit: a hint to price with, which
-// Reserve checks. Not ok: the account was not used since the start.
-func (b *Writer) Plan(account ledger.AccountID) (plan string, ok bool) {
-	v, ok := b.plans.Load(account)
+// Plan is the account's plan as of its last commit: a hint for pricing, which
+// Reserve checks. Not ok: the account has not been used since the start.
+func (w *Writer) Plan(account ledger.AccountID) (plan string, ok bool) {
+	v, ok := w.plans.Load(account)
 	if !ok {
 		return "", false
 	}
 	return v.(string), true //nolint:forcetypeassert // only strings are stored
 }
 
-// Now is the ledger's clock: it never goes back, and not ahead of what has
-// really passed, see ClockProblem.
-func (b *Writer) Now() time.Time { return b.clock.now() }
+// Now is the ledger's clock. It never goes back, and does not follow a jump of
+// the system's clock; see ClockProblem.
+func (w *Writer) Now() time.Time { return w.clock.now() }
 
 // ClockProblem is ErrClockJumped, with details, while the system's clock is not
-// believed; else nil.
-func (b *Writer) ClockProblem() error { return b.clock.problemNow() }
+// trusted; else nil.
+func (w *Writer) ClockProblem() error { return w.clock.problemNow() }
 
 // ConfirmClock accepts the time that the system's clock shows now.
-func (b *Writer) ConfirmClock() { b.clock.confirm() }
+func (w *Writer) ConfirmClock() { w.clock.confirm() }
 
-// Close waits for everything that was asked for to be durable and stops the
-// writer. It does not close the store.
-func (b *Writer) Close() {
-	b.mu.Lock()
-	if !b.closed {
-		b.closed = true
-		close(b.stop)
-		close(b.queue)
+// Close stops the writer when all queued commands are durable. It does not close
+// the store.
+func (w *Writer) Close() {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.stop)
+		close(w.queue)
 	}
-	b.mu.Unlock()
-	b.sweeping.Wait()
-	<-b.done
+	w.mu.Unlock()
+	w.sweeping.Wait()
+	<-w.done
 }
 
-func (b *Writer) send(ctx context.Context, j *job) error {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if b.closed {
+func (w *Writer) send(ctx context.Context, j *job) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
 		return ErrClosed
 	}
 	select {
-	case b.queue <- j:
+	case w.queue <- j:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
 }
 
-func (b *Writer) wait(ctx context.Context, j *job) (ledger.Result, error) {
+func (w *Writer) wait(ctx context.Context, j *job) (ledger.Result, error) {
 	j.awaited = true
 	answered := make(chan struct{})
 	var result ledger.Result
@@ -281,7 +284,7 @@ func (b *Writer) wait(ctx context.Context, j *job) (ledger.Result, error) {
 		result, err = r, e
 		close(answered)
 	}
-	if e := b.send(ctx, j); e != nil {
+	if e := w.send(ctx, j); e != nil {
 		return ledger.Result{}, e
 	}
 	<-answered

@@ -6,8 +6,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/calendar"
 )
 
-// SetPlan, Cancel, Renew, Give and Void are what operators do. The bool says
-// whether there was anything to do.
+// What operators do. A bool says whether there was anything to do.
 
 // SetPlan changes the plan now or at the renewal. renewsAt, if it is not zero,
 // must be where the period that begins with another plan, now, ends.
@@ -66,16 +65,13 @@ func (a *Account) Renew() bool {
 	return true
 }
 
-// Give is a grant by hand; the answer stands for it in Void.
-func (a *Account) Give(typ string, amount int64, paid bool, end time.Time) any {
-	l := &lot{typ: typ, as: typ, size: amount, left: amount, paid: paid, from: a.Now, end: end}
+// Give is a grant by hand.
+func (a *Account) Give(typ string, amount int64, paid bool, end time.Time) *Lot {
+	l := &Lot{typ: typ, as: typ, size: amount, left: amount, paid: paid, from: a.Now, end: end}
 	a.payDebt(l)
 	a.lots = append(a.lots, l)
 	return l
 }
 
-// Void takes back what is left of a grant that Give has made.
-func (a *Account) Void(grant any) {
-	l := grant.(*lot) //nolint:forcetypeassert // it comes from Give
-	l.left, l.voided = 0, true
-}
+// Void takes back what is left of a grant.
+func (l *Lot) Void() { l.left, l.voided = 0, true }

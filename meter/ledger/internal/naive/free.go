@@ -6,13 +6,15 @@ import (
 	"github.com/farebox-dev/farebox/meter/calendar"
 )
 
-// A free tier is units that cost nothing in each month, summed anew from all
-// charges each time. A charge counts in the month, and on the plan, in which it
-// was held; a request in another month begins anew.
+// FreeTier is units that cost nothing in each month, summed anew from all charges
+// each time. A charge counts in the month, and on the plan, in which it was held;
+// a request in another month begins anew.
+type FreeTier struct{ a *Account }
 
-// FreeLeft is how many of units are left for charge id, whose own count as left;
-// for a new charge, id is "".
-func (a *Account) FreeLeft(id string, units int64) int64 {
+// Left is how many of units are left for charge id, whose own count as left; for
+// a new charge, id is "".
+func (f FreeTier) Left(id string, units int64) int64 {
+	a := f.a
 	c := a.charges[id]
 	start, plan, own := a.capStart(calendar.Month), a.Plan, int64(0)
 	if c != nil {
@@ -31,7 +33,8 @@ func (a *Account) FreeLeft(id string, units int64) int64 {
 }
 
 // Claim notes that a charge takes n units, just now.
-func (a *Account) Claim(id string, n int64) {
+func (f FreeTier) Claim(id string, n int64) {
+	a := f.a
 	c := a.charges[id]
 	c.freeStart = a.capStart(calendar.Month)
 	for _, x := range a.charges {
@@ -43,4 +46,4 @@ func (a *Account) Claim(id string, n int64) {
 }
 
 // Use notes how many units a charge has taken in the end.
-func (a *Account) Use(id string, n int64) { a.charges[id].free = n }
+func (f FreeTier) Use(id string, n int64) { f.a.charges[id].free = n }

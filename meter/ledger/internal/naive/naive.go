@@ -60,6 +60,7 @@ type Account struct {
 	Debt     int64
 	Absorbed int64
 	Overage  int64 // of the billing period, settled
+	Free     FreeTier
 
 	created, anchor, since, start, endsAt, paid time.Time
 	then, thenPlan                              string
@@ -67,8 +68,8 @@ type Account struct {
 	lapsed                                      *contract
 	given                                       map[string]bool
 	begun                                       map[line]time.Time
-	lots                                        []*lot
-	payers                                      []*lot // lots that have paid debt, in order of creation
+	lots                                        []*Lot
+	payers                                      []*Lot // lots that have paid debt, in order of creation
 	charges                                     map[string]*charge
 	periods                                     int
 }
@@ -83,8 +84,8 @@ type line struct {
 	i    int
 }
 
-// lot is credits that came together.
-type lot struct {
+// Lot is credits that came together.
+type Lot struct {
 	line       line // plan "": none
 	typ, as    string
 	size, left int64
@@ -109,7 +110,7 @@ type rhythm struct {
 }
 
 type part struct {
-	lot          *lot
+	lot          *Lot
 	kind         string // overage, debt; "" for a lot
 	amount, base int64
 }
@@ -132,9 +133,9 @@ type charge struct {
 	freeStart time.Time // of the month in which they count; zero: of one that is over
 }
 
-func (l *lot) over(now time.Time) bool { return !l.end.IsZero() && !l.end.After(now) }
+func (l *Lot) over(now time.Time) bool { return !l.end.IsZero() && !l.end.After(now) }
 
-func (l *lot) live(now time.Time) bool {
+func (l *Lot) live(now time.Time) bool {
 	return !l.parked && !l.voided && !l.from.After(now) && !l.over(now)
 }
 
@@ -144,6 +145,7 @@ func New(b *Book, plan string, now time.Time) *Account {
 		Book: b, Now: now, created: now, left: map[string]contract{}, given: map[string]bool{},
 		begun: map[line]time.Time{}, charges: map[string]*charge{},
 	}
+	a.Free = FreeTier{a}
 	a.enter(plan, now, time.Time{}, nil)
 	return a
 }
@@ -198,7 +200,7 @@ func total(parts []part) (sum int64) {
 
 // prune forgets lots that can never matter again as sources.
 func (a *Account) prune() {
-	held := map[*lot]bool{}
+	held := map[*Lot]bool{}
 	for _, c := range a.charges {
 		if c.open {
 			for _, p := range c.parts {
@@ -206,7 +208,7 @@ func (a *Account) prune() {
 			}
 		}
 	}
-	var keep []*lot
+	var keep []*Lot
 	for _, l := range a.lots {
 		if !l.over(a.Now) || held[l] {
 			keep = append(keep, l)

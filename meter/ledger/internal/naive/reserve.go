@@ -8,13 +8,13 @@ import (
 )
 
 // sources are the lots that may pay, in the order in which they do.
-func (a *Account) sources(pro bool) (list []*lot) {
+func (a *Account) sources(pro bool) (list []*Lot) {
 	for _, l := range a.lots {
 		if l.live(a.Now) && (!l.notPro || !pro) {
 			list = append(list, l)
 		}
 	}
-	slices.SortStableFunc(list, func(x, y *lot) int {
+	slices.SortStableFunc(list, func(x, y *Lot) int {
 		for _, d := range []int{
 			no(x.unlimited) - no(y.unlimited), a.rank(x) - a.rank(y), byEnd(x.end, y.end), no(x.notPro) - no(y.notPro),
 			no(y.paid) - no(x.paid), x.from.Compare(y.from),
@@ -35,7 +35,7 @@ func no(b bool) int {
 	return 1
 }
 
-func (a *Account) rank(l *lot) int {
+func (a *Account) rank(l *Lot) int {
 	if i := slices.Index(a.Book.Order, l.as); i >= 0 {
 		return i
 	}

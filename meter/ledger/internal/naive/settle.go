@@ -159,7 +159,7 @@ func (a *Account) backDebt(n int64) {
 
 // back returns n to a lot. To one that is over it is lost, but for what rolls
 // over and for what was paid and held by a request that failed.
-func (a *Account) back(l *lot, n int64, failed bool) {
+func (a *Account) back(l *Lot, n int64, failed bool) {
 	switch {
 	case l.unlimited || l.voided:
 		return
@@ -169,12 +169,12 @@ func (a *Account) back(l *lot, n int64, failed bool) {
 	}
 	n -= a.roll(l, n)
 	if n > 0 && l.paid && failed {
-		a.lots = append(a.lots, &lot{typ: "courtesy", as: l.as, size: n, left: n, from: a.Now, end: a.Now.Add(72 * time.Hour), notPro: l.notPro})
+		a.lots = append(a.lots, &Lot{typ: "courtesy", as: l.as, size: n, left: n, from: a.Now, end: a.Now.Add(72 * time.Hour), notPro: l.notPro})
 	}
 }
 
 // roll passes n of a closed instance on to what was kept of it.
-func (a *Account) roll(l *lot, n int64) int64 {
+func (a *Account) roll(l *Lot, n int64) int64 {
 	if l.line.plan == "" || l.line.plan != a.Plan || !l.renewed {
 		return 0
 	}
@@ -183,14 +183,14 @@ func (a *Account) roll(l *lot, n int64) int64 {
 	if x.Every == 0 || x.Rollover <= 0 || !l.period.Before(start) {
 		return 0
 	}
-	var kept *lot
+	var kept *Lot
 	for _, k := range a.lots {
 		if k.kept && k.line == l.line && k.period.Equal(start) {
 			kept = k
 		}
 	}
 	if kept == nil {
-		kept = &lot{line: l.line, typ: l.typ, as: l.typ, notPro: l.notPro, kept: true, renewed: true, ends: true, period: start, from: start, end: calendar.At(a.anchor, x.Every, start, a.Book.Zone).End}
+		kept = &Lot{line: l.line, typ: l.typ, as: l.typ, notPro: l.notPro, kept: true, renewed: true, ends: true, period: start, from: start, end: calendar.At(a.anchor, x.Every, start, a.Book.Zone).End}
 		a.lots = append(a.lots, kept)
 	}
 	if kept.over(a.Now) {

@@ -80,21 +80,7 @@ func (a *Account) contract() contract {
 
 // enter leaves the current plan for another one.
 func (a *Account) enter(plan string, at, anchor time.Time, restore *contract) {
-	old := a.contract()
-	if old.plan != "" {
-		a.left[old.plan] = old
-		a.periods++
-		a.Overage = 0
-	}
-	a.lapsed = nil
-	for _, l := range a.lots {
-		if l.line.plan == old.plan && l.ends && !l.parked && !a.outlives(l, plan) {
-			l.parked, l.resume = true, l.end
-			if l.end.IsZero() || l.end.After(old.end) {
-				l.end = old.end
-			}
-		}
-	}
+	a.leave(plan)
 	a.then, a.thenPlan, a.Plan = "", "", plan
 	a.anchor, a.since, a.start, a.End, a.endsAt, a.paid = time.Time{}, at, time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	if plan == "" {
@@ -107,17 +93,7 @@ func (a *Account) enter(plan string, at, anchor time.Time, restore *contract) {
 	case known && at.Before(was.end) && (was.ends.IsZero() || at.Before(was.ends)):
 		a.resume(was)
 	default:
-		if a.anchor = anchor; anchor.IsZero() {
-			a.anchor = at
-		}
-		p := calendar.At(a.anchor, a.plan().Billing, at, a.Book.Zone)
-		a.start, a.End = p.Start, p.End
-		if a.plan().WhenPaid {
-			a.paid = p.End
-		}
-		if a.plan().Lasts.Count > 0 {
-			a.endsAt = a.plan().Lasts.After(at, a.Book.Zone)
-		}
+		a.sign(at, anchor)
 	}
 	a.since = at
 	delete(a.left, plan)
@@ -134,11 +110,45 @@ func (a *Account) enter(plan string, at, anchor time.Time, restore *contract) {
 	}
 }
 
+// leave ends the current plan, and parks its credits for a return.
+func (a *Account) leave(next string) {
+	old := a.contract()
+	if old.plan != "" {
+		a.left[old.plan] = old
+		a.periods++
+		a.Overage = 0
+	}
+	a.lapsed = nil
+	for _, l := range a.lots {
+		if l.line.plan == old.plan && l.ends && !l.parked && !a.outlives(l, next) {
+			l.parked, l.resume = true, l.end
+			if l.end.IsZero() || l.end.After(old.end) {
+				l.end = old.end
+			}
+		}
+	}
+}
+
+// sign begins a new contract with the current plan.
+func (a *Account) sign(at, anchor time.Time) {
+	if a.anchor = anchor; anchor.IsZero() {
+		a.anchor = at
+	}
+	p := calendar.At(a.anchor, a.plan().Billing, at, a.Book.Zone)
+	a.start, a.End = p.Start, p.End
+	if a.plan().WhenPaid {
+		a.paid = p.End
+	}
+	if a.plan().Lasts.Count > 0 {
+		a.endsAt = a.plan().Lasts.After(at, a.Book.Zone)
+	}
+}
+
 func (a *Account) resume(c contract) {
 	a.anchor, a.start, a.End, a.endsAt, a.paid = c.anchor, c.start, c.end, c.ends, c.until
 }
 
-func (a *Account) outlives(l *lot, next string) bool {
+func (a *Account) outlives(l *Lot, next string) bool {
 	if !l.renewed || next == "" || l.line.plan != a.Book.Default {
 		return false
 	}
@@ -163,7 +173,7 @@ func (a *Account) once(i int, at time.Time) {
 		}
 	}
 	a.given[key] = true
-	l := &lot{line: id, from: at, ends: x.Unlimited || x.EndOfPlan}
+	l := &Lot{line: id, from: at, ends: x.Unlimited || x.EndOfPlan}
 	if x.EndOfPlan {
 		l.end = a.endsAt
 	}
@@ -187,7 +197,7 @@ func (a *Account) renew(i int, at time.Time, share bool) {
 	if a.since.After(from) {
 		from = a.since
 	}
-	l := &lot{line: id, from: from, end: p.End, period: p.Start, renewed: true, ends: x.Unlimited || x.Rollover >= 0}
+	l := &Lot{line: id, from: from, end: p.End, period: p.Start, renewed: true, ends: x.Unlimited || x.Rollover >= 0}
 	if x.Rollover < 0 && !x.Unlimited {
 		l.end = time.Time{}
 	}
@@ -209,7 +219,7 @@ func rest(amount int64, from, start, end time.Time) int64 {
 	return new(big.Int).Div(r.Num(), r.Denom()).Int64()
 }
 
-func (a *Account) keep(id line, x *Line, like lot) {
+func (a *Account) keep(id line, x *Line, like Lot) {
 	kept := int64(0)
 	for _, l := range a.lots {
 		if l.line == id && !l.parked && !l.voided && (!l.over(a.Now) || l.end.Equal(a.Now)) {
@@ -224,7 +234,7 @@ func (a *Account) keep(id line, x *Line, like lot) {
 	}
 }
 
-func (a *Account) grant(l *lot, x *Line) {
+func (a *Account) grant(l *Lot, x *Line) {
 	l.typ, l.as, l.notPro, l.unlimited = x.Type, x.Type, x.NotPro, x.Unlimited
 	if !x.Unlimited {
 		l.size, l.left = x.Amount, x.Amount
@@ -233,7 +243,7 @@ func (a *Account) grant(l *lot, x *Line) {
 	a.lots = append(a.lots, l)
 }
 
-func (a *Account) payDebt(l *lot) {
+func (a *Account) payDebt(l *Lot) {
 	pay := min(a.Debt, l.left)
 	a.Debt -= pay
 	l.left -= pay

@@ -147,7 +147,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.unavailable(w, r, next, nil, nil, err)
 	}
 	defer h.app.release()
-	if op, ok := e.Webhook(r.Method, r.URL.RequestURI()); ok {
+	if op, ok := e.Jobs.Webhook(r.Method, r.URL.RequestURI()); ok {
 		return h.called(w, r, e, op)
 	}
 	began := time.Now()

@@ -81,7 +81,7 @@ func (a *App) askForJobs() {
 	if every == 0 {
 		every = defaultPoll
 	}
-	a.engine.AskForJobs(max(every, 0))
+	a.engine.Jobs.AskFirst(max(every, 0))
 }
 
 // stop ends the looking and waits for questions under way.
@@ -100,7 +100,7 @@ func (p *poller) run(ctx context.Context, e *engine) {
 			return
 		case <-tick.C:
 		}
-		for _, q := range e.DueJobs(ctx, questionsAtOnce-len(room)) {
+		for _, q := range e.Jobs.Due(ctx, questionsAtOnce-len(room)) {
 			room <- struct{}{}
 			p.done.Go(func() {
 				defer func() { <-room }()
@@ -218,7 +218,7 @@ func (h *Handler) called(w http.ResponseWriter, r *http.Request, e *engine, op *
 	if err != nil {
 		return caddyhttp.Error(http.StatusBadRequest, err)
 	}
-	e.JobCalled(op, body)
+	e.Jobs.Called(op, body)
 	w.WriteHeader(http.StatusNoContent) // whether there is such a job is nobody's business
 	return nil
 }

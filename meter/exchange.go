@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/job"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -18,7 +19,7 @@ type exchange struct {
 	reader *dialect.Reader       // nil: nothing in the answer is read
 	fields *pricing.AnswerFields // of a stream; nil: the price file reads none
 	gift   *gift                 // nil: the answer gives no ids
-	job    *openJob              // that the request asks about
+	job    *job.Job              // that the request asks about
 
 	unreadable bool      // the answer's encoding is unknown
 	reported   *reported // instead of what the dialect reads in the answer

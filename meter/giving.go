@@ -7,6 +7,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/dialect/resource"
+	"github.com/farebox-dev/farebox/meter/job"
 	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -77,7 +78,7 @@ func (x *exchange) jobNames(doc []byte) []string {
 	if id == "" {
 		return nil
 	}
-	return ownedNames(named(op.ID, id), []string{cleanPath(op.Job.StatusPath(id))})
+	return job.OwnerNames(job.Name(op.ID, id), []string{job.CleanPath(op.Job.StatusPath(id))})
 }
 
 // note keeps that the caller has got these.

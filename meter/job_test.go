@@ -40,7 +40,7 @@ func (g *gate) job(id string) Call {
 // ask answers the gateway's own questions, and returns their paths.
 func (g *gate) ask(status int, body string) (paths []string) {
 	g.Helper()
-	for _, q := range g.m.DueJobs(g.Context(), 10) {
+	for _, q := range g.m.Jobs.Due(g.Context(), 10) {
 		paths = append(paths, q.Path)
 		q.Reader.Begin(status, jsonType)
 		q.Reader.Observe([]byte(body))
@@ -112,7 +112,7 @@ func TestAJobOfAnotherAccount(t *testing.T) {
 
 func TestTheGatewayAsksForJobsItself(t *testing.T) {
 	g := newGate(t, "basic")
-	g.m.AskForJobs(10 * time.Second)
+	g.m.Jobs.AskFirst(10 * time.Second)
 	g.job("v1")
 	if paths := g.ask(200, `{}`); len(paths) != 0 {
 		t.Errorf("asked at once: %q", paths)
@@ -129,10 +129,10 @@ func TestTheGatewayAsksForJobsItself(t *testing.T) {
 	if asked < 5 || asked > 9 {
 		t.Errorf("asked %d times in %s", asked, g.now.is().Sub(began))
 	}
-	g.now.set(g.now.is().Add(maxWait))
+	g.now.set(g.now.is().Add(5 * time.Minute))
 	g.ask(502, `{"status":"failed"}`)
 	g.wants(950, 50)
-	g.now.set(g.now.is().Add(maxWait))
+	g.now.set(g.now.is().Add(5 * time.Minute))
 	g.ask(200, `{"status":"failed"}`)
 	g.wants(1000, 0)
 	g.now.set(g.now.is().Add(time.Hour))
@@ -178,13 +178,12 @@ func TestAKeyThatIsUsedAgainGetsTheJob(t *testing.T) {
 func TestAJobOutlivesTheLease(t *testing.T) {
 	g := newGate(t, "basic")
 	c := g.job("v1")
-	g.m.renewJobs()
 	if !g.m.writer.Renew(ledger.ChargeID(c.Info().ID)) {
 		t.Error("the hold of the job is not there any more")
 	}
 	g.answered(get("/v1/videos/v1"), 200, jsonType, `{"status":"completed"}`)
 	g.wants(950, 0)
-	if g.m.writer.Renew(ledger.ChargeID(c.Info().ID)) || g.m.jobs.isOpen(ledger.ChargeID(c.Info().ID)) {
+	if g.m.writer.Renew(ledger.ChargeID(c.Info().ID)) || g.m.Jobs.open.IsOpen(ledger.ChargeID(c.Info().ID)) {
 		t.Error("a job that has ended is still looked after")
 	}
 }

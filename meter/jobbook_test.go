@@ -73,7 +73,7 @@ func (g *jobsGate) open() {
 	if err != nil {
 		g.Fatal(err)
 	}
-	g.m.AskForJobs(10 * time.Second)
+	g.m.Jobs.AskFirst(10 * time.Second)
 }
 
 func (g *jobsGate) restart() {
@@ -145,7 +145,7 @@ func TestABatchOfMessages(t *testing.T) {
 	}
 	g.now.set(g.now.is().Add(time.Minute))
 	g.ask(200, `{"id":"mb1","processing_status":"ended"}`)
-	for _, q := range g.m.DueJobs(t.Context(), 1) {
+	for _, q := range g.m.Jobs.Due(t.Context(), 1) {
 		if q.Path != "/v1/messages/batches/mb1/results" {
 			t.Errorf("asked for %s", q.Path)
 		}
@@ -175,8 +175,8 @@ func TestAJobByThePriceFile(t *testing.T) {
 		g := newJobsGate(t)
 		start(g)
 		g.restart()
-		op, ok := g.m.Webhook("POST", "/hooks/clips")
-		if !ok || !g.m.JobCalled(op, []byte(`{"task":"c1","state":"completed"}`)) || g.m.JobCalled(op, []byte(`{"task":"c2"}`)) || g.m.JobCalled(op, []byte(`x`)) {
+		op, ok := g.m.Jobs.Webhook("POST", "/hooks/clips")
+		if !ok || !g.m.Jobs.Called(op, []byte(`{"task":"c1","state":"completed"}`)) || g.m.Jobs.Called(op, []byte(`{"task":"c2"}`)) || g.m.Jobs.Called(op, []byte(`x`)) {
 			t.Fatal("the webhook does not find the job")
 		}
 		if paths := g.ask(200, answer); len(paths) != 1 || paths[0] != "/clips/c1" {

@@ -12,7 +12,6 @@ package meter
 
 import (
 	"context"
-	"errors"
 	"io"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/calibration"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
+	"github.com/farebox-dev/farebox/meter/job"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricebook"
@@ -58,10 +58,10 @@ type Meter struct {
 	Events    *event.Hub           // what happened, for people and programs
 	Directory *directory.Directory // keys, members, operators, sessions
 	Accounts  *account.Accounts    // opening, granting, closing; their state
+	Jobs      *Jobs                // work that goes on after an answer
 
 	opt         Options
 	writer      *writer.Writer
-	jobs        jobs
 	owners      *ownership.Owners
 	calibration calibration.Models
 	unpriced    unpriced
@@ -88,12 +88,14 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	if m.Events = events; err != nil {
 		return nil, err
 	}
-	if err := m.restoreJobs(ctx, o.Store); err != nil {
+	jobs, err := job.Load(ctx, o.Store, o.Now, o.Problem)
+	if err != nil {
 		return nil, err
 	}
+	m.Jobs = &Jobs{m, jobs}
 	watchers := new(account.Watchers)
 	b, err := writer.Open(ctx, o.Store, writer.Options{
-		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.jobs.isOpen, Problem: o.Problem, OnApply: m.Events.Record, Changed: watchers.Notify, Committed: o.Committed,
+		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.Jobs.open.IsOpen, Problem: o.Problem, OnApply: m.Events.Record, Changed: watchers.Notify, Committed: o.Committed,
 	})
 	if err != nil {
 		return nil, err
@@ -103,7 +105,10 @@ func Open(ctx context.Context, o Options) (*Meter, error) {
 	m.Reports = report.New(b, m.Books)
 	m.Events.Open(b, m.Reports)
 	if m.Directory, err = directory.Load(ctx, b, m.Books, m.Events, o.Now); err == nil {
-		err = errors.Join(m.Books.Open(ctx, b, o.Text), m.forgetEnded(ctx))
+		err = m.Books.Open(ctx, b, o.Text)
+	}
+	if err == nil {
+		err = jobs.Open(ctx, b, m.owners)
 	}
 	if err != nil {
 		b.Close()
@@ -129,7 +134,7 @@ func abandoned(b *pricing.Book) writer.Abandoned {
 // settled is durable.
 func (m *Meter) Close() {
 	m.Events.Close()
-	m.stopJobs()
+	m.Jobs.open.Close()
 	m.owners.Close()
 	m.settling.wait()
 	m.writer.Close()

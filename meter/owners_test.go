@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/job"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -139,7 +140,7 @@ func TestJobsOfAnEarlierVersionHaveTheirOwner(t *testing.T) {
 	g.answered(post("/v1/responses", `{"model":"words","background":true,"input":"hi"}`), 200, jsonType, `{"id":"r1","status":"queued","model":"words"}`)
 	g.answered(post("/clips", `{}`), 200, jsonType, `{"task":"c1"}`)
 	if err := g.m.writer.Update(t.Context(), func(tx store.Tx) error {
-		return errors.Join(tx.Delete(ownedKey(named("/responses", "r1"))), tx.Put(ownedKey(named("clip", "c1")), []byte(`{"account":"acme"}`)))
+		return errors.Join(tx.Delete(ownedKey(job.Name("/responses", "r1"))), tx.Put(ownedKey(job.Name("clip", "c1")), []byte(`{"account":"acme"}`)))
 	}); err != nil {
 		t.Fatal(err)
 	}

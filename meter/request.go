@@ -32,7 +32,7 @@ type Request struct {
 	// Idempotency is the client's Idempotency-Key, "" if none.
 	Idempotency string
 	// Origin is kept with a job that the request starts, for whoever asks how it
-	// stands; see Meter.DueJobs.
+	// stands; see Jobs.Due.
 	Origin     []byte
 	UnknownIDs []string // see ownership.Request
 }
@@ -109,8 +109,8 @@ func (r *Replay) Error() string {
 
 func (m *Meter) replay(ctx context.Context, res *ledger.Result) *Replay {
 	r := &Replay{Charge: res.Charge, Answer: res.Remember.Answer, Remaining: res.Available, Unlimited: res.Unlimited}
-	if m.jobs.isOpen(res.Charge.ID) {
-		if rec, err := m.readJob(ctx, res.Charge.ID); err == nil {
+	if m.Jobs.open.IsOpen(res.Charge.ID) {
+		if rec, err := m.Jobs.open.Read(ctx, res.Charge.ID); err == nil {
 			r.Answer = rec.Answer
 		}
 	}

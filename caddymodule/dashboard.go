@@ -22,15 +22,15 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("meter_dashboard", httpcaddyfile.After, "encode") // before meter: its pages cost nothing
 }
 
-// Dashboard serves the portal: pages and API for account holders and, if it is
-// told so, the operator console. Requests to other paths pass.
+// Dashboard serves the portal: pages and API for account holders and, with
+// Operator, the operator console. Requests to other paths pass.
 type Dashboard struct {
 	// Path is where it is mounted. Default: /_meter/.
 	Path string `json:"path,omitempty"`
 	// Operator adds the operator console and the operator's API. Sign in with an
 	// operator's key (farebox meter operator create).
 	Operator bool `json:"operator,omitempty"`
-	// PublicPrices lets anybody read the price list and the packs.
+	// PublicPrices lets anyone read the price list and the packs.
 	PublicPrices bool `json:"public_prices,omitempty"`
 	// Name, Logo (a URL of the same host) and Accent (#rrggbb) brand the pages.
 	Name   string `json:"name,omitempty"`

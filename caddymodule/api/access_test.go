@@ -41,7 +41,7 @@ func TestWhoIsNotSignedIn(t *testing.T) {
 	for _, e := range endpoints() {
 		pattern := e.pattern
 		method, path, _ := strings.Cut(pattern, " ")
-		if e.customers == anyone || e.customers == nobody {
+		if e.customers == anyone || e.customers == operatorsOnly {
 			continue
 		}
 		for _, who := range []string{"", "fb_live_nonsense", "cookie fb_sess_nonsense"} {
@@ -334,7 +334,7 @@ func TestUnknownParametersAreErrors(t *testing.T) {
 		method, path, _ := strings.Cut(e.pattern, " ")
 		path = strings.TrimPrefix(wildcard.ReplaceAllString(path, "x"), "/")
 		who := "acme/"
-		if e.customers == nobody {
+		if e.customers == operatorsOnly {
 			who = operator
 		}
 		w := s.wants(http.StatusBadRequest, who, method, path+"?acount=other", "{}")

@@ -45,7 +45,7 @@ func (a *API) secure(r *http.Request) bool {
 // identify finds out who calls, and whether the endpoint is for them: the one
 // place where rights are checked.
 func (e *endpoint) identify(c *call) error {
-	if e.customers == nobody && !c.trusted && !c.api.Console {
+	if e.customers == operatorsOnly && !c.trusted && !c.api.Console {
 		return ErrNotFound
 	}
 	w, err := c.signedIn()
@@ -73,7 +73,7 @@ func (e *endpoint) admitOperator(c *call) error {
 		return ErrForbidden
 	}
 	c.who.role, c.who.seesAll = directory.RoleAdmin, true
-	if e.customers == nobody {
+	if e.customers == operatorsOnly {
 		c.who.account = c.PathValue("id")
 		return nil
 	}
@@ -85,11 +85,11 @@ func (e *endpoint) admitOperator(c *call) error {
 }
 
 // admitCustomer finds the account that the request is about: ?account=, or the
-// only or first one of the session. Without a seat in an account, nobody reaches it.
+// only or first one of the session. A caller without a seat in that account is refused.
 func (e *endpoint) admitCustomer(c *call) error {
 	w, wanted := c.who, c.URL.Query().Get("account")
 	i := slices.IndexFunc(w.seats, func(s directory.Seat) bool { return wanted == "" || s.Account == wanted })
-	if e.customers == nobody || i < 0 || c.m.Directory.Members.Removed(w.seats[i].Account, w.member) {
+	if e.customers == operatorsOnly || i < 0 || c.m.Directory.Members.Removed(w.seats[i].Account, w.member) {
 		return ErrForbidden
 	}
 	w.account, w.role = w.seats[i].Account, w.seats[i].Role
@@ -145,8 +145,8 @@ func (c *call) byKey(secret string) (*caller, error) {
 	return &caller{seats: []directory.Seat{{Account: k.Account, Role: roleOf(c.m, k.Account, k.Member)}}, member: k.Member}, nil
 }
 
-// roleOf is what a key may do: that of its member. A key that belongs to nobody
-// in particular is the account's own, and an admin.
+// roleOf is the role of a key: that of its member. A key without a member is the
+// account's own, and an admin.
 func roleOf(m *meter.Meter, account, member string) directory.Role {
 	if member == "" {
 		return directory.RoleAdmin

@@ -38,7 +38,7 @@ func (s *sheet) row(cells ...string) {
 	_ = s.w.Write(safe)
 }
 
-// harmless keeps a cell from being a formula; a plain negative number is none.
+// harmless keeps a cell from being a formula; a negative number is not one.
 func harmless(cell string) string {
 	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
 		return cell

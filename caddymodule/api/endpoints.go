@@ -38,7 +38,7 @@ const (
 	viewers
 	members
 	admins
-	nobody // it is for operators only
+	operatorsOnly
 )
 
 // Scopes of operators' keys.
@@ -103,7 +103,7 @@ var ofAccount = params("account", "which account, if the caller has several; ope
 // operation describes the endpoint.
 func (e *endpoint) operation() openapi.Operation {
 	list := e.params
-	if e.customers != nobody { // pages send the account with everything
+	if e.customers != operatorsOnly { // pages send the account with everything
 		list = slices.Concat(list, ofAccount)
 	}
 	return openapi.Operation{
@@ -172,7 +172,7 @@ func (e *endpoint) answer(op *openapi.Operation, c *call) (any, error) {
 // mistake is not taken for a default.
 func (c *call) body(v any) error {
 	most := int64(1 << 20)
-	if c.endpoint.customers == nobody {
+	if c.endpoint.customers == operatorsOnly {
 		most = 64 << 20
 	}
 	d := json.NewDecoder(http.MaxBytesReader(c.w, c.Body, most))
@@ -221,7 +221,7 @@ func (c *call) openAPI() {
 	a.describing.Do(func() {
 		var ops []openapi.Operation
 		for _, e := range endpoints() {
-			if e.customers != nobody || a.Console {
+			if e.customers != operatorsOnly || a.Console {
 				ops = append(ops, e.operation())
 			}
 		}
@@ -267,5 +267,5 @@ func Reference() string {
 }
 
 func (a audience) String() string {
-	return [...]string{anyone: "anyone", signedIn: "any session", viewers: "viewer", members: "member", admins: "admin", nobody: "–"}[a]
+	return [...]string{anyone: "anyone", signedIn: "any session", viewers: "viewer", members: "member", admins: "admin", operatorsOnly: "–"}[a]
 }

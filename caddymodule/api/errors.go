@@ -14,17 +14,17 @@ import (
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
-// Errors that no room below has a name for.
+// Errors of the API itself.
 var (
 	// ErrPrices: a price file was refused.
 	ErrPrices = errors.New("the price file is not in force; the prices that were loaded before still are")
-	// ErrSignedOut: nobody is signed in, or the session has ended.
+	// ErrSignedOut: the caller has not signed in, or the session has ended.
 	ErrSignedOut = errors.New("sign in first: send an API key as \"Authorization: Bearer …\", or open a portal session")
 	// ErrForbidden: signed in, but not allowed to do this.
 	ErrForbidden = errors.New("permission denied")
 	// ErrCrossSite: a browser sent it on behalf of another site.
 	ErrCrossSite = errors.New("this request comes from another site")
-	// ErrNotFound: there is nothing under this path.
+	// ErrNotFound: no endpoint has this path.
 	ErrNotFound = errors.New("there is nothing here")
 )
 

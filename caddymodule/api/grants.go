@@ -66,7 +66,7 @@ type reasonRequest struct {
 
 func (c *call) void(in reasonRequest) (MovedView, error) {
 	if in.Reason == "" {
-		return MovedView{}, fmt.Errorf("%w: say why; a reason is kept in the ledger", input.ErrInvalid)
+		return MovedView{}, fmt.Errorf("%w: a reason is required; the ledger keeps it", input.ErrInvalid)
 	}
 	grant := c.PathValue("grant")
 	account, err := c.owner(grant)
@@ -101,7 +101,7 @@ type refundRequest struct {
 
 func (c *call) refund(in refundRequest) (MovedView, error) {
 	if in.Reason == "" {
-		return MovedView{}, fmt.Errorf("%w: say why; a reason is kept in the ledger", input.ErrInvalid)
+		return MovedView{}, fmt.Errorf("%w: a reason is required; the ledger keeps it", input.ErrInvalid)
 	}
 	cmd := ledger.Refund{Charge: ledger.ChargeID(c.PathValue("charge")), Reason: in.Reason, Idempotency: c.key, Hash: fingerprint(struct{ Amount, Reason string }{in.Amount, in.Reason}, c.PathValue("charge"))}
 	if in.Amount != "" {

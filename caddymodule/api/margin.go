@@ -32,7 +32,7 @@ type MarginLine struct {
 	Failed   int64  `json:"failed"`
 	Credits  string `json:"credits"` // paid in the end
 	Refunded string `json:"refunded"`
-	Absorbed string `json:"absorbed"`                 // delivered, but paid by nobody
+	Absorbed string `json:"absorbed"`                 // delivered, but not paid for
 	Worth    string `json:"worth,omitempty"`          // of Credits, in money
 	Lost     string `json:"absorbed_worth,omitempty"` // of Absorbed
 	Markup   string `json:"markup_worth,omitempty"`   // what the price file's markup has put on top of the models' own prices

@@ -20,7 +20,7 @@ func (c *call) keys() (List[directory.Key], error) {
 	return out, nil
 }
 
-// NewKeyView is a key with its secret, which nobody can read again.
+// NewKeyView is a key with its secret, which is shown only once.
 type NewKeyView struct {
 	directory.Key
 	Secret string `json:"secret"`
@@ -86,7 +86,7 @@ func (c *call) removeMember() (directory.Member, error) {
 	return c.m.Directory.Members.Remove(c.Context(), c.who.account, c.PathValue("member"))
 }
 
-// AlertsView is when an account's admins are told.
+// AlertsView is when an account's admins are notified.
 type AlertsView struct {
 	Own   bool        `json:"own"` // the account's own thresholds, not the price file's
 	Below []LevelView `json:"below"`

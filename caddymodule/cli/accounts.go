@@ -139,7 +139,7 @@ func (c *cli) grantCommand() *cobra.Command {
 			in.Amount = args[1]
 		}
 		if in.Reason == "" {
-			return &exit{exitInvalid, errors.New(`say why: --reason "invoice 2041"; it is kept in the ledger`)}
+			return &exit{exitInvalid, errors.New(`a reason is required, such as --reason "invoice 2041"; the ledger keeps it`)}
 		}
 		key = orNew(key)
 		return request(c, http.MethodPost, accountURI(args[0], "grants"), key, in, func(w *tabwriter.Writer, r api.GrantResult) {
@@ -159,7 +159,7 @@ func (c *cli) grantCommand() *cobra.Command {
 	f.StringVar(&in.Pack, "pack", "", "pack of the price file")
 	f.StringVar(&in.Price, "price", "", `paid for a pack with "credits: by_price", such as "25 USD"`)
 	f.StringVar(&in.Type, "type", "", "type of the credits (default top_up)")
-	f.StringVar(&in.Expires, "expires", "", `how long they live, such as "90 days" (default: for ever)`)
+	f.StringVar(&in.Expires, "expires", "", `how long they live, such as "90 days" (default: they do not expire)`)
 	f.StringVar(&in.Reason, "reason", "", "why; kept in the ledger (required)")
 	idempotencyFlag(cmd, &key, "idempotency key, such as the id of the payment: the same one grants once")
 	return cmd

@@ -91,7 +91,7 @@ func (c *cli) patience() (done func()) {
 }
 
 // send makes a request to the admin endpoint, which may be a socket. Caddy's own
-// AdminAPIRequest turns errors into text, so that nobody can tell them apart.
+// AdminAPIRequest turns errors into text, so that callers cannot tell them apart.
 func (c *cli) send(method, uri string, header http.Header, body io.Reader) (*http.Response, error) {
 	addr, err := caddy.ParseNetworkAddress(c.address)
 	if err != nil || addr.PortRangeSize() != 1 && !addr.IsUnixNetwork() {

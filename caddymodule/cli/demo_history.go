@@ -104,7 +104,7 @@ func copyStore(ctx context.Context, from store.Store, dir string) error {
 // demoActor is an account, and what it does.
 type demoActor struct {
 	account string
-	members []string          // who asks, as often as they are named; "": nobody in particular
+	members []string          // who sends requests, as often as they are named; "": no member
 	keys    map[string]string // member → key id
 	phases  []demoPhase
 }

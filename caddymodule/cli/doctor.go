@@ -49,7 +49,7 @@ func (c *cli) doctorCommand() *cobra.Command {
 			}
 		})
 		if err == nil && sick > 0 {
-			return &exit{exitError, fmt.Errorf("%d of %d are not as they should be", sick, len(d.found))}
+			return &exit{exitError, fmt.Errorf("%d of %d checks failed", sick, len(d.found))}
 		}
 		return err
 	})
@@ -149,5 +149,5 @@ func (d *doctor) verify() {
 	if err == nil && !v.OK {
 		err = errors.New(v.Problems[0])
 	}
-	d.say("ledger", err, fmt.Sprintf("%d accounts, %d entries: all as they should be", v.Accounts, v.Entries), "farebox meter verify --repair-report says what each broken account had, and what to do")
+	d.say("ledger", err, fmt.Sprintf("%d accounts, %d entries: all consistent", v.Accounts, v.Entries), "farebox meter verify --repair-report says what each broken account had, and what to do")
 }

@@ -99,7 +99,7 @@ func (c *cli) check(file, format string) error {
 }
 
 // annotations are problems as workflow commands of GitHub Actions, which shows
-// them beside the lines of a pull request.
+// them next to the lines of a pull request.
 func annotations(problems pricefile.Problems) string {
 	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")

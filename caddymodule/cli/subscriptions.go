@@ -99,7 +99,7 @@ func (c *cli) refundCommand() *cobra.Command {
 // move sends what moves credits and needs a reason.
 func (c *cli) move(uri, key string, in map[string]string, done, sign string) error {
 	if in["reason"] == "" {
-		return &exit{exitInvalid, errors.New(`say why: --reason "…"; it is kept in the ledger`)}
+		return &exit{exitInvalid, errors.New(`a reason is required: --reason "…"; the ledger keeps it`)}
 	}
 	if in["amount"] == "" {
 		delete(in, "amount")

@@ -1,5 +1,5 @@
-// Package store is where the ledger is kept. A store writes what it is given
-// and knows no rule about credits.
+// Package store is the interface of what keeps the ledger. A store knows no rule
+// about credits.
 package store
 
 import (
@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// ErrNotFound: there is no record under that key.
+// ErrNotFound: no record has that id.
 var ErrNotFound = errors.New("no such record")
 
-// ErrTooBig: the update has more writes than one transaction can hold; it left
-// nothing behind. Smaller ones will do.
+// ErrTooBig: the update has more writes than one transaction can hold. Nothing was
+// written; use several smaller updates.
 var ErrTooBig = errors.New("too much for one transaction")
 
-// Kind is what a record is; all records of a kind lie together.
+// Kind is the kind of a record. Records of a kind are stored together.
 type Kind byte
 
 // Kinds of records.
@@ -25,7 +25,7 @@ const (
 	Hold        Kind = 'h' // open holds, by account and charge
 	Charge      Kind = 'c' // resolved charges, by account and charge
 	Entry       Kind = 'j' // the journal, by account and sequence
-	Idempotency Kind = 'i' // what an idempotency key stands for, by account and key
+	Idempotency Kind = 'i' // results under idempotency keys, by account and key
 	Key         Kind = 'k' // API keys, by hash
 	Member      Kind = 'p' // members, by account and id
 	Owned       Kind = 'o' // whose a grant is: id → account
@@ -35,7 +35,7 @@ const (
 	Usage       Kind = 'u' // sums of what was used, by account, time and what it was for
 	Session     Kind = 's' // portal sessions and links to them, by hash
 	Operator    Kind = 'r' // operators' keys, by hash
-	Notice      Kind = 'n' // what an account was told, by account
+	Notice      Kind = 'n' // what an account was notified of, by account
 	Outbox      Kind = 'x' // events that wait for delivery, in order
 	Endpoint    Kind = 'w' // webhooks of accounts, and endpoints that are off, by name
 	Delivery    Kind = 'd' // deliveries of the last days, in order
@@ -49,8 +49,8 @@ type ID struct {
 	Name    string
 }
 
-// Bytes is the form in which ordered stores sort: kind, account, name. Account
-// ids hold no NUL.
+// Bytes is the key by which ordered stores sort: kind, account, name. Account ids
+// contain no NUL.
 func (id ID) Bytes() []byte {
 	b := make([]byte, 0, len(id.Account)+len(id.Name)+3)
 	b = append(b, byte(id.Kind), '/')
@@ -93,10 +93,10 @@ type Tx interface {
 
 // Store keeps records. Every method is safe for concurrent use.
 type Store interface {
-	// Update calls fn while nobody else can change the named accounts, and
-	// commits all that fn put into tx atomically and durably before it returns.
-	// An error from fn, or of the commit, leaves the store as it was. fn may run
-	// again after a conflict.
+	// Update calls fn while no other update can change the named accounts, and
+	// commits what fn wrote to tx, atomically and durably, before it returns. After
+	// an error from fn or the commit the store is unchanged. fn may run again after
+	// a conflict.
 	Update(ctx context.Context, accounts []string, fn func(tx Tx) error) error
 	// View reads a consistent snapshot.
 	View(ctx context.Context, fn func(s Snapshot) error) error

@@ -56,7 +56,7 @@ func NewReport(q Query) *Report {
 // Start is the least name of the rows that a report reads.
 func (r *Report) Start() string { return store.Sequence(slot(r.From)) }
 
-// Add adds a row; more: the next ones can still be in the report's range.
+// Add adds a row. more is false if no later row can be in the report's range.
 func (r *Report) Add(name string, value []byte) (more bool, err error) {
 	k, err := ParseName(name)
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *Report) selects(k *Key) bool {
 	return true
 }
 
-// interval is the start of the one that t lies in.
+// interval is the start of the interval that contains t.
 func (r *Report) interval(t time.Time) time.Time {
 	if r.Interval == 0 {
 		return r.From
@@ -99,7 +99,7 @@ func (r *Report) interval(t time.Time) time.Time {
 	return calendar.At(anchor, r.Interval, t, r.Zone).Start
 }
 
-// Value is what the key has for a dimension, or for a label of that name.
+// Value is the key's value of a dimension or label.
 func (k *Key) Value(dimension string) string {
 	switch dimension {
 	case "":
@@ -123,8 +123,8 @@ func (k *Key) Value(dimension string) string {
 	return ""
 }
 
-// Lines are the cells that have anything in them, by time, then by net cost,
-// largest first, then by group.
+// Lines are the cells that are not empty, by time, then by net cost, largest first,
+// then by group.
 func (r *Report) Lines() []Line {
 	lines := make([]Line, 0, len(r.cells))
 	for at, s := range r.cells {
@@ -145,8 +145,8 @@ func (r *Report) Lines() []Line {
 	return lines
 }
 
-// Intervals are the starts of all intervals of the query, also of those in
-// which nothing was used. The first one may begin before From.
+// Intervals are the starts of all intervals of the query, with or without usage.
+// The first one may begin before From.
 func (r *Report) Intervals() []time.Time {
 	if r.Interval == 0 || !r.From.Before(r.To) {
 		return []time.Time{r.From.In(r.Zone)}

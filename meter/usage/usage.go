@@ -1,10 +1,10 @@
 // Package usage sums what accounts have used: by quarter of an hour, operation,
-// feature, model, member, key and labels. The writer keeps the sums in the same
-// commit as the charges that they sum, so that a report never shows another
-// total than the ledger, and never has to read all charges.
+// feature, model, member, key and labels. The writer commits the sums together
+// with the charges, so that a report always agrees with the ledger and need not
+// read all charges.
 //
-// A charge counts at the time its request was made. What it costs in the end,
-// a later refund included, is corrected there and nowhere else.
+// A charge counts at the time of its request. A later settle or refund corrects
+// the row of that time.
 package usage
 
 import (
@@ -16,12 +16,12 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// Slot is the length of one bucket. Every zone in use differs from UTC by a
-// multiple of it, so that days of all zones are sums of whole slots; those of
-// India, Nepal or Newfoundland are not sums of UTC hours.
+// Slot is the length of one bucket. Every time zone in use differs from UTC by a
+// multiple of it, so that a day in any zone is a sum of whole slots. A day in India,
+// Nepal or Newfoundland is not a sum of UTC hours.
 const Slot = 15 * time.Minute
 
-// Key is what a row sums.
+// Key says which charges a row sums.
 type Key struct {
 	At        time.Time // start of the slot, UTC
 	Operation string
@@ -32,21 +32,21 @@ type Key struct {
 	Labels    []ledger.Label
 }
 
-// Sum is what a row has summed. Amounts are in the account's smallest step.
+// Sum is the sum of a row. Amounts are in the smallest unit of the credit.
 type Sum struct {
-	Requests  int64        // resolved, whether paid for or given back
-	Failed    int64        // of these: given back whole
-	Estimated int64        // of these: counted from what was delivered
+	Requests  int64        // resolved: charged or returned
+	Failed    int64        // of these: returned whole
+	Estimated int64        // of these: charged by what was delivered
 	Cost      money.Amount // before refunds
 	Refunded  money.Amount
-	Absorbed  money.Amount      // used, but not paid by anyone
+	Absorbed  money.Amount      // used, at the operator's loss
 	Units     []ledger.Quantity // what was used, in order of unit
 }
 
-// Net is what was paid in the end.
+// Net is the cost after refunds.
 func (s *Sum) Net() money.Amount { return s.Cost - s.Refunded }
 
-// Of is what a resolved charge adds to its row. An open one adds nothing.
+// Of is what a charge adds to its row: nothing while it is open.
 func Of(c *ledger.Charge) (Key, Sum) {
 	k := Key{
 		At: c.At.UTC().Truncate(Slot), Operation: field(c.Operation), Feature: field(c.Subject.Feature), Model: field(c.Model),
@@ -71,7 +71,7 @@ func Of(c *ledger.Charge) (Key, Sum) {
 	return k, s
 }
 
-// longest is how much of a field a row is kept apart by.
+// longest is how many bytes of a field tell rows apart.
 const longest = 256
 
 // field keeps a row's key short, whatever a client has chosen.
@@ -82,7 +82,7 @@ func field(s string) string {
 	return s
 }
 
-// Zero reports whether s says nothing.
+// Zero reports whether s is empty.
 func (s *Sum) Zero() bool {
 	return s.Requests == 0 && s.Failed == 0 && s.Estimated == 0 && s.Cost == 0 && s.Refunded == 0 && s.Absorbed == 0 && len(s.Units) == 0
 }
@@ -95,7 +95,7 @@ func (s *Sum) Add(o *Sum) {
 	}
 }
 
-// Sub takes o, which was added before, off s.
+// Sub subtracts o, which was added before.
 func (s *Sum) Sub(o *Sum) {
 	s.count(o, -1)
 	for _, u := range o.Units {
@@ -112,7 +112,7 @@ func (s *Sum) count(o *Sum, sign int64) {
 	s.Absorbed += money.Amount(sign) * o.Absorbed
 }
 
-// unit changes the count of one unit; one that comes to nothing goes.
+// unit changes the count of one unit, and removes it if it becomes zero.
 func (s *Sum) unit(name string, change func(money.Decimal) money.Decimal) {
 	for i := range s.Units {
 		if s.Units[i].Unit != name {

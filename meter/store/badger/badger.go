@@ -30,7 +30,7 @@ type Store struct {
 	log *wal
 
 	mu      sync.Mutex // one Update at a time; guards all below
-	broken  error      // what is in the log can't be told from what is in the tables any more
+	broken  error      // log and tables may disagree until the next start
 	applied chan error // the last batch on its way into Badger; answers once
 	closed  bool
 }
@@ -69,8 +69,8 @@ func options(dir string, logf func(format string, args ...any)) badger.Options {
 		WithLogger(logger(logf))
 }
 
-// Open opens or creates the database in dir. A lock that a process which has
-// just ended may still hold is waited for; one that stays is ErrInUse.
+// Open opens or creates the database in dir. It waits a little for the lock of a
+// process that is about to end; then the error is ErrInUse.
 func Open(dir string, logf func(format string, args ...any)) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the data directory: %w", err)
@@ -105,8 +105,8 @@ func holder(dir string) string {
 	return "process " + string(bytes.TrimSpace(pid))
 }
 
-// open replays the log: everything that is younger than the tables for certain,
-// and, since a batch is absolute, harmlessly some that is not.
+// open replays the log: all batches that the tables may lack. Replaying one that
+// they have is harmless, as a batch sets absolute values.
 func open(db *badger.DB, dir string) (*Store, error) {
 	head, err := headOf(db)
 	if err != nil {
@@ -197,7 +197,7 @@ func (s *Store) Update(_ context.Context, _ []string, fn func(store.Tx) error) e
 	if err := s.log.append(collect.writes); err != nil {
 		t.Discard()
 		err = fmt.Errorf("writing the log: %w", err)
-		if s.log.touched { // nobody knows what of it the disk has: only the next start can tell
+		if s.log.touched { // only the next start can find out how much of it is on disk
 			s.broken = err
 		}
 		return err
@@ -294,7 +294,7 @@ func tooBig(err error) error {
 	return err
 }
 
-// logger passes Badger's warnings and errors on and drops its chatter.
+// logger passes on Badger's warnings and errors only.
 type logger func(format string, args ...any)
 
 func (l logger) Errorf(f string, a ...any)   { l.log("error: "+f, a...) }

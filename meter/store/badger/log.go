@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// The log stands in front of Badger: a batch is acknowledged when it lies here,
-// checksummed and synced, and reaches Badger's tables behind it. Badger's own
-// write-ahead log would lose rows without a word after one flipped byte, and
-// costs several times as much to sync.
+// The log is in front of Badger: a batch is acknowledged when it is in the log,
+// checksummed and synced; it reaches Badger's tables afterwards. Badger's own
+// write-ahead log loses rows without an error after one flipped byte, and costs
+// several times as much to sync.
 //
 // A record is length, CRC-32C and payload; the payload begins with the number
-// of the batch, so that a gap cannot pass for an end. Segments are filled with
+// of the batch, so that a gap cannot look like the end. Segments are filled with
 // zeros when they are made: an append changes no metadata, which makes its sync
 // cheap, and zeros mark the end.
 
-// ErrDamaged: the log has a record that was written whole and is not whole now.
+// ErrDamaged: a record of the log that was written completely is not intact now.
 var ErrDamaged = errors.New("the ledger's log is damaged")
 
 const (
@@ -30,8 +30,8 @@ const (
 	maxRecord = 64 << 20
 )
 
-// keepBytes of log are replayed at every start. What is older lies in synced
-// tables: memtables, at most four of them, hold less than this.
+// keepBytes of log are replayed at every start. Older batches are in synced tables:
+// the memtables, at most four, hold less than this.
 func keepBytes() int64 { return 5 * size.memTable }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -150,9 +150,9 @@ func intact(data []byte) []byte {
 	return payload
 }
 
-// checkTail tells the end of the log from damage. A write that was cut short is
-// the last thing in the newest segment; anything whole behind it was written,
-// and acknowledged, later.
+// checkTail distinguishes the end of the log from damage. A write that was cut
+// short is the last one in the newest segment; an intact record behind it was
+// written, and acknowledged, later.
 func (s *segment) checkTail(data []byte, newest bool, seq uint64) error {
 	rest := data[min(s.end, int64(len(data))):]
 	if len(rest) == 0 || isZero(rest) {
@@ -179,7 +179,7 @@ func isZero(b []byte) bool {
 	return true
 }
 
-// clear puts zeros behind the end again, where a cut write may have left bytes.
+// clear zeroes what a write that was cut short may have left behind the end.
 func (s *segment) clear() error {
 	if _, err := s.file.WriteAt(make([]byte, s.size-s.end), s.end); err != nil {
 		return err

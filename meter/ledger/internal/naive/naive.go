@@ -1,8 +1,7 @@
-// Package naive is the ledger's rules a second time, for its simulation to be
-// compared with: written from the rules alone, without a journal, postings,
-// counters or closed forms. Time passes boundary by boundary, caps are summed
-// anew from all charges each time, and nothing is fast. It shares no code with
-// package ledger.
+// Package naive implements the ledger's rules a second time, as a reference for the
+// simulation. It is written from the rules alone, without a journal, postings,
+// counters or closed forms: time passes boundary by boundary, and caps are summed
+// from all charges each time. It shares no code with package ledger and is slow.
 package naive
 
 import (
@@ -157,7 +156,7 @@ func (a *Account) plan() *Plan {
 	return &Plan{Billing: calendar.Month, Limit: -1, Num: 1, Den: 1}
 }
 
-// Available sums what is left by type, and says whether it is unlimited.
+// Available is what is left, by type, and whether a lot is unlimited.
 func (a *Account) Available() (byType map[string]int64, unlimited bool) {
 	byType = map[string]int64{}
 	for _, l := range a.lots {
@@ -198,7 +197,7 @@ func total(parts []part) (sum int64) {
 	return sum
 }
 
-// prune forgets lots that can never matter again as sources.
+// prune removes lots that can never be drawn again.
 func (a *Account) prune() {
 	held := map[*Lot]bool{}
 	for _, c := range a.charges {

@@ -110,7 +110,7 @@ func (a *Account) overageHeld() (sum int64) {
 	return sum
 }
 
-// capped sums all charges that count against a cap anew.
+// capped reports whether a cap refuses more; it sums all charges that count.
 func (a *Account) capped(c *charge, own []Cap, more int64) bool {
 	for _, k := range slices.Concat(a.plan().Caps, own) {
 		who := c.who[k.Per]

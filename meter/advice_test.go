@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/account"
+	"github.com/farebox-dev/farebox/meter/dialect"
 	"github.com/farebox-dev/farebox/meter/directory"
-	"github.com/tidwall/sjson"
 )
 
 // situation is a random price book, account and request, the same for the same seed.
@@ -118,11 +119,11 @@ func TestEveryAdviceWorks(t *testing.T) {
 			case "reduce":
 				tries[0] = func(_ *gate, r *Request) {
 					for name, n := range o.Set {
-						r.Body, _ = sjson.SetBytes(r.Body, name, n)
+						r.Body, _ = dialect.SetMember(r.Body, name, strconv.AppendInt(nil, n, 10))
 					}
 				}
 			case "use_model":
-				tries[0] = func(_ *gate, r *Request) { r.Body, _ = sjson.SetBytes(r.Body, "model", o.Model) }
+				tries[0] = func(_ *gate, r *Request) { r.Body, _ = dialect.SetMember(r.Body, "model", []byte(strconv.Quote(o.Model))) }
 			}
 			for _, follow := range tries {
 				if follow == nil {

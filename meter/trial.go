@@ -1,10 +1,9 @@
 package meter
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
-
-	"github.com/tidwall/sjson"
 
 	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/dialect"
@@ -115,7 +114,8 @@ func (a *admission) asks(acc *ledger.Account, model string) bool {
 	if a.api.PathModel != "" { // the path names it
 		return false
 	}
-	body, err := sjson.SetBytes(append([]byte(nil), a.req.Body...), "model", model)
+	name, _ := json.Marshal(model) // strings always marshal
+	body, err := dialect.SetMember(a.req.Body, "model", name)
 	if err != nil {
 		return false
 	}

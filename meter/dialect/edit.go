@@ -74,7 +74,7 @@ func (l *OutputLimit) clamp(body []byte, limit int64, field string) ([]byte, err
 	if field == "" {
 		field = l.fields[0]
 	}
-	body, err := add(body, field, value)
+	body, err := set(body, field, value)
 	if err != nil {
 		return body, fmt.Errorf("clamping %s: %w", field, err)
 	}
@@ -121,15 +121,20 @@ func (a *API) Prepare(body []byte, e Edit) (out []byte, injected bool, err error
 // client does not see the difference, because the chunk is stripped.
 func askForUsage(body []byte) (out []byte, injected bool) {
 	options := gjson.GetBytes(body, "stream_options")
-	asked := options.Get("include_usage")
-	switch {
-	case asked.Type == gjson.True || isSet(options) && !options.IsObject(): // the upstream will refuse the latter
+	if options.Get("include_usage").Type == gjson.True || isSet(options) && !options.IsObject() { // the upstream will refuse the latter
 		return body, false
-	case asked.Exists():
-		return replace(body, gjson.GetBytes(body, "stream_options.include_usage"), []byte("true")), true
 	}
-	out, err := add(body, "stream_options.include_usage", []byte("true"))
+	out, err := set(body, "stream_options.include_usage", []byte("true"))
 	return out, err == nil
+}
+
+// SetMember returns a JSON body with a member set to a raw value; all other bytes stay. Dots lead into objects, which are added if they
+// are missing or null.
+func SetMember(body []byte, path string, value []byte) ([]byte, error) {
+	if !jsonscan.IsObject(body) || !jsonscan.Valid(body) {
+		return body, errNotObject
+	}
+	return set(body, path, value)
 }
 
 // isSet reports whether a value is present and not null.
@@ -140,8 +145,7 @@ func replace(body []byte, v gjson.Result, value []byte) []byte {
 	return slices.Concat(body[:v.Index], value, body[v.Index+len(v.Raw):])
 }
 
-// add adds a member of body, or of one of its objects: "options.num_predict". A null becomes the value.
-func add(body []byte, field string, value []byte) ([]byte, error) {
+func set(body []byte, field string, value []byte) ([]byte, error) {
 	if v := gjson.GetBytes(body, field); v.Exists() {
 		return replace(body, v, value), nil
 	}
@@ -156,7 +160,7 @@ func add(body []byte, field string, value []byte) ([]byte, error) {
 	case isSet(v):
 		return body, fmt.Errorf("%s is not an object", parent)
 	}
-	return add(body, parent, slices.Concat([]byte(`{"`), []byte(name), []byte(`":`), value, []byte(`}`)))
+	return set(body, parent, slices.Concat([]byte(`{"`), []byte(name), []byte(`":`), value, []byte(`}`)))
 }
 
 // addMember adds a member to the object whose closing brace is at end.

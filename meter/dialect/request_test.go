@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/tidwall/gjson"
 )
 
 func TestRequestAttacks(t *testing.T) {
@@ -194,6 +196,31 @@ func FuzzPrepare(f *testing.F) {
 		}
 		if !reflect.DeepEqual(in, res) {
 			t.Fatalf("%q became %q", before, out)
+		}
+	})
+}
+
+// FuzzSetMember: the member is set, the document stays valid, and no other member changes.
+func FuzzSetMember(f *testing.F) {
+	for _, body := range []string{`{}`, ` { "a" : 1 } `, `{"options":null}`, `{"options":{"x":1,"limit":2}}`, `{"options":{ }}`, `{"options":[1]}`, `{"limit":{"a":"}"},"b":"\"}"}`} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, path := range []string{"limit", "options.limit"} {
+			out, err := SetMember(body, path, []byte("77"))
+			if err != nil {
+				continue
+			}
+			if got := gjson.GetBytes(out, path); !json.Valid(out) || got.Raw != "77" {
+				t.Fatalf("%q became %q: %s is %q", body, out, path, got.Raw)
+			}
+			name, _, _ := strings.Cut(path, ".")
+			gjson.ParseBytes(body).ForEach(func(key, v gjson.Result) bool {
+				if key.Str != name && gjson.GetBytes(out, gjson.Escape(key.Str)).Raw != gjson.GetBytes(body, gjson.Escape(key.Str)).Raw {
+					t.Fatalf("%q became %q: %s has changed", body, out, key.Str)
+				}
+				return true
+			})
 		}
 	})
 }

@@ -50,19 +50,11 @@ var anthropicCount = profile{
 }
 
 // anthropicVertex is the same wire below Vertex paths; the body names no model.
-var anthropicVertex = profile{
-	name: "anthropic-vertex", family: FamilyAnthropic, provider: "vertex",
-	match: func(method, path string) (matched, bool) {
-		rest, ok := after(path, "/publishers/anthropic/models/")
-		model, verb, _ := strings.Cut(rest, ":")
-		return matched{model: model, stream: verb == "streamRawPredict"}, ok && method == "POST" && strings.HasSuffix(verb, "awPredict")
-	},
-	limit: OutputLimit{fields: []string{"max_tokens"}},
-	usage: anthropicUsage, fields: anthropicFields, sums: "iterations", exclusive: true, output: outputAsIs,
-	text:   anthropicText,
-	done:   []string{"message_stop"},
-	failed: []string{"error"},
-}
+var anthropicVertex = anthropicMessages.like("anthropic-vertex", "vertex", func(method, path string) (matched, bool) {
+	rest, ok := after(path, "/publishers/anthropic/models/")
+	model, verb, _ := strings.Cut(rest, ":")
+	return matched{model: model, stream: verb == "streamRawPredict"}, ok && method == "POST" && strings.HasSuffix(verb, "awPredict")
+})
 
 var anthropicErrorTypes = map[int]string{
 	400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
@@ -96,12 +88,7 @@ var anthropicBatch = profile{
 	job: &anthropicBatchJob,
 }
 
-var anthropicBatchPoll = profile{
-	name: "anthropic-batch-poll", family: FamilyAnthropic, provider: "anthropic",
-	match: getItem("/v1/messages/batches"),
-	usage: anthropicUsage, fields: anthropicFields, exclusive: true, output: outputAsIs,
-	job: &anthropicBatchJob,
-}
+var anthropicBatchPoll = anthropicBatch.poll(getItem("/v1/messages/batches"))
 
 // anthropicBatchResults: {"result":{"type":"succeeded","message":{…}}} in every line.
 var anthropicBatchResults = profile{

@@ -117,12 +117,12 @@ func plainFor(path string) *API {
 // profile describes one endpoint as data. Paths are gjson paths unless said otherwise.
 type profile struct {
 	name, family string
-	errors       *ErrorFormat                              // default: the family's
-	provider     string                                    // what a hint may say instead of the exact name
-	match        func(method, path string) (matched, bool) // path is cleaned and decoded, possibly below a mount prefix
-	hintOnly     bool                                      // shares its paths with another API
-	fileBatch    bool                                      // its requests are in an uploaded file
-	free         bool                                      // never charged: counting, moderation, lists
+	errors       *ErrorFormat // default: the family's
+	provider     string       // what a hint may say instead of the exact name
+	match        matcher      // path is cleaned and decoded, possibly below a mount prefix
+	hintOnly     bool         // shares its paths with another API
+	fileBatch    bool         // its requests are in an uploaded file
+	free         bool         // never charged: counting, moderation, lists
 
 	// Request.
 	models    []string // default: model
@@ -167,6 +167,9 @@ type profile struct {
 	pictures      bool                     // output whose parts are not reported is pictures
 	noUsage       bool                     // the answer is complete without token usage (images, jobs, plain)
 }
+
+// matcher recognises the requests of an API. path is clean and may have a prefix.
+type matcher func(method, path string) (matched, bool)
 
 // matched is what a path says beyond its endpoint.
 type matched struct {
@@ -242,7 +245,7 @@ const (
 )
 
 // post matches POST requests whose path ends with one of the given suffixes.
-func post(suffixes ...string) func(method, path string) (matched, bool) {
+func post(suffixes ...string) matcher {
 	return func(method, path string) (matched, bool) {
 		if method != "POST" {
 			return matched{}, false
@@ -257,17 +260,46 @@ func post(suffixes ...string) func(method, path string) (matched, bool) {
 }
 
 // exactly matches POST requests for whole paths.
-func exactly(paths ...string) func(method, path string) (matched, bool) {
+func exactly(paths ...string) matcher {
 	return func(method, path string) (matched, bool) {
 		return matched{}, method == "POST" && slices.Contains(paths, path)
 	}
 }
 
 // getItem matches GET requests for one item of a collection: …/v1/videos/{id}.
-func getItem(collection string) func(method, path string) (matched, bool) {
+func getItem(collections ...string) matcher {
 	return func(method, path string) (matched, bool) {
-		id, ok := after(path, collection+"/")
-		return matched{}, ok && method == "GET" && id != "" && !strings.Contains(id, "/")
+		for _, c := range collections {
+			if id, ok := after(path, c+"/"); ok && method == "GET" && id != "" && !strings.Contains(id, "/") {
+				return matched{}, true
+			}
+		}
+		return matched{}, false
+	}
+}
+
+// either matches what one of two matchers does.
+func either(a, b matcher) matcher {
+	return func(method, path string) (matched, bool) {
+		if m, ok := a(method, path); ok {
+			return m, true
+		}
+		return b(method, path)
+	}
+}
+
+// like is an API that differs from p only in its paths.
+func (p profile) like(name, provider string, match matcher) profile {
+	p.name, p.provider, p.match, p.hintOnly = name, provider, match, false
+	return p
+}
+
+// poll is the API by which the jobs of p are polled. Its answers are those of p.
+func (p profile) poll(match matcher) profile {
+	return profile{
+		name: p.name + "-poll", family: p.family, provider: p.provider, match: match,
+		usage: p.usage, fields: p.fields, fixed: p.fixed, perBody: p.perBody, searches: p.searches, exclusive: p.exclusive, output: p.output,
+		text: p.text, done: p.done, failed: p.failed, job: p.job, noUsage: p.noUsage,
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // Amazon Bedrock. Converse is one shape for all models, its counts exclude the cache. InvokeModel is the model's own shape; its
 // counts come in headers, or in the last event of a stream. Requests must be signed by the gateway after any edit.
 
-func bedrockPath(verb, streamVerb string) func(method, path string) (matched, bool) {
+func bedrockPath(verb, streamVerb string) matcher {
 	return func(method, path string) (matched, bool) {
 		// A model may be an ARN, whose decoded form has slashes.
 		i := strings.Index(path, "/model/")

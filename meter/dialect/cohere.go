@@ -56,13 +56,7 @@ var cohereRerank = profile{
 // rerank is Voyage's and Jina's: all tokens are input. vLLM and Cohere v1 share the path.
 var rerank = profile{
 	name: "rerank", family: FamilyOpenAI, provider: "voyage",
-	match: func(method, path string) (matched, bool) {
-		m, ok := post("/v1/rerank", "/v1/score")(method, path)
-		if !ok {
-			m, ok = exactly("/rerank", "/score", "/pooling")(method, path)
-		}
-		return m, ok
-	},
+	match:  either(post("/v1/rerank", "/v1/score"), exactly("/rerank", "/score", "/pooling")),
 	usage:  append(cohereUsage[2:3:3], topUsage...),
 	fields: append(cohereFields[2:3:3], embeddingFields...),
 	output: outputZero,

@@ -47,7 +47,7 @@ var geminiText = textSpec{
 }
 
 // geminiPath matches …/models/{model}:{verb}.
-func geminiPath(verbs ...string) func(method, path string) (matched, bool) {
+func geminiPath(verbs ...string) matcher {
 	return func(method, path string) (matched, bool) {
 		rest, ok := after(path, "/models/")
 		if !ok {

@@ -21,13 +21,7 @@ var mistralChat = profile{
 }
 
 // mistralOther are Mistral's own endpoints of the same shape.
-var mistralOther = profile{
-	name: "mistral-fim", family: FamilyOpenAI, provider: "mistral",
-	match:     post("/fim/completions", "/agents/completions"),
-	limit:     OutputLimit{fields: []string{"max_tokens"}, zeroIsNone: true},
-	multiples: []string{"n"},
-	usage:     chatUsage, fields: chatFields, text: chatText,
-}
+var mistralOther = mistralChat.like("mistral-fim", "mistral", post("/fim/completions", "/agents/completions"))
 
 // mistralOCR is priced by the page.
 var mistralOCR = profile{

@@ -47,13 +47,7 @@ var azureChat = profile{
 
 var openaiCompletions = profile{
 	name: "openai-completions", family: FamilyOpenAI, provider: "openai",
-	match: func(method, path string) (matched, bool) {
-		m, ok := post("/v1/completions", "/beta/completions", "/openai/completions")(method, path)
-		if !ok {
-			m, ok = deployment("/completions")(method, path)
-		}
-		return m, ok
-	},
+	match:     either(post("/v1/completions", "/beta/completions", "/openai/completions"), deployment("/completions")),
 	limit:     OutputLimit{fields: []string{"max_tokens"}},
 	multiples: []string{"n", "best_of"}, prompts: "prompt", inject: true,
 	usage: chatUsage, fields: chatFields, text: chatText,
@@ -61,7 +55,7 @@ var openaiCompletions = profile{
 }
 
 // deployment matches Azure's /openai/deployments/{deployment}/….
-func deployment(suffix string) func(method, path string) (matched, bool) {
+func deployment(suffix string) matcher {
 	return func(method, path string) (matched, bool) {
 		rest, ok := after(path, "/openai/deployments/")
 		name, tail, _ := strings.Cut(rest, "/")

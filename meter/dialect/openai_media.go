@@ -80,14 +80,7 @@ var openaiVideo = profile{
 	asks: func(q *demand) { q.video(4, "seconds", "duration") },
 }
 
-var openaiVideoPoll = profile{
-	name: "openai-video-poll", family: FamilyOpenAI, provider: "openai",
-	match: getItem("/v1/videos"),
-	usage: topUsage, fields: responsesFields,
-	fixed:   openaiVideo.fixed,
-	perBody: openaiVideo.perBody,
-	job:     &videoJob, noUsage: true,
-}
+var openaiVideoPoll = openaiVideo.poll(getItem("/v1/videos"))
 
 // speech is billed by the characters of its text. No voice is slower than four characters a second.
 func (q *demand) speech() {

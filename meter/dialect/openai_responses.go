@@ -45,19 +45,7 @@ var openaiResponses = profile{
 }
 
 // openaiResponsesPoll reads a background response when it is fetched.
-var openaiResponsesPoll = profile{
-	name: "openai-responses-poll", family: FamilyOpenAI, provider: "openai",
-	match: func(method, path string) (matched, bool) {
-		m, ok := getItem("/v1/responses")(method, path)
-		if !ok {
-			m, ok = getItem("/openai/responses")(method, path)
-		}
-		return m, ok
-	},
-	usage: responsesUsage, fields: responsesFields, searches: openaiSearches, text: responsesText,
-	done: openaiResponses.done, failed: openaiResponses.failed,
-	job: &responsesJob,
-}
+var openaiResponsesPoll = openaiResponses.poll(getItem("/v1/responses", "/openai/responses"))
 
 var openaiResponsesCount = profile{
 	name: "openai-responses-count", family: FamilyOpenAI, provider: "openai", free: true,
@@ -142,17 +130,7 @@ var openaiBatch = profile{
 	usage: topUsage, fields: responsesFields, job: &batchJob, fileBatch: true,
 }
 
-var openaiBatchPoll = profile{
-	name: "openai-batch-poll", family: FamilyOpenAI, provider: "openai",
-	match: func(method, path string) (matched, bool) {
-		m, ok := getItem("/v1/batches")(method, path)
-		if !ok {
-			m, ok = getItem("/openai/batches")(method, path)
-		}
-		return m, ok
-	},
-	usage: topUsage, fields: responsesFields, job: &batchJob,
-}
+var openaiBatchPoll = openaiBatch.poll(getItem("/v1/batches", "/openai/batches"))
 
 // openaiBatchResults is a file that may hold a batch's results: {"response":{"body":{…}}} in every line.
 var openaiBatchResults = profile{

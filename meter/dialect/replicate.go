@@ -42,12 +42,7 @@ var replicate = profile{
 	fixed: replicateParts, job: &replicateJob, noUsage: true, asks: (*demand).anything,
 }
 
-var replicatePoll = profile{
-	name: "replicate-poll", family: FamilyPlain, provider: "replicate",
-	match: getItem("/v1/predictions"),
-	usage: replicateTokens, fields: replicateFields,
-	fixed: replicateParts, job: &replicateJob, noUsage: true,
-}
+var replicatePoll = replicate.poll(getItem("/v1/predictions"))
 
 // replicatePath matches /v1/predictions and /v1/{models,deployments}/{owner}/{name}/predictions.
 func replicatePath(path string) (matched, bool) {
@@ -89,12 +84,8 @@ var fal = profile{
 }
 
 // falPoll is the state or the result of a queued request: …/{app}/requests/{id}[/status].
-var falPoll = profile{
-	name: "fal-poll", family: FamilyPlain, provider: "fal",
-	match: func(method, path string) (matched, bool) {
-		i := strings.Index(path, "/fal-ai/")
-		rest, ok := after(path, "/requests/")
-		return matched{}, ok && i >= 0 && method == "GET" && rest != ""
-	},
-	fixed: falParts, job: &falJob, noUsage: true,
-}
+var falPoll = fal.poll(func(method, path string) (matched, bool) {
+	i := strings.Index(path, "/fal-ai/")
+	rest, ok := after(path, "/requests/")
+	return matched{}, ok && i >= 0 && method == "GET" && rest != ""
+})

@@ -94,7 +94,7 @@ func (r *Reader) textRoot(v []byte) (text []byte) {
 	return jsonscan.Content(v)
 }
 
-// walkText finds the text members below v and tells r.
+// walkText reads the text members below v.
 func (r *Reader) walkText(v []byte) {
 	keys := r.api.profile.text.keys
 	for i := 0; i < len(v); {

@@ -4,10 +4,12 @@
 //
 // An [API] is one endpoint of one provider. [Detect] finds it by method and path and never fails: what it does not know is
 // plain HTTP. [API.ReadRequest], [API.EstimateInput] and [API.Prepare] work on the request body before it is sent;
-// a [Reader] follows the answer as its bytes pass and has a [Result] at any time. Whatever an upstream sends, the reader
-// never changes the client's bytes, except for the usage chunk that [API.Prepare] itself asked for.
+// a [Reader] follows the answer as its bytes pass and has a [Result] at any time. The reader never changes the bytes that the
+// client gets, except that it removes the usage chunk that [API.Prepare] asked for.
 //
-// A new API is a profile in one file: where to find the model, the output limit, the usage, the text; and an entry in profiles.
+// A new API is a profile in the file of its provider, which says where the model, the output limit, the usage and the text are, and
+// an entry in the table profiles. The packages below are frame (streams as events), resource (ids that upstreams issue) and tokens
+// (estimates).
 package dialect
 
 import (
@@ -50,8 +52,9 @@ type API struct {
 
 // profiles in the order in which they are tried; more specific paths first.
 var profiles = []*profile{
-	&azureChat, &azureEmbeddings, &mistralChat, &mistralOther, &mistralOCR, &mistralConversations, &openaiChat, &openaiResponsesCount, &openaiResponses, &openaiResponsesPoll, &openaiCompletions,
-	&openaiRealtime,
+	&azureChat, &azureEmbeddings,
+	&mistralChat, &mistralOther, &mistralOCR, &mistralConversations,
+	&openaiChat, &openaiResponsesCount, &openaiResponses, &openaiResponsesPoll, &openaiCompletions, &openaiRealtime,
 	&openaiEmbeddings, &openaiImages, &openaiSpeech, &openaiAudio, &openaiModerations, &openaiVideoPoll, &openaiVideo,
 	&anthropicCount, &anthropicBatch, &anthropicBatchPoll, &anthropicBatchResults, &anthropicMessages, &anthropicVertex,
 	&openaiBatchPoll, &openaiBatch, &openaiBatchResults, &openaiRead,

@@ -7,7 +7,7 @@ import (
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
-// ErrorInfo is a refusal, in words that do not depend on a dialect.
+// ErrorInfo is a refusal, independent of the API.
 type ErrorInfo struct {
 	Status int
 	// Reason is the word of the table of refusals: "insufficient_credits", "unknown_key" …

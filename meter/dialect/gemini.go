@@ -182,8 +182,6 @@ func geminiError(e ErrorInfo) []byte {
 	return append(member([]byte{'{'}, "error", append(inner, '}')), '}')
 }
 
-// Interactions and the long-running operations of Google (Veo, Imagen).
-
 var interactionsJob = Jobs{
 	id: "id", status: "status", pending: []string{"queued", "in_progress"},
 	finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled"},

@@ -2,7 +2,7 @@ package dialect
 
 // Servers that run models on one machine.
 
-// Ollama's own API: NDJSON, streaming unless told otherwise, counts only in the last object; the prompt's is left out when all of it was cached.
+// Ollama's own API: NDJSON, streaming by default. Only the last object has counts; that of the prompt is missing if all of it was cached.
 // num_predict ≤ 0 means no bound. Source: ollama api/types.go, runner.go.
 
 var ollamaFields = []field{

@@ -9,7 +9,7 @@ import (
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
-// Mistral speaks the chat shape, and has endpoints of its own. Sources: mistralai/client-python docs/models, docs.mistral.ai.
+// Mistral uses the chat shape and has some endpoints of its own. Sources: mistralai/client-python docs/models, docs.mistral.ai.
 
 // mistralChat is the same wire without stream_options, which Mistral refuses with 422; usage comes in the finish chunk anyway.
 var mistralChat = profile{

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// The chat shape is spoken by OpenAI and most others; differences between hosts are in optional fields only.
+// OpenAI and most other hosts use the chat shape; they differ only in optional fields.
 // Source: openai-openapi, and the pages of the hosts named below.
 
 var chatFields = openaiFields

@@ -8,7 +8,7 @@ import (
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
-// RequestInfo is what a request asks for, as far as it decides the price.
+// RequestInfo is what a request asks for, if it may change the price.
 type RequestInfo struct {
 	Model     string // from the body, else from the path
 	Stream    bool
@@ -48,7 +48,7 @@ var common = []string{
 	"requests", "images", "query",
 }
 
-// ReadRequest reads a request body, which should be valid JSON; anything else gives what the path says. Parsers differ in
+// ReadRequest reads a request body; of one that is not valid JSON it knows only what the path says. Parsers differ in
 // which of two equal keys they take, and Go servers match keys in any case; so a metered key must be there once.
 func (a *API) ReadRequest(b Body) RequestInfo {
 	body := b.doc

@@ -59,7 +59,7 @@ func (u Usage) reported() bool {
 	return u.InputTotal.OK || u.OutputTotal.OK || u.Units != (Units{}) || u.CostUSD != ""
 }
 
-// Delivered is Result().DeliveredTokens, cheap enough to be asked for every chunk of a stream.
+// Delivered is Result().DeliveredTokens, cheap enough to call for every chunk of a stream.
 func (r *Reader) Delivered() int64 {
 	return max(r.scan.Tokens(), r.contents) + r.turn.spoken/spokenPerToken + r.spent()
 }

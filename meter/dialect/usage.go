@@ -89,6 +89,23 @@ const (
 	numCounts
 )
 
+// What each API bills as a web search:
+//
+//	OpenAI Responses   a web_search_call that completed and whose action is a search; opening a page or
+//	                   finding text in one is not (platform.openai.com/docs/pricing, tools)
+//	Gemini 2 and older a prompt whose answer is grounded in a search, however many queries it took
+//	Gemini 3 and later each query that is not empty, once (ai.google.dev/gemini-api/docs/google-search, pricing);
+//	                   Interactions report the number: usage.grounding_tool_count
+//	Anthropic          usage.server_tool_use.web_search_requests
+//	xAI                usage.server_side_tool_usage_details.web_search_calls, in chat and in Responses; X Search is
+//	                   billed by the posts and profiles that it fetched, which are no web searches
+//	Perplexity         usage.num_search_queries; of agents usage.tool_calls_details.search_web.invocation
+//	OpenRouter         usage.server_tool_use_details.web_search_requests
+//	LiteLLM            usage.server_tool_use.web_search_requests
+//	Mistral            usage.connectors.web_search and web_search_premium, of conversations
+//
+// The first three have to be counted in the answer; the others are in its usage.
+
 // counts are the numbers of one answer as reported.
 type counts struct {
 	c    [numCounts]Count

@@ -123,7 +123,9 @@ func TestEveryAdviceWorks(t *testing.T) {
 					}
 				}
 			case "use_model":
-				tries[0] = func(_ *gate, r *Request) { r.Body, _ = dialect.SetMember(r.Body, "model", []byte(strconv.Quote(o.Model))) }
+				tries[0] = func(_ *gate, r *Request) {
+					r.Body, _ = dialect.SetMember(r.Body, "model", []byte(strconv.Quote(o.Model)))
+				}
 			}
 			for _, follow := range tries {
 				if follow == nil {

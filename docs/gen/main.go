@@ -1,5 +1,5 @@
-// Command gen writes the reference part of docs/pricing.md from the JSON Schema
-// of the price file, which a test keeps in step with the loader, and that of
+// Command gen writes the JSON Schema of the price file and the reference part of
+// docs/pricing.md from the table of its keys, and the reference part of
 // docs/api.md from the table of endpoints:
 //
 //	go run ./docs/gen
@@ -10,12 +10,13 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/farebox-dev/farebox"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 func main() {
 	err := errors.Join(
-		write("docs/pricing.md", func(page []byte) ([]byte, error) { return complete(page, farebox.Schema) }),
+		write("docs/pricing.schema.json", func([]byte) ([]byte, error) { return pricefile.Schema(), nil }),
+		write("docs/pricing.md", complete),
 		write("docs/api.md", completeEndpoints),
 	)
 	if err != nil {

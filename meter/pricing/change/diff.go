@@ -60,7 +60,7 @@ func (c Change) Percent() string {
 func Diff(old, other *pricing.Book) []Change {
 	d := &differ{old: old, other: other}
 	a, b := pricefile.Parse(old.Text), pricefile.Parse(other.Text)
-	for _, section := range pricefile.Sections {
+	for _, section := range pricefile.Sections[0].Names() {
 		switch section {
 		case "version":
 		case "operations", "models", "plans", "packs":

@@ -81,23 +81,15 @@ func (l *loader) warn(n *Node, path, message string, args ...any) {
 
 func (p *Pair) node() *Node { return &Node{line: p.line, col: p.col, width: p.width} }
 
-var Sections = []string{
-	"version", "credit", "markup", "operations", "models", "plans", "default_plan", "packs", "draw_order",
-	"alerts", "labels", "policies", "links",
-}
-
 // root reads the sections in the order in which they need each other.
 func (l *loader) root(n *Node) {
 	if n.Kind != MappingNode {
 		l.fail(n, "", "a price file is a mapping of sections, not %s", n.what())
 		return
 	}
-	if !l.keys(n, "", Sections) {
+	if !l.object(n, "", "") {
 		return
 	}
-	l.required(n, "", "version", `write "version: 1"`)
-	l.required(n, "", "credit", `write "credit: {name: credit}"`)
-	l.required(n, "", "operations", "a price file prices at least one operation")
 	if v := n.Get("version"); v != nil && (v.Kind != ScalarNode || v.Text != "1") {
 		l.fail(v, "version", "%s is not a version of this format; write 1", v.what())
 	}
@@ -124,10 +116,9 @@ func (l *loader) root(n *Node) {
 
 func (l *loader) credit(n *Node) {
 	c := &l.book.Credit
-	if n == nil || !l.object(n, "credit", creditKeys) {
+	if n == nil || !l.object(n, "credit", "credit") {
 		return
 	}
-	l.required(n, "credit", "name", `write "name: credit"`)
 	if v := n.Get("name"); v != nil {
 		c.Name, _ = l.text(v, "credit.name")
 	}
@@ -196,7 +187,7 @@ func (l *loader) alerts(n *Node) {
 	}
 	for i, item := range n.Items {
 		path := fmt.Sprintf("alerts[%d]", i)
-		if !l.object(item, path, alertKeys) {
+		if !l.object(item, path, "alert") {
 			continue
 		}
 		if len(item.Pairs) != 1 {
@@ -243,7 +234,7 @@ func (l *loader) links(n *Node) {
 		"top_up": &l.book.Links.TopUp, "upgrade": &l.book.Links.Upgrade,
 		"prices": &l.book.Links.Prices, "support": &l.book.Links.Support,
 	}
-	if n == nil || !l.object(n, "links", linkKeys) {
+	if n == nil || !l.object(n, "links", "links") {
 		return
 	}
 	for i := range n.Pairs {

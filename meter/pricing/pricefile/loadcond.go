@@ -127,7 +127,7 @@ func (l *loader) operand(k *pricing.Condition, n *Node, path string) bool {
 }
 
 func (l *loader) bounds(k *pricing.Condition, n *Node, path string) bool {
-	if !l.object(n, path, boundKeys) {
+	if !l.object(n, path, "bounds") {
 		return false
 	}
 	if len(n.Pairs) == 0 {

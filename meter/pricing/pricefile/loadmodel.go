@@ -7,8 +7,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-var modelKeys = []string{"name", "tags", "max_output_tokens", "max_input_tokens", "adjust", "like", "effective_from", "reserve"}
-
 // modelLoad is a model's entry on its way: like needs the other one first.
 type modelLoad struct {
 	pair  *Pair
@@ -51,7 +49,7 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *pricing.Mode
 	if !l.mapping(n, path) {
 		return m
 	}
-	own := l.rates(n, path, modelKeys)
+	own := l.rates(n, path, "model")
 	own.Line, own.Column = p.line, p.col
 	if base := l.base(load, n.Get("like"), path+".like", all); base != nil {
 		m.Tags, m.MaxOutputTokens, m.MaxInputTokens = base.Tags, base.MaxOutputTokens, base.MaxInputTokens

@@ -11,13 +11,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-var measuredKeys = []string{"from", "default", "max", "min", "reserve", "text"}
-
-var operationKeys = []string{
-	"name", "feature", "match", "where", "tags", "api", "model", "measure", "quantity", "free_tier", "price",
-	"adjust", "job", "effective_from",
-}
-
 func (l *loader) operations(n *Node) {
 	if n == nil || !l.mapping(n, "operations") {
 		return
@@ -38,11 +31,9 @@ func (l *loader) operation(p *Pair) *pricing.Operation {
 	l.id(p, path)
 	op := &pricing.Operation{ID: p.Key, Name: p.Key, API: "auto", Line: p.line, Column: p.col}
 	n := p.Value
-	if !l.object(n, path, operationKeys) {
+	if !l.object(n, path, "operation") {
 		return op
 	}
-	l.required(p.Value, path, "match", `write "match: POST /v1/…"`)
-	l.required(p.Value, path, "price", `write a number, "free", "by_model" or rates`)
 	if v := n.Get("name"); v != nil {
 		op.Name, _ = l.text(v, path+".name")
 	}
@@ -200,12 +191,11 @@ func (l *loader) measured(n *Node, path, unit string) *pricing.Measure {
 		}
 		return m
 	}
-	if !l.object(n, path, measuredKeys) {
+	if !l.object(n, path, "measured") {
 		return nil
 	}
 	from := n.Get("from")
 	if from == nil {
-		l.required(n, path, "from", "write the field to read, such as body.n")
 		return nil
 	}
 	var ok bool
@@ -268,15 +258,10 @@ func (l *loader) freeTier(op *pricing.Operation, n *Node, path string) {
 	op.FreeTier = tier
 }
 
-var jobKeys = []string{"id", "status", "failed_when", "done_when", "max_age", "when_lost", "webhook"}
-
 func (l *loader) job(op *pricing.Operation, n *Node, path string) {
-	if n == nil || !l.object(n, path, jobKeys) {
+	if n == nil || !l.object(n, path, "job") {
 		return
 	}
-	l.required(n, path, "id", "write where the answer has the id of the job")
-	l.required(n, path, "status", `write "GET /v1/videos/{id}"`)
-	l.required(n, path, "failed_when", "write what a failed job's status says")
 	job := &pricing.Job{MaxAge: calendar.Duration{Count: 2, Unit: calendar.Day}}
 	if v := n.Get("id"); v != nil {
 		if job.ID, _ = l.field(v, path+".id"); job.ID != nil && !job.ID.InAnswer() {
@@ -307,11 +292,9 @@ func (l *loader) job(op *pricing.Operation, n *Node, path string) {
 
 // jobWebhook reads the route that an upstream calls when a job is over.
 func (l *loader) jobWebhook(job *pricing.Job, n *Node, path string) {
-	if n == nil || !l.object(n, path, webhookKeys) {
+	if n == nil || !l.object(n, path, "webhook") {
 		return
 	}
-	l.required(n, path, "match", `write the route that the upstream calls, such as "POST /hooks/videos"`)
-	l.required(n, path, "id", "write where its body has the id of the job, such as body.id")
 	if v := n.Get("match"); v != nil {
 		if p, ok := l.route(v, path+".match"); ok {
 			job.Webhook = &p

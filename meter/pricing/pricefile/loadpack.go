@@ -6,8 +6,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-var packKeys = []string{"name", "credits", "price", "expires", "type", "only_plans", "only_for", "not_for"}
-
 func (l *loader) packs(n *Node) {
 	if n == nil || !l.mapping(n, "packs") {
 		return
@@ -24,11 +22,9 @@ func (l *loader) pack(at *Pair) *pricing.Pack {
 	l.id(at, path)
 	p := &pricing.Pack{ID: at.Key, Name: at.Key, Type: "top_up", Line: at.line, Column: at.col}
 	n := at.Value
-	if !l.object(n, path, packKeys) {
+	if !l.object(n, path, "pack") {
 		return p
 	}
-	l.required(n, path, "credits", "write an amount, or by_price")
-	l.required(n, path, "price", `write "5 USD"`)
 	if v := n.Get("name"); v != nil {
 		p.Name, _ = l.text(v, path+".name")
 	}

@@ -11,13 +11,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-var grantKeys = []string{"type", "amount", "every", "rollover", "expires", "only_for", "not_for"}
-
-var planKeys = []string{
-	"name", "price", "credits", "allow", "deny", "discount", "when_empty", "overage", "lasts", "renews", "caps",
-	"proration", "estimate", "metadata",
-}
-
 func (l *loader) plans(n *Node) {
 	if n == nil || !l.mapping(n, "plans") {
 		return
@@ -37,7 +30,7 @@ func (l *loader) plan(at *Pair) *pricing.Plan {
 	if n.Kind == NullNode {
 		return p // a plan without credits and without limits
 	}
-	if !l.object(n, path, planKeys) {
+	if !l.object(n, path, "plan") {
 		return p
 	}
 	if v := n.Get("name"); v != nil {
@@ -136,12 +129,10 @@ func (l *loader) planPrice(p *pricing.Plan, n *Node, path string) {
 }
 
 func (l *loader) grant(n *Node, path string) *pricing.Grant {
-	if !l.object(n, path, grantKeys) {
+	if !l.object(n, path, "grant") {
 		return nil
 	}
 	g := &pricing.Grant{}
-	l.required(n, path, "type", "write a type such as subscription")
-	l.required(n, path, "amount", "write an amount, or unlimited")
 	if v := n.Get("type"); v != nil {
 		g.Type, _ = l.grantType(v, path+".type")
 	}
@@ -204,7 +195,7 @@ func (l *loader) overage(p *pricing.Plan, n *Node, path string) {
 		return
 	}
 	o := &pricing.Overage{Times: one}
-	if how != nil && l.object(how, path+".overage", overageKeys) {
+	if how != nil && l.object(how, path+".overage", "overage") {
 		if v := how.Get("limit"); v != nil && (v.Kind != ScalarNode || v.Text != "none") {
 			o.Limited = true
 			o.Limit, _ = l.amount(v, path+".overage.limit")
@@ -224,13 +215,10 @@ func (l *loader) caps(p *pricing.Plan, n *Node, path string) {
 	}
 	for i, item := range n.Items {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if !l.object(item, at, capKeys) {
+		if !l.object(item, at, "cap") {
 			continue
 		}
 		c := pricing.Cap{}
-		l.required(item, at, "per", "write account, member or key")
-		l.required(item, at, "amount", "write an amount")
-		l.required(item, at, "every", `write "every: month"`)
 		if v := item.Get("per"); v != nil {
 			c.Per, _ = l.enum(v, at+".per", "account", "member", "key")
 		}

@@ -6,12 +6,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-var policyKeys = []string{
-	"unpriced", "unlisted_model", "refund_on", "refund_when", "reserve_output_tokens", "overdraft", "timezone",
-	"hold", "estimate", "when_exhausted", "clamp_output", "request_usage", "abandoned", "reserve",
-	"reserve_input_tokens",
-}
-
 func (l *loader) policies(n *Node) {
 	p := &l.book.Policies
 	*p = pricing.Policies{
@@ -19,7 +13,7 @@ func (l *loader) policies(n *Node) {
 		ReserveOutputTokens: 4096, ReserveInputTokens: 16_384, EstimateBytes: true, ClampOutput: true, RequestUsage: true,
 	}
 	p.Timezone = l.utc()
-	if n == nil || !l.object(n, "policies", policyKeys) {
+	if n == nil || !l.object(n, "policies", "policies") {
 		return
 	}
 	for i := range n.Pairs {

@@ -14,7 +14,7 @@ func (l *loader) price(n *Node, path string) pricing.Price {
 	t := pricing.Table{Line: n.line, Column: n.col}
 	switch {
 	case n.Kind == MappingNode:
-		return pricing.Price{Table: l.rates(n, path, nil)}
+		return pricing.Price{Table: l.rates(n, path, "rates")}
 	case n.Kind == ScalarNode && n.Text == "free":
 		t.Free = true
 	case n.Kind == ScalarNode && n.Text == "by_model":
@@ -29,10 +29,8 @@ func (l *loader) price(n *Node, path string) pricing.Price {
 	return pricing.Price{Table: t}
 }
 
-var rateKeys = []string{"per_request", "per_token", "per_1k_tokens", "per_1m_tokens", "minimum", "maximum"}
-
-// rates reads the rates of a mapping; more lists keys that mean other things.
-func (l *loader) rates(n *Node, path string, more []string) pricing.Table {
+// rates reads the rates of a mapping, which may have other keys of its section.
+func (l *loader) rates(n *Node, path, name string) pricing.Table {
 	t := pricing.Table{Line: n.line, Column: n.col}
 	if len(n.Pairs) == 0 {
 		l.fail(n, path, "has no rates")
@@ -54,12 +52,12 @@ func (l *loader) rates(n *Node, path string, more []string) pricing.Table {
 		case "per_1m_tokens":
 			l.tokenRates(&t, p, at, -6)
 		default:
-			if slices.Contains(more, p.Key) {
+			valid := section(name).Names()
+			if slices.Contains(valid, p.Key) {
 				continue
 			}
 			unit, ok := strings.CutPrefix(p.Key, "per_")
 			if !ok || !unitForm.MatchString(unit) || strings.HasSuffix(unit, "tokens") {
-				valid := append(append([]string{}, rateKeys...), more...)
 				for u := range l.units {
 					valid = append(valid, "per_"+u)
 				}
@@ -119,10 +117,9 @@ func (l *loader) adjusts(n *Node, path string, op *pricing.Operation) []pricing.
 	var list []pricing.Adjustment
 	for i, item := range n.Items {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if !l.object(item, at, adjustKeys) {
+		if !l.object(item, at, "adjustment") {
 			continue
 		}
-		l.required(item, at, "when", "an adjustment without a condition belongs into the price itself")
 		a := pricing.Adjustment{Line: item.line, Column: item.col, When: l.conditions(item.Get("when"), at+".when", op, false)}
 		times, price := item.Get("times"), item.Get("price")
 		switch {

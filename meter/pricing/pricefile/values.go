@@ -24,9 +24,19 @@ var (
 	shortForm    = regexp.MustCompile(`^([1-9][0-9_]*)\s*([a-zA-Z]+)$`)
 )
 
-// object checks that n is a mapping with these keys only.
-func (l *loader) object(n *Node, path string, valid []string) bool {
-	return l.mapping(n, path) && l.keys(n, path, valid)
+// object checks that n is a mapping with the keys of a section: no other, and
+// those that it needs.
+func (l *loader) object(n *Node, path, name string) bool {
+	s := section(name)
+	if !l.mapping(n, path) || !l.keys(n, path, s.Names()) {
+		return false
+	}
+	for _, k := range s.Keys {
+		if k.Required != "" {
+			l.required(n, path, k.Name, k.Required)
+		}
+	}
+	return true
 }
 
 func (l *loader) mapping(n *Node, path string) bool {
@@ -230,7 +240,7 @@ func (l *loader) tags(n *Node, path string) []string {
 }
 
 func (l *loader) selector(n *Node, path string) *selector.Selector {
-	if n == nil || !l.object(n, path, selectorKeys) {
+	if n == nil || !l.object(n, path, "selector") {
 		return nil
 	}
 	if len(n.Pairs) == 0 {

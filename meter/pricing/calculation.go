@@ -19,8 +19,7 @@ type calculation struct {
 	covered money.Decimal // by the free tier, of its unit
 	c       circumstances
 	strict  bool // a condition on no number refuses the request
-	trace   *trace
-	record  *Marks             // is told what applied; nil: nobody wants to know
+	trace   trace
 	known   map[string]verdict // of conditions, from a record; nil: they are decided by c
 
 	table   *Table // in force
@@ -33,15 +32,16 @@ type calculation struct {
 
 var calculations = sync.Pool{New: func() any { return new(calculation) }}
 
-func newCalculation(r *Request, entry *Model, plan *Plan, free FreeLeft, t *trace) *calculation {
+func newCalculation(r *Request, entry *Model, plan *Plan, free FreeLeft) *calculation {
 	k := calculations.Get().(*calculation)
-	k.r, k.entry, k.plan, k.free, k.trace = r, entry, plan, free, t
+	k.r, k.entry, k.plan, k.free = r, entry, plan, free
 	return k
 }
 
 // done gives the calculation back, without what it points to.
 func (k *calculation) done() {
-	*k = calculation{}
+	clear(k.trace.steps)
+	*k = calculation{trace: trace{steps: k.trace.steps[:0]}}
 	calculations.Put(k)
 }
 
@@ -54,9 +54,7 @@ func (k *calculation) price(times money.Decimal) (Quote, error) {
 		q.Model = k.entry.Key
 	}
 	if covered := k.coverFree(&q); covered {
-		if k.trace != nil {
-			k.trace.add(k.r.op.Line, k.r.op.Column, "free tier", "covers the whole request", money.Decimal{})
-		}
+		k.trace.add(step{label: "free tier", line: k.r.op.Line, col: k.r.op.Column})
 		return q, nil
 	}
 	k.c.input = fromCount(k.tokens.InputSide())
@@ -68,9 +66,9 @@ func (k *calculation) price(times money.Decimal) (Quote, error) {
 	if k.entry != nil && k.byModel {
 		q.Model = k.entry.Key
 	}
-	total := k.finish(k.sum(nil), times)
+	k.finish(times)
 	var err error
-	q.Amount, err = total.Ceil(k.r.book.Credit.Decimals)
+	q.Amount, err = k.trace.total.Ceil(k.r.book.Credit.Decimals)
 	if errors.Is(err, money.ErrOverflow) {
 		return q, refuse(400, QuantityTooLarge, "", "the price of this request is too large")
 	}
@@ -78,42 +76,25 @@ func (k *calculation) price(times money.Decimal) (Quote, error) {
 }
 
 // finish goes from the sum of the rates to the price before its rounding.
-func (k *calculation) finish(total, times money.Decimal) money.Decimal {
+func (k *calculation) finish(times money.Decimal) {
 	op, t := k.r.op, k.table
-	if op.Quantity != nil {
-		total = total.Mul(times)
-		if k.trace != nil {
-			k.trace.add(op.Quantity.Line, op.Quantity.Column, "quantity", op.Quantity.Field.Text+" × "+times.String(), total)
-		}
+	k.trace.times = times
+	if m := op.Quantity; m != nil {
+		k.trace.add(step{label: "quantity", field: m.Field, n: times, total: k.trace.total.Mul(times), line: m.Line, col: m.Column})
 	}
 	if k.byModel && !k.r.book.Markup.IsZero() {
-		total = total.Mul(k.r.book.markedUp)
-		if k.trace != nil {
-			k.trace.add(0, 0, "markup", percent(k.r.book.Markup), total)
-		}
+		k.trace.add(step{label: "markup", n: k.r.book.Markup, total: k.trace.total.Mul(k.r.book.markedUp)})
 	}
-	if k.plan != nil && k.plan.keep.Set {
-		total = total.Mul(k.plan.keep.Value)
-		if k.trace != nil {
-			k.trace.add(k.plan.Line, k.plan.Column, "plan", k.plan.ID+" discount "+k.plan.DiscountText, total)
-		}
+	if p := k.plan; p != nil && p.keep.Set {
+		k.trace.add(step{label: "plan", plan: p, total: k.trace.total.Mul(p.keep.Value), line: p.Line, col: p.Column})
 	}
-	if t.Minimum.Set && total.Cmp(t.Minimum.Value) < 0 {
-		total = t.Minimum.Value
-		if k.trace != nil {
-			k.trace.add(t.Line, t.Column, "minimum", total.String(), total)
-		}
+	if t.Minimum.Set && k.trace.total.Cmp(t.Minimum.Value) < 0 {
+		k.trace.add(step{label: "minimum", total: t.Minimum.Value, line: t.Line, col: t.Column})
 	}
-	if t.Maximum.Set && total.Cmp(t.Maximum.Value) > 0 {
-		total = t.Maximum.Value
-		if k.trace != nil {
-			k.trace.add(t.Line, t.Column, "maximum", total.String(), total)
-		}
+	if t.Maximum.Set && k.trace.total.Cmp(t.Maximum.Value) > 0 {
+		k.trace.add(step{label: "maximum", total: t.Maximum.Value, line: t.Line, col: t.Column})
 	}
-	return total
 }
-
-func percent(d money.Decimal) string { return d.Shift(2).String() + "%" }
 
 // coverFree takes what the free tier pays for; true if that is everything.
 func (k *calculation) coverFree(q *Quote) bool {
@@ -144,7 +125,7 @@ func (k *calculation) coverFree(q *Quote) bool {
 		k.covered, q.FreeUsed = k.free.Left, k.free.Left // conditions still see the whole
 		return false
 	}
-	n := k.reported(tier.Unit)
+	n, _ := k.reported(tier.Unit)
 	if n.IsZero() {
 		return false
 	}
@@ -166,8 +147,7 @@ func (k *calculation) rates() error {
 		}
 		k.byModel = true
 	} else {
-		k.table = &op.Price.Table
-		k.traceRates()
+		k.start(&op.Price.Table)
 	}
 	return k.adjust(op.Adjust, 'o')
 }
@@ -176,8 +156,7 @@ func (k *calculation) modelRates() error {
 	if k.entry == nil {
 		return refuse(400, MissingModel, "body.model", "the request names no model with a price")
 	}
-	k.table = &k.entry.Table
-	k.traceRates()
+	k.start(&k.entry.Table)
 	return k.adjust(k.entry.Adjust, 'm')
 }
 
@@ -185,8 +164,7 @@ func (k *calculation) modelRates() error {
 // operation's or the model's.
 func (k *calculation) adjust(list []Adjustment, whose byte) error {
 	for i := range list {
-		a := &list[i]
-		verdict, bad, err := k.decide(a.When)
+		verdict, bad, err := k.decide(list[i].When)
 		switch {
 		case err != nil:
 			return err
@@ -195,49 +173,50 @@ func (k *calculation) adjust(list []Adjustment, whose byte) error {
 		case verdict != holds:
 			continue
 		}
-		var before *Table
-		if k.c.any && a.When.asksAnswer() {
-			was := *k.table
-			before = &was
-		}
-		if k.trace != nil {
-			k.trace.adjusted(a)
-		}
-		if k.record != nil {
-			k.record.applied(whose, i)
-		}
-		switch {
-		case a.ByModel:
-			if k.entry == nil && k.usage != nil {
-				continue // the answer made it apply; what was asked for stays priced as it was
-			}
-			if err := k.modelRates(); err != nil {
-				return err
-			}
-			k.byModel = true
-		case a.Price != nil:
-			k.table = a.Price
-		default:
-			if k.table != &k.work {
-				k.work = *k.table
-				k.table = &k.work
-			}
-			if a.Times.Set {
-				k.table.Times(a.Times.Value)
-			} else {
-				k.table.Replace(a.Rates)
-			}
-		}
-		if before != nil { // it may hold or not
-			k.work = *k.table
-			k.table = &k.work
-			k.table.dearer(before)
-		}
-		if k.trace != nil {
-			k.trace.lines[len(k.trace.lines)-1].Total = k.sum(nil)
+		k.trace.add(step{label: "adjust", adjust: &list[i], whose: whose, index: i, line: list[i].Line, col: list[i].Column})
+		if err := k.apply(&list[i]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// apply changes the table in force.
+func (k *calculation) apply(a *Adjustment) error {
+	open := k.c.any && a.When.asksAnswer() // it may hold or not
+	var before Table
+	if open {
+		before = *k.table
+	}
+	switch {
+	case a.ByModel && k.entry == nil && k.usage != nil:
+		// The answer made it apply; what was asked for stays priced as it was.
+	case a.ByModel:
+		if err := k.modelRates(); err != nil {
+			return err
+		}
+		k.byModel = true
+	case a.Price != nil:
+		k.table = a.Price
+	case a.Times.Set:
+		k.own().Times(a.Times.Value)
+	default:
+		k.own().Replace(a.Rates)
+	}
+	if open {
+		k.own().dearer(&before)
+	}
+	k.trace.resum(k.sum(false))
+	return nil
+}
+
+// own is the table in force as a copy that may be changed.
+func (k *calculation) own() *Table {
+	if k.table != &k.work {
+		k.work = *k.table
+		k.table = &k.work
+	}
+	return k.table
 }
 
 // decide is whether an adjustment holds: by the circumstances, or by what a
@@ -251,40 +230,39 @@ func (k *calculation) decide(when *Conditions) (verdict, *Condition, error) {
 	return v, bad, nil
 }
 
-// traceRates writes down the rates before any adjustment.
-func (k *calculation) traceRates() {
-	if k.trace != nil {
-		k.sum(k.trace)
-	}
+// start puts a table in force, before any adjustment.
+func (k *calculation) start(t *Table) {
+	k.table = t
+	k.trace.total = k.sum(true)
 }
 
-// sum is quantity × rate over requests, units and kinds of tokens.
-func (k *calculation) sum(trace *trace) money.Decimal {
+// sum is quantity × rate over requests, units and kinds of tokens; write adds
+// each to the trace.
+func (k *calculation) sum(write bool) money.Decimal {
 	t := k.table
 	var total money.Decimal
+	add := func(s step) {
+		total = total.Add(s.n.Mul(s.price))
+		if write {
+			s.total, s.line, s.col = total, t.Line, t.Column
+			k.trace.add(s)
+		}
+	}
 	if t.Request.Set {
-		total = t.Request.Value
-		trace.rate(t, "request", one, t.Request.Value, total)
+		add(step{label: "request", n: one, price: t.Request.Value})
 	}
 	for i := range t.Units {
-		n := k.count(t.Units[i].Unit)
-		if n.IsZero() {
-			continue
+		if n := k.count(t.Units[i].Unit); !n.IsZero() {
+			add(step{label: t.Units[i].Unit, n: n, price: t.Units[i].Rate})
 		}
-		total = total.Add(n.Mul(t.Units[i].Rate))
-		trace.rate(t, t.Units[i].Unit, n, t.Units[i].Rate, total)
 	}
 	for kind := range NumKinds {
 		if k.tokens[kind] <= 0 {
 			continue
 		}
-		price := k.tokenPrice(kind)
-		if price.IsZero() {
-			continue
+		if price := k.tokenPrice(kind); !price.IsZero() {
+			add(step{label: kind.String(), n: fromCount(k.tokens[kind]), price: price, token: true, bound: k.usage == nil && kind == Output})
 		}
-		n := fromCount(k.tokens[kind])
-		total = total.Add(n.Mul(price))
-		trace.token(t, kind, n, price, total, k.usage == nil)
 	}
 	return total
 }
@@ -312,7 +290,7 @@ func (k *calculation) tokenPrice(kind Kind) money.Decimal {
 func (k *calculation) count(unit string) money.Decimal {
 	n, measured := k.c.quantity(unit)
 	if !measured {
-		n = k.reported(unit)
+		n, _ = k.reported(unit)
 	}
 	if tier := k.r.op.FreeTier; tier != nil && tier.Unit == unit {
 		n, _ = n.Sub(k.covered)
@@ -321,16 +299,15 @@ func (k *calculation) count(unit string) money.Decimal {
 }
 
 // reported is how much of a unit that no field measures is charged: what the
-// answer reports; before it, what is held.
-func (k *calculation) reported(unit string) money.Decimal {
+// answer reports; before it, what is held. said is false if it is what was asked
+// for, because the answer does not say.
+func (k *calculation) reported(unit string) (n money.Decimal, said bool) {
 	if k.usage == nil {
-		return k.r.ahead(k.entry, unit)
+		return k.r.ahead(k.entry, unit), true
 	}
 	n, ok := k.usage.Unit(unit)
 	if ok && (unit != "second" || !n.IsZero()) || !k.unsaid { // a recording that has been heard has a length
-		return n
+		return n, true
 	}
-	n = k.r.unsaid(k.entry, unit)
-	k.record.counted(unit, n)
-	return n
+	return k.r.unsaid(k.entry, unit), false
 }

@@ -25,66 +25,6 @@ type Explanation struct {
 	book      *Book
 }
 
-// trace collects lines; a nil trace does nothing.
-type trace struct {
-	lines []Line
-}
-
-func (t *trace) add(line, col int, label, text string, total money.Decimal) {
-	if t != nil {
-		t.lines = append(t.lines, Line{label, text, total, line, col})
-	}
-}
-
-func (t *trace) list() []Line {
-	if t == nil {
-		return nil
-	}
-	return t.lines
-}
-
-func (t *trace) adjusted(a *Adjustment) {
-	if t == nil {
-		return
-	}
-	var texts []string
-	for i := range a.When.All {
-		texts = append(texts, a.When.All[i].Text)
-	}
-	text := strings.Join(texts, ", ")
-	switch {
-	case a.Times.Set:
-		text += " × " + a.Times.Value.String()
-	case a.ByModel:
-		text += ": by_model"
-	case a.Price != nil && a.Price.Free:
-		text += ": free"
-	case a.Price != nil:
-		text += ": " + a.Price.Request.Value.String()
-	default:
-		text += ": " + a.Rates.Words()
-	}
-	t.lines = append(t.lines, Line{Label: "adjust", Text: text, Line: a.Line, Column: a.Column})
-}
-
-func (t *trace) rate(of *Table, unit string, n, price, total money.Decimal) {
-	if t == nil {
-		return
-	}
-	t.lines = append(t.lines, Line{unit, fmt.Sprintf("%s %s × %s", Grouping(n.String()), unit, price), total, of.Line, of.Column})
-}
-
-func (t *trace) token(of *Table, kind Kind, n, price, total money.Decimal, bound bool) {
-	if t == nil {
-		return
-	}
-	note := ""
-	if bound && kind == Output {
-		note = "at most "
-	}
-	t.lines = append(t.lines, Line{kind.String(), fmt.Sprintf("%s%s tokens × %s / 1M", note, Grouping(n.String()), price.Shift(6)), total, of.Line, of.Column})
-}
-
 // grouping puts a comma before every third digit: "10,000".
 func Grouping(s string) string {
 	whole, fraction, point := strings.Cut(s, ".")
@@ -111,9 +51,7 @@ func (e Estimate) Explain() (*Explanation, error) {
 	if r.modelLater() {
 		x.Model = r.book.exact[q.Model]
 	}
-	t := &trace{}
-	x.Quote, err = e.by(x.Model, -1, q.supposed, t)
-	x.Lines = t.lines
+	x.Quote, err = e.by(x.Model, -1, q.supposed, &x.Lines)
 	return x, err
 }
 

@@ -2,6 +2,7 @@ package pricing
 
 import (
 	"net/url"
+	"slices"
 
 	"github.com/farebox-dev/farebox/meter/money"
 )
@@ -18,7 +19,8 @@ func (parts Parts) Cost(r *Request, plan *Plan) (Quote, error) {
 	var sum Quote
 	for i, a := range parts {
 		a.later = i > 0
-		q, err := r.Cost(a, plan, FreeLeft{})
+		rec := &Recorded{Operation: r.op.ID, At: r.at, Made: r.book}
+		q, err := r.record(a, plan, &rec.Usage, &rec.Marks)
 		if err != nil {
 			return q, err
 		}
@@ -26,8 +28,6 @@ func (parts Parts) Cost(r *Request, plan *Plan) (Quote, error) {
 			sum = q
 			continue
 		}
-		rec := &Recorded{Operation: r.op.ID, At: r.at, Made: r.book}
-		rec.Usage, rec.Marks = r.record(a, plan, "")
 		once, err := r.book.once(rec, plan)
 		if err != nil {
 			return q, err
@@ -44,8 +44,9 @@ func (parts Parts) Record(r *Request, plan *Plan) (whole Marks) {
 		whole.Plan = plan.ID
 	}
 	for _, a := range parts {
-		u, m := r.record(a, plan, "")
-		if q, err := r.Cost(a, plan, FreeLeft{}); err == nil && m.Held {
+		var u Usage
+		var m Marks
+		if q, err := r.record(a, plan, &u, &m); err == nil && m.Held {
 			m.held = Rate{q.Amount.Decimal(r.book.Credit.Decimals), true}
 		}
 		whole.parts = append(whole.parts, RecordText(&u, &m))
@@ -54,7 +55,7 @@ func (parts Parts) Record(r *Request, plan *Plan) (whole Marks) {
 }
 
 // repriceParts is reprice of a record with parts.
-func (b *Book) repriceParts(rec *Recorded, plan *Plan, t *trace) (sum money.Amount, err error) {
+func (b *Book) repriceParts(rec *Recorded, plan *Plan, lines *[]Line) (sum money.Amount, err error) {
 	for i, text := range rec.Marks.parts {
 		part := *rec
 		part.Model, part.Free = "", money.Decimal{} // parts are priced without the free tier
@@ -62,13 +63,13 @@ func (b *Book) repriceParts(rec *Recorded, plan *Plan, t *trace) (sum money.Amou
 			return 0, err
 		}
 		if i == 0 {
-			if sum, err = b.reprice(&part, plan, t); err != nil {
+			if sum, err = b.reprice(&part, plan, lines); err != nil {
 				return 0, err
 			}
 			continue
 		}
-		lines := &trace{}
-		cost, err := b.reprice(&part, plan, lines)
+		var more []Line
+		cost, err := b.reprice(&part, plan, &more)
 		if err != nil {
 			return 0, err
 		}
@@ -77,12 +78,10 @@ func (b *Book) repriceParts(rec *Recorded, plan *Plan, t *trace) (sum money.Amou
 			return 0, err
 		}
 		sum += max(0, cost-once)
-		for _, l := range lines.list() {
-			if l.Label != "request" {
-				t.add(l.Line, l.Column, l.Label, l.Text, l.Total)
-			}
+		if lines != nil {
+			more = slices.DeleteFunc(more, func(l Line) bool { return l.Label == "request" })
+			*lines = append(append(*lines, more...), Line{Label: "sum", Text: "with another model: " + part.Marks.model, Total: sum.Decimal(b.Credit.Decimals)})
 		}
-		t.add(0, 0, "sum", "with another model: "+part.Marks.model, sum.Decimal(b.Credit.Decimals))
 	}
 	return sum, nil
 }

@@ -204,13 +204,14 @@ func (r *Request) modelLater() bool {
 	return r.op.Price.ByModel && r.op.ModelFrom != nil && r.op.ModelFrom.InAnswer()
 }
 
-// by is the price at one model, with what is supposed of the answer.
-func (e *Estimate) by(m *Model, bound int64, s supposed, t *trace) (Quote, error) {
+// by is the price at one model, with what is supposed of the answer, and how it
+// was computed if lines is not nil.
+func (e *Estimate) by(m *Model, bound int64, s supposed, lines *[]Line) (Quote, error) {
 	r := e.r
 	if bound < 0 {
 		bound = r.outputBound(m)
 	}
-	k := newCalculation(r, m, e.plan, e.free, t)
+	k := newCalculation(r, m, e.plan, e.free)
 	defer k.done()
 	k.strict = true
 	for i := range Output {
@@ -221,6 +222,9 @@ func (e *Estimate) by(m *Model, bound int64, s supposed, t *trace) (Quote, error
 	k.c.quantities = append(k.quantityRoom[:0], r.quantities...)
 	q, err := k.price(r.times)
 	q.OutputBound, q.supposed = bound, s
+	if lines != nil {
+		*lines = k.trace.lines()
+	}
 	return q, err
 }
 

@@ -34,7 +34,15 @@ func (t *Table) Unit(name string) (money.Decimal, bool) {
 	return money.Decimal{}, false
 }
 
-// hasTokens reports whether any token kind has a rate.
+// units are those with a rate; a calculation that the free tier covers has no table.
+func (t *Table) units() []UnitRate {
+	if t == nil {
+		return nil
+	}
+	return t.Units
+}
+
+// HasTokens reports whether any token kind has a rate.
 func (t *Table) HasTokens() bool {
 	for k := range t.Tokens {
 		if t.Tokens[k].Set {

@@ -40,65 +40,44 @@ type Marks struct {
 	named    string
 }
 
-// applied notes an adjustment.
-func (m *Marks) applied(whose byte, index int) {
-	m.Adjusts = append(m.Adjusts, string(whose)+strconv.Itoa(index))
-}
-
-// measured notes the quantities that are charged, before a free tier.
-func (m *Marks) measured(k *calculation, times money.Decimal) {
-	if k.r.op.Quantity != nil {
-		m.times = Rate{times, true}
-	}
-	m.pricedBy, m.named = k.entry, k.c.model
-	for _, q := range k.c.quantities {
-		m.units = append(m.units, UnitCount{q.measure.Unit, q.value})
-	}
-	if m.Tier = k.c.tier; m.Tier != "" && !plainWord.MatchString(m.Tier) {
-		m.Tier = "?" // whatever a client or an upstream has written there stays out
-	}
-	if k.plan != nil && k.plan.keep.Set {
-		m.Plan = k.plan.ID
-	}
-}
-
-// counted notes a unit that the answer did not report and that was charged as
-// it was asked for.
-func (m *Marks) counted(unit string, n money.Decimal) {
-	if m == nil || n.IsZero() || slices.ContainsFunc(m.units, func(u UnitCount) bool { return u.Unit == unit }) {
-		return
-	}
-	m.units = append(m.units, UnitCount{unit, n})
-}
-
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 
 // Record is what to keep of an answer's price: the usage with the quantities that
 // were asked for, and the marks.
-func (r *Request) Record(a *Answer, plan *Plan) (Usage, Marks) {
+func (r *Request) Record(a *Answer, plan *Plan) (u Usage, m Marks) {
+	q, err := r.record(a, plan, &u, &m)
 	name := r.Asked.Model
-	if q, err := r.Cost(a, plan, FreeLeft{}); err == nil && q.Model != r.Model().ID() {
+	if err == nil && q.Model != r.Model().ID() {
 		name = q.Model // as the ledger has it
 	}
-	return r.record(a, plan, name)
+	m.leaveOut(name, r)
+	return u, m
 }
 
-// record leaves out what the model's name in the charge says.
-func (r *Request) record(a *Answer, plan *Plan, name string) (u Usage, m Marks) {
+// leaveOut drops what the model's name in the charge says.
+func (m *Marks) leaveOut(name string, r *Request) {
+	if m.Held {
+		return
+	}
+	m.entry, m.model = "", ""
+	if known := (&Recorded{Model: name, At: r.at}).Entry(r.book); known != m.pricedBy {
+		m.entry = entryMark(m.pricedBy)
+	}
+	if m.named != name {
+		m.model = m.named
+	}
+}
+
+// record prices an answer without the free tier, and fills in what to keep of it.
+func (r *Request) record(a *Answer, plan *Plan, u *Usage, m *Marks) (Quote, error) {
 	if a.Usage != nil {
 		u.Tokens, u.Units = a.Usage.Tokens, slices.Clone(a.Usage.Units)
 	}
-	if _, err := r.cost(a, plan, FreeLeft{}, nil, &m); err != nil {
-		m = Marks{Held: true}
+	cost, err := r.cost(a, plan, FreeLeft{}, m)
+	if err != nil {
+		*m = Marks{Held: true}
 	}
-	if !m.Held {
-		if known := (&Recorded{Model: name, At: r.at}).Entry(r.book); known != m.pricedBy {
-			m.entry = entryMark(m.pricedBy)
-		}
-		if m.named != name {
-			m.model = m.named
-		}
-	}
+	m.leaveOut("", r)
 	for _, q := range m.units {
 		if i := slices.IndexFunc(u.Units, func(x UnitCount) bool { return x.Unit == q.Unit }); i >= 0 {
 			u.Units[i] = q
@@ -106,7 +85,7 @@ func (r *Request) record(a *Answer, plan *Plan, name string) (u Usage, m Marks) 
 			u.Units = append(u.Units, q)
 		}
 	}
-	return u, m
+	return cost, err
 }
 
 // Quantities are all that was used, tokens first.

@@ -38,12 +38,12 @@ func (rec *Recorded) Reprice(b *Book, plan *Plan) (money.Amount, error) {
 
 // Explain is Reprice, step by step.
 func (rec *Recorded) Explain(b *Book, plan *Plan) ([]Line, money.Amount, error) {
-	t := &trace{}
-	amount, err := b.reprice(rec, plan, t)
-	return t.lines, amount, err
+	var lines []Line
+	amount, err := b.reprice(rec, plan, &lines)
+	return lines, amount, err
 }
 
-func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error) {
+func (b *Book) reprice(rec *Recorded, plan *Plan, lines *[]Line) (money.Amount, error) {
 	op := b.operations[rec.Operation]
 	if op == nil {
 		return 0, ErrNoLongerPriced
@@ -58,12 +58,12 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 	case rec.Marks.Held:
 		return 0, ErrNotRecorded
 	case len(rec.Marks.parts) > 0:
-		return b.repriceParts(rec, plan, t)
+		return b.repriceParts(rec, plan, lines)
 	}
 	if rec.Marks.model != "" {
 		r.Asked.Model = rec.Marks.model
 	}
-	k := newCalculation(r, rec.Entry(b), plan, FreeLeft{Left: rec.Free}, t)
+	k := newCalculation(r, rec.Entry(b), plan, FreeLeft{Left: rec.Free})
 	defer k.done()
 	if k.entry == nil && op.Price.ByModel {
 		return 0, ErrNoLongerPriced
@@ -91,6 +91,9 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, t *trace) (money.Amount, error
 		return 0, ErrNotRecorded
 	}
 	q, err := k.price(r.times)
+	if lines != nil {
+		*lines = append(*lines, k.trace.lines()...)
+	}
 	return q.Amount, err
 }
 

@@ -123,21 +123,20 @@ func textOf(v *value) string {
 // only the answer knows costs its default or what was reserved, and a model
 // that only the answer knows costs what was held last.
 func (r *Request) Cost(a *Answer, plan *Plan, free FreeLeft) (Quote, error) {
-	return r.cost(a, plan, free, nil, nil)
+	return r.cost(a, plan, free, nil)
 }
 
 var noUsage Usage
 
-func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace, record *Marks) (Quote, error) {
+func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, record *Marks) (Quote, error) {
 	if r.Free() {
 		return Quote{}, nil
 	}
 	if a == nil {
 		a = &Answer{}
 	}
-	k := newCalculation(r, nil, plan, free, t)
+	k := newCalculation(r, nil, plan, free)
 	defer k.done()
-	k.record = record
 	values := r.book.answerValues(a, k.answerRoom[:])
 	entry, model, known := r.answeredBy(a, values)
 	if !known {
@@ -164,10 +163,11 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, t *trace, record *M
 	if m := r.op.Quantity; m != nil && m.Field.InAnswer() {
 		times = (&quantity{m, times}).settled(values, nil)
 	}
-	if record != nil {
-		record.measured(k, times)
+	q, err := k.price(times)
+	if err == nil && record != nil {
+		*record = k.marks()
 	}
-	return k.price(times)
+	return q, err
 }
 
 // answeredBy is the entry that prices the answer, and the name that counts for

@@ -47,8 +47,8 @@ func (l *loader) warnAt(line, col, width int, path, message string) {
 // unpricedFree warns where what has no price is free: then everything depends on
 // each path being priced, and a request that is none of the API's is free, too.
 func (l *loader) unpricedFree() {
-	if n := l.places["policies.unpriced"]; n != nil && l.book.Policies.UnpricedFree {
-		l.warn(n, "policies.unpriced", `every request without an operation passes uncharged; let only paths with prices reach the meter, in the Caddyfile: "meter /v1/*"`)
+	if l.book.Policies.UnpricedFree {
+		l.warn(l.places["policies"].Get("unpriced"), "policies.unpriced", `every request without an operation passes uncharged; let only paths with prices reach the meter, in the Caddyfile: "meter /v1/*"`)
 	}
 }
 

@@ -119,13 +119,9 @@ func (l *loader) credit(n *Node) {
 	if n == nil || !l.object(n, "credit", "credit") {
 		return
 	}
-	if v := n.Get("name"); v != nil {
-		c.Name, _ = l.text(v, "credit.name")
-	}
+	set(n, "credit", "name", &c.Name, l.text)
 	c.Plural = c.Name + "s"
-	if v := n.Get("plural"); v != nil {
-		c.Plural, _ = l.text(v, "credit.plural")
-	}
+	set(n, "credit", "plural", &c.Plural, l.text)
 	if v := n.Get("decimals"); v != nil {
 		d, ok := l.whole(v, "credit.decimals")
 		if ok && d > 9 {
@@ -198,16 +194,8 @@ func (l *loader) alerts(n *Node) {
 		if v := item.Get("below"); v != nil {
 			a.Below = l.threshold(item, v, path+".below")
 		}
-		if v := item.Get("runs_out_within"); v != nil {
-			if d, ok := l.duration(v, path+".runs_out_within"); ok {
-				a.RunsOutWithin = &d
-			}
-		}
-		if v := item.Get("overage_above"); v != nil {
-			if x, ok := l.amount(v, path+".overage_above"); ok {
-				a.OverageAbove = &x
-			}
-		}
+		setPointer(item, path, "runs_out_within", &a.RunsOutWithin, l.duration)
+		setPointer(item, path, "overage_above", &a.OverageAbove, l.amount)
 		l.book.Alerts = append(l.book.Alerts, a)
 	}
 }

@@ -59,9 +59,7 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *pricing.Mode
 	}
 	m.Table.Replace(&own)
 	m.Table.Line, m.Table.Column = p.line, p.col
-	if v := n.Get("name"); v != nil {
-		m.Name, _ = l.text(v, path+".name")
-	}
+	set(n, path, "name", &m.Name, l.text)
 	if v := n.Get("tags"); v != nil {
 		m.Tags = l.tags(v, path+".tags")
 	}

@@ -34,18 +34,10 @@ func (l *loader) operation(p *Pair) *pricing.Operation {
 	if !l.object(n, path, "operation") {
 		return op
 	}
-	if v := n.Get("name"); v != nil {
-		op.Name, _ = l.text(v, path+".name")
-	}
-	if v := n.Get("feature"); v != nil {
-		op.Feature, _ = l.text(v, path+".feature")
-	}
+	set(n, path, "name", &op.Name, l.text)
+	set(n, path, "feature", &op.Feature, l.text)
 	op.Tags = l.tags(n.Get("tags"), path+".tags")
-	if v := n.Get("api"); v != nil {
-		if s, ok := l.enum(v, path+".api", "auto", "openai", "anthropic", "gemini", "other"); ok {
-			op.API = s
-		}
-	}
+	set(n, path, "api", &op.API, l.word("operation.api"))
 	op.Match = l.match(n.Get("match"), path+".match")
 	l.modelSource(op, n.Get("model"), path+".model")
 	l.measure(op, n.Get("measure"), path+".measure")
@@ -206,9 +198,7 @@ func (l *loader) measured(n *Node, path, unit string) *pricing.Measure {
 	m.Max = l.rate(n.Get("max"), path+".max")
 	m.Min = l.rate(n.Get("min"), path+".min")
 	m.Reserve = l.rate(n.Get("reserve"), path+".reserve")
-	if v := n.Get("text"); v != nil {
-		m.Text, _ = l.boolean(v, path+".text")
-	}
+	set(n, path, "text", &m.Text, l.boolean)
 	if m.Max.Set && m.Min.Set && m.Max.Value.Cmp(m.Min.Value) < 0 {
 		l.fail(n, path, "max is less than min, so no quantity fits")
 	}
@@ -277,13 +267,8 @@ func (l *loader) job(op *pricing.Operation, n *Node, path string) {
 	}
 	job.FailedWhen = l.fromAnswer(n.Get("failed_when"), path+".failed_when", l.conditions(n.Get("failed_when"), path+".failed_when", op, false))
 	job.DoneWhen = l.fromAnswer(n.Get("done_when"), path+".done_when", l.conditions(n.Get("done_when"), path+".done_when", op, false))
-	if v := n.Get("max_age"); v != nil {
-		job.MaxAge, _ = l.duration(v, path+".max_age")
-	}
-	if v := n.Get("when_lost"); v != nil {
-		word, _ := l.enum(v, path+".when_lost", "charge", "refund")
-		job.LostRefund = word == "refund"
-	}
+	set(n, path, "max_age", &job.MaxAge, l.duration)
+	job.LostRefund = l.says(n, path, "job.when_lost", "refund")
 	l.jobWebhook(job, n.Get("webhook"), path+".webhook")
 	if job.ID != nil && job.FailedWhen != nil {
 		op.Job = job
@@ -295,11 +280,7 @@ func (l *loader) jobWebhook(job *pricing.Job, n *Node, path string) {
 	if n == nil || !l.object(n, path, "webhook") {
 		return
 	}
-	if v := n.Get("match"); v != nil {
-		if p, ok := l.route(v, path+".match"); ok {
-			job.Webhook = &p
-		}
-	}
+	setPointer(n, path, "match", &job.Webhook, l.route)
 	if v := n.Get("id"); v != nil {
 		f, problem := pricing.ParseField(v.Text)
 		if v.Kind != ScalarNode || f == nil || f.From != pricing.FromBody {

@@ -25,9 +25,7 @@ func (l *loader) pack(at *Pair) *pricing.Pack {
 	if !l.object(n, path, "pack") {
 		return p
 	}
-	if v := n.Get("name"); v != nil {
-		p.Name, _ = l.text(v, path+".name")
-	}
+	set(n, path, "name", &p.Name, l.text)
 	if v := n.Get("price"); v != nil {
 		l.packPrice(p, v, path+".price")
 	}
@@ -43,9 +41,7 @@ func (l *loader) pack(at *Pair) *pricing.Pack {
 			p.Expires = &d
 		}
 	}
-	if v := n.Get("type"); v != nil {
-		p.Type, _ = l.grantType(v, path+".type")
-	}
+	set(n, path, "type", &p.Type, l.grantType)
 	if v := n.Get("only_plans"); v != nil {
 		p.OnlyPlans = l.texts(v, path+".only_plans")
 		if v.Kind == ListNode && len(v.Items) == 0 {

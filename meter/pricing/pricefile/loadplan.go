@@ -33,9 +33,7 @@ func (l *loader) plan(at *Pair) *pricing.Plan {
 	if !l.object(n, path, "plan") {
 		return p
 	}
-	if v := n.Get("name"); v != nil {
-		p.Name, _ = l.text(v, path+".name")
-	}
+	set(n, path, "name", &p.Name, l.text)
 	if v := n.Get("credits"); v != nil && l.list(v, path+".credits") {
 		for i, item := range v.Items {
 			if g := l.grant(item, fmt.Sprintf("%s.credits[%d]", path, i)); g != nil {
@@ -50,24 +48,13 @@ func (l *loader) plan(at *Pair) *pricing.Plan {
 		l.discount(p, v, path+".discount")
 	}
 	l.overage(p, n, path)
-	if v := n.Get("lasts"); v != nil {
-		if d, ok := l.duration(v, path+".lasts"); ok {
-			p.Lasts = &d
-		}
-	}
-	if v := n.Get("renews"); v != nil {
-		word, _ := l.enum(v, path+".renews", "automatic", "when_paid")
-		p.RenewsWhenPaid = word == "when_paid"
-	}
+	setPointer(n, path, "lasts", &p.Lasts, l.duration)
+	p.RenewsWhenPaid = l.says(n, path, "plan.renews", "when_paid")
 	l.caps(p, n.Get("caps"), path+".caps")
-	if v := n.Get("proration"); v != nil {
-		if word, ok := l.enum(v, path+".proration", "none", "time"); ok {
-			p.Proration = word
-		}
-	}
-	if v := n.Get("estimate"); v != nil {
-		p.EstimateBytes = new(bool)
-		*p.EstimateBytes = l.estimate(v, path+".estimate")
+	set(n, path, "proration", &p.Proration, l.word("plan.proration"))
+	if n.Get("estimate") != nil {
+		bytes := l.says(n, path, "plan.estimate", "bytes")
+		p.EstimateBytes = &bytes
 	}
 	if v := n.Get("metadata"); v != nil && l.mapping(v, path+".metadata") {
 		p.Metadata = metadata(v)
@@ -133,9 +120,7 @@ func (l *loader) grant(n *Node, path string) *pricing.Grant {
 		return nil
 	}
 	g := &pricing.Grant{}
-	if v := n.Get("type"); v != nil {
-		g.Type, _ = l.grantType(v, path+".type")
-	}
+	set(n, path, "type", &g.Type, l.grantType)
 	if v := n.Get("amount"); v != nil {
 		if g.Unlimited = v.Kind == ScalarNode && v.Text == "unlimited"; !g.Unlimited {
 			g.Amount, _ = l.amount(v, path+".amount")
@@ -185,11 +170,7 @@ func (l *loader) rollover(g *pricing.Grant, n *Node, path string) {
 
 func (l *loader) overage(p *pricing.Plan, n *Node, path string) {
 	when, how := n.Get("when_empty"), n.Get("overage")
-	on := false
-	if when != nil {
-		word, _ := l.enum(when, path+".when_empty", "block", "overage")
-		on = word == "overage"
-	}
+	on := l.says(n, path, "plan.when_empty", "overage")
 	if how != nil && when == nil {
 		l.fail(how, path+".overage", `has no effect without "when_empty: overage"`)
 		return
@@ -200,9 +181,7 @@ func (l *loader) overage(p *pricing.Plan, n *Node, path string) {
 			o.Limited = true
 			o.Limit, _ = l.amount(v, path+".overage.limit")
 		}
-		if v := how.Get("times"); v != nil {
-			o.Times, _ = l.decimal(v, path+".overage.times")
-		}
+		set(how, path+".overage", "times", &o.Times, l.decimal)
 	}
 	if on {
 		p.Overage = o
@@ -219,15 +198,9 @@ func (l *loader) caps(p *pricing.Plan, n *Node, path string) {
 			continue
 		}
 		c := pricing.Cap{}
-		if v := item.Get("per"); v != nil {
-			c.Per, _ = l.enum(v, at+".per", "account", "member", "key")
-		}
-		if v := item.Get("amount"); v != nil {
-			c.Amount, _ = l.amount(v, at+".amount")
-		}
-		if v := item.Get("every"); v != nil {
-			c.Every, _ = l.every(v, at+".every")
-		}
+		set(item, at, "per", &c.Per, l.word("cap.per"))
+		set(item, at, "amount", &c.Amount, l.amount)
+		set(item, at, "every", &c.Every, l.every)
 		p.Caps = append(p.Caps, c)
 	}
 }

@@ -16,60 +16,37 @@ func (l *loader) policies(n *Node) {
 	if n == nil || !l.object(n, "policies", "policies") {
 		return
 	}
-	for i := range n.Pairs {
-		l.policy(p, n.Pairs[i].Key, n.Pairs[i].Value, "policies."+n.Pairs[i].Key)
+	const at = "policies"
+	l.places[at] = n
+	p.UnpricedFree = l.says(n, at, "policies.unpriced", "free")
+	set(n, at, "unlisted_model", &p.UnlistedModel, l.text)
+	if p.UnlistedModel == "reject" {
+		p.UnlistedModel = ""
 	}
-}
-
-func (l *loader) policy(p *pricing.Policies, key string, v *Node, path string) {
-	switch key {
-	case "unpriced":
-		word, _ := l.enum(v, path, "reject", "free")
-		p.UnpricedFree = word == "free"
-		l.places[path] = v
-	case "unlisted_model":
-		if s, ok := l.text(v, path); ok && s != "reject" {
-			p.UnlistedModel = s
-		}
-	case "refund_on":
-		p.RefundOn = l.refundOn(v, path)
-	case "reserve_output_tokens":
-		p.ReserveOutputTokens, _ = l.whole(v, path)
-	case "reserve_input_tokens":
-		p.ReserveInputTokens, _ = l.whole(v, path)
-	case "reserve":
-		p.Reserve = l.unitReserve(v, path)
-	case "overdraft":
-		p.Overdraft, _ = l.amount(v, path)
-	case "timezone":
-		p.Timezone = l.zone(v, path)
+	if v := n.Get("refund_on"); v != nil {
+		p.RefundOn = l.refundOn(v, at+".refund_on")
+	}
+	set(n, at, "reserve_output_tokens", &p.ReserveOutputTokens, l.whole)
+	set(n, at, "reserve_input_tokens", &p.ReserveInputTokens, l.whole)
+	p.Reserve = l.unitReserve(n.Get("reserve"), at+".reserve")
+	set(n, at, "overdraft", &p.Overdraft, l.amount)
+	if v := n.Get("timezone"); v != nil {
+		p.Timezone = l.zone(v, at+".timezone")
 		p.TimezoneName = p.Timezone.String()
-	case "hold":
-		word, _ := l.enum(v, path, "progressive", "ceiling")
-		p.HoldCeiling = word == "ceiling"
-	case "estimate":
-		p.EstimateBytes = l.estimate(v, path)
-	case "when_exhausted":
-		word, _ := l.enum(v, path, "stop", "overdraft")
-		p.ExhaustedOverdraft = word == "overdraft"
-	case "clamp_output":
-		p.ClampOutput, _ = l.boolean(v, path)
-	case "request_usage":
-		p.RequestUsage, _ = l.boolean(v, path)
-	case "abandoned":
-		switch word, _ := l.enum(v, path, "capture_observed", "capture_hold", "release"); word {
-		case "capture_hold":
-			p.Abandoned = pricing.CaptureHold
-		case "release":
-			p.Abandoned = pricing.Release
-		}
 	}
-}
-
-// estimate reads how the input is guessed: true for its bound.
-func (l *loader) estimate(n *Node, path string) bool {
-	word, _ := l.enum(n, path, "scan", "bytes")
-	return word == "bytes"
+	p.HoldCeiling = l.says(n, at, "policies.hold", "ceiling")
+	p.EstimateBytes = n.Get("estimate") == nil || l.says(n, at, "policies.estimate", "bytes")
+	p.ExhaustedOverdraft = l.says(n, at, "policies.when_exhausted", "overdraft")
+	set(n, at, "clamp_output", &p.ClampOutput, l.boolean)
+	set(n, at, "request_usage", &p.RequestUsage, l.boolean)
+	word := ""
+	set(n, at, "abandoned", &word, l.word("policies.abandoned"))
+	switch word {
+	case "capture_hold":
+		p.Abandoned = pricing.CaptureHold
+	case "release":
+		p.Abandoned = pricing.Release
+	}
 }
 
 func (l *loader) refundOn(n *Node, path string) pricing.RefundOn {
@@ -82,7 +59,7 @@ func (l *loader) refundOn(n *Node, path string) pricing.RefundOn {
 		"connect": &on.Connect, "client_abort": &on.ClientAbort,
 	}
 	for i, item := range n.Items {
-		word, ok := l.enum(item, fmt.Sprintf("%s[%d]", path, i), "4xx", "5xx", "timeout", "connect", "client_abort")
+		word, ok := l.word("policies.refund_on")(item, fmt.Sprintf("%s[%d]", path, i))
 		if ok {
 			*to[word] = true
 		}

@@ -102,6 +102,23 @@ func (s *Section) Names() []string {
 	return names
 }
 
+// words are those that a key may have, in the order of the table; place is its
+// section and name: "plan.renews".
+func words(place string) (list []string) {
+	name, key, _ := strings.Cut(place, ".")
+	for _, k := range section(name).Keys {
+		if k.Name != key {
+			continue
+		}
+		for _, a := range strings.Split(strings.Trim(k.Type, "[]"), " | ") {
+			if word, ok := strings.CutPrefix(a, "'"); ok {
+				list = append(list, strings.TrimSuffix(word, "'"))
+			}
+		}
+	}
+	return list
+}
+
 // alternatives are the parts of a type's name.
 func alternatives(name string) []string {
 	if strings.HasPrefix(name, "[") || strings.HasPrefix(name, "{") {

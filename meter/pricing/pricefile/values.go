@@ -204,6 +204,36 @@ func (l *loader) enum(n *Node, path string, valid ...string) (string, bool) {
 	return "", false
 }
 
+// set reads the value of a key, if the mapping has it.
+func set[T any](n *Node, path, key string, to *T, read func(*Node, string) (T, bool)) {
+	if v := n.Get(key); v != nil {
+		if x, ok := read(v, join(path, key)); ok {
+			*to = x
+		}
+	}
+}
+
+// setPointer is set where nil means that the file does not say.
+func setPointer[T any](n *Node, path, key string, to **T, read func(*Node, string) (T, bool)) {
+	if n.Get(key) != nil {
+		*to = new(T)
+		set(n, path, key, *to, read)
+	}
+}
+
+// word reads one of the words that the table has for a key, such as "plan.renews".
+func (l *loader) word(place string) func(*Node, string) (string, bool) {
+	return func(n *Node, path string) (string, bool) { return l.enum(n, path, words(place)...) }
+}
+
+// says reports whether the key at a place of the table has this word.
+func (l *loader) says(n *Node, path, place, word string) bool {
+	_, key, _ := strings.Cut(place, ".")
+	got := ""
+	set(n, path, key, &got, l.word(place))
+	return got == word
+}
+
 func (l *loader) boolean(n *Node, path string) (bool, bool) {
 	if n.Kind == ScalarNode && n.boolean {
 		return n.Text == "true", true

@@ -21,7 +21,7 @@ import (
 )
 
 // Handler meters the requests that pass it: it holds their credits before they
-// go upstream and settles them by the answer. It must stand before
+// go upstream and settles them by the answer. It must come before
 // reverse_proxy, which is its place in the Caddyfile's order.
 type Handler struct {
 	// Account is a placeholder for the account, such as {http.auth.user.id}. Default:

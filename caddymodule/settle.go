@@ -19,7 +19,7 @@ import (
 // outcome says how the request ended, from what the rest of the chain did.
 func (t *response) outcome(finished bool, err error) meter.Outcome {
 	clientGone := t.r.Context().Err() != nil
-	ownEnd := t.h.drains() && t.upstream.Err() == nil // nobody but the upstream has ended its answer, whether the client was there or not
+	ownEnd := t.h.drains() && t.upstream.Err() == nil // only the upstream has ended its answer, whether or not the client was there
 	var status caddyhttp.HandlerError
 	switch {
 	case t.socket != nil: // whoever ended it, that was no failure
@@ -50,7 +50,8 @@ func (t *response) outcome(finished bool, err error) meter.Outcome {
 	return meter.Answered
 }
 
-// left: a client who is gone before the upstream has the whole of his request owes nothing.
+// left is the outcome of a client that left: before the upstream has the whole request,
+// it owes nothing.
 func (t *response) left() meter.Outcome {
 	if !t.sent.Load() {
 		return meter.NotReached

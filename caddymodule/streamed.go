@@ -74,7 +74,7 @@ func (t *response) stream() *streamed {
 	return b
 }
 
-// decoding reads a compressed answer beside its way to the client; nil: the
+// decoding reads a compressed answer while it passes to the client; nil: the
 // answer is plain. The gateway asks for plain ones, so this is for upstreams that
 // do not listen.
 func (t *response) decoding() *coding.Tee {

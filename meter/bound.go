@@ -15,7 +15,7 @@ func (a *admission) whole() bool {
 	return !a.info.Stream || a.book.Policies.HoldCeiling || a.unseen()
 }
 
-// unseen reports whether a stream may hold tokens that nobody sees in it:
+// unseen reports whether a stream may contain tokens that do not show in it:
 // reasoning, sound, pictures. The request may ask for them, the price file have a
 // rate for them, or the model have made some before.
 func (a *admission) unseen() bool {

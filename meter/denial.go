@@ -13,7 +13,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
-// Reasons of denials besides those of package pricing and of ledger.Refusal.
+// Reasons of denials, in addition to those of package pricing and of ledger.Refusal.
 const (
 	NoKey                = directory.NoKey
 	UnknownKey           = directory.UnknownKey
@@ -32,7 +32,7 @@ const (
 )
 
 // Denial is why a request did not run. It cost nothing and left no hold. Which
-// HTTP status a reason has is the business of whoever answers.
+// HTTP status a reason has is up to the web server.
 type Denial struct {
 	Reason  string
 	Field   string // that the reason is about

@@ -35,19 +35,19 @@ type Options struct {
 	Book  *pricing.Book
 	Text  []byte           // of the book's file, kept so that old charges can be explained
 	Now   func() time.Time // default: time.Now
-	// Problem is told of violated invariants and of charges that could not be settled.
+	// Problem receives violated invariants and charges that could not be settled.
 	Problem func(error)
-	// JobEnded, if set, is told of jobs whose end was booked after their request's.
+	// JobEnded, if set, receives jobs whose end was booked after their request's.
 	JobEnded func(operation string, r Receipt)
-	// Booked, if set, is told of each charge whose end is durable, and how long that
+	// Booked, if set, receives each charge whose end is durable, and how long that
 	// took. It runs in the ledger's writer and must not wait.
 	Booked func(c *ledger.Charge, took time.Duration)
-	// Unpriced, if set, is told of each request that has no price.
+	// Unpriced, if set, is called for each request that has no price.
 	Unpriced func()
 	// Endpoints get events from the first commit on, which may resolve what a dead
-	// process left behind; Notify delivers them. nil: nobody is told before Notify.
+	// process left behind; Notify delivers them. nil: nothing is delivered before Notify.
 	Endpoints []event.Endpoint
-	// Committed, if set, is told of each batch that the ledger wrote.
+	// Committed, if set, receives each batch that the ledger wrote.
 	Committed func(commands int, took time.Duration)
 }
 

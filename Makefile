@@ -18,10 +18,10 @@ test:
 
 # The long form of the proofs: hours, not minutes.
 prove:
-	GOGC=2000 FAREBOX_SIM_STEPS=100000000 go test $(TAGS) -timeout 12h -v -run Simulation ./meter/ledger
-	FAREBOX_LONG=1 FAREBOX_FLIPS=600 FAREBOX_POWER_CUTS=300 go test $(TAGS) -timeout 6h -v \
+	FAREBOX_RANDOM=1 GOGC=2000 FAREBOX_SIM_STEPS=100000000 go test $(TAGS) -timeout 12h -v -run Simulation ./meter/ledger
+	FAREBOX_RANDOM=1 FAREBOX_LONG=1 FAREBOX_FLIPS=600 FAREBOX_POWER_CUTS=300 go test $(TAGS) -timeout 6h -v \
 	  -run 'Flips|FaultMatrix|SmallScope|PowerCuts|Order|Sweep' ./meter/writer ./meter/ledger ./meter/store/badger ./meter/calendar ./meter/money
-	FAREBOX_KILL_ROUNDS=2000 go test $(TAGS) -timeout 6h -v -run Kill ./integration
+	FAREBOX_RANDOM=1 FAREBOX_KILL_ROUNDS=2000 go test $(TAGS) -timeout 6h -v -run Kill ./integration
 
 bench: build ; go run ./integration/bench
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/internal/mockai"
+	"github.com/farebox-dev/farebox/internal/seed"
 )
 
 const killRounds = 50 // FAREBOX_KILL_ROUNDS asks for more
@@ -123,7 +124,7 @@ func TestKill(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("FAREBOX_KILL_ROUNDS")); err == nil {
 		rounds = n
 	}
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number does
+	seed := seed.Of(t)
 	t.Logf("%d rounds, seed %d", rounds, seed)
 	for first := 0; first < rounds; first += killsEach {
 		t.Run(fmt.Sprint("from ", first), func(t *testing.T) {

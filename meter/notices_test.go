@@ -301,7 +301,10 @@ func TestTheOutboxSurvivesFailuresAndARestart(t *testing.T) {
 	}
 	defer n.m.Close()
 	n.listen()
-	time.Sleep(20 * time.Millisecond)
+	n.m.Events.Wake()
+	if err := n.m.writer.Update(t.Context(), func(store.Tx) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
 	if n.l.times() != 1 {
 		t.Errorf("tried %d times before it was due", n.l.times())
 	}

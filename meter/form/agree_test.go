@@ -3,13 +3,11 @@ package form_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/farebox-dev/farebox/internal/lenient"
+	"github.com/farebox-dev/farebox/internal/seed"
 	"github.com/farebox-dev/farebox/meter/form"
 )
 
@@ -40,10 +38,7 @@ func mutated(r *rand.Rand, s string) string {
 
 // However a form is made, it is refused, or every parser finds the same fields in it.
 func TestParsersAgreeOnWhatIsRead(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("FAREBOX_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
+	seed := seed.Of(t)
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	rounds := 300_000

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/internal/seed"
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
@@ -46,10 +47,7 @@ func TestSweepOfTheDrawOrder(t *testing.T) {
 	case testing.Short():
 		cases = 100_000
 	}
-	seed := rand.Uint64()
-	if s := os.Getenv("FAREBOX_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
+	seed := seed.Of(t)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	terms := testTerms()
 	var grants []*Grant

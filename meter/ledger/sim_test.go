@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/internal/seed"
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/ledger/internal/naive"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -33,10 +34,7 @@ func TestSimulation(t *testing.T) {
 	case testing.Short():
 		steps, why = 60_000, " (fewer, because of -short)"
 	}
-	seed := rand.Uint64()
-	if s := os.Getenv("FAREBOX_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
+	seed := seed.Of(t)
 	runs := (steps + stepsPerRun - 1) / stepsPerRun
 	t.Logf("FAREBOX_SEED=%d: %d runs of %d steps%s", seed, runs, stepsPerRun, why)
 	began := time.Now()

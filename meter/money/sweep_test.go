@@ -5,9 +5,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/farebox-dev/farebox/internal/seed"
 )
 
 // TestSweepAgainstBig is every operation of prices against math/big, on numbers
@@ -21,10 +22,7 @@ func TestSweepAgainstBig(t *testing.T) {
 	case testing.Short():
 		cases = 50_000
 	}
-	seed := rand.Uint64()
-	if s := os.Getenv("FAREBOX_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
+	seed := seed.Of(t)
 	workers := runtime.GOMAXPROCS(0)
 	var work sync.WaitGroup
 	for w := range workers {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/farebox-dev/farebox/internal/seed"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
@@ -23,7 +24,7 @@ func TestBitFlips(t *testing.T) {
 	if s := os.Getenv("FAREBOX_FLIPS"); s != "" {
 		flips, _ = strconv.Atoi(s)
 	}
-	seed := rand.Uint64()
+	seed := seed.Of(t)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	dir := t.TempDir()
 	want := fillLedger(t, dir)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/internal/seed"
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -31,10 +32,7 @@ func TestPowerCuts(t *testing.T) {
 	if s := os.Getenv("FAREBOX_POWER_CUTS"); s != "" {
 		cuts, _ = strconv.Atoi(s)
 	}
-	seed := rand.Uint64()
-	if s := os.Getenv("FAREBOX_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
+	seed := seed.Of(t)
 	makeSmall(t)
 	p := &plant{t: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 2)), settled: map[ledger.ChargeID]money.Amount{}}
 	p.start()

@@ -113,7 +113,7 @@ func TestDirectiveErrors(t *testing.T) {
 		{global("pricing a.yaml {\n\t\t\tmax_change 50\n\t\t}"), `max_change "50"`},
 		{global("pricing a.yaml {\n\t\t\tmax_change 0%\n\t\t}"), `max_change "0%"`},
 		{"{\n\tmeter ./pricing.yaml\n}\n:8080", "meter takes a block: meter { pricing ./pricing.yaml }"},
-		{"{\n\tmeter {\n\t}\n\tmeter {\n\t}\n}\n:8080", "stands here a second time"},
+		{"{\n\tmeter {\n\t}\n\tmeter {\n\t}\n}\n:8080", "is set twice"},
 	} {
 		got := adapted(t, tt.caddyfile)
 		if !strings.HasPrefix(got, "error: ") || !strings.Contains(got, tt.want) {

@@ -12,7 +12,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/event"
 )
 
-// alarmPause is how long after one ledger.problem the next is told: a problem
+// alarmPause is the time between two ledger.problem events: a problem
 // that comes with every request is one message a minute, not thousands.
 const alarmPause = time.Minute
 
@@ -50,8 +50,8 @@ func (a *alarm) ring(err error) {
 	}
 }
 
-// start begins to tell, once there is somebody to be told. What was rung before
-// is told then.
+// start begins to send, once a dispatcher exists. Problems from before
+// are sent then.
 func (a *alarm) start(m *meter.Meter) {
 	a.once.Do(func() { a.done.Go(func() { a.run(m) }) })
 }
@@ -94,6 +94,6 @@ func (a *alarm) tell(m *meter.Meter) {
 	ctx, cancel := context.WithTimeout(context.Background(), alarmPause/4)
 	defer cancel()
 	if err := m.Events.NotifyOperator(ctx, event.LedgerProblem, what, data); err != nil {
-		a.log.Warn("nobody could be told of the problem", zap.Error(err))
+		a.log.Warn("the event of the problem could not be sent", zap.Error(err))
 	}
 }

@@ -86,7 +86,7 @@ func alarmed(t *testing.T, s store.Store) (*meter.Meter, *alarm, *told) {
 	return m, a, to
 }
 
-// What was rung before anybody listened is told; a flood is one message.
+// A problem from before the start is sent later; a flood is one message.
 func TestTheAlarmTellsOnceAMinute(t *testing.T) {
 	m, a, to := alarmed(t, memory.New())
 	a.ring(errors.New("at the start"))

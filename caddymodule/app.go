@@ -38,7 +38,7 @@ type App struct {
 	// Watch is how often the price file is looked at for changes; 0 is every two
 	// seconds, negative never.
 	Watch caddy.Duration `json:"watch,omitempty"`
-	// Poll is how soon the gateway itself asks how a job stands that no client asks
+	// Poll is how soon the gateway polls a job that no client polls
 	// for; the pauses then grow to five minutes. 0 is 10 seconds, negative never.
 	Poll caddy.Duration `json:"poll_jobs,omitempty"`
 	// MaxChange refuses a changed price file in which any rate differs from the
@@ -71,7 +71,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision reads the price file; a wrong one fails the load. It opens nothing:
-// `validate` runs it too, beside a running server.
+// `validate` runs it too, while a server runs.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.log = ctx.Logger()
 	a.metrics = newMetrics(ctx.GetMetricsRegistry())

@@ -34,7 +34,7 @@ func init() {
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // "meter"
 	if existing != nil {
-		return nil, d.Err("the global option meter stands here a second time; put everything into one block")
+		return nil, d.Err("the global option meter is set twice; write one block")
 	}
 	a := new(App)
 	if d.NextArg() {

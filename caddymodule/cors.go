@@ -64,7 +64,7 @@ func (h *Handler) readable(header http.Header, r *http.Request, set []string) {
 		header[allowOrigin] = slices.Clone(set[:1]) // two would be none, to a browser
 	case h.Account == "":
 		header.Set(allowOrigin, "*")
-		header.Del(allowCredentials) // has no meaning beside *
+		header.Del(allowCredentials) // has no meaning together with *
 	}
 	if list := strings.Join(exposed, ", "); !slices.Contains(header[exposeHeaders], list) {
 		header.Add(exposeHeaders, list)

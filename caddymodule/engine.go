@@ -52,7 +52,7 @@ func (a *App) giveWay() {
 // whichever it is, closes the store.
 var engines = caddy.NewUsagePool()
 
-// Destruct is called by the pool when nobody needs the engine any more.
+// Destruct is called by the pool when the engine is no longer used.
 func (e *engine) Destruct() error {
 	e.alarm.stop()
 	e.Close() // everything that was settled is durable after this

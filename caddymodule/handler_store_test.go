@@ -180,7 +180,7 @@ func TestAStoreThatFailsWhileRunning(t *testing.T) {
 		}
 		disk.down.Store(false)
 	}
-	// One that was admitted gets its answer, and is charged when the disk is back: once. What it cost is not told before it is
+	// One that was admitted gets its answer, and is charged when the disk is back: once. The client does not see the cost before it is
 	// booked.
 	breaks = true
 	s := serve(t, &Handler{app: a}, next)
@@ -194,7 +194,7 @@ func TestAStoreThatFailsWhileRunning(t *testing.T) {
 	}
 }
 
-// Compressed answers are read, whatever the upstream was asked for; what nobody
+// Compressed responses are decoded, whatever encoding the request asked for; what no decoder
 // can read costs what was held.
 func TestEncodedAnswers(t *testing.T) {
 	a, key := running(t)

@@ -345,7 +345,7 @@ func TestAStreamCommentIsALineOfItsOwn(t *testing.T) {
 	}
 }
 
-// What an answer cost is told whatever its length and its kind: in front of a
+// Every response carries its cost, at any length and of any kind: in front of a
 // short one, behind a long one.
 func TestTheCostIsToldAtAnyLength(t *testing.T) {
 	a, key := running(t)

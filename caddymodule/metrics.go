@@ -62,7 +62,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		refunded: vec("refunded_requests_total", "Requests that were refunded, by reason.", "reason"),
 		credits:  vec("charged_credits_total", "Credits that were charged, by operation and price entry of the model.", "operation", "model"),
 		returned: vec("refunded_credits_total", "Held credits that went back because the request failed, by reason.", "reason"),
-		absorbed: counter("absorbed_credits_total", "Credits that were used but that nobody pays: above the hold, the balance and the overdraft."),
+		absorbed: counter("absorbed_credits_total", "Credits that were used but not paid: above the hold, the balance and the overdraft."),
 		unpriced: counter("unpriced_total", "Requests without a price, refused or passed for nothing."),
 		webhooks: vec("webhook_deliveries_total", "Attempts to deliver an event, by result: delivered, pending (will be tried again), failed.", "result"),
 		open:     gauge("holds_open", "Requests that hold credits."),
@@ -110,7 +110,7 @@ func (m *metrics) settled(operation string, f meter.Receipt) {
 	m.requests.WithLabelValues(operation, outcome).Inc()
 }
 
-// booked is told what the ledger has made of a charge.
+// booked counts the result of a charge.
 func (m *metrics) booked(c *ledger.Charge, took time.Duration) {
 	m.settle.Observe(took.Seconds())
 	held := c.HeldTotal()

@@ -22,8 +22,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// Jobs are settled by what their clients are told when they ask how a job
-// stands. For clients who never ask, the gateway does: it sends the question
+// Jobs are settled by the status responses that their clients request. For
+// clients that never poll, the gateway does: it sends the question
 // through its own routes, as if a client had, so that it reaches the same
 // upstream with the same credentials of the provider.
 
@@ -219,6 +219,6 @@ func (h *Handler) called(w http.ResponseWriter, r *http.Request, e *engine, op *
 		return caddyhttp.Error(http.StatusBadRequest, err)
 	}
 	e.Jobs.Called(op, body)
-	w.WriteHeader(http.StatusNoContent) // whether there is such a job is nobody's business
+	w.WriteHeader(http.StatusNoContent) // a caller must not learn whether the job exists
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
-// What the meter does to a request stands on the span of Caddy's tracing.
+// The span of Caddy's tracing records what the meter does to a request.
 func TestSpansTellWhatWasHeldAndCharged(t *testing.T) {
 	a, key := running(t)
 	spans := tracetest.NewSpanRecorder()

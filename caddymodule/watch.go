@@ -91,7 +91,7 @@ func (a *App) reloadPrices(ctx context.Context, force bool) error {
 	return nil
 }
 
-// pricesLoaded tells of prices that were put in force in place of others.
+// pricesLoaded reports that new prices are in force.
 func (a *App) pricesLoaded(old, book *pricing.Book) {
 	if old.Digest != book.Digest {
 		a.tellPrices(event.PricesLoaded, book, map[string]any{"before": old.Digest})

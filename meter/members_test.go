@@ -47,8 +47,8 @@ func (g *gate) set(id string, c directory.MemberChange) directory.Member {
 func TestRolesAndRemoval(t *testing.T) {
 	g := newGate(t, "basic")
 	ctx := t.Context()
-	if got := g.image(Caller{Account: "acme", Member: "nobody added"}); got != "ok" {
-		t.Errorf("a member that nobody has added: %s", got)
+	if got := g.image(Caller{Account: "acme", Member: "never added"}); got != "ok" {
+		t.Errorf("a member that was never added: %s", got)
 	}
 	g.set("mira", directory.MemberChange{Role: new(directory.RoleViewer), Email: new("mira@example.com")})
 	secret, key, err := g.m.Directory.Keys.Create(ctx, directory.Key{Account: "acme", Member: "mira"})

@@ -378,7 +378,7 @@ func wait(t *testing.T, until func() bool) {
 	}
 }
 
-// What the start books of a process that died is told, too: nobody would hear of
+// Events of what the start books for a process that died are sent, too: otherwise no one would learn of
 // it otherwise.
 func TestWhatADeadProcessLeftIsTold(t *testing.T) {
 	n := newNoticed(t)
@@ -438,7 +438,7 @@ func (s slowly) Send(ctx context.Context, _ event.Endpoint, _ *event.Event) even
 	return event.Answer{Err: ctx.Err()}
 }
 
-// What an account uses without paying is told the operator, once a day, and not
+// Unpaid usage of an account is reported to the operator, once a day, and not
 // the account.
 func TestTheOperatorHearsOfWhatWasNotPaid(t *testing.T) {
 	n := newNoticed(t)

@@ -207,8 +207,8 @@ func TestChargesPageByPage(t *testing.T) {
 	if got := p.charges(report.ChargeFilter{}, 1); len(got) != 12 || !slices.IsSortedFunc(got, func(a, b string) int { return strings.Compare(b, a) }) {
 		t.Errorf("%q", got)
 	}
-	if err := p.m.Reports.Charges(p.Context(), "nobody", report.ChargeFilter{}, nil); err == nil {
-		t.Error("charges of nobody")
+	if err := p.m.Reports.Charges(p.Context(), "missing", report.ChargeFilter{}, nil); err == nil {
+		t.Error("charges of a missing account")
 	}
 	for id := range open {
 		if !slices.Contains(made, id) {
@@ -252,8 +252,8 @@ func TestHistoryBack(t *testing.T) {
 	if got := read(1, 10); len(got) != 0 {
 		t.Errorf("before the first there is %v", got)
 	}
-	if err := p.m.Reports.JournalBack(p.Context(), "nobody", 0, nil); err == nil {
-		t.Error("the journal of nobody")
+	if err := p.m.Reports.JournalBack(p.Context(), "missing", 0, nil); err == nil {
+		t.Error("the journal of a missing account")
 	}
 }
 

@@ -86,7 +86,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	p := newDoor(t)
 	for what, s := range map[string]directory.Session{
 		"nowhere":      {},
-		"no account":   {Seats: []directory.Seat{{Account: "nobody", Role: directory.RoleAdmin}}},
+		"no account":   {Seats: []directory.Seat{{Account: "missing", Role: directory.RoleAdmin}}},
 		"no role":      {Seats: []directory.Seat{{Account: "acme", Role: ""}}},
 		"another role": {Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}, {Account: "beta", Role: "owner"}}},
 	} {

@@ -327,7 +327,7 @@ func TestTrap9Clocks(t *testing.T) {
 			got = d.Reason
 		} else {
 			c.Begin(200, jsonType)
-			c.Settle(t.Context(), Answered, nil) // the clock moves when nobody reads it
+			c.Settle(t.Context(), Answered, nil) // the clock moves while it is not read
 		}
 		if got != want {
 			t.Errorf("%s: %s, want %s", g.now.is().In(berlin), got, want)

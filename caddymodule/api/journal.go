@@ -21,7 +21,7 @@ type EntryView struct {
 	Model     string        `json:"model,omitempty"`
 	Member    string        `json:"member,omitempty"`
 	Key       string        `json:"key,omitempty"`
-	Amount    string        `json:"amount,omitempty"` // what changed hands: held, charged, given back, granted, expired
+	Amount    string        `json:"amount,omitempty"` // credits that moved: held, charged, returned, granted, expired
 	Usage     string        `json:"usage,omitempty"`
 	Reason    string        `json:"reason,omitempty"`
 	Plan      string        `json:"plan,omitempty"`

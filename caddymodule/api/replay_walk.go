@@ -61,7 +61,7 @@ func (w *walk) entry(e *ledger.Entry) {
 			w.settle(h, e)
 		}
 	case e.Kind == ledger.KindRefund || e.Kind == ledger.KindRelease:
-		w.extra -= w.deltas[e.Charge] // a charge that was given back would have been, too
+		w.extra -= w.deltas[e.Charge] // a refunded charge would be refunded, too
 		delete(w.deltas, e.Charge)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/directory"
 )
 
-// keys lists the account's API keys; who may not see what others use, his own.
+// keys lists the account's API keys; for a member without the right to see others' usage, only their own.
 func (c *call) keys() (List[directory.Key], error) {
 	out := List[directory.Key]{Data: []directory.Key{}}
 	if _, err := c.m.Accounts.Get(c.Context(), c.who.account); err != nil {
@@ -96,7 +96,7 @@ type AlertsView struct {
 // LevelView is one threshold.
 type LevelView struct {
 	Threshold string `json:"threshold"` // "20%", "500"
-	Credits   string `json:"credits"`   // what it comes to now
+	Credits   string `json:"credits"`   // its value in credits now
 	Due       bool   `json:"due"`       // available is below it
 }
 

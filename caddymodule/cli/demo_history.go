@@ -231,7 +231,7 @@ func (p *demoPlay) enter(a *demoActor, f *demoPhase, from time.Time) (err error)
 	return f.begin(a)
 }
 
-// complaint: the last picture was no good, and an operator gave it back.
+// complaint: the last image was bad, and an operator refunded it.
 func (p *demoPlay) complaint() error {
 	var picture *ledger.Charge
 	err := p.Reports.Charges(p.ctx, "acme", report.ChargeFilter{Where: map[string]string{"operation": "image", "state": "charged"}}, func(c *ledger.Charge) bool {

@@ -139,7 +139,7 @@ func TestTheConsolesReports(t *testing.T) {
 	if status := ask(http.MethodPost, "prices/diff", `{"text":"nonsense"}`, nil); status != http.StatusBadRequest {
 		t.Errorf("a wrong price file: %d", status)
 	}
-	for q, want := range map[string]int{"studio": 1, "ACME": 1, "pro": 1, "": 2, "nobody": 0} {
+	for q, want := range map[string]int{"studio": 1, "ACME": 1, "pro": 1, "": 2, "missing": 0} {
 		var l api.List[api.AccountView]
 		if ask(http.MethodGet, "accounts?q="+q, "", &l); len(l.Data) != want {
 			t.Errorf("q=%s finds %d accounts, want %d", q, len(l.Data), want)

@@ -105,7 +105,7 @@ func creditsPerUSD(given string, b *pricing.Book) (money.Decimal, error) {
 	a, err := money.Div(one, w.Amount, money.MaxDecimals)
 	d := a.Decimal(money.MaxDecimals)
 	if err != nil || w.Currency != "USD" || d.Mul(w.Amount).Cmp(one) != 0 {
-		return one, fmt.Errorf("%s: one credit is worth %s, from which the price of one USD can't be told exactly; say it: --credits-per-usd <number>", b.File, w)
+		return one, fmt.Errorf("%s: one credit is worth %s, which gives no exact number of credits per USD; set it with --credits-per-usd <number>", b.File, w)
 	}
 	return d, nil
 }

@@ -18,7 +18,7 @@ import (
 // scenario is what prices simulate plays: accounts and the requests that they
 // make each day.
 type scenario struct {
-	Prices   string            `yaml:"prices"` // price file, beside the scenario; default: --pricing
+	Prices   string            `yaml:"prices"` // price file, relative to the scenario; default: --pricing
 	Start    string            `yaml:"start"`  // first day; default 2026-01-01
 	Days     int               `yaml:"days"`
 	Accounts []scenarioAccount `yaml:"accounts"`

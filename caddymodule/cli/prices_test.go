@@ -156,7 +156,7 @@ func TestReplayOffline(t *testing.T) {
 	}
 }
 
-// T-7: a pattern silently prices a new model. The operator is told which names
+// T-7: a pattern silently prices a new model. The command lists the names
 // each pattern has caught, by a report and by the check of the next price file.
 func TestUnpriced(t *testing.T) {
 	g := newGateway(t, memory.New())

@@ -61,7 +61,7 @@ var frames = map[string]struct{ out, in string }{
 	"links":      {"packs:", "links: {KEY}\npacks:"},
 }
 
-// beside are keys that another one needs or replaces: what else is written.
+// beside has keys that another one needs or replaces: what else is written.
 var beside = map[string]string{
 	"measured.from": "", "adjustment.when": "times: 2", "adjustment.times": "when: {body.n: 2}", "adjustment.price": "when: {body.n: 2}",
 	"plan.overage": "when_empty: overage", "grant.rollover": "every: month", "operation.free_tier": "",

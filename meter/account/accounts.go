@@ -59,7 +59,7 @@ func (s *Accounts) planNames() string {
 
 // Close ends an account: its requests are refused, its plan ends now and its
 // keys are revoked. Open requests run to their end; credits and journal stay, so
-// that what was paid can still be given back. If it fails halfway, call it again.
+// that charges can still be refunded. If it fails halfway, call it again.
 // An account that is resumed later needs new keys.
 func (s *Accounts) Close(ctx context.Context, id, reason string) (*ledger.Account, error) {
 	suspended := true

@@ -18,7 +18,7 @@ func TestVideosOfGoogleOperations(t *testing.T) {
 	}
 }
 
-// What may be larger than the input that it is reported next to is beside it.
+// A part that may exceed the input is reported in addition to it.
 func TestPartsBesideTheInput(t *testing.T) {
 	for _, c := range []struct {
 		path, usage string

@@ -24,7 +24,7 @@ type Threshold struct {
 // after a grant, see lift.
 type Alert struct {
 	Threshold string       // Threshold.Text
-	Limit     money.Amount // what it comes to on this account
+	Limit     money.Amount // its value in credits on this account
 	Available money.Amount
 	Above     bool         // of overage: it is above Limit
 	Overage   money.Amount // settled in the billing period

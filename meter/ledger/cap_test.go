@@ -60,7 +60,7 @@ func TestACounterIsKeptWhileSomethingIsHeld(t *testing.T) {
 	if n := caps(b.a); n != 0 {
 		t.Errorf("%d counters are left", n)
 	}
-	b.must(Refund{Charge: c.ID}) // of a period that nobody counts any more
+	b.must(Refund{Charge: c.ID}) // of a period that no cap counts any more
 	b.must(Reserve{Charge: &Charge{ID: "next", Member: "ann"}, Amount: 60, Plan: AnyPlan})
 	b.refused(Reserve{Charge: &Charge{ID: "more", Member: "ann"}, Amount: 1, Plan: AnyPlan}, "member_cap")
 	b.prove()

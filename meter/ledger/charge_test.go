@@ -239,10 +239,10 @@ func TestARefundAfterARefundARefundOfAHoldAndAVoidOfNothing(t *testing.T) {
 	if r := b.must(Release{Charge: h.ID, Failed: true}); !r.Replayed {
 		t.Errorf("released twice: %+v", r)
 	}
-	if _, err := b.do(Settle{Charge: "nobody", Cost: 1}); !errors.Is(err, ErrNoCharge) {
+	if _, err := b.do(Settle{Charge: "missing", Cost: 1}); !errors.Is(err, ErrNoCharge) {
 		t.Errorf("settle of nothing: %v", err)
 	}
-	if _, err := b.do(Void{Grant: "nobody"}); !errors.Is(err, ErrNoGrant) {
+	if _, err := b.do(Void{Grant: "missing"}); !errors.Is(err, ErrNoGrant) {
 		t.Errorf("void of nothing: %v", err)
 	}
 	b.prove()

@@ -46,7 +46,7 @@ func TestWhatIsKeptOfALateReturnEndsWithTheInstance(t *testing.T) {
 
 func TestWhatComesBackOfTwoClosedInstancesIsKeptAsOneGrant(t *testing.T) {
 	b := newBook(t, "keep", "2026-11-12T00:00:00Z")
-	b.until("2026-11-20T00:00:00Z") // 120 are kept beside the second week's 300
+	b.until("2026-11-20T00:00:00Z") // 120 are kept in addition to the second week's 300
 	h := b.hold(150)
 	if len(h.Allocations) != 2 {
 		t.Fatalf("drawn from %+v, want from what was kept and from the week", h.Allocations)

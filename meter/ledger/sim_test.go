@@ -58,7 +58,7 @@ func TestSimulation(t *testing.T) {
 }
 
 // simulate is one run; seed and run alone decide what happens in it. What goes
-// wrong is told by the shortest sequence of commands found that it happens in.
+// wrong is reported with the shortest sequence of commands that shows it.
 func simulate(t *testing.T, seed, run uint64, steps int) (entries int64) {
 	r := trial{t: t, seed: seed, run: run}
 	commands := r.commands(steps)

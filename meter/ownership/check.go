@@ -94,7 +94,7 @@ func (r *reference) passesUnknown(kinds []string) bool {
 
 func (r *reference) notFound() *Refusal {
 	if r.job && r.field == "path" {
-		return &Refusal{Reason: JobNotFound, Message: "There is no such job on this account."}
+		return &Refusal{Reason: JobNotFound, Message: "This account has no job with that id."}
 	}
 	return &Refusal{Reason: ObjectNotFound, Field: r.field, Message: "There is nothing of that id among the " + plural(r.kind) + " of this account (" + r.field + ")."}
 }

@@ -35,7 +35,7 @@ func TestAxes(t *testing.T) {
 		{"other units, measured", head + "  a: {match: POST /a, measure: {pixel: body.px, session: body.s, query: body.q}, price: {per_pixel: 0.001, per_session: 5, per_query: 2}}\n", "/a", `{"px":2000,"s":1,"q":3}`, "", "", monday, "13"},
 		{"other units, reported", head + "  a: {match: POST /v2/rerank, price: {per_search_unit: 2}}\n", "/v2/rerank", `{}`, "search_unit=3", "", monday, "6"},
 		{"pages that the answer reports", head + "  a: {match: POST /v1/ocr, price: {per_page: 2, minimum: 1}}\n", "/v1/ocr", `{}`, "page=3", "", monday, "6"},
-		{"searches beside tokens", chat("  m: {per_token: {input: 1, output: 1}, per_web_search: 10, max_output_tokens: 10}\n"), "/v1/chat/completions", `{"model":"m"}`, "input=5 output=5 web_search=2", "", monday, "30"},
+		{"searches and tokens", chat("  m: {per_token: {input: 1, output: 1}, per_web_search: 10, max_output_tokens: 10}\n"), "/v1/chat/completions", `{"model":"m"}`, "input=5 output=5 web_search=2", "", monday, "30"},
 		{"long context: up to the limit", chat(longContext), "/v1/chat/completions", `{"model":"m"}`, "input=60 cached_input=40", "", monday, "80"},
 		{"long context: the whole request", chat(longContext), "/v1/chat/completions", `{"model":"m"}`, "input=61 cached_input=40 output=1", "", monday, "146"},
 		{"tier asked for", chat(longContext), "/v1/chat/completions", `{"model":"m","service_tier":"flex"}`, "input=10", "", monday, "5"},

@@ -161,7 +161,7 @@ func (f *ChargeFilter) selects(c *ledger.Charge) bool {
 }
 
 // StateOf is a charge's state in the words of reports: "open", "charged",
-// "refunded" (nothing of it is left to pay, because it failed or was given back)
+// "refunded" (nothing of it is left to pay, because it failed or was refunded)
 // or "refunded in part".
 func StateOf(c *ledger.Charge) string {
 	switch {

@@ -28,7 +28,7 @@ const (
 	errorAfter        // an error, but everything was written: the answer was lost
 	conflict          // the store runs the batch a second time
 	crashBefore       // the process dies before the commit
-	crashAfter        // … after it, before anyone was told
+	crashAfter        // … after it, before any caller got a result
 	noSpace           // one of the batch's writes fails
 )
 
@@ -192,7 +192,7 @@ func (r *faultRun) run(script []faultStep, at int, f fault, write int, loose boo
 			case !r.store.hit:
 				return nil, "", errors.New("the fault was not hit")
 			case f != conflict && !errors.Is(err, ErrUnavailable):
-				return nil, "", fmt.Errorf("the caller was told %w", err)
+				return nil, "", fmt.Errorf("the caller got %w", err)
 			}
 			if r.store.dead {
 				crashed = true

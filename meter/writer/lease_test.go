@@ -106,7 +106,7 @@ func TestTheSweeperRunsByItself(t *testing.T) {
 	b.Close()
 }
 
-// A settle that nobody waits for and that could not be written is written later.
+// A settle without a waiting caller that could not be written is written later.
 func TestASettleIsNotLostToAFullDisk(t *testing.T) {
 	s := memory.New()
 	b := open(t, s, Options{})
@@ -131,7 +131,7 @@ func TestASettleIsNotLostToAFullDisk(t *testing.T) {
 	b.Close()
 	for range 2 {
 		if err := <-told; err != nil {
-			t.Errorf("a settle was told %v", err)
+			t.Errorf("a settle got %v", err)
 		}
 	}
 	b = open(t, s, Options{})

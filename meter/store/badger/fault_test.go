@@ -35,7 +35,7 @@ func TestEveryStepOfTheLogCanFail(t *testing.T) {
 		{op: "write", after: 0, does: func(s *segment, rec []byte) { _, _ = s.file.WriteAt(rec[:len(rec)/2], s.end) }},
 		{op: "write", after: 0, does: func(s *segment, rec []byte) { _, _ = s.file.WriteAt(rec[:3], s.end) }},
 		{op: "write", after: 0, does: func(s *segment, rec []byte) { _, _ = s.file.WriteAt(rec[5:], s.end+5) }},
-		{op: "sync", after: 1}, // the bytes are there, nobody promised it
+		{op: "sync", after: 1}, // the bytes are there, but were not acknowledged
 	} {
 		for _, crashes := range []bool{false, true} {
 			cells++
@@ -106,7 +106,7 @@ func tryBatch(s *Store, i int) error {
 	})
 }
 
-// A full disk: no next segment can be made. It is told, and over when there is room.
+// A full disk: no next segment can be made. It is reported, and ends when there is space.
 func TestAFullDiskIsNotTheEnd(t *testing.T) {
 	makeSmall(t)
 	dir := t.TempDir()

@@ -270,7 +270,7 @@ func (l *wal) prepare() {
 			if err == nil {
 				err = f.Sync()
 			}
-			if err != nil { // give back what it took of a full disk
+			if err != nil { // free the space that it took on a full disk
 				_ = f.Close()
 				_ = os.Remove(f.Name())
 				f = nil

@@ -120,7 +120,7 @@ func (a *Account) Release(id string) {
 	c.parts = nil
 }
 
-// Refund gives back a part of what a charge has cost, from the end.
+// Refund returns a part of the cost of a charge, from the end.
 func (a *Account) Refund(id string, amount int64) {
 	c := a.charges[id]
 	skip := c.refunded

@@ -88,7 +88,8 @@ func TestDirectiveErrors(t *testing.T) {
 		{handler("on_disconnect drain soon"), `drain "soon"`},
 		{handler("on_disconnect drain 1m 2m"), "on_disconnect cancel, or"},
 		{handler("on_store_error ignore"), `on_store_error "ignore": write one of`},
-		{handler("denial_format xml"), `denial_format "xml": write one of`},
+		{handler("denial_format xml"), `refusal_format "xml": write one of`}, // the old name
+		{handler("refusal_format xml"), `refusal_format "xml": write one of`},
 		{handler("upgrade yes"), `upgrade "yes": write one of`},
 		{handler("unknown_ids"), "unknown_ids reject, or: unknown_ids pass [<kinds>…]"},
 		{handler("unknown_ids files"), "unknown_ids reject, or: unknown_ids pass [<kinds>…]"},
@@ -130,12 +131,12 @@ func TestDirectiveErrors(t *testing.T) {
 func TestKindsOfUnknownIDs(t *testing.T) {
 	a := provisioned(t, t.TempDir())
 	for _, kinds := range [][]string{nil, {"*"}, {"files", "chat/completions", "video"}} {
-		if err := (&Handler{app: a, DenialFormat: "auto", UnknownIDs: kinds}).Validate(); err != nil {
+		if err := (&Handler{app: a, RefusalFormat: "auto", UnknownIDs: kinds}).Validate(); err != nil {
 			t.Errorf("%q: %v", kinds, err)
 		}
 	}
 	for _, kind := range []string{"file", "/files", "chat", ""} {
-		if err := (&Handler{app: a, DenialFormat: "auto", UnknownIDs: []string{kind}}).Validate(); err == nil || !strings.Contains(err.Error(), `write one of ["responses"`) {
+		if err := (&Handler{app: a, RefusalFormat: "auto", UnknownIDs: []string{kind}}).Validate(); err == nil || !strings.Contains(err.Error(), `write one of ["responses"`) {
 			t.Errorf("%q: %v", kind, err)
 		}
 	}

@@ -35,7 +35,7 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer app.release()
-	(&api.API{PriceFile: priceFile{app}}).ServeTrusted(e.Meter, w, r)
+	(&api.API{PriceFile: priceFile{app}}).ServeTrusted(e.Gateway, w, r)
 	return nil
 }
 

@@ -52,7 +52,7 @@ func (a *alarm) ring(err error) {
 
 // start begins to send, once a dispatcher exists. Problems from before
 // are sent then.
-func (a *alarm) start(m *meter.Meter) {
+func (a *alarm) start(m *meter.Gateway) {
 	a.once.Do(func() { a.done.Go(func() { a.run(m) }) })
 }
 
@@ -61,7 +61,7 @@ func (a *alarm) stop() {
 	a.done.Wait()
 }
 
-func (a *alarm) run(m *meter.Meter) {
+func (a *alarm) run(m *meter.Gateway) {
 	for {
 		select {
 		case <-a.rung:
@@ -78,7 +78,7 @@ func (a *alarm) run(m *meter.Meter) {
 }
 
 // tell goes through the outbox, or past it if it cannot be written.
-func (a *alarm) tell(m *meter.Meter) {
+func (a *alarm) tell(m *meter.Gateway) {
 	a.mu.Lock()
 	err, more := a.last, a.more
 	a.last, a.more = nil, 0

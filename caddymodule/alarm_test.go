@@ -65,7 +65,7 @@ func (s *told) wait(t *testing.T, n int) []string {
 	}
 }
 
-func alarmed(t *testing.T, s store.Store) (*meter.Meter, *alarm, *told) {
+func alarmed(t *testing.T, s store.Store) (*meter.Gateway, *alarm, *told) {
 	t.Helper()
 	book, problems := pricefile.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {image: {match: POST /v1/images, price: 10}}\n"))
 	if book == nil {

@@ -99,7 +99,7 @@ func (b *buffered) settled(o meter.Outcome, f *meter.Receipt) {
 		body = t.h.upstreamBilling(t.Header(), t.r)
 	}
 	t.setCost(f)
-	if f.Pending { // a job: what it comes to is known when it has ended
+	if f.Pending { // a job: its cost is known when it has ended
 		t.set("Credits-Held", t.credits(t.call.Info().Held))
 		if t.info.TokenPriced {
 			t.Header().Del("Credits-Cost")
@@ -151,8 +151,8 @@ func (h *Handler) upstreamBilling(header http.Header, r *http.Request) []byte {
 	for _, name := range []string{"Content-Encoding", "Retry-After"} {
 		header.Del(name)
 	}
-	return h.denialHeader(header, r, &meter.Denial{
+	return h.refusalHeader(header, r, &meter.Refusal{
 		Reason:  upstreamBilling,
-		Message: "The AI provider refused to serve this gateway; its operator has been told. Nothing was charged (" + header.Get("Credits-Charge") + ").",
+		Message: "The AI provider refused to serve this gateway; its operator has been notified. Nothing was charged (" + header.Get("Credits-Charge") + ").",
 	}, http.StatusBadGateway)
 }

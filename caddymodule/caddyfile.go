@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/dustin/go-humanize"
 	"github.com/farebox-dev/farebox/meter/ownership"
+	"go.uber.org/zap"
 )
 
 func init() {
@@ -131,7 +132,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		max_body       <size>
 //		on_disconnect  cancel | drain [<max>]
 //		on_store_error reject | pass
-//		denial_format  auto | openai | anthropic | gemini | problem | none
+//		refusal_format  auto | openai | anthropic | gemini | problem | none
 //		upgrade        reject | meter
 //		unknown_ids    reject | pass [<kinds>…]
 //		stream_comment
@@ -151,8 +152,12 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (h *Handler) option(d *caddyfile.Dispenser) error {
 	name := d.Val()
+	if name == "denial_format" {
+		name = "refusal_format"
+		caddy.Log().Warn("denial_format is now called refusal_format; the old name still works", zap.String("file", d.File()), zap.Int("line", d.Line()))
+	}
 	texts := map[string]*string{
-		"account": &h.Account, "member": &h.Member, "on_store_error": &h.OnStoreError, "denial_format": &h.DenialFormat,
+		"account": &h.Account, "member": &h.Member, "on_store_error": &h.OnStoreError, "refusal_format": &h.RefusalFormat,
 		"upgrade": &h.Upgrade,
 	}
 	switch {
@@ -181,7 +186,7 @@ func (h *Handler) option(d *caddyfile.Dispenser) error {
 		}
 		h.StreamComment = true
 	default:
-		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, on_store_error, denial_format, upgrade, unknown_ids and stream_comment", name)
+		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, on_store_error, refusal_format, upgrade, unknown_ids and stream_comment", name)
 	}
 	return nil
 }
@@ -198,7 +203,7 @@ func (h *Handler) sensible(d *caddyfile.Dispenser, name, value string) error {
 		err = oneOf(name, value, "reject", "pass")
 	case "upgrade":
 		err = oneOf(name, value, "reject", "meter")
-	case "denial_format":
+	case "refusal_format":
 		err = oneOf(name, value, "auto", "openai", "anthropic", "gemini", "problem", "none")
 	}
 	if err != nil {

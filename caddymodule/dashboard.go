@@ -98,7 +98,7 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 	}
 	defer d.app.release()
 	d.endWith(r)
-	d.site.Serve(e.Meter, w, r)
+	d.site.Serve(e.Gateway, w, r)
 	return nil
 }
 

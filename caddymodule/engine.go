@@ -19,7 +19,7 @@ import (
 // while one is replaced by the next, answers of the old one still stream, and
 // they settle into the same ledger.
 type engine struct {
-	*meter.Meter
+	*meter.Gateway
 	store   store.Store
 	log     *zap.Logger
 	alarm   *alarm
@@ -100,5 +100,5 @@ func (a *App) open() (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())
 	}
-	return &engine{Meter: m, store: s, log: a.log, alarm: alarm}, nil
+	return &engine{Gateway: m, store: s, log: a.log, alarm: alarm}, nil
 }

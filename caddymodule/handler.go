@@ -40,9 +40,9 @@ type Handler struct {
 	// OnStoreError is what happens when the ledger can't be written: reject (the
 	// default) answers 503, pass lets requests through unmetered.
 	OnStoreError string `json:"on_store_error,omitempty"`
-	// DenialFormat is how refusals look: auto (the default: as the endpoint's API does
+	// RefusalFormat is how refusals look: auto (the default: as the endpoint's API does
 	// it), openai, anthropic, gemini, problem, or none for Caddy's own errors.
-	DenialFormat string `json:"denial_format,omitempty"`
+	RefusalFormat string `json:"refusal_format,omitempty"`
 	// Upgrade is what happens to WebSockets on routes with a price: reject (the
 	// default) answers 403, meter lets those of APIs pass that report what they use
 	// (OpenAI Realtime), and charges it.
@@ -83,8 +83,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.DrainMax == 0 {
 		h.DrainMax = caddy.Duration(defaultDrainMax)
 	}
-	if h.DenialFormat == "" {
-		h.DenialFormat = "auto"
+	if h.RefusalFormat == "" {
+		h.RefusalFormat = "auto"
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func (h *Handler) Validate() error {
 		oneOf("on_store_error", h.OnStoreError, "", "reject", "pass"),
 		h.knownKinds(),
 		oneOf("upgrade", h.Upgrade, "", "reject", "meter"),
-		oneOf("denial_format", h.DenialFormat, "auto", "openai", "anthropic", "gemini", "problem", "none"),
+		oneOf("refusal_format", h.RefusalFormat, "auto", "openai", "anthropic", "gemini", "problem", "none"),
 	)
 }
 
@@ -157,7 +157,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	c, err := e.Admit(r.Context(), req)
 	h.app.metrics.admit.Observe(time.Since(began).Seconds())
-	var d *meter.Denial
+	var d *meter.Refusal
 	if errors.As(err, &d) && d.Reason == meter.Unavailable {
 		return h.unavailable(w, r, next, e, req.Body, d)
 	}
@@ -175,7 +175,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // Without a ledger it is not known whose what upstreams keep is, so a request
 // that names any of that never passes.
 func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, body []byte, err error) error {
-	var d *meter.Denial
+	var d *meter.Refusal
 	if errors.As(err, &d); h.OnStoreError == "pass" && (d == nil || !d.Strict) {
 		if body, passes := h.namesNothing(w, r, e, body); passes {
 			h.app.log.Error("request passes unmetered", zap.Error(err))
@@ -183,7 +183,7 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddy
 		}
 	}
 	if d == nil {
-		d = &meter.Denial{Reason: meter.Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
+		d = &meter.Refusal{Reason: meter.Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
 	}
 	return h.deny(w, r, d)
 }

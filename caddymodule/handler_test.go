@@ -71,8 +71,8 @@ func provisioned(t *testing.T, dir string) *App {
 func serve(t *testing.T, h *Handler, next caddyhttp.HandlerFunc) *httptest.Server {
 	t.Helper()
 	h.MaxBody, h.DrainMax = defaultMaxBody, caddy.Duration(defaultDrainMax)
-	if h.DenialFormat == "" {
-		h.DenialFormat = "auto"
+	if h.RefusalFormat == "" {
+		h.RefusalFormat = "auto"
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
@@ -244,7 +244,7 @@ func TestEarlyHintsPass(t *testing.T) {
 // A second meter in the same chain does not charge again.
 func TestMeteredOnce(t *testing.T) {
 	a, key := running(t)
-	inner := &Handler{app: a, DenialFormat: "auto", MaxBody: defaultMaxBody}
+	inner := &Handler{app: a, RefusalFormat: "auto", MaxBody: defaultMaxBody}
 	s := serve(t, &Handler{app: a}, func(w http.ResponseWriter, r *http.Request) error {
 		return inner.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 			return answered(w, "application/json", reply)
@@ -370,10 +370,10 @@ func TestTheCostIsToldAtAnyLength(t *testing.T) {
 	}
 }
 
-// With denial_format none Caddy's own errors take over, for handle_errors.
-func TestDenialsAsErrors(t *testing.T) {
+// With refusal_format none Caddy's own errors take over, for handle_errors.
+func TestRefusalsAsErrors(t *testing.T) {
 	a, _ := running(t)
-	h := &Handler{app: a, DenialFormat: "none", MaxBody: defaultMaxBody}
+	h := &Handler{app: a, RefusalFormat: "none", MaxBody: defaultMaxBody}
 	r := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(hello))
 	w := httptest.NewRecorder()
 	err := h.ServeHTTP(w, r, nil)
@@ -383,7 +383,7 @@ func TestDenialsAsErrors(t *testing.T) {
 	}
 }
 
-func TestDenialFormats(t *testing.T) {
+func TestRefusalFormats(t *testing.T) {
 	a, _ := running(t)
 	for format, want := range map[string]struct{ kind, text string }{
 		"openai":    {"application/json", `"type":"authentication_error"`},
@@ -392,7 +392,7 @@ func TestDenialFormats(t *testing.T) {
 		"problem":   {"application/problem+json", `"status":401`},
 		"auto":      {"text/html; charset=utf-8", "<h1>Unauthorized</h1>"},
 	} {
-		h := &Handler{app: a, DenialFormat: format, MaxBody: defaultMaxBody}
+		h := &Handler{app: a, RefusalFormat: format, MaxBody: defaultMaxBody}
 		r := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(hello))
 		r.Header.Set("Accept", "text/html")
 		w := httptest.NewRecorder()

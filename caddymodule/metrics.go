@@ -19,7 +19,7 @@ import (
 // what a client or an upstream has written: models are entries of the price file.
 type metrics struct {
 	requests *prometheus.CounterVec
-	denied   *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 	charged  *prometheus.CounterVec
 	refunded *prometheus.CounterVec
 	credits  *prometheus.CounterVec
@@ -57,7 +57,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	times := prometheus.ExponentialBuckets(0.0005, 2, 12)
 	return &metrics{
 		requests: vec("requests_total", "Metered requests by operation and outcome.", "operation", "outcome"),
-		denied:   vec("denied_total", "Refused requests by reason.", "reason"),
+		refused:  vec("refused_total", "Refused requests by reason.", "reason"),
 		charged:  vec("charged_requests_total", "Requests that were charged, by operation and price entry of the model.", "operation", "model"),
 		refunded: vec("refunded_requests_total", "Requests that were refunded, by reason.", "reason"),
 		credits:  vec("charged_credits_total", "Credits that were charged, by operation and price entry of the model.", "operation", "model"),

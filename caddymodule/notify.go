@@ -164,7 +164,7 @@ func (a *App) startNotify(e *engine) error {
 	if err := e.Events.Deliver(context.Background(), o); err != nil {
 		return err
 	}
-	e.alarm.start(e.Meter)
+	e.alarm.start(e.Gateway)
 	return nil
 }
 

@@ -58,7 +58,7 @@ func TestMaxChange(t *testing.T) {
 // reload asks the operator's API to reload the price file.
 func reload(a *App, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	(&api.API{PriceFile: priceFile{a}}).ServeTrusted(a.engine.Meter, w, httptest.NewRequest(http.MethodPost, "/meter/prices/reload", strings.NewReader(body)))
+	(&api.API{PriceFile: priceFile{a}}).ServeTrusted(a.engine.Gateway, w, httptest.NewRequest(http.MethodPost, "/meter/prices/reload", strings.NewReader(body)))
 	return w
 }
 

@@ -20,7 +20,7 @@ func TestSpansTellWhatWasHeldAndCharged(t *testing.T) {
 	a, key := running(t)
 	spans := tracetest.NewSpanRecorder()
 	provider := trace.NewTracerProvider(trace.WithSpanProcessor(spans))
-	h := &Handler{app: a, MaxBody: defaultMaxBody, DenialFormat: "auto"}
+	h := &Handler{app: a, MaxBody: defaultMaxBody, RefusalFormat: "auto"}
 	asks := func(key, placeholders string) {
 		t.Helper()
 		ctx, span := provider.Tracer("test").Start(context.Background(), "request")
@@ -46,7 +46,7 @@ func TestSpansTellWhatWasHeldAndCharged(t *testing.T) {
 	asks("unknown", "    unknown_key   ")
 	want := [][]string{
 		{"meter.hold charge held model operation", "meter.settle charge cost model outcome remaining usage"},
-		{"meter.denied reason"},
+		{"meter.refused reason"},
 	}
 	for i, s := range spans.Ended() {
 		var got []string

@@ -32,18 +32,18 @@ func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*mete
 		return nil, caller, e.Refused(r.Context(), &meter.Request{Method: r.Method, URI: uri, Caller: caller, UnknownIDs: h.UnknownIDs}, route.Refusal)
 	}
 	if upgrades(r) && !route.Free && !h.metersUpgrade(r) {
-		return nil, caller, &meter.Denial{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
+		return nil, caller, &meter.Refusal{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
 	}
 	req := &meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key"), UnknownIDs: h.UnknownIDs}
 	if len(req.Idempotency) > 255 {
-		return nil, caller, &meter.Denial{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
+		return nil, caller, &meter.Refusal{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
 	}
 	req.Origin = originOf(r)
 	if route.Free && !route.NeedsBody || !route.NeedsBody && req.Idempotency == "" {
 		return req, caller, nil // the body flows through unread
 	}
 	if len(r.Header["Content-Type"]) > 1 { // servers differ in which one they take
-		return nil, caller, &meter.Denial{Reason: pricing.AmbiguousRequest, Field: "header.Content-Type", Message: "The request has more than one Content-Type; send one."}
+		return nil, caller, &meter.Refusal{Reason: pricing.AmbiguousRequest, Field: "header.Content-Type", Message: "The request has more than one Content-Type; send one."}
 	}
 	req.Body, err = h.readBody(w, r)
 	return req, caller, err
@@ -66,7 +66,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 		return nil, h.tooLarge()
 	}
 	if err != nil {
-		return nil, &meter.Denial{Reason: bodyUnreadable, Message: "The request body could not be read to its end.", Err: err}
+		return nil, &meter.Refusal{Reason: bodyUnreadable, Message: "The request body could not be read to its end.", Err: err}
 	}
 	encoding := coding.Of(r.Header)
 	if encoding == "" {
@@ -74,14 +74,14 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	}
 	decoder, err := coding.Decode(encoding, bytes.NewReader(raw))
 	if errors.Is(err, coding.ErrUnknown) || strings.Contains(encoding, ",") { // one is what clients need; more is a way to make a small body huge
-		return nil, &meter.Denial{Reason: encodingUnknown, Field: "header.Content-Encoding", Message: fmt.Sprintf("The body's encoding %q can't be read; send it plain, or as gzip, deflate, br or zstd.", encoding)}
+		return nil, &meter.Refusal{Reason: encodingUnknown, Field: "header.Content-Encoding", Message: fmt.Sprintf("The body's encoding %q can't be read; send it plain, or as gzip, deflate, br or zstd.", encoding)}
 	}
 	var plain []byte
 	if err == nil {
 		plain, err = io.ReadAll(io.LimitReader(decoder, h.MaxBody+1))
 	}
 	if err != nil {
-		return nil, &meter.Denial{Reason: bodyUnreadable, Message: "The request body is not valid " + encoding + ".", Err: err}
+		return nil, &meter.Refusal{Reason: bodyUnreadable, Message: "The request body is not valid " + encoding + ".", Err: err}
 	}
 	if int64(len(plain)) > h.MaxBody {
 		return nil, h.tooLarge()
@@ -98,7 +98,7 @@ const (
 
 var bodyRoom = semaphore.NewWeighted(bodyBudget)
 
-// room waits until there is memory for the body; it is given back when the request ends.
+// room waits until there is memory for the body; it is released when the request ends.
 func (h *Handler) room(r *http.Request) error {
 	size := r.ContentLength
 	if size < 0 || r.Header.Get("Content-Encoding") != "" {
@@ -110,14 +110,14 @@ func (h *Handler) room(r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), roomWithin)
 	defer cancel()
 	if err := bodyRoom.Acquire(ctx, size); err != nil {
-		return &meter.Denial{Reason: gatewayBusy, Message: "Too many large requests are under way. Nothing was charged. Try again in a moment.", Facts: &meter.Facts{Reason: gatewayBusy, RetryAfter: 5 * time.Second}, Err: err}
+		return &meter.Refusal{Reason: gatewayBusy, Message: "Too many large requests are under way. Nothing was charged. Try again in a moment.", Facts: &meter.Facts{Reason: gatewayBusy, RetryAfter: 5 * time.Second}, Err: err}
 	}
 	context.AfterFunc(r.Context(), func() { bodyRoom.Release(size) }) // net/http ends the context with the request
 	return nil
 }
 
 func (h *Handler) tooLarge() error {
-	return &meter.Denial{Reason: bodyTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes. Nothing was charged.", h.MaxBody)}
+	return &meter.Refusal{Reason: bodyTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes. Nothing was charged.", h.MaxBody)}
 }
 
 // firstRead is how much room a body gets before its bytes are there.
@@ -153,10 +153,10 @@ func (h *Handler) identify(e *engine, r *http.Request) (meter.Caller, error) {
 	} else {
 		c = meter.Caller{Account: repl.ReplaceAll(h.Account, ""), Trusted: true}
 		if c.Account == "" {
-			return c, &meter.Denial{Reason: meter.NoKey, Message: "This request does not say which account it belongs to; sign in first."}
+			return c, &meter.Refusal{Reason: meter.NoKey, Message: "This request does not say which account it belongs to; sign in first."}
 		}
 		if err := directory.ValidID(c.Account); err != nil { // a name that no account can have
-			return c, &meter.Denial{Reason: meter.UnknownAccount, Message: "This request names an account that can't exist.", Err: err}
+			return c, &meter.Refusal{Reason: meter.UnknownAccount, Message: "This request names an account that can't exist.", Err: err}
 		}
 	}
 	if h.Member != "" {

@@ -210,7 +210,7 @@ func (t *response) Write(p []byte) (int, error) {
 }
 
 // forward sends bytes to the client. One who has left is no error if the answer
-// is read on without him.
+// is read on without them.
 func (t *response) forward(p []byte) error {
 	if len(p) == 0 || t.gone {
 		return nil

@@ -114,7 +114,7 @@ func (t *response) settle(o meter.Outcome, err error) {
 	case t.body != nil:
 		t.body.settled(o, &f)
 	case err == nil:
-	case status > 0 && t.h.DenialFormat != "none" && !t.gone && o != meter.ClientLeft:
+	case status > 0 && t.h.RefusalFormat != "none" && !t.gone && o != meter.ClientLeft:
 		t.failed(&f, status)
 	default: // Caddy writes the error; the customer sees that it cost nothing
 		t.h.readable(t.Header(), t.r, t.before[allowOrigin])
@@ -166,8 +166,8 @@ func (t *response) failed(f *meter.Receipt, status int) {
 		}
 	}
 	t.status = status
-	t.h.app.metrics.denied.WithLabelValues(reason).Inc()
-	body := t.h.denialHeader(header, t.r, &meter.Denial{
+	t.h.app.metrics.refused.WithLabelValues(reason).Inc()
+	body := t.h.refusalHeader(header, t.r, &meter.Refusal{
 		Reason: reason, Message: message, Facts: &meter.Facts{Reason: reason, Charged: t.credits(f.Cost), Unit: t.unit},
 	}, status)
 	t.setCharge()
@@ -217,7 +217,7 @@ func (h *Handler) replay(w http.ResponseWriter, r *http.Request, e *engine, agai
 		if charge.SettledAt.IsZero() {
 			why = "it is still running"
 		}
-		return h.deny(w, r, &meter.Denial{
+		return h.deny(w, r, &meter.Refusal{
 			Reason: meter.IdempotencyConflict, Field: "header.Idempotency-Key",
 			Message: "A request with this Idempotency-Key was already charged as " + string(charge.ID) + "; " + why + ". Nothing was charged again; use a new key to run it again.",
 		})

@@ -96,7 +96,7 @@ func TestMetricsAndAccessLog(t *testing.T) {
 	text := g.metrics()
 	for _, series := range []string{
 		`caddy_meter_requests_total{operation="chat",outcome="charged"} 1`, `caddy_meter_requests_total{operation="chat",outcome="refunded"} 1`,
-		`caddy_meter_denied_total{reason="model_not_priced"} 4`, `caddy_meter_holds_open 0`, `caddy_meter_prices_loaded 1`, "caddy_meter_admit_seconds_count", "caddy_meter_commit_batch_size_count",
+		`caddy_meter_refused_total{reason="model_not_priced"} 4`, `caddy_meter_holds_open 0`, `caddy_meter_prices_loaded 1`, "caddy_meter_admit_seconds_count", "caddy_meter_commit_batch_size_count",
 		`caddy_meter_charged_credits_total{model="gpt-5.4",operation="chat"} `, `caddy_meter_refunded_credits_total{reason="upstream 5xx"} `, "caddy_meter_unpriced_total 4",
 		"caddy_meter_hold_age_seconds_count 2", "caddy_meter_settle_seconds_count 2", "caddy_meter_estimate_ratio_count 1", "caddy_meter_absorbed_credits_total 0",
 	} {

@@ -24,7 +24,7 @@ import (
 // the portal as its customers see it and a clock that a test moves.
 type shop struct {
 	*testing.T
-	m    *meter.Meter
+	m    *meter.Gateway
 	p    *api.API
 	now  time.Time
 	keys map[string]string // account, or account/member → API key
@@ -89,7 +89,7 @@ func (s *shop) uses(who, request, body string, headers ...string) (id, refused s
 		answer = fmt.Sprintf(`{"object":"chat.completion","model":%q,"choices":[],"usage":%s}`, gjson.Get(body, "model"), usage)
 	}
 	c, err := s.m.Admit(s.Context(), &meter.Request{Method: method, URI: path, Header: header, Body: []byte(body), ContentType: "application/json", Caller: caller})
-	var d *meter.Denial
+	var d *meter.Refusal
 	if errors.As(err, &d) {
 		return "", d.Reason
 	}

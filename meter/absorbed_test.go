@@ -133,7 +133,7 @@ func TestNothingIsAbsorbed(t *testing.T) {
 			body := w.body(limit, more+`,"user":"`+strings.Repeat("!$", random.IntN(300))+`"`)
 			wait.Go(func() {
 				c, err := g.m.Admit(t.Context(), post(w.path, body))
-				var d *Denial
+				var d *Refusal
 				if errors.As(err, &d) {
 					return
 				}

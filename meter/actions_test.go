@@ -18,7 +18,7 @@ import (
 // done is what came of an action.
 type done struct {
 	status   int
-	denial   *Denial
+	refusal  *Refusal
 	charge   *ledger.Charge    // as it is now
 	subject  *selector.Subject // nil: nothing was priced
 	hold     money.Amount
@@ -114,17 +114,17 @@ func (p *teller) request(s *casefile.Step) done {
 }
 
 func (p *teller) admitted(s *casefile.Step, c Call, err error) done {
-	var d *Denial
+	var d *Refusal
 	var replay *Replay
 	switch {
 	case errors.As(err, &replay):
 		p.name(s, replay.Charge.ID)
 		return done{status: replay.Charge.Status, charge: replay.Charge, subject: &replay.Charge.Subject, hold: replay.Charge.HeldTotal(), replayed: true}
 	case errors.As(err, &d):
-		return done{status: statusOf(d.Reason), denial: d}
+		return done{status: statusOf(d.Reason), refusal: d}
 	case err != nil:
 		p.Errorf("Admit: %v", err)
-		return done{status: statusOf(Unavailable), denial: &Denial{Reason: Unavailable}}
+		return done{status: statusOf(Unavailable), refusal: &Refusal{Reason: Unavailable}}
 	}
 	p.name(s, ledger.ChargeID(c.Info().ID))
 	if s.Hold != "" {
@@ -221,14 +221,14 @@ func (p *teller) direct(s *casefile.Step) done {
 
 func (p *teller) refusal(err error) done {
 	var r *ledger.Refusal
-	var d *Denial
+	var d *Refusal
 	switch {
 	case errors.As(err, &r):
-		d = &Denial{Reason: r.Reason, Facts: &Facts{LimitSource: r.LimitSource}}
-	case !errors.As(denialOf(err), &d):
+		d = &Refusal{Reason: r.Reason, Facts: &Facts{LimitSource: r.LimitSource}}
+	case !errors.As(refusalOf(err), &d):
 		p.Fatalf("charge: %v", err)
 	}
-	return done{status: statusOf(d.Reason), denial: d}
+	return done{status: statusOf(d.Reason), refusal: d}
 }
 
 func (p *teller) settle(s *casefile.Step) done {
@@ -260,8 +260,8 @@ func (p *teller) grant(s *casefile.Step) done {
 	}
 	res, err := p.m.Accounts.Grant(p.Context(), storyAccount, r)
 	if err != nil {
-		var d *Denial
-		if !errors.As(denialOf(err), &d) {
+		var d *Refusal
+		if !errors.As(refusalOf(err), &d) {
 			p.Fatalf("grant: %v", err)
 		}
 		return done{refused: statusOf(d.Reason), reason: d.Reason}
@@ -288,7 +288,7 @@ func (p *teller) parallel(s *casefile.Step) done {
 		if s.Request == nil {
 			copied := *s
 			copied.Hold = fmt.Sprintf("%s (copy %d)", s.Hold, i)
-			if got[i] = p.direct(&copied); got[i].denial == nil && s.Hold == "" {
+			if got[i] = p.direct(&copied); got[i].refusal == nil && s.Hold == "" {
 				defer p.do(ledger.Settle{Charge: got[i].charge.ID, Cost: p.amount(s.Charge)})
 			}
 			continue

@@ -12,7 +12,7 @@ import (
 
 // admission is one request on its way to a charge.
 type admission struct {
-	m     *Meter
+	m     *Gateway
 	req   *Request
 	book  *loaded
 	plan  *pricing.Plan
@@ -88,7 +88,7 @@ func (a *admission) readPrice() (err error) {
 // not be charged.
 func (a *admission) readBody() error {
 	if field := a.api.DropsUsage(a.req.URI, a.req.Header); field != "" {
-		return &Denial{Reason: pricing.AmbiguousRequest, Field: field, Message: `The answer would leave out what it used, and could not be charged; leave out "` + field + `".`}
+		return &Refusal{Reason: pricing.AmbiguousRequest, Field: field, Message: `The answer would leave out what it used, and could not be charged; leave out "` + field + `".`}
 	}
 	if (a.price.NeedsAsks() || a.price.TokenPriced()) && !a.price.Asked.JSON && !a.body.Readable() {
 		return unreadable()
@@ -104,14 +104,14 @@ func (a *admission) readBody() error {
 
 // unreadable refuses a body that some servers could read.
 func unreadable() error {
-	return &Denial{Reason: pricing.BodyNotJSON, Field: "body", Message: "The body is neither one JSON document in UTF-8 nor a form under its own Content-Type; send one of them."}
+	return &Refusal{Reason: pricing.BodyNotJSON, Field: "body", Message: "The body is neither one JSON document in UTF-8 nor a form under its own Content-Type; send one of them."}
 }
 
 // mayRun tells the price of all the models that the request may run.
 func (a *admission) mayRun() error {
 	runs := a.api.Runs(a.body)
 	if runs.Reject != "" {
-		return &Denial{Reason: runs.Reject, Field: "body." + runs.Field, Message: runs.Message}
+		return &Refusal{Reason: runs.Reject, Field: "body." + runs.Field, Message: runs.Message}
 	}
 	if r := a.price.MayRun(pricing.Runs{Models: runs.Models, Chooser: runs.Chooser, Unseen: a.api.FileBatch}); r != nil {
 		return r
@@ -157,8 +157,8 @@ func asked(api *dialect.API, body dialect.Body) []pricing.UnitAsk {
 	return list
 }
 
-func rejection(i dialect.RequestInfo) *Denial {
-	return &Denial{Reason: i.Reject, Field: "body." + i.Field, Message: rejected(i)}
+func rejection(i dialect.RequestInfo) *Refusal {
+	return &Refusal{Reason: i.Reject, Field: "body." + i.Field, Message: rejected(i)}
 }
 
 func rejected(i dialect.RequestInfo) string {

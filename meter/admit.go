@@ -12,7 +12,7 @@ import (
 )
 
 // Route is a first look at a request, before its body is read.
-func (m *Meter) Route(method, uri string) pricing.Route {
+func (m *Gateway) Route(method, uri string) pricing.Route {
 	route := m.Books.InForce().Route(method, uri)
 	if path, ok := pricing.CleanPath(uri); ok && ownership.RefersInBody(method, path) {
 		route.NeedsBody = true
@@ -27,31 +27,31 @@ func (m *Meter) Route(method, uri string) pricing.Route {
 // account is not there, whether or not there is a price for asking, and neither
 // is anything under an odd spelling of its path; a route that no account may use says
 // so to all.
-func (m *Meter) Refused(ctx context.Context, req *Request, why *pricing.Refusal) error {
+func (m *Gateway) Refused(ctx context.Context, req *Request, why *pricing.Refusal) error {
 	book := m.Books.InForce().Book
 	if names := req.names(); why.Reason == pricing.AmbiguousRequest || ownership.NamesJob(book, names) {
 		if err := m.owners.Check(ctx, book, names); err != nil {
-			return denialOf(err)
+			return refusalOf(err)
 		}
 	}
-	return denialOf(why)
+	return refusalOf(why)
 }
 
 // Admit prices a request and holds its credits; the hold is durable when it
-// returns. The error is a *Denial, or a *Replay if the request has run before.
-func (m *Meter) Admit(ctx context.Context, req *Request) (Call, error) {
+// returns. The error is a *Refusal, or a *Replay if the request has run before.
+func (m *Gateway) Admit(ctx context.Context, req *Request) (Call, error) {
 	a := &admission{m: m, req: req, book: m.Books.InForce()}
 	if err := m.owners.Check(ctx, a.book.Book, req.names()); err != nil {
-		return nil, denialOf(err)
+		return nil, refusalOf(err)
 	}
 	if err := a.read(); err != nil {
 		a.refusedUnpriced(err)
-		return nil, denialOf(err)
+		return nil, refusalOf(err)
 	}
 	plan, err := m.planOf(ctx, req.Caller)
 	for range 3 { // a plan that changes meanwhile makes another price
 		if err != nil {
-			return nil, denialOf(err)
+			return nil, refusalOf(err)
 		}
 		c, err := a.withPlan(ctx, plan)
 		var other *ledger.OtherPlan
@@ -59,16 +59,16 @@ func (m *Meter) Admit(ctx context.Context, req *Request) (Call, error) {
 		case err == nil:
 			return c, nil
 		case !errors.As(err, &other):
-			return nil, denialOf(err)
+			return nil, refusalOf(err)
 		}
 		plan = other.Plan
 	}
-	return nil, &Denial{Reason: Unavailable, Message: "The account's plan changes faster than requests can be priced."}
+	return nil, &Refusal{Reason: Unavailable, Message: "The account's plan changes faster than requests can be priced."}
 }
 
 // planOf is the plan to price with; Reserve checks it. An account that a
 // trusted caller names for the first time is opened.
-func (m *Meter) planOf(ctx context.Context, c Caller) (string, error) {
+func (m *Gateway) planOf(ctx context.Context, c Caller) (string, error) {
 	id := ledger.AccountID(c.Account)
 	if plan, ok := m.writer.Plan(id); ok {
 		return plan, nil
@@ -119,7 +119,7 @@ func (a *admission) withPlan(ctx context.Context, plan string) (Call, error) {
 	return &Charge{exchange: x, hold: newHold(a.m, a.req.Caller, &res)}, nil
 }
 
-func (m *Meter) wantsUsage(a *admission) bool {
+func (m *Gateway) wantsUsage(a *admission) bool {
 	return a.book.Policies.RequestUsage && a.info.Stream && !a.api.Unknown && a.price.TokenPriced()
 }
 

@@ -98,7 +98,7 @@ func TestEveryAdviceWorks(t *testing.T) {
 		g := s.build(t)
 		_, err := g.m.Admit(t.Context(), s.request)
 		g.m.Close()
-		var d *Denial
+		var d *Refusal
 		if !errors.As(err, &d) || d.Facts == nil {
 			continue
 		}

@@ -44,7 +44,7 @@ type reprice func(s ledger.Settle, left money.Amount, n int) ledger.Settle
 // bookEnd books the end of a charge without waiting. A settle whose price assumed
 // another rest of the free tier is priced again and booked again. then is called
 // from the ledger's writer, once, and must not block.
-func (m *Meter) bookEnd(account ledger.AccountID, end ledger.Command, again reprice, then func(ledger.Result, error)) {
+func (m *Gateway) bookEnd(account ledger.AccountID, end ledger.Command, again reprice, then func(ledger.Result, error)) {
 	m.settling.begin()
 	m.tryEnd(account, end, again, 1, func(res ledger.Result, err error) {
 		then(res, err)
@@ -52,7 +52,7 @@ func (m *Meter) bookEnd(account ledger.AccountID, end ledger.Command, again repr
 	})
 }
 
-func (m *Meter) tryEnd(account ledger.AccountID, end ledger.Command, again reprice, n int, then func(ledger.Result, error)) {
+func (m *Gateway) tryEnd(account ledger.AccountID, end ledger.Command, again reprice, n int, then func(ledger.Result, error)) {
 	m.writer.GoSoon(account, end, func(res ledger.Result, err error) {
 		var other *ledger.OtherFree
 		settle, ok := end.(ledger.Settle)
@@ -68,7 +68,7 @@ func (m *Meter) tryEnd(account ledger.AccountID, end ledger.Command, again repri
 
 // post books the end of a charge, and first its beginning if that has not been
 // booked.
-func (m *Meter) post(id ledger.ChargeID, account ledger.AccountID, first *ledger.Reserve, e *closing, again reprice) *booking {
+func (m *Gateway) post(id ledger.ChargeID, account ledger.AccountID, first *ledger.Reserve, e *closing, again reprice) *booking {
 	b := &booking{done: make(chan struct{})}
 	began := time.Now() // how long the writer takes is no matter of the accounts' clock
 	var refused error   // written and read by the ledger's writer alone
@@ -93,7 +93,7 @@ func (m *Meter) post(id ledger.ChargeID, account ledger.AccountID, first *ledger
 	return b
 }
 
-func (m *Meter) tellBooked(res *ledger.Result, began time.Time) {
+func (m *Gateway) tellBooked(res *ledger.Result, began time.Time) {
 	if res.Charge != nil && !res.Replayed && m.opt.Booked != nil {
 		m.opt.Booked(res.Charge, time.Since(began))
 	}

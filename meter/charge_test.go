@@ -46,7 +46,7 @@ policies: {reserve_output_tokens: 100, overdraft: 0}
 // gate is a meter with one account and a clock.
 type gate struct {
 	*testing.T
-	m        *Meter
+	m        *Gateway
 	now      *testClock
 	mu       sync.Mutex
 	problems []error
@@ -266,8 +266,8 @@ func TestTooLittleForTheAnswerIsEnoughForAShorterOne(t *testing.T) {
 		t.Errorf("clamped to %d and %d: %s", c.Outgoing().OutputLimit(), d.Outgoing().OutputLimit(), d.Outgoing().Body())
 	}
 	_, err := g.m.Admit(t.Context(), post(chat, `{"model":"words"}`))
-	var denial *Denial
-	if !errors.As(err, &denial) || denial.Reason != ledger.InFlightHolds || denial.Facts.RetryAfter != time.Second {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) || refusal.Reason != ledger.InFlightHolds || refusal.Facts.RetryAfter != time.Second {
 		t.Errorf("with all of it held: %v", err)
 	}
 	c.Settle(t.Context(), NotReached, nil)
@@ -410,8 +410,8 @@ func TestARetryWithTheSameKeyGetsTheFirstAnswer(t *testing.T) {
 	}
 	g.wants(990, 0)
 	_, err := g.m.Admit(t.Context(), image(`{"other":1}`))
-	var denial *Denial
-	if !errors.As(err, &denial) || denial.Reason != IdempotencyConflict {
+	var refusal *Refusal
+	if !errors.As(err, &refusal) || refusal.Reason != IdempotencyConflict {
 		t.Errorf("another request: %v", err)
 	}
 }

@@ -69,7 +69,7 @@ func (c *comparison) balance(key string, got money.Amount, unlimited bool, want 
 func (c *comparison) action() {
 	_, status := c.step.Expect["status"]
 	_, refused := c.step.Expect["refused"]
-	if d := c.got.denial; d != nil && !status {
+	if d := c.got.refusal; d != nil && !status {
 		c.Errorf("%s: refused: %v", c.at, d)
 	}
 	if c.got.refused != 0 && !refused {
@@ -87,7 +87,7 @@ func (c *comparison) action() {
 
 func (c *comparison) actionKey(key string, want any) {
 	c.Helper()
-	d := c.got.denial
+	d := c.got.refusal
 	switch key {
 	case "status":
 		c.number(key, int64(c.got.status), want)
@@ -177,10 +177,10 @@ func (c *comparison) maxTokens(key string, got int64, want any) {
 }
 
 func (c *comparison) reduce() int64 {
-	if c.got.denial == nil || c.got.denial.Facts == nil {
+	if c.got.refusal == nil || c.got.refusal.Facts == nil {
 		return 0
 	}
-	for _, o := range c.got.denial.Facts.Options {
+	for _, o := range c.got.refusal.Facts.Options {
 		if o.Do == "reduce" {
 			return o.Set["max_tokens"]
 		}

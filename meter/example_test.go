@@ -30,7 +30,7 @@ policies: {reserve_output_tokens: 20, overdraft: 0}
 `
 
 // open starts a gateway with one account that has 100 credits.
-func open(ctx context.Context, s store.Store) *meter.Meter {
+func open(ctx context.Context, s store.Store) *meter.Gateway {
 	book, problems := pricefile.Load("pricing.yaml", []byte(prices))
 	if book == nil {
 		panic(problems)
@@ -54,8 +54,8 @@ func chat(body string) *meter.Request {
 }
 
 // ask sends a request that credits pay for, and writes the answer to w. The error
-// is a *meter.Denial if the request is refused.
-func ask(ctx context.Context, m *meter.Meter, req *meter.Request, send func([]byte) (*http.Response, error), w io.Writer) (meter.Receipt, error) {
+// is a *meter.Refusal if the request is refused.
+func ask(ctx context.Context, m *meter.Gateway, req *meter.Request, send func([]byte) (*http.Response, error), w io.Writer) (meter.Receipt, error) {
 	call, err := m.Admit(ctx, req)
 	if err != nil {
 		return meter.Receipt{}, err
@@ -121,7 +121,7 @@ func ExampleCall_stream() {
 }
 
 // A refusal says why, and what would help.
-func ExampleDenial() {
+func ExampleRefusal() {
 	ctx := context.Background()
 	m := open(ctx, memory.New())
 	defer m.Close()
@@ -130,10 +130,10 @@ func ExampleDenial() {
 		panic(err)
 	}
 	_, err = ask(ctx, m, chat(`{"model":"words","max_tokens":40}`), upstream, os.Stdout)
-	var denial *meter.Denial
-	if errors.As(err, &denial) {
-		fmt.Println(denial.Reason)
-		fmt.Println("needed", denial.Facts.Needed, "available", denial.Facts.Available, "held", denial.Facts.Held)
+	var refusal *meter.Refusal
+	if errors.As(err, &refusal) {
+		fmt.Println(refusal.Reason)
+		fmt.Println("needed", refusal.Facts.Needed, "available", refusal.Facts.Available, "held", refusal.Facts.Held)
 	}
 	running.Settle(ctx, meter.NotReached, nil) // the upstream was not reached: nothing is charged
 	receipt, err := ask(ctx, m, chat(`{"model":"words","max_tokens":40}`), upstream, io.Discard)

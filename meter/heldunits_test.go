@@ -148,7 +148,7 @@ func TestUnitsOfTheAnswerAreHeld(t *testing.T) {
 					r.Header = map[string][]string{"X-A": {"b"}}
 					c, err := g.m.Admit(t.Context(), r)
 					if plan == "none" {
-						var d *Denial
+						var d *Refusal
 						if !errors.As(err, &d) || d.Reason != ledger.InsufficientCredits {
 							t.Fatalf("an account without credits: %v, want a refusal", err)
 						}

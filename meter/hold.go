@@ -15,7 +15,7 @@ import (
 // answer runs, and ends once, settled or released. Whatever carries the answer,
 // all that the ledger hears of a running charge goes through here.
 type hold struct {
-	m         *Meter
+	m         *Gateway
 	id        ledger.ChargeID
 	caller    Caller
 	amount    money.Amount // before overage.times
@@ -26,7 +26,7 @@ type hold struct {
 	noted     time.Time
 }
 
-func newHold(m *Meter, c Caller, res *ledger.Result) hold {
+func newHold(m *Gateway, c Caller, res *ledger.Result) hold {
 	return hold{
 		m: m, id: res.Charge.ID, caller: c, amount: res.Charge.Hold, claimed: res.Charge.FreeUsed,
 		total: res.Charge.HeldTotal(), available: res.Available, unlimited: res.Unlimited,
@@ -74,7 +74,7 @@ func (h *hold) settle(e *closing, again reprice) *booking {
 	return h.m.post(h.id, h.account(), nil, e, again)
 }
 
-// released is the end of a charge that gives everything back.
+// released is the end of a charge that returns all of its credits.
 func (h *hold) released(why string, status int) *closing {
 	return &closing{Receipt: Receipt{Refunded: true, Outcome: why}, command: ledger.Release{
 		Charge: h.id, Failed: true, Outcome: ledger.Outcome{Text: why, Status: status},

@@ -118,12 +118,12 @@ func (c *Charge) jobRecord(id, poll string) *job.Record {
 }
 
 // holdOf is what is still held for a job.
-func (m *Meter) holdOf(rec *job.Record) hold {
+func (m *Gateway) holdOf(rec *job.Record) hold {
 	return hold{m: m, id: ledger.ChargeID(rec.Charge), caller: Caller{Account: rec.Account, Member: rec.Member, Key: rec.Key}, amount: rec.Hold}
 }
 
 // revive reads again what a job's request was.
-func (m *Meter) revive(ctx context.Context, rec *job.Record) (*revived, error) {
+func (m *Gateway) revive(ctx context.Context, rec *job.Record) (*revived, error) {
 	book := m.Books.InForce()
 	if book.Digest != rec.Book {
 		old, err := m.Books.Find(ctx, rec.Book)

@@ -102,7 +102,7 @@ func TestAJobOfAnotherAccount(t *testing.T) {
 	theirs := get("/v1/videos/v1")
 	theirs.Caller.Account = "other"
 	for range 2 {
-		var d *Denial
+		var d *Refusal
 		if _, err := g.m.Admit(t.Context(), theirs); !errors.As(err, &d) || d.Reason != JobNotFound {
 			t.Errorf("another account may ask: %v", err)
 		}

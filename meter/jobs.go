@@ -16,7 +16,7 @@ import (
 // Jobs settles the jobs of upstreams, by the answers that clients get and by
 // those to the gateway's own questions. Its methods are safe for concurrent use.
 type Jobs struct {
-	m    *Meter
+	m    *Gateway
 	open *job.Registry
 }
 

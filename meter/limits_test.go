@@ -9,9 +9,9 @@ import (
 	"github.com/farebox-dev/farebox/meter/directory"
 )
 
-func refusal(t *testing.T, err error) *Denial {
+func refusal(t *testing.T, err error) *Refusal {
 	t.Helper()
-	var d *Denial
+	var d *Refusal
 	if !errors.As(err, &d) || d.Facts == nil {
 		t.Fatalf("%v, want a refusal with facts", err)
 	}

@@ -20,7 +20,7 @@ func (g *gate) image(c Caller) string {
 func (g *gate) asks(c Caller, method, uri string) string {
 	g.Helper()
 	charge, err := g.m.Admit(g.Context(), &Request{Method: method, URI: uri, Caller: c, ContentType: "application/json", Body: []byte(`{}`)})
-	var d *Denial
+	var d *Refusal
 	switch {
 	case errors.As(err, &d) && d.Facts != nil:
 		return d.Reason + " " + d.Facts.LimitSource
@@ -75,7 +75,7 @@ func TestRolesAndRemoval(t *testing.T) {
 	if _, err := g.m.Directory.Members.Remove(ctx, "acme", "mira"); err != nil {
 		t.Fatal(err)
 	}
-	var d *Denial
+	var d *Refusal
 	if _, err := g.m.Identify(secret); !errors.As(err, &d) || d.Reason != KeyRevoked {
 		t.Errorf("the key %s of a member that is gone: %v", key.ID, err)
 	}

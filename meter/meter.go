@@ -1,7 +1,7 @@
 // Package meter is the gateway without a web server: it admits requests, takes
 // their credits before they run, follows their answers, and settles them.
 //
-//	call, err := m.Admit(ctx, &meter.Request{…})        // priced and held; *Denial if not
+//	call, err := m.Admit(ctx, &meter.Request{…})        // priced and held; *Refusal if not
 //	call.Begin(status, header)                          // the answer begins
 //	out, err := call.Observe(ctx, chunk)                // … passes …
 //	receipt := call.Settle(ctx, meter.Answered, nil)    // … and is paid for, exactly once
@@ -29,7 +29,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
-// Options of a Meter. Store and Book are required.
+// Options of a Gateway. Store and Book are required.
 type Options struct {
 	Store store.Store
 	Book  *pricing.Book
@@ -51,8 +51,8 @@ type Options struct {
 	Committed func(commands int, took time.Duration)
 }
 
-// Meter meters. Its methods are safe for concurrent use.
-type Meter struct {
+// Gateway admits requests and settles them. Its methods are safe for concurrent use.
+type Gateway struct {
 	Books     *pricebook.Books     // the price book in force, and those before it
 	Reports   *report.Reports      // usage, charges, journal, estimates
 	Events    *event.Hub           // what happened, for people and programs
@@ -76,14 +76,14 @@ type loaded = pricebook.InForce
 
 // Open starts a meter on a store. Holds that a dead process left behind are
 // resolved before it returns. Close it before the store.
-func Open(ctx context.Context, o Options) (*Meter, error) {
+func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Problem == nil {
 		o.Problem = func(error) {}
 	}
-	m := &Meter{opt: o, Books: pricebook.New(o.Book, o.Now)}
+	m := &Gateway{opt: o, Books: pricebook.New(o.Book, o.Now)}
 	events, err := event.NewHub(ctx, event.Options{Store: o.Store, Books: m.Books, Now: o.Now, Problem: o.Problem, Endpoints: o.Endpoints})
 	if m.Events = events; err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func abandoned(b *pricing.Book) writer.Abandoned {
 
 // Close ends the deliveries of events and waits until everything that was
 // settled is durable.
-func (m *Meter) Close() {
+func (m *Gateway) Close() {
 	m.Events.Close()
 	m.Jobs.open.Close()
 	m.owners.Close()
@@ -141,17 +141,17 @@ func (m *Meter) Close() {
 }
 
 // Book is the price book in force, and since when.
-func (m *Meter) Book() (*pricing.Book, time.Time) {
+func (m *Gateway) Book() (*pricing.Book, time.Time) {
 	b := m.Books.InForce()
 	return b.Book, b.Since
 }
 
 // Now is the ledger's clock, by which credits renew and expire. What is shown next to a balance goes by it: it does not follow the
 // system's clock where that jumps or goes back.
-func (m *Meter) Now() time.Time { return m.writer.Now() }
+func (m *Gateway) Now() time.Time { return m.writer.Now() }
 
 // Verify recomputes the books from zero; see writer.Verify.
-func (m *Meter) Verify(ctx context.Context) (*writer.Report, error) {
+func (m *Gateway) Verify(ctx context.Context) (*writer.Report, error) {
 	if err := m.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil { // after all that was asked for
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (m *Meter) Verify(ctx context.Context) (*writer.Report, error) {
 
 // Backup writes a copy of the whole ledger as it is after everything that was
 // asked for until now.
-func (m *Meter) Backup(ctx context.Context, w io.Writer) error {
+func (m *Gateway) Backup(ctx context.Context, w io.Writer) error {
 	if err := m.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (m *Meter) Backup(ctx context.Context, w io.Writer) error {
 
 // ClockProblem is not nil while the system's clock has jumped ahead and nothing
 // expires or renews by it; see writer.ErrClockJumped.
-func (m *Meter) ClockProblem() error { return m.writer.ClockProblem() }
+func (m *Gateway) ClockProblem() error { return m.writer.ClockProblem() }
 
 // ConfirmClock accepts the time that the system's clock shows now.
-func (m *Meter) ConfirmClock() { m.writer.ConfirmClock() }
+func (m *Gateway) ConfirmClock() { m.writer.ConfirmClock() }

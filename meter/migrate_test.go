@@ -65,7 +65,7 @@ func TestMigrationKeepsAllThatWasRead(t *testing.T) {
 
 // jobsGoOn ends the job that the old version left open: it is charged what was
 // held.
-func jobsGoOn(t *testing.T, m *Meter, now *testClock) {
+func jobsGoOn(t *testing.T, m *Gateway, now *testClock) {
 	t.Helper()
 	g := &gate{T: t, m: m, now: now}
 	before, err := m.Accounts.Get(t.Context(), "acme")

@@ -69,7 +69,7 @@ func (l *listener) times() int {
 
 type noticed struct {
 	*testing.T
-	m      *Meter
+	m      *Gateway
 	began  time.Time
 	passed atomic.Int64 // nanoseconds; the dispatcher reads the clock, too
 	store  store.Store

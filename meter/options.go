@@ -14,8 +14,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// short explains a refusal for lack of credits with every way on.
-func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
+// short explains a refusal for lack of credits, with all options.
+func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Refusal {
 	b := a.book
 	text := func(x money.Amount) string { return x.Text(b.Credit.Decimals) }
 	missing := max(0, r.Needed-r.Available)
@@ -24,7 +24,7 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Denial {
 		Missing: text(missing), Unit: b.Credit.Name, Operation: a.price.Subject().Operation, Model: a.price.Asked.Model,
 		Account: a.req.Caller.Account, Book: b.Digest,
 	}
-	d := &Denial{Reason: r.Reason, Facts: f, Err: r}
+	d := &Refusal{Reason: r.Reason, Facts: f, Err: r}
 	switch {
 	case r.Reason == ledger.InFlightHolds:
 		d.Message = fmt.Sprintf("Credits are occupied by requests that are still running: this request needs up to %s, %s are free and %s are held. Nothing was charged. Try again in a moment.",
@@ -129,8 +129,8 @@ func timeOrNil(t time.Time) *time.Time {
 	return &t
 }
 
-// options are the ways on, in the facts and, in words, in the message.
-func (a *admission) options(d *Denial, r *ledger.Refusal, acc *ledger.Account) {
+// options lists the ways to continue, in the facts and, in words, in the message.
+func (a *admission) options(d *Refusal, r *ledger.Refusal, acc *ledger.Account) {
 	f, b := d.Facts, a.book
 	var ways []string
 	if acc != nil && r.Limit == nil && r.Reason == ledger.InsufficientCredits {

@@ -103,7 +103,7 @@ func TestEveryModelOfARequestCounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			c, err := m.Admit(t.Context(), post(tt.path, tt.body))
-			var d *Denial
+			var d *Refusal
 			if errors.As(err, &d); tt.reason != "" {
 				if d == nil || d.Reason != tt.reason {
 					t.Fatalf("%v, want %s", err, tt.reason)

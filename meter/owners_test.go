@@ -38,7 +38,7 @@ func (g *jobsGate) mayAsk(account, path string) error {
 }
 
 func reasonOf(err error) string {
-	var d *Denial
+	var d *Refusal
 	if errors.As(err, &d) {
 		return d.Reason
 	}
@@ -57,7 +57,7 @@ func TestWhoseItIsCannotBeRead(t *testing.T) {
 	}
 	b.broken.Store(true)
 	err = g.mayAsk("acme", "/v1/files/f1")
-	var d *Denial
+	var d *Refusal
 	if !errors.As(err, &d) || d.Reason != Unavailable || !d.Strict || !errors.Is(err, errBlind) {
 		t.Errorf("%v", err)
 	}

@@ -75,7 +75,7 @@ func TestPolicies(t *testing.T) {
 		}
 		g := policed(t, "hold: ceiling, clamp_output: false")
 		_, err := g.m.Admit(t.Context(), post(chat, long))
-		var d *Denial
+		var d *Refusal
 		if !errors.As(err, &d) || d.Facts == nil || len(d.Facts.Options) == 0 || d.Facts.Options[len(d.Facts.Options)-1].Set["max_tokens"] != 130 {
 			t.Errorf("the refusal names no limit that fits: %+v", err)
 		}

@@ -18,7 +18,7 @@ import (
 // played is a meter on a price file, with a clock that a test moves.
 type played struct {
 	*testing.T
-	m   *Meter
+	m   *Gateway
 	now *testClock
 }
 

@@ -32,7 +32,7 @@ type Request struct {
 	// Idempotency is the client's Idempotency-Key, "" if none.
 	Idempotency string
 	// Origin is kept with a job that the request starts, for whoever asks how it
-	// stands; see Jobs.Due.
+	// is; see Jobs.Due.
 	Origin     []byte
 	UnknownIDs []string // see ownership.Request
 }
@@ -107,7 +107,7 @@ func (r *Replay) Error() string {
 	return "the request has run before, as charge " + string(r.Charge.ID)
 }
 
-func (m *Meter) replay(ctx context.Context, res *ledger.Result) *Replay {
+func (m *Gateway) replay(ctx context.Context, res *ledger.Result) *Replay {
 	r := &Replay{Charge: res.Charge, Answer: res.Remember.Answer, Remaining: res.Available, Unlimited: res.Unlimited}
 	if m.Jobs.open.IsOpen(res.Charge.ID) {
 		if rec, err := m.Jobs.open.Read(ctx, res.Charge.ID); err == nil {

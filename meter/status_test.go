@@ -43,7 +43,7 @@ func TestStatus(t *testing.T) {
 	p.status("all of it held", "basic", "exhausted")
 	running.Begin(503, nil)
 	running.Settle(t.Context(), Answered, nil)
-	p.status("given back", "basic", "low")
+	p.status("refunded", "basic", "low")
 	p.ask("basic", "/v1/one", `{"n":19}`, 200)
 	p.status("used up", "basic", "exhausted")
 	p.ask("open", "/v1/one", `{"n":20}`, 200)

@@ -55,7 +55,7 @@ func TestStories(t *testing.T) {
 // teller runs one story.
 type teller struct {
 	*testing.T
-	m      *Meter
+	m      *Gateway
 	book   *pricing.Book
 	now    *testClock
 	charge map[string]ledger.ChargeID // by name, of `as` and `hold`

@@ -79,7 +79,7 @@ func trapsGate(t *testing.T) *gate {
 func (g *gate) refused(r *Request, reason string) {
 	g.Helper()
 	c, err := g.m.Admit(g.Context(), r)
-	var d *Denial
+	var d *Refusal
 	if !errors.As(err, &d) || d.Reason != reason {
 		g.Errorf("%s: %v %v, want %s", r.Body, c, err, reason)
 	}
@@ -185,7 +185,7 @@ func TestTrap4HiddenFields(t *testing.T) {
 		"cut short": body[:len(body)-1], "another language": "n: 9\nquality: high\n",
 	} {
 		c, err := g.m.Admit(t.Context(), post("/v1/images/generations", hidden))
-		var d *Denial
+		var d *Refusal
 		if !errors.As(err, &d) || d.Reason != pricing.BodyNotJSON {
 			t.Errorf("%s: %+v %v", name, c, err)
 		}
@@ -322,7 +322,7 @@ func TestTrap9Clocks(t *testing.T) {
 		t.Helper()
 		c, err := g.m.Admit(t.Context(), post("/v1/images/generations", `{"n":`+n+`}`))
 		got := "admitted"
-		var d *Denial
+		var d *Refusal
 		if errors.As(err, &d) {
 			got = d.Reason
 		} else {

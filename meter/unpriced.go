@@ -94,7 +94,7 @@ func (a *admission) refusedUnpriced(err error) {
 	}
 }
 
-func (m *Meter) noteUnpriced(reason string, req *Request, model string) {
+func (m *Gateway) noteUnpriced(reason string, req *Request, model string) {
 	m.unpriced.note(m.opt.Now(), reason, req.Method, req.URI, model)
 	if m.opt.Unpriced != nil {
 		m.opt.Unpriced()
@@ -102,7 +102,7 @@ func (m *Meter) noteUnpriced(reason string, req *Request, model string) {
 }
 
 // Unpriced is what passed or was refused without a price since the process began, most frequent first. more counts requests of further kinds.
-func (m *Meter) Unpriced() (list []Unpriced, more int64) {
+func (m *Gateway) Unpriced() (list []Unpriced, more int64) {
 	u := &m.unpriced
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -61,7 +61,7 @@ type Brand struct {
 type call struct {
 	*http.Request
 	api      *API
-	m        *meter.Meter
+	m        *meter.Gateway
 	w        http.ResponseWriter
 	endpoint *endpoint
 	who      *caller
@@ -82,14 +82,14 @@ func Has(path string) bool {
 
 // Serve answers a request for a meter. Its path is relative to Base: /v1/…,
 // /admin/v1/…, /openapi.json, or /open/… of a link to a session.
-func (a *API) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
+func (a *API) Serve(m *meter.Gateway, w http.ResponseWriter, r *http.Request) {
 	serve(&call{api: a, m: m}, w, r)
 }
 
 // ServeTrusted answers a request below /meter/ on Caddy's own admin endpoint: the
 // operator's API, and the portal's below /meter/portal/, from callers that may do
 // everything.
-func (a *API) ServeTrusted(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
+func (a *API) ServeTrusted(m *meter.Gateway, w http.ResponseWriter, r *http.Request) {
 	u := *r.URL
 	for _, path := range []*string{&u.Path, &u.RawPath} {
 		if to, ok := strings.CutPrefix(*path, "/meter/portal/"); ok {

@@ -11,7 +11,7 @@ import (
 )
 
 // ledgerOfAcme is a meter with the account acme.
-func ledgerOfAcme(t testing.TB) *meter.Meter {
+func ledgerOfAcme(t testing.TB) *meter.Gateway {
 	t.Helper()
 	book, problems := pricefile.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {image: {match: POST /v1/images, price: 10}}\n"))
 	if book == nil {
@@ -66,7 +66,7 @@ func TestOperatorsOfTwoLedgersShareTheRoutes(t *testing.T) {
 	if _, err := two.Accounts.Create(t.Context(), "beta", "Beta", ""); err != nil {
 		t.Fatal(err)
 	}
-	for m, want := range map[*meter.Meter]int{one: http.StatusNotFound, two: http.StatusOK} {
+	for m, want := range map[*meter.Gateway]int{one: http.StatusNotFound, two: http.StatusOK} {
 		w := httptest.NewRecorder()
 		new(API).ServeTrusted(m, w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/meter/accounts/beta", nil))
 		if w.Code != want {

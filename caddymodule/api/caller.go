@@ -147,7 +147,7 @@ func (c *call) byKey(secret string) (*caller, error) {
 
 // roleOf is the role of a key: that of its member. A key without a member is the
 // account's own, and an admin.
-func roleOf(m *meter.Meter, account, member string) directory.Role {
+func roleOf(m *meter.Gateway, account, member string) directory.Role {
 	if member == "" {
 		return directory.RoleAdmin
 	}
@@ -167,7 +167,7 @@ func secretOf(h http.Header) string {
 
 // seat applies what the account says of the member now: a session that was
 // opened as an admin is not one any more when the member was demoted.
-func (w *caller) seat(m *meter.Meter) {
+func (w *caller) seat(m *meter.Gateway) {
 	if w.operator() || w.member == "" {
 		w.seesAll = w.seesAll || w.admin()
 		return

@@ -25,15 +25,15 @@ type ReplayRequest struct {
 
 // ReplayView is what a replay found. Amounts are decimal strings in credits.
 type ReplayView struct {
-	Days       int            `json:"days"`
-	Unit       string         `json:"unit"`
-	Charges    int            `json:"charges"`
-	Unpriced   int            `json:"not_priced_again"`
-	Difference string         `json:"difference"`
-	Rows       []ReplayRow    `json:"rows"`
-	Denied     []ReplayDenied `json:"would_hit_402"`
-	Reasons    []ReplayReason `json:"reasons"`
-	Notes      []string       `json:"notes"`
+	Days       int             `json:"days"`
+	Unit       string          `json:"unit"`
+	Charges    int             `json:"charges"`
+	Unpriced   int             `json:"not_priced_again"`
+	Difference string          `json:"difference"`
+	Rows       []ReplayRow     `json:"rows"`
+	Refused    []ReplayRefused `json:"would_hit_402"`
+	Reasons    []ReplayReason  `json:"reasons"`
+	Notes      []string        `json:"notes"`
 }
 
 // ReplayRow is an operation with a model.
@@ -48,8 +48,8 @@ type ReplayRow struct {
 	was, is money.Amount
 }
 
-// ReplayDenied is an account whose balance would not have sufficed.
-type ReplayDenied struct {
+// ReplayRefused is an account whose balance would not have sufficed.
+type ReplayRefused struct {
 	Account  string    `json:"account"`
 	Requests int       `json:"requests"`
 	First    time.Time `json:"first"`
@@ -81,7 +81,7 @@ func (c *call) replayed(in *ReplayRequest) (ReplayView, error) {
 	}
 	r := &replay{
 		call: c, other: other, decimals: b.Credit.Decimals, since: c.m.Now().AddDate(0, 0, -in.Days), books: map[string]*pricing.Book{},
-		view: &ReplayView{Days: in.Days, Unit: b.Credit.Plural, Rows: []ReplayRow{}, Denied: []ReplayDenied{}, Reasons: []ReplayReason{}, Notes: []string{}},
+		view: &ReplayView{Days: in.Days, Unit: b.Credit.Plural, Rows: []ReplayRow{}, Refused: []ReplayRefused{}, Reasons: []ReplayReason{}, Notes: []string{}},
 	}
 	var ids []string // first, so that no snapshot is open while journals are read
 	err := c.m.Accounts.Each(c.Context(), "", func(a *ledger.Account) bool {

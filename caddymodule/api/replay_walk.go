@@ -16,7 +16,7 @@ type walk struct {
 	extra     money.Amount // what would have been spent more; negative: less
 	opened    map[ledger.ChargeID]*ledger.Charge
 	deltas    map[ledger.ChargeID]money.Amount
-	denied    ReplayDenied
+	refusals  ReplayRefused
 }
 
 func (r *replay) account(id string) error {
@@ -25,9 +25,9 @@ func (r *replay) account(id string) error {
 		w.entry(e)
 		return true
 	})
-	if w.denied.Requests > 0 {
-		w.denied.Account = id
-		r.view.Denied = append(r.view.Denied, w.denied)
+	if w.refusals.Requests > 0 {
+		w.refusals.Account = id
+		r.view.Refused = append(r.view.Refused, w.refusals)
 	}
 	return err
 }
@@ -90,10 +90,10 @@ func (w *walk) settle(h *ledger.Charge, e *ledger.Entry) {
 	}
 	delta := cost - e.Cost
 	if w.refused(delta) {
-		if w.denied.Requests == 0 {
-			w.denied.First = h.At
+		if w.refusals.Requests == 0 {
+			w.refusals.First = h.At
 		}
-		w.denied.Requests++
+		w.refusals.Requests++
 		delta = -e.Cost // it would not have run
 	}
 	w.extra += delta

@@ -35,7 +35,7 @@ alerts: [{below: 20%}]
 // site is a portal on a meter in memory, with a clock of its own.
 type site struct {
 	*testing.T
-	m    *meter.Meter
+	m    *meter.Gateway
 	p    *API
 	now  time.Time
 	keys map[string]string // account/member → secret

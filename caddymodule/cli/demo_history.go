@@ -27,7 +27,7 @@ const demoDays = 30
 // demoPlay plays the last days of the demo's accounts: the meter's own rules
 // under a clock that runs through them.
 type demoPlay struct {
-	*meter.Meter
+	*meter.Gateway
 	ctx    context.Context
 	now    time.Time // the played clock
 	end    time.Time // the real one
@@ -53,7 +53,7 @@ func demoHistory(ctx context.Context, dir string, prices []byte, now time.Time) 
 	if err != nil {
 		return err
 	}
-	p.Meter = m
+	p.Gateway = m
 	err = p.run(p.acme(), p.demo())
 	m.Close()
 	if err != nil {

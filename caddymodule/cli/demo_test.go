@@ -17,7 +17,7 @@ import (
 )
 
 // played is the demo's history, with an operator's API over it.
-func played(t *testing.T, now time.Time) (*meter.Meter, func(method, path, body string, into any) int) {
+func played(t *testing.T, now time.Time) (*meter.Gateway, func(method, path, body string, into any) int) {
 	t.Helper()
 	dir, text := filepath.Join(t.TempDir(), "ledger"), demoPricing()
 	began := time.Now()

@@ -24,7 +24,7 @@ func (p *demoPlay) request(who *demoActor) (money.Amount, error) {
 		Caller: meter.Caller{Account: who.account, Member: member, Key: who.keys[member]},
 	}
 	c, err := p.Admit(p.ctx, req)
-	var denied *meter.Denial
+	var denied *meter.Refusal
 	if errors.As(err, &denied) {
 		return 0, nil
 	}

@@ -34,7 +34,7 @@ func shipped(t *testing.T) []byte {
 // credits, behind the API that commands use.
 type gateway struct {
 	*testing.T
-	m *meter.Meter
+	m *meter.Gateway
 }
 
 func newGateway(t *testing.T, s store.Store) *gateway {
@@ -88,7 +88,7 @@ func (g *gateway) refused(path, body string) {
 	if g.m.Route(http.MethodPost, path).Refusal != nil {
 		return
 	}
-	var denied *meter.Denial
+	var denied *meter.Refusal
 	if _, err := g.admit(path, body); !errors.As(err, &denied) {
 		g.Fatalf("%s: %v, want a refusal", path, err)
 	}

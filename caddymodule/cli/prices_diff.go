@@ -92,10 +92,10 @@ func printReplay(w *tabwriter.Writer, v *api.ReplayView) {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", r.Operation, orDash(r.Model), r.Charges, r.Old, r.New, r.Difference)
 	}
 	fmt.Fprintf(w, "together %s %s\n", v.Difference, v.Unit)
-	for _, a := range v.Denied {
+	for _, a := range v.Refused {
 		fmt.Fprintf(w, "402  %s would have been refused %s, first at %s\n", a.Account, api.Plural(a.Requests, "time"), a.First.UTC().Format("2006-01-02 15:04"))
 	}
-	if len(v.Denied) == 0 {
+	if len(v.Refused) == 0 {
 		fmt.Fprintln(w, "no account would have hit 402")
 	}
 	for _, u := range v.Reasons {

@@ -29,8 +29,8 @@ type SimulatedMonth struct {
 	Accounts int    `json:"accounts"`
 	Month    string `json:"month"`
 	Requests int    `json:"requests"`
-	Denied   int    `json:"denied_402"`
-	Other    int    `json:"denied_otherwise"`
+	Refused  int    `json:"refused_402"`
+	Other    int    `json:"refused_otherwise"`
 	Packs    int    `json:"packs_bought"`
 	Credits  string `json:"credits"`
 	Overage  string `json:"overage"`
@@ -56,7 +56,7 @@ func (c *cli) simulateCommand() *cobra.Command {
 		return c.show(rows, func(w *tabwriter.Writer) {
 			fmt.Fprintln(w, "ACCOUNT\tMONTH\tREQUESTS\tCREDITS\t402\tOVERAGE\tPACKS\tUNUSED")
 			for _, r := range rows {
-				fmt.Fprintf(w, "%s ×%d\t%s\t%d\t%s\t%d\t%s\t%d\t%s\n", r.Account, r.Accounts, r.Month, r.Requests, r.Credits, r.Denied, r.Overage, r.Packs, r.Unused)
+				fmt.Fprintf(w, "%s ×%d\t%s\t%d\t%s\t%d\t%s\t%d\t%s\n", r.Account, r.Accounts, r.Month, r.Requests, r.Credits, r.Refused, r.Overage, r.Packs, r.Unused)
 			}
 			for _, r := range reasons {
 				fmt.Fprintln(w, r)
@@ -87,7 +87,7 @@ type player struct {
 	*scenario
 	account *scenarioAccount
 	book    *pricing.Book
-	m       *meter.Meter
+	m       *meter.Gateway
 	now     atomic.Int64 // nanoseconds
 	problem atomic.Pointer[error]
 	months  map[string]*SimulatedMonth
@@ -164,7 +164,7 @@ func (p *player) request(ctx context.Context, r *scenarioRequest) error {
 	case err != nil || reason == "":
 		return err
 	case reason == ledger.InsufficientCredits || reason == ledger.InFlightHolds:
-		month.Denied++
+		month.Refused++
 	default:
 		month.Other++
 		p.reasons[r.Request+": "+reason]++
@@ -182,9 +182,9 @@ func (p *player) once(ctx context.Context, r *scenarioRequest) (reason string, p
 	charge, err := p.m.Admit(ctx, &meter.Request{
 		Method: r.method, URI: r.path, Header: header, Body: r.body, ContentType: "application/json", Caller: meter.Caller{Account: p.account.Name},
 	})
-	var denial *meter.Denial
-	if errors.As(err, &denial) {
-		return denial.Reason, denial.Facts != nil && denial.Facts.LimitSource == ledger.LimitBalance, nil
+	var refusal *meter.Refusal
+	if errors.As(err, &refusal) {
+		return refusal.Reason, refusal.Facts != nil && refusal.Facts.LimitSource == ledger.LimitBalance, nil
 	}
 	if err != nil {
 		return "", false, err
@@ -249,7 +249,7 @@ func (p *player) rows() (rows []*SimulatedMonth) {
 		text := func(a money.Amount) string {
 			return a.Decimal(p.book.Credit.Decimals).Mul(money.FromInt(uint64(n))).String() //nolint:gosec // at least 1
 		}
-		r.Requests, r.Denied, r.Other, r.Packs = r.Requests*n, r.Denied*n, r.Other*n, r.Packs*n
+		r.Requests, r.Refused, r.Other, r.Packs = r.Requests*n, r.Refused*n, r.Other*n, r.Packs*n
 		r.Credits, r.Overage, r.Unused = text(max(0, r.credits)), text(max(0, r.overage)), text(r.unused)
 		rows = append(rows, r)
 	}

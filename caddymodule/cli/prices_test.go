@@ -248,10 +248,10 @@ plans:
 		}
 		return rows[0], reasons
 	}
-	if r, _ := row("open"); r.Credits != "120" || r.Overage != "20" || r.Denied != 0 || r.Requests != 24 {
+	if r, _ := row("open"); r.Credits != "120" || r.Overage != "20" || r.Refused != 0 || r.Requests != 24 {
 		t.Errorf("open: %+v", r)
 	}
-	if r, _ := row("shut"); r.Credits != "100" || r.Overage != "0" || r.Denied != 4 {
+	if r, _ := row("shut"); r.Credits != "100" || r.Overage != "0" || r.Refused != 4 {
 		t.Errorf("shut: %+v", r)
 	}
 	if r, reasons := row("none"); r.Other != 24 || len(reasons) != 1 || !strings.Contains(reasons[0], "POST /crop: "+pricing.PlanDoesNotInclude) {

@@ -200,7 +200,7 @@ func TestMailGoesToTheAdminsAndNamesCannotAddHeaders(t *testing.T) {
 }
 
 func TestWhatIsWrongWithAMailServerIsSaid(t *testing.T) {
-	for server, from := range map[string]string{"http://x": "a@example.com", "smtp://": "a@example.com", "smtp://host:587": "nobody"} {
+	for server, from := range map[string]string{"http://x": "a@example.com", "smtp://": "a@example.com", "smtp://host:587": "no-address"} {
 		if err := CheckMail(&Target{Server: server, From: from}); err == nil {
 			t.Errorf("%s from %s passes", server, from)
 		}

@@ -52,7 +52,7 @@ func New(a *api.API) (*Site, error) {
 func (s *Site) DocsPath() string { return s.api.Base + "/docs" }
 
 // Serve answers a request whose path begins with Base.
-func (s *Site) Serve(m *meter.Meter, w http.ResponseWriter, r *http.Request) {
+func (s *Site) Serve(m *meter.Gateway, w http.ResponseWriter, r *http.Request) {
 	to := strings.TrimPrefix(r.URL.Path, s.api.Base)
 	if clean := path.Clean("/" + to); to != "" && clean != to && clean+"/" != to { // nothing has such an address
 		api.WriteError(w, api.ErrNotFound)

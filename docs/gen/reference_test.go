@@ -61,8 +61,8 @@ var frames = map[string]struct{ out, in string }{
 	"links":      {"packs:", "links: {KEY}\npacks:"},
 }
 
-// beside has keys that another one needs or replaces: what else is written.
-var beside = map[string]string{
+// companions has keys that another one needs or replaces: what else is written.
+var companions = map[string]string{
 	"measured.from": "", "adjustment.when": "times: 2", "adjustment.times": "when: {body.n: 2}", "adjustment.price": "when: {body.n: 2}",
 	"plan.overage": "when_empty: overage", "grant.rollover": "every: month", "operation.free_tier": "",
 }
@@ -106,7 +106,7 @@ func placed(def string, k pricefile.Key) string {
 			more = append(more, r)
 		}
 	}
-	if b := beside[def+"."+k.Name]; b != "" {
+	if b := companions[def+"."+k.Name]; b != "" {
 		more = append(more, b)
 	}
 	f := frames[def]

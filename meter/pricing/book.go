@@ -256,7 +256,7 @@ type RefundOn struct{ Status4xx, Status5xx, Timeout, Connect, ClientAbort bool }
 // Abandoned says what becomes of a hold whose process was killed.
 type Abandoned uint8
 
-// The ways of a hold that nobody settles.
+// What becomes of a hold that is never settled.
 const (
 	CaptureObserved Abandoned = iota // charge what was seen of the answer
 	CaptureHold                      // charge what was held

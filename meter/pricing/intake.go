@@ -235,7 +235,7 @@ func (in *intake) needsForm(fields []*Field) *Refusal {
 	return nil
 }
 
-// formBroken makes every field of a form that can't be read ambiguous: nobody
+// formBroken makes every field of a form that cannot be read ambiguous: no one
 // knows what the upstream would find in it.
 func (in *intake) formBroken() {
 	for _, f := range in.op.forms {

@@ -74,7 +74,7 @@ func (j *Jobs) IDs(method, path string) (ops []*Operation, ids []string) {
 	return ops, ids
 }
 
-// idsIn are the segments of a path that stand where {id} does.
+// idsIn are the segments of a path at the position of {id}.
 func (j *Job) idsIn(path, lower string) (ids []string) {
 	before, after, _ := strings.Cut(j.Status.Path, "{id}")
 	slash := strings.LastIndexByte(before, '/')
@@ -97,7 +97,7 @@ func (j *Job) idsIn(path, lower string) (ids []string) {
 	return ids
 }
 
-// idIn is the part of a clean path that stands at {id}.
+// idIn is the part of a clean path at the position of {id}.
 func (j *Job) idIn(path string) (string, bool) {
 	before, after, _ := strings.Cut(j.Status.Path, "{id}")
 	head, tail := before[strings.LastIndexByte(before, '/')+1:], after

@@ -37,7 +37,7 @@ func (parts Parts) Cost(r *Request, plan *Plan) (Quote, error) {
 	return sum, nil
 }
 
-// Record is what Request.Record says of such an answer beside its whole usage:
+// Record is what Request.Record says of such an answer in addition to its whole usage:
 // what each part was priced from.
 func (parts Parts) Record(r *Request, plan *Plan) (whole Marks) {
 	if plan != nil && plan.keep.Set {

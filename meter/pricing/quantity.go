@@ -257,7 +257,7 @@ func (r *Request) ahead(m *Model, unit string) money.Decimal {
 		return money.Decimal{} // no answer has any
 	}
 	if r.Asked.Units == nil && isFee(unit) {
-		return money.Decimal{} // nobody has looked at the tools of the request
+		return money.Decimal{} // the tools of the request were not read
 	}
 	n, written := r.reserved(m, unit)
 	if a := r.askedFor(unit); a != nil && (!a.Guess || !written || a.Most.Cmp(n) > 0) {
@@ -278,7 +278,7 @@ func (r *Request) unsaid(m *Model, unit string) money.Decimal {
 	return r.ahead(m, unit)
 }
 
-// isFee: of what a model does beside its answer; most answers have none.
+// isFee: of what a model does in addition to its answer; most answers have none.
 func isFee(unit string) bool { return unit == "web_search" || unit == "web_fetch" }
 
 func (r *Request) askedFor(unit string) *UnitAsk {

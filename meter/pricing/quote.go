@@ -19,7 +19,7 @@ type Quote struct {
 	supposed supposed // what is held for
 }
 
-// supposed is what a hold takes for given of an answer that nobody has seen.
+// supposed is what a hold assumes about an answer that does not exist yet.
 type supposed struct {
 	tier      string      // that the provider might choose; "": the one that was asked for
 	holds     assumptions // conditions on the answer

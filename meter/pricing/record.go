@@ -22,7 +22,7 @@ import (
 // Mark is one of Marks by its name, as a charge keeps it.
 type Mark struct{ Name, Value string }
 
-// Marks are what a price depended on beside its quantities.
+// Marks are what a price depended on in addition to its quantities.
 type Marks struct {
 	Tier    string   // service tier; "?" if it was no plain word
 	Adjusts []string // that applied: "m0" is the model's first, "o1" the operation's second

@@ -6,7 +6,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// Runs is what the body of a request says, beside its model, about the models
+// Runs is what the body of a request says, in addition to its model, about the models
 // that it may run.
 type Runs struct {
 	Models []string // further ones: fallbacks, the requests of a batch, what tools run

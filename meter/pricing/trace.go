@@ -96,7 +96,7 @@ func (a *Adjustment) words() string {
 	return text + ": " + a.Rates.Words()
 }
 
-// marks are what the journal keeps of a calculation beside the usage.
+// marks are what the journal keeps of a calculation in addition to the usage.
 func (k *calculation) marks() (m Marks) {
 	if k.r.op.Quantity != nil {
 		m.times = Rate{k.trace.times, true}

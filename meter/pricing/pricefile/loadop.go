@@ -261,7 +261,7 @@ func (l *loader) job(op *pricing.Operation, n *Node, path string) {
 	if v := n.Get("status"); v != nil {
 		p, ok := l.route(v, path+".status")
 		if ok && strings.Count(p.Path, "{id}") != 1 {
-			l.fail(v, path+".status", `must hold "{id}" once, where the id of the job stands`)
+			l.fail(v, path+".status", `must contain "{id}" once, for the id of the job`)
 		}
 		job.Status = p
 	}

@@ -45,7 +45,7 @@ func (l *loader) pack(at *Pair) *pricing.Pack {
 	if v := n.Get("only_plans"); v != nil {
 		p.OnlyPlans = l.texts(v, path+".only_plans")
 		if v.Kind == ListNode && len(v.Items) == 0 {
-			l.fail(v, path+".only_plans", "the list is empty, so nobody could buy this")
+			l.fail(v, path+".only_plans", "the list is empty, so this pack could not be bought")
 		}
 	}
 	p.OnlyFor = l.selector(n.Get("only_for"), path+".only_for")

@@ -154,7 +154,7 @@ func TestRefusedFiles(t *testing.T) {
 		file("  b: {match: /b, price: 1, adjust: [{when: {hours: 22-6}, times: 1}]}\n"):                                      "is not a time of day",
 		file("  b: {match: /b, price: 1, adjust: [{when: {days: [saturday]}, times: 1}]}\n"):                                 "is not one of mon",
 		file("  b: {match: /b, price: 1, adjust: [{when: {days: sat, timezone: Mars}, times: 1}]}\n"):                        "is not a time zone",
-		file("  b: {match: /b, price: 1, job: {id: response.body.id, status: GET /b, failed_when: {response.body.s: x}}}\n"): `must hold "{id}"`,
+		file("  b: {match: /b, price: 1, job: {id: response.body.id, status: GET /b, failed_when: {response.body.s: x}}}\n"): `must contain "{id}"`,
 		file("  b: {match: /b, price: 1, free_tier: {request: 5}}\n"):                                                        `"every" is missing`,
 		file("models:\n  a: {like: b, per_image: 1}\n  b: {like: a}\n"):                                                      "like each other",
 		file("models:\n  a: {like: c}\n"):                                                                                    `there is no model "c"`,

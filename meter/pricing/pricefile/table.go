@@ -42,14 +42,14 @@ var Sections = []Section{
 		{"effective_from", "date", "", "", `"2026-12-01"`, "The prices of this entry hold from this day on (RFC 3339, or a date)."},
 	}},
 	{Name: "measured", Title: "`measure.<unit>` and `quantity`", Text: "A field alone, or a mapping:", Keys: []Key{
-		{"from", "source", "write the field to read, such as body.n", "", "body.n", "Where the quantity stands."},
+		{"from", "source", "write the field to read, such as body.n", "", "body.n", "The field with the quantity."},
 		{"default", "number", "", "", "1", "Used when the request does not say. Without a default such a request is answered 400."},
 		{"max", "number", "", "", "10", "A request for more is answered 400."},
 		{"reserve", "number", "", "", "60", "Held before the request when the quantity is only known from the answer."},
 		{"min", "number", "", "0", "1", "A request for less is answered 400."},
 		{"text", "boolean", "", "false", "true", "Also accepts the number as a JSON string, as some APIs send it."},
 	}},
-	{Name: "rates", Title: "Rates", Text: "In `price`, beside them `per_<unit>` for any unit that is measured, or that the API reports (`image`, `second`, `page`, `character`, `search_unit`, `web_search`, `web_fetch`, `video`).", Keys: []Key{
+	{Name: "rates", Title: "Rates", Text: "In `price`, also `per_<unit>` for any unit that is measured, or that the API reports (`image`, `second`, `page`, `character`, `search_unit`, `web_search`, `web_fetch`, `video`).", Keys: []Key{
 		{"per_request", "amount", "", "", "0.5", "For each request."},
 		{"per_token", "tokenRates", "", "", "0.001", "For each token."},
 		{"per_1k_tokens", "tokenRates", "", "", "{input: 1, output: 8}", "For 1,000 tokens."},
@@ -86,7 +86,7 @@ var Sections = []Section{
 	}},
 	{Name: "job", Title: "job", Text: "`id`, `status` and `failed_when` are required.", Keys: []Key{
 		{"id", "source", "write where the answer has the id of the job", "", "response.body.id", "Where the answer has the id of the job."},
-		{"status", "route", `write "GET /v1/videos/{id}"`, "", `"GET /v1/clips/{id}"`, "The route that tells how it stands; free, and only for the account that started the job."},
+		{"status", "route", `write "GET /v1/videos/{id}"`, "", `"GET /v1/clips/{id}"`, "The route of the job's status; free, and only for the account that started the job."},
 		{"failed_when", "conditions", "write what a failed job's status says", "", "{response.body.status: [failed, canceled]}", "What a failed job's status says: refund."},
 		{"done_when", "conditions", "", "", "{response.body.status: ready}", "What a finished job's status says; by default the usual words (completed, succeeded, done …)."},
 		{"max_age", "duration", "", "2 days", "6 hours", "How long the end is waited for."},
@@ -97,7 +97,7 @@ var Sections = []Section{
 		{"match", "route", `write the route that the upstream calls, such as "POST /hooks/videos"`, "", "POST /hooks/clips", "The route."},
 		{"id", "source", "write where its body has the id of the job, such as body.id", "", "body.clip_id", "Where its body has the id of the job."},
 	}},
-	{Name: "model", Title: "`models.<name>`", Text: "Beside them `per_<unit>`.", Keys: []Key{
+	{Name: "model", Title: "`models.<name>`", Text: "Also `per_<unit>`.", Keys: []Key{
 		{"name", "text", "", "", "GPT-5 mini", "Shown in price lists."},
 		{"tags", "[id]", "", "", "[premium]", "For selectors of plans and grants."},
 		{"max_output_tokens", "number", "", "", "128000", "The most one answer can have; bounds what is held before a request."},
@@ -171,8 +171,8 @@ var Sections = []Section{
 	{Name: "policies", Title: "policies", Text: "", Keys: []Key{
 		{"unpriced", "'reject' | 'free'", "", "reject", "free", "A request that matches no operation."},
 		{"unlisted_model", "text", "", "reject", "gpt-5", "A model without a price: reject, or the name of the model to price it as."},
-		{"refund_on", "['4xx' | '5xx' | 'timeout' | 'connect' | 'client_abort']", "", "[5xx, timeout]", "[4xx, 5xx, timeout]", "Failures that give everything back. What never reached the upstream always does."},
-		{"refund_when", "conditions", "", "", "{response.body.status: blocked}", "Answers that give everything back, by what they say."},
+		{"refund_on", "['4xx' | '5xx' | 'timeout' | 'connect' | 'client_abort']", "", "[5xx, timeout]", "[4xx, 5xx, timeout]", "Failures that are refunded. A request that never reached the upstream is always refunded."},
+		{"refund_when", "conditions", "", "", "{response.body.status: blocked}", "Responses that are refunded, by their content."},
 		{"timezone", "timezone", "", "UTC", "Europe/Berlin", "Where days and billing periods are counted."},
 		{"reserve_output_tokens", "number", "", "4096", "8192", "Output tokens held for a stream before it grows, and the limit written into a request that nothing else bounds (a smaller limit in the request wins)."},
 		{"overdraft", "amount", "", "0", "5", "How far below zero the final cost of a running request may go."},

@@ -71,10 +71,10 @@ var statuses = map[string]int{
 	upstreamTimeout:           http.StatusGatewayTimeout,
 }
 
-// deny answers a request that does not run. An error that is no denial is ours,
+// deny answers a request that does not run. An error that is not a refusal is ours,
 // and Caddy's to report.
 func (h *Handler) deny(w http.ResponseWriter, r *http.Request, err error) error {
-	var d *meter.Denial
+	var d *meter.Refusal
 	if !errors.As(err, &d) {
 		return caddyhttp.Error(http.StatusInternalServerError, err)
 	}
@@ -82,17 +82,17 @@ func (h *Handler) deny(w http.ResponseWriter, r *http.Request, err error) error 
 	if status == 0 {
 		return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("no status for %w", d))
 	}
-	h.app.metrics.denied.WithLabelValues(d.Reason).Inc()
+	h.app.metrics.refused.WithLabelValues(d.Reason).Inc()
 	if status == http.StatusServiceUnavailable {
 		h.app.log.Error(d.Reason, zap.Error(d.Err))
 	}
 	setPlaceholder(r, "outcome", d.Reason)
-	spanEvent(r, "meter.denied", func(string) (any, bool) { return d.Reason, true }, "reason")
-	if h.DenialFormat == "none" {
+	spanEvent(r, "meter.refused", func(string) (any, bool) { return d.Reason, true }, "reason")
+	if h.RefusalFormat == "none" {
 		h.readable(w.Header(), r, w.Header()[allowOrigin])
 		return caddyhttp.Error(status, d)
 	}
-	body := h.denialHeader(w.Header(), r, d, status)
+	body := h.refusalHeader(w.Header(), r, d, status)
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body)
@@ -120,8 +120,8 @@ func overTLS(r *http.Request) bool {
 	return r.TLS != nil || trusted && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
-// denialHeader sets all headers of a refusal and returns its body.
-func (h *Handler) denialHeader(header http.Header, r *http.Request, d *meter.Denial, status int) []byte {
+// refusalHeader sets all headers of a refusal and returns its body.
+func (h *Handler) refusalHeader(header http.Header, r *http.Request, d *meter.Refusal, status int) []byte {
 	facts := d.Facts
 	if facts == nil {
 		facts = &meter.Facts{Reason: d.Reason, Field: d.Field}
@@ -130,7 +130,7 @@ func (h *Handler) denialHeader(header http.Header, r *http.Request, d *meter.Den
 	id := requestID(r)
 	api := h.errorDialect(r)
 	kind, body := api.Errors().Response(dialect.ErrorInfo{Status: status, Reason: d.Reason, Message: d.Message, RequestID: id, Credits: facts.JSON()})
-	if strings.Contains(r.Header.Get("Accept"), "text/html") && h.DenialFormat == "auto" {
+	if strings.Contains(r.Header.Get("Accept"), "text/html") && h.RefusalFormat == "auto" {
 		kind, body = "text/html; charset=utf-8", page(d, facts, status)
 	}
 	header.Set("Content-Type", kind)
@@ -162,7 +162,7 @@ func (h *Handler) denialHeader(header http.Header, r *http.Request, d *meter.Den
 
 // errorDialect is how the endpoint's clients expect errors to look.
 func (h *Handler) errorDialect(r *http.Request) *dialect.API {
-	switch h.DenialFormat {
+	switch h.RefusalFormat {
 	case "openai":
 		return dialect.Detect(http.MethodPost, "/v1/chat/completions", "")
 	case "anthropic":
@@ -183,7 +183,7 @@ func requestID(r *http.Request) string {
 }
 
 // page is what a person in a browser sees.
-func page(d *meter.Denial, f *meter.Facts, status int) []byte {
+func page(d *meter.Refusal, f *meter.Facts, status int) []byte {
 	var links strings.Builder
 	for _, o := range f.Options {
 		if o.URL != "" {

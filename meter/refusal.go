@@ -13,7 +13,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
-// Reasons of denials, in addition to those of package pricing and of ledger.Refusal.
+// Reasons of refusals, in addition to those of package pricing and of ledger.Refusal.
 const (
 	NoKey                = directory.NoKey
 	UnknownKey           = directory.UnknownKey
@@ -31,9 +31,9 @@ const (
 	ListRefused          = ownership.ListRefused
 )
 
-// Denial is why a request did not run. It cost nothing and left no hold. Which
+// Refusal is why a request did not run. It cost nothing and left no hold. Which
 // HTTP status a reason has is up to the web server.
-type Denial struct {
+type Refusal struct {
 	Reason  string
 	Field   string // that the reason is about
 	Message string // for people: what is wrong and what to do
@@ -42,9 +42,9 @@ type Denial struct {
 	Strict  bool // of Unavailable: the request must not pass unmetered instead
 }
 
-func (d *Denial) Error() string { return d.Reason + ": " + d.Message }
+func (d *Refusal) Error() string { return d.Reason + ": " + d.Message }
 
-func (d *Denial) Unwrap() error { return d.Err }
+func (d *Refusal) Unwrap() error { return d.Err }
 
 // Facts are the "credits" member of a refusal. Amounts are decimal strings.
 type Facts struct {
@@ -89,7 +89,7 @@ type TypeBalance struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
-// Option is a way on.
+// Option is a way to continue.
 type Option struct {
 	Do      string           `json:"do"` // top_up, wait, reduce, use_model, upgrade
 	URL     string           `json:"url,omitempty"`
@@ -122,10 +122,10 @@ func (f *Facts) JSON() []byte {
 	return b
 }
 
-// denialOf turns errors of the rooms below into one.
-func denialOf(err error) error {
+// refusalOf turns errors of the rooms below into one.
+func refusalOf(err error) error {
 	var p *pricing.Refusal
-	var d *Denial
+	var d *Refusal
 	var who *directory.Refusal
 	var whose *ownership.Refusal
 	switch {
@@ -134,23 +134,23 @@ func denialOf(err error) error {
 	case errors.As(err, &d):
 		return d
 	case errors.As(err, &who):
-		return &Denial{Reason: who.Reason, Message: who.Message, Err: err}
+		return &Refusal{Reason: who.Reason, Message: who.Message, Err: err}
 	case errors.As(err, &whose):
-		return &Denial{Reason: whose.Reason, Field: whose.Field, Message: whose.Message, Err: err, Strict: whose.Reason == ownership.OwnerUnknown}
+		return &Refusal{Reason: whose.Reason, Field: whose.Field, Message: whose.Message, Err: err, Strict: whose.Reason == ownership.OwnerUnknown}
 	case errors.As(err, &p):
-		return &Denial{Reason: p.Reason, Field: p.Field, Message: p.Message, Err: err}
+		return &Refusal{Reason: p.Reason, Field: p.Field, Message: p.Message, Err: err}
 	case errors.Is(err, ledger.ErrNoAccount):
-		return &Denial{Reason: UnknownAccount, Message: "There is no such account.", Err: err}
+		return &Refusal{Reason: UnknownAccount, Message: "There is no such account.", Err: err}
 	case errors.Is(err, ledger.ErrSuspended):
-		return &Denial{Reason: AccountSuspended, Message: "This account is suspended. Its credits are safe; ask support.", Err: err}
+		return &Refusal{Reason: AccountSuspended, Message: "This account is suspended. Its credits are safe; ask support.", Err: err}
 	case errors.Is(err, ledger.ErrSubscriptionRequired):
-		return &Denial{Reason: SubscriptionRequired, Message: "The account's plan may not buy this; another plan may.", Err: err}
+		return &Refusal{Reason: SubscriptionRequired, Message: "The account's plan may not buy this; another plan may.", Err: err}
 	case errors.Is(err, ledger.ErrIdempotencyConflict):
-		return &Denial{Reason: IdempotencyConflict, Message: "This Idempotency-Key was used for another request; use a new one.", Err: err}
+		return &Refusal{Reason: IdempotencyConflict, Message: "This Idempotency-Key was used for another request; use a new one.", Err: err}
 	case errors.Is(err, money.ErrOverflow):
-		return &Denial{Reason: pricing.QuantityTooLarge, Message: "The price of this request is more than an account can hold.", Err: err}
+		return &Refusal{Reason: pricing.QuantityTooLarge, Message: "The price of this request is more than an account can hold.", Err: err}
 	case errors.Is(err, writer.ErrUnavailable), errors.Is(err, writer.ErrClosed):
-		return &Denial{Reason: Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
+		return &Refusal{Reason: Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
 	}
 	return err
 }

@@ -109,32 +109,18 @@ func (k *calculation) coverFree(q *Quote) bool {
 		q.FreeUsed = one
 		return true
 	}
-	for i := range k.c.quantities {
-		u := &k.c.quantities[i]
-		if u.measure.Unit != tier.Unit {
-			continue
-		}
-		if u.value.IsZero() { // takes nothing of the tier, so the tier pays for nothing else of it
-			return false
-		}
-		rest, partly := u.value.Sub(k.free.Left)
-		if !partly || rest.IsZero() {
-			q.FreeUsed = u.value
-			return true
-		}
-		k.covered, q.FreeUsed = k.free.Left, k.free.Left // conditions still see the whole
+	n, measured := k.c.quantity(tier.Unit)
+	if !measured {
+		n, _ = k.reported(tier.Unit)
+	}
+	if n.IsZero() { // takes nothing of the tier, so the tier pays for nothing else of it
 		return false
 	}
-	n, _ := k.reported(tier.Unit)
-	if n.IsZero() {
-		return false
-	}
-	rest, partly := n.Sub(k.free.Left)
-	if !partly || rest.IsZero() {
+	if rest, partly := n.Sub(k.free.Left); !partly || rest.IsZero() {
 		q.FreeUsed = n
 		return true
 	}
-	k.covered, q.FreeUsed = k.free.Left, k.free.Left
+	k.covered, q.FreeUsed = k.free.Left, k.free.Left // conditions still see the whole
 	return false
 }
 

@@ -2,8 +2,8 @@ package pricing
 
 import (
 	"cmp"
+	"maps"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
@@ -143,12 +143,7 @@ func (s readSet) adjusts(list []Adjustment) (u uses) {
 
 // request are the fields in the order of their numbers.
 func (s readSet) request() []*Field {
-	list := make([]*Field, 0, len(s))
-	for _, f := range s {
-		list = append(list, f)
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i].slot < list[j].slot })
-	return list
+	return slices.SortedFunc(maps.Values(s), func(x, y *Field) int { return cmp.Compare(x.slot, y.slot) })
 }
 
 // compileOperation notes which fields of requests the operation needs, and where
@@ -186,9 +181,7 @@ func (op *Operation) compileReads() (inWhere uses) {
 	where, reads := readSet{}, readSet{}
 	inWhere = where.conditions(op.Where)
 	op.whereReads = where.request()
-	for i := range op.Adjust {
-		op.adjustToModel = op.adjustToModel || op.Adjust[i].ByModel
-	}
+	op.adjustToModel = slices.ContainsFunc(op.Adjust, func(a Adjustment) bool { return a.ByModel })
 	inAdjust := reads.adjusts(op.Adjust)
 	for _, m := range op.Measures {
 		reads.add(m.Field)
@@ -244,17 +237,7 @@ func (b *Book) namesModel(op *Operation, all readSet) {
 }
 
 func (b *Book) tokenPriced(op *Operation, byModel bool) bool {
-	if op.Price.Table.HasTokens() || anyTokens(op.Adjust) {
-		return true
-	}
-	if byModel {
-		for _, m := range b.Models {
-			if m.tokenPriced() {
-				return true
-			}
-		}
-	}
-	return false
+	return op.Price.Table.HasTokens() || anyTokens(op.Adjust) || byModel && slices.ContainsFunc(b.Models, (*Model).tokenPriced)
 }
 
 // sortFields puts fields where collect looks for them.

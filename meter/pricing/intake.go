@@ -177,7 +177,9 @@ func (in *intake) formValues() {
 	parts, err := form.Read(in.f.ContentType, in.f.Body)
 	if err != nil {
 		in.formBad = err
-		in.formBroken()
+		for _, f := range in.op.forms { // what the upstream would find in them is not known
+			in.r.values[f.slot].Ambiguous = true
+		}
 		return
 	}
 	for i := range parts {
@@ -233,14 +235,6 @@ func (in *intake) needsForm(fields []*Field) *Refusal {
 		}
 	}
 	return nil
-}
-
-// formBroken makes every field of a form that cannot be read ambiguous: no one
-// knows what the upstream would find in it.
-func (in *intake) formBroken() {
-	for _, f := range in.op.forms {
-		in.r.values[f.slot].Ambiguous = true
-	}
 }
 
 // labels are the values of the extra report columns.

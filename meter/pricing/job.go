@@ -31,7 +31,7 @@ type Jobs struct {
 // For is the operation whose job a status request asks about, and the id of the
 // job.
 func (j *Jobs) For(method, uri string) (op *Operation, id string, ok bool) {
-	path, clean := cleanPath(uri)
+	path, clean := CleanPath(uri)
 	if !clean {
 		return nil, "", false
 	}
@@ -146,7 +146,7 @@ func (op *Operation) jobIs(a *Answer, when *Conditions) bool {
 
 // Webhook finds the operation whose jobs an upstream reports to this route.
 func (j *Jobs) Webhook(method, uri string) (*Operation, bool) {
-	path, clean := cleanPath(uri)
+	path, clean := CleanPath(uri)
 	if !clean {
 		return nil, false
 	}

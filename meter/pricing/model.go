@@ -8,22 +8,18 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// ModelFor is the entry that prices a model with this name, without regard to
-// unlisted_model; nil if there is none.
-func (b *Book) ModelFor(name string, at time.Time) *Model { return b.lookup(name, at) }
-
 // NamedModel is the entry with this key, or the one that prices a model of this name.
 func (b *Book) NamedModel(name string, at time.Time) *Model {
 	if m := b.exact[name]; m != nil && (m.IsPattern || m.effective(at)) {
 		return m
 	}
-	return b.lookup(name, at)
+	return b.ModelFor(name, at)
 }
 
-// lookup is the entry that prices a model by its name: the exact name, the
+// ModelFor is the entry that prices a model by its name: the exact name, the
 // name without its date, the pattern that fits the name, the one that fits the
-// name without its date. Nil if there is none.
-func (b *Book) lookup(name string, at time.Time) *Model {
+// name without its date. Nil if there is none; unlisted_model does not count.
+func (b *Book) ModelFor(name string, at time.Time) *Model {
 	if m := b.exact[name]; m != nil && !m.IsPattern && m.effective(at) {
 		return m
 	}
@@ -63,14 +59,12 @@ func (m *Model) prices(op *Operation, lowerPath string) bool {
 	if len(m.Table.Units) == 0 {
 		return m.Table.Minimum.Set
 	}
-	for _, u := range m.Table.Units {
-		if op.Measured(u.Unit) != nil || reportsUnit(op.API, lowerPath, u.Unit) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.Table.Units, func(u UnitRate) bool {
+		return op.Measured(u.Unit) != nil || reportsUnit(op.API, lowerPath, u.Unit)
+	})
 }
 
+// Measured is how the operation measures a unit, nil if it does not.
 func (op *Operation) Measured(unit string) *Measure {
 	for _, m := range op.Measures {
 		if m.Unit == unit {
@@ -82,31 +76,34 @@ func (op *Operation) Measured(unit string) *Measure {
 
 // reported lists the units that the known APIs report in their answers, by the
 // end of the path.
-var reported = []struct{ suffix, units string }{
-	{"/chat/completions", " web_search "},
-	{"/completions", " web_search "},
-	{"/responses", " web_search "},
-	{"/messages", " web_search web_fetch "},
-	{"/images/generations", " image "},
-	{"/images/edits", " image "},
-	{"/images/variations", " image "},
-	{"/audio/transcriptions", " second "},
-	{"/audio/translations", " second "},
-	{"/audio/speech", " character second "},
-	{"/ocr", " page "},
-	{"/rerank", " search_unit "},
-	{"/v2/chat", " search_unit web_search "},
-	{"/v2/embed", " search_unit image "},
-	{"/interactions", " web_search "},
-	{":predict", " image character "},
-	{":predictlongrunning", " second video "},
+var reported = []struct {
+	suffix string
+	units  []string
+}{
+	{"/chat/completions", []string{"web_search"}},
+	{"/completions", []string{"web_search"}},
+	{"/responses", []string{"web_search"}},
+	{"/messages", []string{"web_search", "web_fetch"}},
+	{"/images/generations", []string{"image"}},
+	{"/images/edits", []string{"image"}},
+	{"/images/variations", []string{"image"}},
+	{"/audio/transcriptions", []string{"second"}},
+	{"/audio/translations", []string{"second"}},
+	{"/audio/speech", []string{"character", "second"}},
+	{"/ocr", []string{"page"}},
+	{"/rerank", []string{"search_unit"}},
+	{"/v2/chat", []string{"search_unit", "web_search"}},
+	{"/v2/embed", []string{"search_unit", "image"}},
+	{"/interactions", []string{"web_search"}},
+	{":predict", []string{"image", "character"}},
+	{":predictlongrunning", []string{"second", "video"}},
 }
 
 // ReportedUnits are all units that answers report, each once.
 func ReportedUnits() []string {
 	var list []string
 	for _, r := range reported {
-		for unit := range strings.FieldsSeq(r.units) {
+		for _, unit := range r.units {
 			if !slices.Contains(list, unit) {
 				list = append(list, unit)
 			}
@@ -117,10 +114,10 @@ func ReportedUnits() []string {
 
 // byAPI are the units of paths that the table above does not know, where the
 // operation or the form of the path says which API it is.
-var byAPI = map[string]string{
-	"openai":    " web_search image second page character search_unit video ",
-	"anthropic": " web_search web_fetch ",
-	"gemini":    " web_search ",
+var byAPI = map[string][]string{
+	"openai":    {"web_search", "image", "second", "page", "character", "search_unit", "video"},
+	"anthropic": {"web_search", "web_fetch"},
+	"gemini":    {"web_search"},
 }
 
 // reportsUnit reports whether answers on this path can report a unit.
@@ -130,31 +127,16 @@ func reportsUnit(api, lowerPath, unit string) bool {
 	}
 	for i := range reported {
 		if strings.HasSuffix(lowerPath, reported[i].suffix) {
-			return hasWord(reported[i].units, unit)
+			return slices.Contains(reported[i].units, unit)
 		}
 	}
 	if _, gemini := modelInPath(lowerPath); gemini {
 		api = "gemini"
 	}
-	return hasWord(byAPI[api], unit)
+	return slices.Contains(byAPI[api], unit)
 }
 
-// hasWord reports whether a list with spaces around every word has this one.
-func hasWord(list, word string) bool {
-	for {
-		i := strings.Index(list, word)
-		if i < 0 || word == "" {
-			return false
-		}
-		end := i + len(word)
-		if i > 0 && list[i-1] == ' ' && end < len(list) && list[end] == ' ' {
-			return true
-		}
-		list = list[end:]
-	}
-}
-
-// mayReport is reportsUnit for a pattern: a "*" at its end could be any path.
+// MayReport is reportsUnit for a pattern: a "*" at its end could be any path.
 func (op *Operation) MayReport(unit string) bool {
 	for i := range op.Match {
 		p := op.Match[i].Path
@@ -165,7 +147,7 @@ func (op *Operation) MayReport(unit string) bool {
 			continue
 		}
 		for _, r := range reported {
-			if hasWord(r.units, unit) && mayEndIn(p, r.suffix) {
+			if slices.Contains(r.units, unit) && mayEndIn(p, r.suffix) {
 				return true
 			}
 		}
@@ -206,12 +188,7 @@ func (m *Model) pricesSome(op *Operation) bool {
 			return true
 		}
 	}
-	for _, u := range m.Table.Units {
-		if op.MayReport(u.Unit) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.Table.Units, func(u UnitRate) bool { return op.MayReport(u.Unit) })
 }
 
 // dearest drops the candidates that can never be the dearest: those without

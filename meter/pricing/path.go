@@ -7,15 +7,12 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// cleanPath is the path of a request URI as sent: without its query, decoded
-// once, empty and dot segments resolved, in its original case. Whoever sees
-// another path than we do could be reached without paying, so encodings that
-// servers read in different ways are not clean.
-func cleanPath(uri string) (path string, ok bool) {
-	path = uri
-	if i := strings.IndexByte(path, '?'); i >= 0 {
-		path = path[:i]
-	}
+// CleanPath is the path of a request URI by which prices are found: without its
+// query, decoded once, empty and dot segments resolved, in its original case.
+// Whoever sees another path than we do could be reached without paying, so
+// encodings that servers read in different ways are not ok.
+func CleanPath(uri string) (path string, ok bool) {
+	path, _, _ = strings.Cut(uri, "?")
 	if strings.Contains(uri, "#") { // no client sends a fragment, and servers end the target there or do not
 		return "", false
 	}
@@ -58,10 +55,6 @@ func cleanPath(uri string) (path string, ok bool) {
 	}
 	return resolve(string(decoded)), true
 }
-
-// CleanPath is the path of a request URI by which prices are found: decoded once, with empty and dot segments resolved. Not ok:
-// servers read it in different ways.
-func CleanPath(uri string) (path string, ok bool) { return cleanPath(uri) }
 
 func hexDigit(c byte) (byte, bool) {
 	switch {
@@ -127,7 +120,7 @@ func pathSegment(path string, n int) (string, bool) {
 	}
 }
 
-// pattern is one entry of match: a method, or "" for all, and a path in small
+// Pattern is one entry of match: a method, or "" for all, and a path in small
 // letters with "*".
 type Pattern struct {
 	Method, Path string
@@ -140,7 +133,7 @@ func (p *Pattern) fits(method, lower string) bool {
 	return (p.Method == "" || p.Method == method) && selector.Glob(p.Path, lower)
 }
 
-// covers reports whether p fits everything that q fits. A "*" of q can only be
+// Covers reports whether p fits everything that q fits. A "*" of q can only be
 // taken by one of p, so q's own text stands for all that it matches.
 func (p *Pattern) Covers(q *Pattern) bool {
 	return (p.Method == "" || p.Method == q.Method) && selector.Glob(p.Path, q.Path)

@@ -114,14 +114,11 @@ func (p *Pack) Amount(price *Money) (money.Amount, error) {
 
 // SellsTo reports whether an account on this plan ("" for none) may buy p.
 func (p *Pack) SellsTo(plan string) bool {
-	if len(p.OnlyPlans) == 0 {
-		return true
-	}
-	return slices.Contains(p.OnlyPlans, plan)
+	return len(p.OnlyPlans) == 0 || slices.Contains(p.OnlyPlans, plan)
 }
 
 // Permits reports whether the plan's allow and deny let a request pass.
-func (p *Plan) Permits(s *selector.Subject) bool { return p.includes(s) }
+func (p *Plan) Permits(s *selector.Subject) bool { return selector.Permits(p.Allow, p.Deny, s) }
 
 // Permits reports whether credits of g may pay for a request.
 func (g *Grant) Permits(s *selector.Subject) bool {

@@ -91,30 +91,25 @@ func (m *Measure) Reserved() money.Decimal {
 }
 
 // number is a quantity's number, or the reason why it is none.
-func number(v *value, json, text bool) (money.Decimal, string) {
+func number(v *value, json, text bool) (n money.Decimal, problem string) {
+	ok := false
 	switch {
 	case v.Kind == numberValue:
-		n, err := jsonNumber(v.Text)
-		switch {
-		case errors.Is(err, money.ErrOverflow) && !strings.Contains(v.Text, "-"):
-			return n, QuantityTooLarge
-		case err != nil:
-			return n, QuantityInvalid
-		case n.Cmp(tooLarge) >= 0:
+		var err error
+		if n, err = jsonNumber(v.Text); errors.Is(err, money.ErrOverflow) && !strings.Contains(v.Text, "-") {
 			return n, QuantityTooLarge
 		}
-		return n, ""
+		ok = err == nil
 	case v.Kind == textValue && (!json || text):
-		n, ok := plainNumber(v.Text)
-		switch {
-		case !ok:
-			return n, QuantityInvalid
-		case n.Cmp(tooLarge) >= 0:
-			return n, QuantityTooLarge
-		}
-		return n, ""
+		n, ok = plainNumber(v.Text)
 	}
-	return money.Decimal{}, QuantityInvalid
+	switch {
+	case !ok:
+		return n, QuantityInvalid
+	case n.Cmp(tooLarge) >= 0:
+		return n, QuantityTooLarge
+	}
+	return n, ""
 }
 
 var limitFields = []string{"body.max_tokens", "body.max_completion_tokens", "body.max_output_tokens"}
@@ -211,7 +206,7 @@ func (op *Operation) needsAsks() bool {
 	}
 	return op.unmeasured(op.Price.Table.Units) || slices.ContainsFunc(op.Adjust, func(a Adjustment) bool { return a.Rates != nil && op.unmeasured(a.Rates.Units) }) ||
 		op.FreeTier != nil && op.FreeTier.Unit != "request" && op.Measured(op.FreeTier.Unit) == nil ||
-		(op.Price.ByModel || op.adjustToModel) && op.book.unitsByModel
+		op.byModels() && op.book.unitsByModel
 }
 
 func (op *Operation) unmeasured(units []UnitRate) bool {

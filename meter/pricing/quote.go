@@ -171,12 +171,7 @@ func (r *Request) undecided(m *Model) (list []*Conditions) {
 
 // asksAnswer reports whether some condition is about the answer.
 func (cs *Conditions) asksAnswer() bool {
-	for i := range cs.All {
-		if cs.All[i].On == OnField && cs.All[i].Field.InAnswer() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(cs.All, func(k Condition) bool { return k.On == OnField && k.Field.InAnswer() })
 }
 
 func (m *Model) adjustments() []Adjustment {

@@ -1,6 +1,10 @@
 package pricing
 
-import "github.com/farebox-dev/farebox/meter/money"
+import (
+	"slices"
+
+	"github.com/farebox-dev/farebox/meter/money"
+)
 
 // rate is one number of a price table, and whether it was written.
 type Rate struct {
@@ -80,18 +84,7 @@ func (t *Table) Replace(o *Table) {
 		}
 	}
 	if len(o.Units) > 0 {
-		units := append([]UnitRate(nil), t.Units...)
-	next:
-		for _, u := range o.Units {
-			for i := range units {
-				if units[i].Unit == u.Unit {
-					units[i].Rate = u.Rate
-					continue next
-				}
-			}
-			units = append(units, u)
-		}
-		t.Units = units
+		t.mergeUnits(o.Units, func(_, other money.Decimal) money.Decimal { return other })
 	}
 	if o.Minimum.Set {
 		t.Minimum = o.Minimum
@@ -100,6 +93,19 @@ func (t *Table) Replace(o *Table) {
 		t.Maximum = o.Maximum
 	}
 	t.Free = false
+}
+
+// mergeUnits adds the units that are new; of the others, choose gives the rate.
+func (t *Table) mergeUnits(others []UnitRate, choose func(own, other money.Decimal) money.Decimal) {
+	units := slices.Clone(t.Units)
+	for _, u := range others {
+		if i := slices.IndexFunc(units, func(own UnitRate) bool { return own.Unit == u.Unit }); i >= 0 {
+			units[i].Rate = choose(units[i].Rate, u.Rate)
+		} else {
+			units = append(units, u)
+		}
+	}
+	t.Units = units
 }
 
 // dearer raises every rate to that of o, if that is more: no usage costs less by
@@ -120,20 +126,12 @@ func (t *Table) dearer(o *Table) {
 			t.Tokens[k].Value = b
 		}
 	}
-	units := append([]UnitRate(nil), t.Units...)
-next:
-	for _, u := range o.Units {
-		for i := range units {
-			if units[i].Unit == u.Unit {
-				if u.Rate.Cmp(units[i].Rate) > 0 {
-					units[i].Rate = u.Rate
-				}
-				continue next
-			}
+	t.mergeUnits(o.Units, func(own, other money.Decimal) money.Decimal {
+		if other.Cmp(own) > 0 {
+			return other
 		}
-		units = append(units, u)
-	}
-	t.Units = units
+		return own
+	})
 	t.Minimum = most(t.Minimum, o.Minimum)
 	if t.Maximum = most(t.Maximum, o.Maximum); !own.Maximum.Set || !o.Maximum.Set {
 		t.Maximum = Rate{}

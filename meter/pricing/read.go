@@ -80,17 +80,18 @@ type Route struct {
 // Route looks at method and URI alone, to spare reading bodies that nothing
 // depends on.
 func (b *Book) Route(method, uri string) Route {
-	path, ok := cleanPath(uri)
+	path, ok := CleanPath(uri)
 	if !ok {
 		return Route{Refusal: ambiguousPath()}
 	}
 	lower := strings.ToLower(path)
 	var route Route
-	free := true
+	free, fitting := true, false
 	for _, op := range b.Operations {
 		if !op.fits(method, lower) {
 			continue
 		}
+		fitting = true
 		route.NeedsBody = route.NeedsBody || op.readsBody()
 		free = free && op.Free
 		if op.Where == nil && op.EffectiveFrom.IsZero() {
@@ -102,19 +103,10 @@ func (b *Book) Route(method, uri string) Route {
 		route.Free = free
 		return route
 	}
-	if !route.NeedsBody && b.noneFits(method, lower) {
+	if !fitting {
 		route.Refusal = notPriced(method, path)
 	}
 	return route
-}
-
-func (b *Book) noneFits(method, lower string) bool {
-	for _, op := range b.Operations {
-		if op.fits(method, lower) {
-			return false
-		}
-	}
-	return true
 }
 
 func ambiguousPath() *Refusal {
@@ -137,7 +129,7 @@ func (op *Operation) fits(method, lower string) bool {
 // Read finds the operation and the model of a request and all quantities that
 // its price depends on. The error is a *Refusal.
 func (b *Book) Read(f *Facts) (*Request, error) {
-	path, ok := cleanPath(f.URI)
+	path, ok := CleanPath(f.URI)
 	if !ok {
 		return nil, ambiguousPath()
 	}

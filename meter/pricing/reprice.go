@@ -106,7 +106,7 @@ func (rec *Recorded) Entry(b *Book) *Model {
 		if m := b.exact[key]; m != nil {
 			return m
 		}
-		if m := b.lookup(key, rec.At); m != nil {
+		if m := b.ModelFor(key, rec.At); m != nil {
 			return m
 		}
 	}

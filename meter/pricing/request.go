@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/form"
@@ -39,12 +40,7 @@ func (r *Request) TokenPriced() bool {
 func (m *Model) tokenPriced() bool { return m.Table.HasTokens() || anyTokens(m.Adjust) }
 
 func anyTokens(list []Adjustment) bool {
-	for i := range list {
-		if list[i].Rates != nil && list[i].Rates.HasTokens() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(a Adjustment) bool { return a.Rates != nil && a.Rates.HasTokens() })
 }
 
 // ID is the key of an entry, "" of none.
@@ -58,15 +54,9 @@ func (m *Model) ID() string {
 // PricesUnseen reports whether the entry has a rate for tokens that a stream
 // does not show as text. A nil entry has none.
 func (m *Model) PricesUnseen() bool {
-	if m == nil {
-		return false
-	}
-	for _, k := range []Kind{Reasoning, AudioOutput, ImageOutput, VideoOutput} {
-		if m.Table.Tokens[k].Set {
-			return true
-		}
-	}
-	return false
+	return m != nil && slices.ContainsFunc([]Kind{Reasoning, AudioOutput, ImageOutput, VideoOutput}, func(k Kind) bool {
+		return m.Table.Tokens[k].Set
+	})
 }
 
 // InputBound is the most input tokens that one request to the model can have, 0
@@ -131,7 +121,7 @@ func (in *intake) askedModel(lower string, needed bool) *Refusal {
 	if name == "" || needed {
 		return nil
 	}
-	r.entry = r.book.lookup(name, r.at)
+	r.entry = r.book.ModelFor(name, r.at)
 	return nil
 }
 
@@ -228,7 +218,7 @@ func (in *intake) entry(lower string) *Refusal {
 		}
 		return nil
 	}
-	r.entry = b.lookup(r.Asked.Model, r.at)
+	r.entry = b.ModelFor(r.Asked.Model, r.at)
 	if r.entry == nil {
 		r.entry, r.outside = b.Policies.unlisted, true
 	}

@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/selector"
@@ -61,7 +62,7 @@ func (r *Request) addModel(name string) *Refusal {
 	if r.decided || r.op.adjustToModel {
 		return refuse(400, AmbiguousRequest, "body.models", "the price depends on which model runs, so the request can name only one; leave %q out", shorten(name))
 	}
-	entry := r.book.lookup(name, r.at)
+	entry := r.book.ModelFor(name, r.at)
 	if r.op.Price.ByModel {
 		if entry == nil {
 			entry = r.book.Policies.unlisted
@@ -133,12 +134,12 @@ func (r *Request) PlanAllows(p *Plan) *Refusal {
 		refusal.Message += ": it excludes models, and which ones this request runs can't be seen"
 		return refusal
 	}
-	if p.includes(&s) {
+	if p.Permits(&s) {
 		return nil
 	}
 	var others []*Plan
 	for _, other := range r.book.Plans {
-		if other.includes(&s) && (!r.unseen || !r.book.deniesModels(other)) {
+		if other.Permits(&s) && (!r.unseen || !r.book.deniesModels(other)) {
 			others = append(others, other)
 		}
 	}
@@ -150,15 +151,7 @@ func (b *Book) deniesModels(p *Plan) bool {
 	if p.Deny == nil {
 		return false
 	}
-	if len(p.Deny.Models) > 0 {
-		return true
-	}
-	for _, m := range b.Models {
-		if p.Deny.Selects(&selector.Subject{Tags: m.Tags}) {
-			return true
-		}
-	}
-	return false
+	return len(p.Deny.Models) > 0 || slices.ContainsFunc(b.Models, func(m *Model) bool {
+		return p.Deny.Selects(&selector.Subject{Tags: m.Tags})
+	})
 }
-
-func (p *Plan) includes(s *selector.Subject) bool { return selector.Permits(p.Allow, p.Deny, s) }

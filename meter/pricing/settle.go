@@ -1,6 +1,7 @@
 package pricing
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -95,20 +96,11 @@ func isZero(v *value) bool {
 }
 
 func (b *Book) answerModel(a *Answer, values []value) string {
-	if a.Model != "" {
-		return a.Model
-	}
-	return textOf(&values[b.responseFields.model.slot])
+	return cmp.Or(a.Model, textOf(&values[b.responseFields.model.slot]))
 }
 
 func (b *Book) answerTier(a *Answer, values []value) string {
-	if a.ServiceTier != "" {
-		return a.ServiceTier
-	}
-	if s := textOf(&values[b.responseFields.tier.slot]); s != "" {
-		return s
-	}
-	return textOf(&values[b.responseFields.usageTier.slot])
+	return cmp.Or(a.ServiceTier, textOf(&values[b.responseFields.tier.slot]), textOf(&values[b.responseFields.usageTier.slot]))
 }
 
 func textOf(v *value) string {
@@ -151,10 +143,7 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, record *Marks) (Quo
 	}
 	k.tokens = k.usage.Tokens
 	k.unsaid = a.Status < 300 && !a.later
-	k.c = circumstances{request: r.values, answer: values, model: model, tier: r.Asked.ServiceTier, at: r.at}
-	if tier := r.book.answerTier(a, values); tier != "" {
-		k.c.tier = tier
-	}
+	k.c = circumstances{request: r.values, answer: values, model: model, tier: cmp.Or(r.book.answerTier(a, values), r.Asked.ServiceTier), at: r.at}
 	k.c.quantities = k.quantityRoom[:0]
 	for _, q := range r.quantities {
 		k.c.quantities = append(k.c.quantities, quantity{q.measure, q.settled(values, k.usage)})
@@ -174,7 +163,7 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, record *Marks) (Quo
 // conditions on the model; false if what was held has to be charged.
 func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
 	if a.By != "" && r.op.Price.ByModel {
-		if m := r.book.lookup(a.By, r.at); m != nil && m.prices(r.op, strings.ToLower(r.Asked.Path)) {
+		if m := r.book.ModelFor(a.By, r.at); m != nil && m.prices(r.op, strings.ToLower(r.Asked.Path)) {
 			return m, a.By, true
 		}
 	}
@@ -182,7 +171,7 @@ func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
 		if r.priced && r.op.ModelFrom == nil && !r.op.NoModel {
 			name := r.book.answerModel(a, values)
 			if name != "" && name != r.Asked.Model {
-				if m := r.book.lookup(name, r.at); m != nil && m.prices(r.op, strings.ToLower(r.Asked.Path)) {
+				if m := r.book.ModelFor(name, r.at); m != nil && m.prices(r.op, strings.ToLower(r.Asked.Path)) {
 					return m, name, true
 				}
 			}
@@ -196,7 +185,7 @@ func (r *Request) answeredBy(a *Answer, values []value) (*Model, string, bool) {
 	if name == "" {
 		return nil, "", false
 	}
-	m := r.book.lookup(name, r.at)
+	m := r.book.ModelFor(name, r.at)
 	if m == nil {
 		m = r.book.Policies.unlisted
 	}
@@ -228,16 +217,12 @@ func (q *quantity) settled(values []value, usage *Usage) money.Decimal {
 		if n, bad := number(&values[m.Field.slot], m.Field.json(), m.Text); bad == "" {
 			return n
 		}
-		if n, ok := usage.Unit(m.Unit); ok {
-			return n
-		}
-		if m.Default.Set {
-			return m.Default.Value
-		}
-		return q.value
 	}
 	if n, ok := usage.Unit(m.Unit); ok {
 		return n
+	}
+	if m.Field.InAnswer() && m.Default.Set {
+		return m.Default.Value
 	}
 	return q.value
 }
@@ -268,10 +253,8 @@ func (r *Request) RefundDue(a *Answer, outcome Outcome) bool {
 		return false
 	}
 	values := r.book.answerValues(a, nil)
-	c := circumstances{request: r.values, answer: values, model: r.Asked.Model, tier: r.Asked.ServiceTier, at: r.at, quantities: r.quantities}
-	if tier := r.book.answerTier(a, values); tier != "" {
-		c.tier = tier
-	}
+	tier := cmp.Or(r.book.answerTier(a, values), r.Asked.ServiceTier)
+	c := circumstances{request: r.values, answer: values, model: r.Asked.Model, tier: tier, at: r.at, quantities: r.quantities}
 	if a.Usage != nil {
 		c.input = fromCount(a.Usage.Tokens.InputSide())
 		c.output = fromCount(a.Usage.Tokens.OutputSide())

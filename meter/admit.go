@@ -141,3 +141,18 @@ func (a *admission) refused(ctx context.Context, err error) error {
 	}
 	return a.short(r, acc)
 }
+
+// refusedUnpriced notes a request that was refused for lack of a price.
+func (a *admission) refusedUnpriced(err error) {
+	var r *pricing.Refusal
+	if errors.As(err, &r) && (r.Reason == pricing.OperationNotPriced || r.Reason == pricing.ModelNotPriced) {
+		a.m.noteUnpriced(r.Reason, a.req, r.Model)
+	}
+}
+
+func (m *Gateway) noteUnpriced(reason string, req *Request, model string) {
+	m.Unpriced.Note(m.opt.Now(), reason, req.Method, req.URI, model)
+	if m.opt.Unpriced != nil {
+		m.opt.Unpriced()
+	}
+}

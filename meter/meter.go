@@ -59,12 +59,12 @@ type Gateway struct {
 	Directory *directory.Directory // keys, members, operators, sessions
 	Accounts  *account.Accounts    // opening, granting, closing; their state
 	Jobs      *Jobs                // work that goes on after an answer
+	Unpriced  report.UnpricedLog   // requests that have no price
 
 	opt         Options
 	writer      *writer.Writer
 	owners      *ownership.Owners
 	calibration calibration.Models
-	unpriced    unpriced
 
 	settling settling
 

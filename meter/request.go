@@ -3,8 +3,8 @@ package meter
 import (
 	"context"
 	"crypto/sha256"
-	"strings"
 
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/ownership"
@@ -20,6 +20,23 @@ type Caller struct {
 	// Trusted: whoever named the account may also bring it to life.
 	Trusted bool
 }
+
+// Identify finds whose key this is. The error is a *Refusal.
+func (m *Gateway) Identify(secret string) (Caller, error) {
+	k, err := m.Directory.Keys.Find(secret)
+	if err != nil {
+		return Caller{}, refusalOf(err)
+	}
+	return Caller{Account: k.Account, Member: k.Member, Key: k.ID}, nil
+}
+
+// memberCaps are the caps of the caller's own.
+func (m *Gateway) memberCaps(c Caller) []ledger.Cap {
+	return m.Directory.Members.Caps(c.Account, c.Member)
+}
+
+// mayBuy reports whether the caller is offered credits.
+func (m *Gateway) mayBuy(c Caller) bool { return m.Directory.Members.MayBuy(c.Account, c.Member) }
 
 // Request is what Admit has to know of a request.
 type Request struct {
@@ -65,18 +82,10 @@ func (a *admission) record(id string) *ledger.Charge {
 	}
 	for _, l := range a.book.Labels {
 		if v := a.price.Asked.Labels[l.Name]; v != "" {
-			c.Labels = append(c.Labels, ledger.Label{Name: l.Name, Value: strings.Map(printable, v)})
+			c.Labels = append(c.Labels, ledger.Label{Name: l.Name, Value: input.Printable(v)})
 		}
 	}
 	return c
-}
-
-// printable keeps what a client put into a label from being taken for structure.
-func printable(r rune) rune {
-	if r < ' ' || r == 0x7f {
-		return ' '
-	}
-	return r
 }
 
 // fingerprint tells two requests under one idempotency key apart.

@@ -156,7 +156,7 @@ func TestTrap3PathVariants(t *testing.T) {
 	if c := g.admit(post("/v1/models", "")); exchangeOf(c).price.Operation() != nil {
 		t.Error("no gain: what has no price is not free here")
 	}
-	seen, _ := g.m.Unpriced()
+	seen, _ := g.m.Unpriced.List()
 	if len(seen) != 1 || seen[0].Reason != "free" || seen[0].Path != "/v1/models" {
 		t.Errorf("seen without a price: %+v", seen)
 	}
@@ -280,7 +280,7 @@ func TestTrap7Patterns(t *testing.T) {
 	}
 	g.refused(post(chat, `{"model":"other-1"}`), pricing.ModelNotPriced)
 	g.refused(post(chat, `{"model":"other-1"}`), pricing.ModelNotPriced)
-	if seen, more := g.m.Unpriced(); len(seen) != 1 || seen[0].Model != "other-1" || seen[0].Count != 2 || more != 0 {
+	if seen, more := g.m.Unpriced.List(); len(seen) != 1 || seen[0].Model != "other-1" || seen[0].Count != 2 || more != 0 {
 		t.Errorf("seen without a price: %+v %d", seen, more)
 	}
 }

@@ -244,7 +244,7 @@ const CaughtDays = 30
 
 func (c *call) unpriced() (UnpricedView, error) {
 	v := UnpricedView{Requests: []UnpricedRow{}}
-	list, more := c.m.Unpriced()
+	list, more := c.m.Unpriced.List()
 	for _, u := range list {
 		v.Requests = append(v.Requests, UnpricedRow(u))
 	}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
-	"github.com/farebox-dev/farebox/meter/selector"
 )
 
 // recordVersion is the first byte of every stored record. Version 1 is read by
@@ -138,70 +137,6 @@ func (d *decoder) deltas() (list []CounterDelta) {
 		list = append(list, CounterDelta{Key: d.counter(), Start: d.time(), Held: d.amount(), Spent: d.amount()})
 	}
 	return list
-}
-
-func (e *encoder) charge(c *Charge) {
-	for _, s := range []string{string(c.ID), string(c.Account), c.Member, c.Key, c.Operation, c.Model, c.Book} {
-		e.string(s)
-	}
-	e.labels(c.Labels)
-	e.string(c.Subject.Operation)
-	e.string(c.Subject.Feature)
-	e.strings(c.Subject.Tags)
-	e.strings(c.Subject.Models)
-	e.time(c.At)
-	e.amount(c.Asked)
-	e.amount(c.Hold)
-	e.string(c.Times.String())
-	e.allocations(c.Allocations)
-	e.amount(c.Observed)
-	e.deltas(c.Counters)
-	e.amount(c.FreeUsed)
-	e.string(c.Idempotency)
-	if c.Idempotency != "" {
-		e.hash(c.Hash)
-	}
-	e.uint(uint64(c.State))
-	if c.State == Held {
-		return
-	}
-	e.bool(c.Abandoned)
-	e.time(c.SettledAt)
-	e.uint(c.Period)
-	e.amount(c.Cost)
-	e.allocations(c.Captures)
-	e.amount(c.Absorbed)
-	e.amount(c.Refunded)
-	e.string(c.Outcome)
-	e.usage(c.Usage)
-	e.bool(c.Estimated)
-	e.int(int64(c.Status))
-}
-
-func (d *decoder) charge() *Charge {
-	c := &Charge{
-		ID: ChargeID(d.string()), Account: AccountID(d.string()), Member: d.string(), Key: d.string(),
-		Operation: d.string(), Model: d.string(), Book: d.string(), Labels: d.labels(),
-		Subject: selector.Subject{Operation: d.string(), Feature: d.string(), Tags: d.strings(), Models: d.strings()},
-		At:      d.time(), Asked: d.amount(), Hold: d.amount(), Times: d.decimal(), Allocations: d.allocations(), Observed: d.amount(), Counters: d.deltas(),
-	}
-	if d.v1 {
-		_ = d.string() // which of the counters is that of the free tier
-	}
-	c.FreeUsed, c.Idempotency = d.amount(), d.string()
-	if c.Idempotency != "" {
-		c.Hash = d.hash()
-	}
-	if c.State = ChargeState(d.uint()); c.State == Held { //nolint:gosec // an unknown state fails below
-		return c
-	}
-	if c.State > Released {
-		d.fail()
-	}
-	c.Abandoned = d.bool()
-	c.SettledAt, c.Period, c.Cost, c.Captures, c.Absorbed, c.Refunded = d.time(), d.uint(), d.amount(), d.allocations(), d.amount(), d.amount()
-	c.Outcome, c.Usage, c.Estimated, c.Status = d.string(), d.usage(), d.bool(), int(d.int())
-	return c
 }
 
 func (e *encoder) grant(g *Grant) {

@@ -107,3 +107,19 @@ func (c Void) apply(w *work) error {
 	}})
 	return nil
 }
+
+// issue creates g with amount, of which debt is paid first.
+func (w *work) issue(g *Grant, amount money.Amount, e Entry) {
+	e.Kind, e.Grants = KindGrant, append(e.Grants, g)
+	amount = min(amount, w.headroom())
+	if !g.Unlimited && amount > 0 {
+		e.Postings = append(e.Postings, Posting{Book: BookIssued, Grant: g.ID, Amount: -amount}, Posting{Book: BookAvailable, Grant: g.ID, Amount: amount})
+		if pay := min(w.a.Debt, amount); pay > 0 {
+			e.Postings = append(e.Postings, Posting{Book: BookAvailable, Grant: g.ID, Amount: -pay}, Posting{Book: BookDebt, Grant: g.ID, Amount: pay})
+		}
+	}
+	w.post(e)
+}
+
+// headroom is how much more the books can count. No real account gets near it.
+func (w *work) headroom() money.Amount { return max(0, 2*maxVolume-w.a.volume()) }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -317,55 +316,4 @@ func syncDir(dir string) error {
 	}
 	defer d.Close() //nolint:errcheck // only read from
 	return d.Sync()
-}
-
-// write is one change of a batch; a nil value deletes.
-type write struct{ key, value []byte }
-
-func appendWrites(b []byte, writes []write) []byte {
-	b = binary.AppendUvarint(b, uint64(len(writes)))
-	for _, w := range writes {
-		n := uint64(0)
-		if w.value != nil {
-			n = uint64(len(w.value)) + 1
-		}
-		b = binary.AppendUvarint(b, uint64(len(w.key)))
-		b = append(b, w.key...)
-		b = binary.AppendUvarint(b, n)
-		b = append(b, w.value...)
-	}
-	return b
-}
-
-func decodeWrites(b []byte) ([]write, error) {
-	take := func() (uint64, error) {
-		n, size := binary.Uvarint(b)
-		if size <= 0 {
-			return 0, io.ErrUnexpectedEOF
-		}
-		b = b[size:]
-		return n, nil
-	}
-	count, err := take()
-	if err != nil || count > uint64(len(b)) {
-		return nil, io.ErrUnexpectedEOF
-	}
-	writes := make([]write, 0, count)
-	for range count {
-		n, err := take()
-		if err != nil || n > uint64(len(b)) {
-			return nil, io.ErrUnexpectedEOF
-		}
-		w := write{key: b[:n:n]}
-		b = b[n:]
-		if n, err = take(); err != nil || n > uint64(len(b))+1 {
-			return nil, io.ErrUnexpectedEOF
-		}
-		if n > 0 {
-			w.value = b[: n-1 : n-1]
-			b = b[n-1:]
-		}
-		writes = append(writes, w)
-	}
-	return writes, nil
 }

@@ -1,13 +1,12 @@
-package meter
+package report
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/input"
 )
 
 // Unpriced is a kind of request that has passed without a price, or was refused
@@ -22,9 +21,9 @@ type Unpriced struct {
 	Last   time.Time
 }
 
-// unpriced counts such requests since the process began, so that an operator
-// sees what the price file does not name.
-type unpriced struct {
+// UnpricedLog counts requests without a price since the process began, so that an
+// operator sees what the price file does not name. It is safe for concurrent use.
+type UnpricedLog struct {
 	mu    sync.Mutex
 	seen  map[unpricedKey]*Unpriced
 	other int64
@@ -38,7 +37,8 @@ const (
 	longestName   = 120
 )
 
-func (u *unpriced) note(at time.Time, reason, method, uri, model string) {
+// Note counts a request. Model is the one that has no price, if that is the reason.
+func (u *UnpricedLog) Note(at time.Time, reason, method, uri, model string) {
 	k := unpricedKey{reason, shortName(method), pathPattern(uri), shortName(model)}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -62,7 +62,7 @@ func shortName(s string) string {
 	if len(s) > longestName {
 		s = s[:longestName] + "…"
 	}
-	return strings.Map(printable, strings.ToValidUTF8(s, "?"))
+	return input.Printable(strings.ToValidUTF8(s, "?"))
 }
 
 // pathPattern is a path with what looks like an id as "*": a segment with a
@@ -86,24 +86,8 @@ func isVersion(s string) bool {
 	return len(s) >= 2 && len(s) <= 8 && (s[0] == 'v' || s[0] == 'V') && s[1] >= '0' && s[1] <= '9'
 }
 
-// refusedUnpriced notes a request that was refused for lack of a price.
-func (a *admission) refusedUnpriced(err error) {
-	var r *pricing.Refusal
-	if errors.As(err, &r) && (r.Reason == pricing.OperationNotPriced || r.Reason == pricing.ModelNotPriced) {
-		a.m.noteUnpriced(r.Reason, a.req, r.Model)
-	}
-}
-
-func (m *Gateway) noteUnpriced(reason string, req *Request, model string) {
-	m.unpriced.note(m.opt.Now(), reason, req.Method, req.URI, model)
-	if m.opt.Unpriced != nil {
-		m.opt.Unpriced()
-	}
-}
-
-// Unpriced is what passed or was refused without a price since the process began, most frequent first. more counts requests of further kinds.
-func (m *Gateway) Unpriced() (list []Unpriced, more int64) {
-	u := &m.unpriced
+// List is what was counted, most frequent first. more counts requests of further kinds.
+func (u *UnpricedLog) List() (list []Unpriced, more int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, x := range u.seen {

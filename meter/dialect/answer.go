@@ -202,19 +202,20 @@ func (r *Reader) readUsage(at *place, data []byte) {
 			r.models = models
 		}
 	}
-	base := strings.TrimSuffix(at.base, ".")
 	if tier := jsonscan.Content(jsonscan.Get(usage, "service_tier")); tier != nil {
 		r.tier = string(tier)
 	} else if tier := jsonscan.Content(jsonscan.Get(usage, "serviceTier")); tier != nil { // Gemini, in small or capital letters
 		r.tier = strings.ToLower(string(tier))
-	} else if tier := jsonscan.Content(jsonscan.Get(data, joinPath(base, "service_tier"))); tier != nil {
+	} else if tier := jsonscan.Content(jsonscan.Get(data, at.base+"service_tier")); tier != nil {
 		r.tier = string(tier)
 	}
-	if model := jsonscan.Content(jsonscan.Get(data, joinPath(base, "model"))); model != nil {
+	if model := jsonscan.Content(jsonscan.Get(data, at.base+"model")); model != nil {
 		r.model = string(model)
 	}
 	// The usage chunk comes last, with no choices; nothing follows but [DONE]. Servers leave the choices empty, null or out.
-	if choices := jsonscan.Get(data, "choices"); emptyArray(choices) || p.inject && jsonscan.IsNull(choices) && r.format != frame.JSON && jsonscan.IsNull(jsonscan.Get(data, "error")) {
+	choices := jsonscan.Get(data, "choices")
+	missing := p.inject && r.format != frame.JSON && jsonscan.IsNull(choices) && jsonscan.IsNull(jsonscan.Get(data, "error"))
+	if missing || bytes.HasPrefix(choices, []byte{'['}) && empty(choices) {
 		r.finish, r.drop = true, true
 	}
 }
@@ -235,16 +236,8 @@ func (r *Reader) passDocument(data []byte) {
 	r.opt.Document(data)
 }
 
-func joinPath(base, name string) string {
-	if base == "" {
-		return name
-	}
-	return base + "." + name
-}
-
-func emptyArray(v []byte) bool {
-	return len(v) >= 2 && v[0] == '[' && jsonscan.SkipSpace(v, 1) == len(v)-1
-}
+// empty reports whether an object or an array has no members.
+func empty(v []byte) bool { return len(v) >= 2 && jsonscan.SkipSpace(v, 1) == len(v)-1 }
 
 // countItems counts parts of the answer that have no place in its usage: images, videos, web searches.
 func (r *Reader) countItems(data []byte, ended bool) {
@@ -306,7 +299,7 @@ func (r *Reader) fail(data []byte) {
 
 // errorMember handles a top-level "error". An object or text is a failure; null, false and "" are not.
 func (r *Reader) errorMember(v []byte) {
-	if len(v) < 3 || v[0] != '{' && v[0] != '"' || emptyObject(v) || r.api.profile.sum {
+	if len(v) < 3 || v[0] != '{' && v[0] != '"' || v[0] == '{' && empty(v) || r.api.profile.sum {
 		return // an error of one turn or line is not the whole answer's
 	}
 	if r.api.Unknown && r.status < 400 {
@@ -315,8 +308,6 @@ func (r *Reader) errorMember(v []byte) {
 	r.failed = true
 	r.errorCodeOf(v)
 }
-
-func emptyObject(v []byte) bool { return v[0] == '{' && jsonscan.SkipSpace(v, 1) == len(v)-1 }
 
 func (r *Reader) errorCodeOf(v []byte) {
 	var code string

@@ -68,9 +68,7 @@ var profiles = []*profile{
 // Detect finds the API of a request. path is cleaned and decoded, without the query; it may carry a mount prefix.
 // hint is the name of an API ("openai-chat") or of a provider ("mistral"), or "". The result is never nil.
 func Detect(method, path, hint string) *API {
-	if i := strings.IndexByte(path, '?'); i >= 0 {
-		path = path[:i]
-	}
+	path, _, _ = strings.Cut(path, "?")
 	if hint == plain.name {
 		return plainFor(path)
 	}
@@ -250,15 +248,7 @@ const (
 // post matches POST requests whose path ends with one of the given suffixes.
 func post(suffixes ...string) matcher {
 	return func(method, path string) (matched, bool) {
-		if method != "POST" {
-			return matched{}, false
-		}
-		for _, s := range suffixes {
-			if strings.HasSuffix(path, s) {
-				return matched{}, true
-			}
-		}
-		return matched{}, false
+		return matched{}, method == "POST" && slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(path, s) })
 	}
 }
 
@@ -272,12 +262,10 @@ func exactly(paths ...string) matcher {
 // getItem matches GET requests for one item of a collection: …/v1/videos/{id}.
 func getItem(collections ...string) matcher {
 	return func(method, path string) (matched, bool) {
-		for _, c := range collections {
-			if id, ok := after(path, c+"/"); ok && method == "GET" && id != "" && !strings.Contains(id, "/") {
-				return matched{}, true
-			}
-		}
-		return matched{}, false
+		return matched{}, method == "GET" && slices.ContainsFunc(collections, func(c string) bool {
+			id, ok := after(path, c+"/")
+			return ok && id != "" && !strings.Contains(id, "/")
+		})
 	}
 }
 
@@ -291,9 +279,12 @@ func either(a, b matcher) matcher {
 	}
 }
 
-// like is an API that differs from p only in its paths.
-func (p profile) like(name, provider string, match matcher) profile {
+// like is an API that differs from p in its paths and in what else is changed.
+func (p profile) like(name, provider string, match matcher, changes ...func(*profile)) profile {
 	p.name, p.provider, p.match, p.hintOnly = name, provider, match, false
+	for _, change := range changes {
+		change(&p)
+	}
 	return p
 }
 

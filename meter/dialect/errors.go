@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -128,16 +129,9 @@ func problem(e ErrorInfo) []byte {
 
 // title turns a reason into words: "Insufficient credits".
 func title(reason string) string {
-	b := []byte(reason)
-	for i, c := range b {
-		if c == '_' {
-			b[i] = ' '
-		}
-	}
-	if len(b) > 0 && b[0] >= 'a' && b[0] <= 'z' {
-		b[0] -= 'a' - 'A'
-	}
-	return string(b)
+	words := strings.ReplaceAll(reason, "_", " ")
+	first := min(len(words), 1)
+	return strings.ToUpper(words[:first]) + words[first:]
 }
 
 // unknownField are phrases of errors about a field that the server does not know: of OpenAI, of pydantic (vLLM, Mistral), of Go's
@@ -151,10 +145,5 @@ var unknownField = []string{
 // UnknownField reports whether an error is about a field that the server does not know.
 func UnknownField(answer []byte) bool {
 	text := strings.ToLower(string(answer[:min(len(answer), maxErrorBody)]))
-	for _, words := range unknownField {
-		if strings.Contains(text, words) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(unknownField, func(phrase string) bool { return strings.Contains(text, phrase) })
 }

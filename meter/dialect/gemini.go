@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -102,32 +103,24 @@ func geminiSearches(r *Reader, data []byte) {
 	if !bytes.Contains(data, []byte(`"webSearchQueries"`)) {
 		return
 	}
-	if r.searched == nil {
-		r.searched = map[string]bool{}
-	}
 	gjson.GetBytes(data, "candidates").ForEach(func(_, candidate gjson.Result) bool {
 		candidate.Get("groundingMetadata.webSearchQueries").ForEach(func(_, query gjson.Result) bool {
-			if q := strings.TrimSpace(query.Str); q != "" && len(r.searched) < maxSearches {
-				r.searched[q] = true
+			if q := strings.TrimSpace(query.Str); q != "" {
+				r.noteSearch(q)
 			}
 			return true
 		})
 		return true
 	})
 	n := int64(len(r.searched))
-	model := r.model
-	if model == "" {
-		model = r.api.PathModel
-	}
-	if strings.HasPrefix(model, "gemini-1") || strings.HasPrefix(model, "gemini-2") {
+	if model := cmp.Or(r.model, r.api.PathModel); strings.HasPrefix(model, "gemini-1") || strings.HasPrefix(model, "gemini-2") {
 		n = min(n, 1)
 	}
-	if n > r.parts[cWebSearch].N {
-		r.parts[cWebSearch] = Count{n, true}
-	}
+	r.countSearches(n)
 }
 
-// DropsUsage is the option of a request that would remove the usage from its answer, or "". Google's APIs cut fields out of answers (?fields=, X-Goog-FieldMask) and send them in other formats (?alt=). uri is the target as sent.
+// DropsUsage is the option of a request that would remove the usage from its answer, or "". Google's APIs cut fields out of
+// answers (?fields=, X-Goog-FieldMask) and send them in other formats (?alt=). uri is the target as sent.
 // Source: cloud.google.com/apis/docs/system-parameters.
 func (a *API) DropsUsage(uri string, header map[string][]string) (field string) {
 	if a.Family != FamilyGemini {
@@ -192,7 +185,7 @@ var interactionsUsage = []place{
 	{path: "usage", mark: `"usage"`},
 }
 
-var interactionsFields = fieldsOf([]field{
+var interactionsFields = slices.Concat([]field{
 	{"total_input_tokens", cInput},
 	{"total_output_tokens", cOutput},
 	{"total_thought_tokens", cReasoning},
@@ -235,12 +228,7 @@ var geminiInteractions = profile{
 	job:    &interactionsJob,
 }
 
-var geminiInteractionsPoll = profile{
-	name: "gemini-interactions-poll", family: FamilyGemini, provider: "gemini",
-	match: getItem("/v1beta/interactions"),
-	usage: interactionsUsage, fields: interactionsFields, output: outputAdded,
-	job: &interactionsJob,
-}
+var geminiInteractionsPoll = geminiInteractions.poll(getItem("/v1beta/interactions"))
 
 // Google's long-running operations (Veo, Imagen): the answer names an operation, which is polled.
 
@@ -273,9 +261,6 @@ var geminiLong = profile{
 
 var geminiLongPoll = profile{
 	name: "gemini-long-poll", family: FamilyGemini, provider: "gemini",
-	match: func(method, path string) (matched, bool) {
-		id, ok := after(path, "/operations/")
-		return matched{}, ok && method == "GET" && id != "" && !strings.Contains(id, "/")
-	},
+	match: getItem("/operations"),
 	fixed: geminiLongParts, job: &geminiLongJob, noUsage: true,
 }

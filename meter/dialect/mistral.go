@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -17,7 +18,7 @@ var mistralChat = profile{
 	match:     post("/chat/completions", "/fim/completions"),
 	limit:     OutputLimit{fields: []string{"max_tokens"}, zeroIsNone: true},
 	multiples: []string{"n"},
-	usage:     chatUsage, fields: chatFields, text: chatText,
+	usage:     chatUsage, fields: openaiFields, text: chatText,
 }
 
 // mistralOther are Mistral's own endpoints of the same shape.
@@ -49,7 +50,7 @@ var mistralConversations = profile{
 	models: []string{"model", "agent_id"},
 	limit:  OutputLimit{fields: []string{"completion_args.max_tokens"}},
 	usage:  topUsage, output: outputRest, searches: mistralSearches,
-	fields: fieldsOf(named(cToolUse, "connector_tokens"), openaiFields),
+	fields: slices.Concat(named(cToolUse, "connector_tokens"), openaiFields),
 	text: textSpec{
 		roots: []string{"content", "outputs", "arguments"},
 		keys:  map[string]textKind{"content": textString, "text": textString, "arguments": textString, "thinking": textString},
@@ -63,12 +64,9 @@ var mistralConversations = profile{
 // servedByMistral recognises the names of Mistral's own API, which answers 422 to stream_options and sends usage anyway. Other
 // hosts of these models use names with an organisation ("mistralai/…") or without a suffix.
 func servedByMistral(model string) bool {
-	for _, prefix := range []string{"mistral-", "open-mistral-", "open-mixtral-", "codestral-", "ministral-", "magistral-", "devstral-", "pixtral-", "voxtral-"} {
-		if strings.HasPrefix(model, prefix) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{
+		"mistral-", "open-mistral-", "open-mixtral-", "codestral-", "ministral-", "magistral-", "devstral-", "pixtral-", "voxtral-",
+	}, func(prefix string) bool { return strings.HasPrefix(model, prefix) })
 }
 
 // mistralSearches adds up the two web searches that agents may have; a map that an answer leaves out changes nothing.

@@ -1,13 +1,12 @@
 package dialect
 
 import (
+	"slices"
 	"strings"
 )
 
 // OpenAI and most other hosts use the chat shape; they differ only in optional fields.
 // Source: openai-openapi, and the pages of the hosts named below.
-
-var chatFields = openaiFields
 
 // Groq puts the usage of a stream into x_groq, Moonshot into the choice; elsewhere it is at the top.
 var chatUsage = []place{
@@ -31,26 +30,21 @@ var openaiChat = profile{
 	match:     post("/chat/completions"),
 	limit:     OutputLimit{fields: chatLimits, zeroIsNone: true},
 	multiples: []string{"n"}, inject: true,
-	usage: chatUsage, fields: chatFields, text: chatText,
+	usage: chatUsage, fields: openaiFields, text: chatText,
 	failed: []string{"error"},
 }
 
 // azureChat names the model by deployment in the path, and bills a prompt that its filter refused (MicrosoftDocs b996ab3).
-var azureChat = profile{
-	name: "azure-chat", family: FamilyOpenAI, provider: "azure",
-	match:  deployment("/chat/completions"),
-	limit:  OutputLimit{fields: chatLimits, zeroIsNone: true},
-	models: []string{}, multiples: []string{"n"}, inject: true, billsFilter: true,
-	usage: chatUsage, fields: chatFields, text: chatText,
-	failed: []string{"error"},
-}
+var azureChat = openaiChat.like("azure-chat", "azure", deployment("/chat/completions"), func(p *profile) {
+	p.models, p.billsFilter = []string{}, true
+})
 
 var openaiCompletions = profile{
 	name: "openai-completions", family: FamilyOpenAI, provider: "openai",
 	match:     either(post("/v1/completions", "/beta/completions", "/openai/completions"), deployment("/completions")),
 	limit:     OutputLimit{fields: []string{"max_tokens"}},
 	multiples: []string{"n", "best_of"}, prompts: "prompt", inject: true,
-	usage: chatUsage, fields: chatFields, text: chatText,
+	usage: chatUsage, fields: openaiFields, text: chatText,
 	failed: []string{"error"},
 }
 
@@ -65,7 +59,7 @@ func deployment(suffix string) matcher {
 
 // openaiFields are the names under which servers of the OpenAI shapes report their counts: chat, Responses, images, audio,
 // realtime. Many servers speak one shape with the names of another, so there is one list. docs/wire.md has the sources.
-var openaiFields = fieldsOf(
+var openaiFields = slices.Concat(
 	named(cInput, "prompt_tokens", "input_tokens"),
 	named(cOutput, "completion_tokens", "output_tokens"),
 	named(cTotal, "total_tokens"),
@@ -89,13 +83,6 @@ var openaiFields = fieldsOf(
 	outDetails("output_token_details"),
 )
 
-func fieldsOf(lists ...[]field) (all []field) {
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
-}
-
 func named(to count, names ...string) (list []field) {
 	for _, name := range names {
 		list = append(list, field{name, to})
@@ -105,13 +92,14 @@ func named(to count, names ...string) (list []field) {
 
 // inDetails are the parts of the input, below one of the names that they are found under.
 func inDetails(at string) []field {
-	under := func(to count, names ...string) (list []field) {
-		for _, name := range names {
-			list = append(list, field{at + "." + name, to})
+	under := func(to count, names ...string) []field {
+		list := named(to, names...)
+		for i := range list {
+			list[i].path = at + "." + list[i].path
 		}
 		return list
 	}
-	return fieldsOf(
+	return slices.Concat(
 		under(cCacheRead, "cached_tokens", "cache_read_input_tokens"),
 		under(cCacheWrite, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens", "cached_creation_tokens"),
 		under(cCacheWrite5m, "cache_creation.ephemeral_5m_input_tokens"), // DashScope, LiteLLM
@@ -153,11 +141,9 @@ var openaiEmbeddings = profile{
 	intInput: "input", usage: topUsage, fields: embeddingFields, output: outputZero, selfContained: true,
 }
 
-var azureEmbeddings = profile{
-	name: "azure-embeddings", family: FamilyOpenAI, provider: "azure", models: []string{},
-	match:    deployment("/embeddings"),
-	intInput: "input", usage: topUsage, fields: embeddingFields, output: outputZero, selfContained: true,
-}
+var azureEmbeddings = openaiEmbeddings.like("azure-embeddings", "azure", deployment("/embeddings"), func(p *profile) {
+	p.models = []string{}
+})
 
 var openaiModerations = profile{
 	name: "openai-moderations", family: FamilyOpenAI, provider: "openai", free: true, selfContained: true,
@@ -168,14 +154,7 @@ var openaiModerations = profile{
 var openaiRead = profile{
 	name: "openai-read", family: FamilyOpenAI, provider: "openai", free: true,
 	match: func(method, path string) (matched, bool) {
-		if method == "POST" {
-			return matched{}, false
-		}
-		for _, s := range []string{"/v1/models", "/v1/files", "/v1/videos", "/v1/batches", "/v1/responses", "/v1/chat/completions"} {
-			if hasSegments(path, s) {
-				return matched{}, true
-			}
-		}
-		return matched{}, false
+		free := []string{"/v1/models", "/v1/files", "/v1/videos", "/v1/batches", "/v1/responses", "/v1/chat/completions"}
+		return matched{}, method != "POST" && slices.ContainsFunc(free, func(s string) bool { return hasSegments(path, s) })
 	},
 }

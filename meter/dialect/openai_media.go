@@ -14,7 +14,7 @@ var openaiImages = profile{
 	name: "openai-images", family: FamilyOpenAI, provider: "openai",
 	match:     post("/images/generations", "/images/edits", "/images/variations"),
 	multiples: []string{"n"},
-	usage:     topUsage, fields: responsesFields,
+	usage:     topUsage, fields: openaiFields,
 	pictures: true,
 	fixed:    []countedField{{`"data"`, "data.#", cImages}},
 	perDone:  []count{cImages},
@@ -73,7 +73,7 @@ var openaiVideo = profile{
 		rest, ok := after(path, "/v1/videos")
 		return matched{}, ok && method == "POST" && (rest == "" || rest == "/edits" || rest == "/extensions" || strings.HasSuffix(rest, "/remix"))
 	},
-	usage: topUsage, fields: responsesFields,
+	usage: topUsage, fields: openaiFields,
 	fixed:   []countedField{{`"seconds"`, "seconds", cMillis}},
 	perBody: []count{cVideos},
 	job:     &videoJob, noUsage: true,

@@ -11,8 +11,6 @@ import (
 
 // OpenAI Responses. Usage is always in the terminal event. Source: openai-go responses/response.go.
 
-var responsesFields = openaiFields
-
 var responsesUsage = []place{
 	{path: "response.usage", base: "response.", mark: `"usage"`},
 	{path: "usage", mark: `"usage"`},
@@ -38,7 +36,7 @@ var openaiResponses = profile{
 	name: "openai-responses", family: FamilyOpenAI, provider: "openai",
 	match: post("/v1/responses", "/openai/responses", "/responses/compact", "/v1/agent"),
 	limit: OutputLimit{fields: []string{"max_output_tokens"}, zeroIsNone: true},
-	usage: responsesUsage, fields: responsesFields, searches: openaiSearches, text: responsesText,
+	usage: responsesUsage, fields: openaiFields, searches: openaiSearches, text: responsesText,
 	done:   []string{"response.completed", "response.incomplete"},
 	failed: []string{"response.failed", "response.cancelled", "error"},
 	job:    &responsesJob, errors: &responsesErrors, asksSearches: responsesTools,
@@ -82,20 +80,30 @@ func openaiSearches(r *Reader, data []byte) {
 		most = max(most, n)
 	}
 	if item := gjson.GetBytes(data, "item"); isSearch(item) && item.Get("status").Str == "completed" {
-		if r.searched == nil {
-			r.searched = map[string]bool{}
-		}
-		if len(r.searched) < maxSearches {
-			r.searched[item.Get("id").Str] = true
-		}
+		r.noteSearch(item.Get("id").Str)
 	}
-	if most = max(most, int64(len(r.searched))); most > r.parts[cWebSearch].N {
-		r.parts[cWebSearch] = Count{most, true}
-	}
+	r.countSearches(max(most, int64(len(r.searched))))
 }
 
 // maxSearches bounds the ids that are kept of one answer.
 const maxSearches = 1000
+
+// noteSearch counts a search once, by its id or its query.
+func (r *Reader) noteSearch(id string) {
+	if r.searched == nil {
+		r.searched = map[string]bool{}
+	}
+	if len(r.searched) < maxSearches {
+		r.searched[id] = true
+	}
+}
+
+// countSearches raises the number of searches of the answer to n.
+func (r *Reader) countSearches(n int64) {
+	if n > r.parts[cWebSearch].N {
+		r.parts[cWebSearch] = Count{n, true}
+	}
+}
 
 func isSearch(item gjson.Result) bool {
 	action := item.Get("action.type").Str
@@ -127,7 +135,7 @@ var batchJob = Jobs{
 var openaiBatch = profile{
 	name: "openai-batch", family: FamilyOpenAI, provider: "openai",
 	match: post("/v1/batches", "/openai/batches"),
-	usage: topUsage, fields: responsesFields, job: &batchJob, fileBatch: true,
+	usage: topUsage, fields: openaiFields, job: &batchJob, fileBatch: true,
 }
 
 var openaiBatchPoll = openaiBatch.poll(getItem("/v1/batches", "/openai/batches"))
@@ -181,7 +189,7 @@ var openaiRuns = profile{
 		return matched{}, ok && method == "POST" && (rest == "runs" || len(rest) > 5 && rest[len(rest)-5:] == "/runs")
 	},
 	limit: OutputLimit{fields: chatLimits[:1], zeroIsNone: true},
-	usage: topUsage, fields: chatFields,
+	usage: topUsage, fields: openaiFields,
 	text:   textSpec{roots: []string{"delta"}, keys: map[string]textKind{"value": textString, "arguments": textString}},
 	done:   []string{"thread.run.completed", "thread.run.incomplete"},
 	failed: []string{"thread.run.failed", "thread.run.cancelled", "thread.run.expired", "error"},
@@ -193,11 +201,7 @@ var runsJob = Jobs{
 	finished: []string{"completed", "incomplete"}, failed: []string{"failed", "cancelled", "expired"},
 }
 
-var openaiRunsPoll = profile{
-	name: "openai-runs-poll", family: FamilyOpenAI, provider: "openai",
-	match: func(method, path string) (matched, bool) {
-		id, ok := after(path, "/runs/")
-		return matched{}, ok && method == "GET" && id != "" && !strings.Contains(id, "/") && strings.Contains(path, "/v1/threads/")
-	},
-	usage: topUsage, fields: chatFields, job: &runsJob,
-}
+var openaiRunsPoll = openaiRuns.poll(func(method, path string) (matched, bool) {
+	m, ok := getItem("/runs")(method, path)
+	return m, ok && strings.Contains(path, "/v1/threads/")
+})

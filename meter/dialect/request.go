@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -141,17 +142,10 @@ var hidingMembers = []string{
 }
 
 func hidesOutput(doc gjson.Result) bool {
-	for _, name := range hidingMembers {
-		if v := doc.Get(name); v.Exists() && v.Type != gjson.Null && v.Type != gjson.False && v.Str != "none" {
-			return true
-		}
-	}
-	for _, m := range doc.Get("modalities").Array() {
-		if m.Str != "text" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(hidingMembers, func(name string) bool {
+		v := doc.Get(name)
+		return isSet(v) && v.Type != gjson.False && v.Str != "none"
+	}) || slices.ContainsFunc(doc.Get("modalities").Array(), func(m gjson.Result) bool { return m.Str != "text" })
 }
 
 // modelPaths of the request; most APIs name the model in "model".
@@ -167,7 +161,7 @@ var defaultModel = []string{"model"}
 // number reads a number up to most. null and values that mean "no limit" are absent; an invalid value rejects the request.
 func (info *RequestInfo) number(doc gjson.Result, path string, most int64, l *OutputLimit) (int64, bool) {
 	v := doc.Get(path)
-	if !v.Exists() || v.Type == gjson.Null {
+	if !isSet(v) {
 		return 0, false
 	}
 	n, ok := int64(0), false

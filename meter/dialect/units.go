@@ -85,7 +85,7 @@ func (q *demand) recording() {
 		ms, _ := media.Length(f)
 		total += ms
 	}
-	if total == 0 && q.fileURL() == "" { // no part is a file: what the upstream may take for one is not longer than the body
+	if total == 0 && !q.linksFile() { // no part is a file: what the upstream may take for one is not longer than the body
 		total = media.Bound(int64(len(q.raw)))
 	}
 	if total > 0 {
@@ -93,13 +93,11 @@ func (q *demand) recording() {
 	}
 }
 
-func (q *demand) fileURL() string {
-	for _, name := range []string{"file_url", "url", "file_id", "cloud_storage_url"} {
-		if v := gjson.GetBytes(q.doc, name).Str; v != "" {
-			return v
-		}
-	}
-	return ""
+// linksFile reports whether the request names a file instead of containing it.
+func (q *demand) linksFile() bool {
+	return slices.ContainsFunc([]string{"file_url", "url", "file_id", "cloud_storage_url"}, func(name string) bool {
+		return gjson.GetBytes(q.doc, name).Str != ""
+	})
 }
 
 // video is one clip or as many as are asked for, as long as is asked for.
@@ -180,12 +178,7 @@ func (q *demand) searchesByPlugin(tools gjson.Result) bool {
 }
 
 func (q *demand) has(names ...string) bool {
-	for _, name := range names {
-		if v := gjson.GetBytes(q.doc, name); v.Exists() && v.Type != gjson.Null {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(names, func(name string) bool { return isSet(gjson.GetBytes(q.doc, name)) })
 }
 
 // pages are those that are listed, else those of the document, if it is there.

@@ -139,11 +139,7 @@ func (c *counts) read(usage []byte, fields []field, except []count) (any bool) {
 		if jsonscan.IsNull(raw) || slices.Contains(except, f.to) {
 			continue
 		}
-		scale := int64(1)
-		if f.to == cMillis {
-			scale = 1000
-		}
-		n, ok := lenientNumber(raw, scale)
+		n, ok := lenientNumber(raw, scaleOf(f.to))
 		if !ok || n < 0 {
 			c.bad = c.bad || f.to <= cTotal // an invalid detail is ignored
 			continue
@@ -207,13 +203,12 @@ type modelCounts struct {
 
 // addTo adds counts to those of a model.
 func addTo(list []modelCounts, model string, c *counts) []modelCounts {
-	for i := range list {
-		if list[i].model == model {
-			list[i].add(c)
-			return list
-		}
+	i := slices.IndexFunc(list, func(m modelCounts) bool { return m.model == model })
+	if i < 0 {
+		return append(list, modelCounts{model, *c})
 	}
-	return append(list, modelCounts{model, *c})
+	list[i].add(c)
+	return list
 }
 
 // add sums counts; what is in neither stays absent.

@@ -3,9 +3,11 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,13 +38,13 @@ func (s *failing) Update(ctx context.Context, accounts []string, fn func(store.T
 	return s.Store.Update(ctx, accounts, fn)
 }
 
-// told collects what a sender is given.
-type told struct {
+// recorder collects what is sent.
+type recorder struct {
 	mu   sync.Mutex
 	list []string
 }
 
-func (s *told) Send(_ context.Context, to event.Endpoint, e *event.Event) event.Answer {
+func (s *recorder) Send(_ context.Context, to event.Endpoint, e *event.Event) event.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	problem, _ := e.Data["problem"].(string)
@@ -50,28 +52,26 @@ func (s *told) Send(_ context.Context, to event.Endpoint, e *event.Event) event.
 	return event.Answer{Status: 200}
 }
 
-func (s *told) wait(t *testing.T, n int) []string {
+// got compares what was sent with what is expected, after a second of the bubble's
+// clock: the writer gathers a batch.
+func (s *recorder) got(t *testing.T, want ...string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		s.mu.Lock()
-		list := append([]string{}, s.list...)
-		s.mu.Unlock()
-		if len(list) >= n {
-			return list
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("told %q, not %d", list, n)
-		}
+	time.Sleep(time.Second)
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.list, want) {
+		t.Errorf("sent %q, want %q", s.list, want)
 	}
 }
 
-func alarmed(t *testing.T, s store.Store) (*meter.Gateway, *alarm, *told) {
+func alarmed(t *testing.T, s store.Store) (*meter.Gateway, *alarm, *recorder) {
 	t.Helper()
 	book, problems := pricefile.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {image: {match: POST /v1/images, price: 10}}\n"))
 	if book == nil {
 		t.Fatal(problems)
 	}
-	a, to := newAlarm(zap.NewNop()), &told{}
+	a, to := newAlarm(zap.NewNop()), &recorder{}
 	m, err := meter.Open(t.Context(), meter.Options{Store: s, Book: book, Problem: a.ring})
 	if err != nil {
 		t.Fatal(err)
@@ -86,59 +86,50 @@ func alarmed(t *testing.T, s store.Store) (*meter.Gateway, *alarm, *told) {
 	return m, a, to
 }
 
-// A problem from before the start is sent later; a flood is one message.
-func TestTheAlarmTellsOnceAMinute(t *testing.T) {
-	m, a, to := alarmed(t, memory.New())
-	a.ring(errors.New("at the start"))
-	a.start(m)
-	if got := to.wait(t, 1); len(got) != 1 || got[0] != "ops ledger.problem at the start" {
-		t.Errorf("told %q", got)
-	}
-	for range 1000 {
-		a.ring(errors.New("again"))
-	}
-	time.Sleep(50 * time.Millisecond)
-	if got := to.wait(t, 1); len(got) != 1 {
-		t.Errorf("told %d times", len(got))
-	}
-}
-
-// The writer itself rings: telling waits for the writer, so it must not wait for
-// the telling.
-func TestTheWriterMayRing(t *testing.T) {
-	s := &failing{Store: memory.New()}
-	m, a, to := alarmed(t, s)
-	a.start(m)
-	ring := func() { a.ring(errors.New("in a commit")) }
-	s.within.Store(&ring)
-	done := make(chan error, 1)
-	go func() {
-		_, err := m.Accounts.Create(t.Context(), "acme", "", "")
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Error(err)
+// A problem from before the start is sent later; a flood is one message a minute.
+func TestTheAlarmSendsOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, a, to := alarmed(t, memory.New())
+		a.ring(errors.New("at the start"))
+		a.start(m)
+		to.got(t, "ops ledger.problem at the start")
+		for range 1000 {
+			a.ring(errors.New("again"))
 		}
-	case <-time.After(5 * time.Second):
-		t.Fatal("the writer waits for itself")
-	}
-	if got := to.wait(t, 1); got[0] != "ops ledger.problem in a commit" {
-		t.Errorf("told %q", got)
-	}
+		to.got(t, "ops ledger.problem at the start")
+		time.Sleep(alarmPause)
+		to.got(t, "ops ledger.problem at the start", "ops ledger.problem again")
+	})
 }
 
-// When the ledger cannot be written, nor can the outbox; operators hear of it
+// The writer itself rings: sending waits for the writer, so it must not wait for
+// the sending.
+func TestTheWriterMayRing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &failing{Store: memory.New()}
+		m, a, to := alarmed(t, s)
+		a.start(m)
+		ring := func() { a.ring(errors.New("in a commit")) }
+		s.within.Store(&ring)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // of the bubble's clock
+		defer cancel()
+		if _, err := m.Accounts.Create(ctx, "acme", "", ""); err != nil {
+			t.Fatal("the writer waits for itself:", err)
+		}
+		to.got(t, "ops ledger.problem in a commit")
+	})
+}
+
+// When the ledger cannot be written, nor can the outbox; operators get the event
 // all the same.
 func TestTheAlarmGoesPastAnOutboxThatCannotBeWritten(t *testing.T) {
-	s := &failing{Store: memory.New()}
-	m, a, to := alarmed(t, s)
-	a.start(m)
-	s.full.Store(true)
-	a.ring(errFull)
-	if got := to.wait(t, 1); len(got) != 1 || got[0] != "ops ledger.problem "+errFull.Error() {
-		t.Errorf("told %q", got)
-	}
-	s.full.Store(false)
+	synctest.Test(t, func(t *testing.T) {
+		s := &failing{Store: memory.New()}
+		m, a, to := alarmed(t, s)
+		a.start(m)
+		s.full.Store(true)
+		a.ring(errFull)
+		to.got(t, "ops ledger.problem "+errFull.Error())
+		s.full.Store(false)
+	})
 }

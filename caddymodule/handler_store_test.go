@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
@@ -136,13 +135,18 @@ func TestProvisionOpensNothing(t *testing.T) {
 // flaky is a store that can be made to fail while it is open.
 type flaky struct {
 	*memory.Store
-	down *atomic.Bool
+	down   *atomic.Bool
+	failed chan struct{} // receives a value after a failure
 }
 
 func newFlaky() flaky {
-	f := flaky{memory.New(), new(atomic.Bool)}
+	f := flaky{memory.New(), new(atomic.Bool), make(chan struct{}, 1)}
 	f.Fail = func() error {
 		if f.down.Load() {
+			select {
+			case f.failed <- struct{}{}:
+			default:
+			}
 			return errors.New("the disk is full")
 		}
 		return nil
@@ -183,11 +187,15 @@ func TestAStoreThatFailsWhileRunning(t *testing.T) {
 	// One that was admitted gets its answer, and is charged when the disk is back: once. The client does not see the cost before it is
 	// booked.
 	breaks = true
+	select { // of the requests before
+	case <-disk.failed:
+	default:
+	}
 	s := serve(t, &Handler{app: a}, next)
 	if res, _, err := ask(t, s, key, hello); err != nil || res.StatusCode != http.StatusOK || res.Header.Get("Credits-Cost") != "" {
 		t.Errorf("%v %v", err, res)
 	}
-	time.Sleep(50 * time.Millisecond)
+	<-disk.failed // the settle was tried
 	disk.down.Store(false)
 	if got := spent(t, a); got != "27" {
 		t.Errorf("spent %s, want three times %s", got, replyCost)

@@ -102,21 +102,24 @@ func ask(t *testing.T, s *httptest.Server, key, body string) (*http.Response, st
 	return res, string(b), err
 }
 
-// settled waits until nothing is held and returns what was spent.
+// settled waits until nothing is held and returns the account.
 func settled(t *testing.T, a *App) *ledger.Account {
 	t.Helper()
-	for range 500 {
-		acc, err := a.engine.Accounts.Get(t.Context(), "acme")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(acc.Holds) == 0 {
+	changed, stop := a.engine.Accounts.Watch("acme")
+	defer stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for {
+		acc, err := a.engine.Accounts.Get(ctx, "acme")
+		if err == nil && len(acc.Holds) == 0 {
 			return acc
 		}
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatal("a hold stays open:", err)
+		}
 	}
-	t.Fatal("a hold stays open")
-	return nil
 }
 
 func spent(t *testing.T, a *App) string {

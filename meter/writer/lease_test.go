@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -90,20 +91,22 @@ func TestNothingStaysHeld(t *testing.T) {
 }
 
 func TestTheSweeperRunsByItself(t *testing.T) {
-	s := memory.New()
-	b := open(t, s, Options{Lease: 20 * time.Millisecond})
-	must(t, b, "acme", ledger.Open{ID: "acme"})
-	must(t, b, "acme", reserve(1, 100))
-	for range 200 {
-		if a, _ := b.Account(ctx, "acme"); len(a.Holds) == 0 {
-			b.Close()
-			clean(t, s)
-			return
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New()
+		b := open(t, s, Options{})
+		must(t, b, "acme", ledger.Open{ID: "acme"})
+		must(t, b, "acme", reserve(1, 100))
+		time.Sleep(2 * DefaultLease) // of the bubble's clock
+		a, err := b.Account(ctx, "acme")
+		if err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error("the hold is still there")
-	b.Close()
+		if len(a.Holds) != 0 {
+			t.Error("the hold is still there after twice its lease")
+		}
+		b.Close()
+		clean(t, s)
+	})
 }
 
 // A settle without a waiting caller that could not be written is written later.

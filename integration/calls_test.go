@@ -109,10 +109,10 @@ func (g *gateway) has(id, available string) {
 	}
 }
 
-func (g *gateway) history(id string) []api.EntryView {
+func (g *gateway) journal(id string) []api.EntryView {
 	g.t.Helper()
 	var l struct{ Data []api.EntryView }
-	g.must(g.ask(http.MethodGet, "/meter/accounts/"+id+"/history?limit=10000", nil, &l))
+	g.must(g.ask(http.MethodGet, "/meter/accounts/"+id+"/journal?limit=10000", nil, &l))
 	return l.Data
 }
 
@@ -120,7 +120,7 @@ func (g *gateway) history(id string) []api.EntryView {
 func (g *gateway) kinds(id string) map[string]int {
 	g.t.Helper()
 	n := map[string]int{}
-	for _, e := range g.history(id) {
+	for _, e := range g.journal(id) {
 		n[e.Kind]++
 	}
 	return n

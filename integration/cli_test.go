@@ -43,7 +43,7 @@ func TestCommandLine(t *testing.T) {
 	g.cli("grant", "acme", "500").want(t, "grant without a reason", 2, "--reason")
 	g.cli("grant", "acme", "-5", "--reason", "x").want(t, "what looks like a flag", 2, "-5", "usage: farebox meter grant")
 	g.cli("grant").want(t, "no arguments", 2, "usage: farebox meter grant")
-	g.cli("history", "acme", "--limit", "many").want(t, "a wrong flag", 2, "many")
+	g.cli("journal", "acme", "--limit", "many").want(t, "a wrong flag", 2, "many")
 	g.cli("grant", "acme", "--reason", "x", "--", "-5").want(t, "negative", 2, "-5")
 	g.cli("grant", "acme", "0", "--reason", "x").want(t, "nothing", 2)
 	g.cli("grant", "acme", "1.2345", "--reason", "x").want(t, "too many decimals", 2, "1.2345")
@@ -78,8 +78,9 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("a revoked key: %s", a.Status)
 	}
 	g.settled("acme")
-	g.cli("history", "acme").want(t, "history", 0, `"kind": "settle"`, `"operation": "image"`, "invoice 2041")
-	g.cli("history", "acme", "--table", "--limit", "1").want(t, "short history", 0, "SEQ", "settle", "!grant")
+	g.cli("journal", "acme").want(t, "journal", 0, `"kind": "settle"`, `"operation": "image"`, "invoice 2041")
+	g.cli("history", "acme").want(t, "the old name", 0, `"kind": "settle"`, "write: farebox meter journal")
+	g.cli("journal", "acme", "--table", "--limit", "1").want(t, "short journal", 0, "SEQ", "settle", "!grant")
 	g.cli("verify", "--table").want(t, "verify", 0, "hash chain ok")
 	g.has("acme", "3976")
 }
@@ -122,7 +123,7 @@ func TestCommandsWithoutAServer(t *testing.T) {
 	offline := []string{"--data", g.path("data"), "--pricing", g.path("pricing.yaml")}
 	g.cli(append([]string{"account", "show", "acme"}, offline...)...).want(t, "show, by the server", 0, `"26"`)
 	g.stop()
-	for _, args := range [][]string{{"account", "show", "acme"}, {"account", "list"}, {"history", "acme"}, {"verify"}, {"key", "list", "acme"}} {
+	for _, args := range [][]string{{"account", "show", "acme"}, {"account", "list"}, {"journal", "acme"}, {"verify"}, {"key", "list", "acme"}} {
 		what := strings.Join(args, " ")
 		g.cli(args...).want(t, what, 3, g.admin, "farebox run")
 		g.cli(append(args, offline...)...).want(t, what+" --data", 0)

@@ -177,7 +177,7 @@ func (g *gateway) killAtStart(after time.Duration) {
 // keeps compares the journal with what clients saw.
 func (g *gateway) keeps(p *promised) {
 	g.t.Helper()
-	entries := g.wholeHistory("acme")
+	entries := g.wholeJournal("acme")
 	granted, charged, unacknowledged := 0, map[string]int{}, 0
 	seen, revoked := map[string]int{}, map[string]bool{}
 	for _, e := range entries {
@@ -233,13 +233,13 @@ func (g *gateway) keeps(p *promised) {
 	}
 }
 
-// wholeHistory reads the journal page by page.
-func (g *gateway) wholeHistory(id string) (all []api.EntryView) {
+// wholeJournal reads the journal page by page.
+func (g *gateway) wholeJournal(id string) (all []api.EntryView) {
 	g.t.Helper()
 	after := uint64(0)
 	for {
 		var l struct{ Data []api.EntryView }
-		g.must(g.ask(http.MethodGet, fmt.Sprintf("/meter/accounts/%s/history?limit=5000&after=%d", id, after), nil, &l))
+		g.must(g.ask(http.MethodGet, fmt.Sprintf("/meter/accounts/%s/journal?limit=5000&after=%d", id, after), nil, &l))
 		if len(l.Data) == 0 {
 			return all
 		}

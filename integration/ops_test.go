@@ -165,7 +165,7 @@ func TestAccountsNamedByWhatStandsInFront(t *testing.T) {
 	if a := g.show("shop-7"); a.Plan != "free" {
 		t.Errorf("plan %q", a.Plan)
 	}
-	for _, e := range g.history("shop-7") {
+	for _, e := range g.journal("shop-7") {
 		if e.Kind == "hold" && e.Member != "ida" {
 			t.Errorf("member %q", e.Member)
 		}

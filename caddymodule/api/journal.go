@@ -91,7 +91,7 @@ func moved(e *ledger.Entry) (sum money.Amount) {
 	return sum
 }
 
-func (c *call) history() (List[EntryView], error) {
+func (c *call) journal() (List[EntryView], error) {
 	limit, err := number(c.URL.Query(), "limit", 10_000)
 	if err != nil {
 		return List[EntryView]{}, err

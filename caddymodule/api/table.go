@@ -69,7 +69,7 @@ func accountEndpoints() []endpoint {
 		{"PUT /admin/v1/accounts/{id}/subscription", operatorsOnly, admin, accounts, "Move an account to a plan, now or at the renewal", nil, withBody((*call).setPlan)},
 		{"DELETE /admin/v1/accounts/{id}/subscription", operatorsOnly, admin, accounts, "End the subscription", params("when", "renewal (default) or now", "reason", "kept in the ledger"), noBody((*call).cancelPlan)},
 		{"GET /admin/v1/accounts/{id}/charges/{charge}", operatorsOnly, read, accounts, "A charge", nil, noBody((*call).charge)},
-		{"GET /admin/v1/accounts/{id}/history", operatorsOnly, read, accounts, "The journal", params("limit", "up to 10,000; the newest", "after", "sequence number: those after it, oldest first"), noBody((*call).history)},
+		{"GET /admin/v1/accounts/{id}/journal", operatorsOnly, read, accounts, "The journal", params("limit", "up to 10,000; the newest", "after", "sequence number: those after it, oldest first"), noBody((*call).journal)},
 		{"GET /admin/v1/accounts/{id}/periods", operatorsOnly, read, accounts, "Billing periods that have closed, newest first, with their overage", params("limit", "up to 1000; default 24"), noBody((*call).listPeriods)},
 		{"POST /admin/v1/accounts/{id}/subscription/renew", operatorsOnly, grant, credits, "Book the payment for one period", nil, idempotent(withBody((*call).renew))},
 		{"POST /admin/v1/accounts/{id}/grants", operatorsOnly, grant, credits, "Grant a pack, or an amount of a type", nil, idempotent(withBody((*call).grant))},

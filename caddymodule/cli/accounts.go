@@ -203,16 +203,16 @@ func (c *cli) rotateCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) historyCommand() *cobra.Command {
+func (c *cli) journalCommand() *cobra.Command {
 	var limit int
 	var follow bool
-	cmd := command("history ACCOUNT", "Show the journal of an account: hold, settle, refund, grant, …", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
-		uri := accountURI(args[0], "history")
+	cmd := command("journal ACCOUNT", "Show the journal of an account: hold, settle, refund, grant, …", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+		uri := accountURI(args[0], "journal")
 		var l api.List[api.EntryView]
 		if _, err := c.ask(http.MethodGet, uri+"?limit="+strconv.Itoa(limit), "", nil, &l); err != nil {
 			return err
 		}
-		if err := c.show(l, func(w *tabwriter.Writer) { printHistory(w, l.Data, true) }); err != nil || !follow {
+		if err := c.show(l, func(w *tabwriter.Writer) { printJournal(w, l.Data, true) }); err != nil || !follow {
 			return err
 		}
 		return c.follow(cmd.Context(), uri, l.Data)
@@ -241,13 +241,13 @@ func (c *cli) follow(ctx context.Context, uri string, shown []api.EntryView) err
 		if shown = more.Data; len(shown) == 0 {
 			continue
 		}
-		if err := c.show(more, func(w *tabwriter.Writer) { printHistory(w, more.Data, false) }); err != nil {
+		if err := c.show(more, func(w *tabwriter.Writer) { printJournal(w, more.Data, false) }); err != nil {
 			return err
 		}
 	}
 }
 
-func printHistory(w *tabwriter.Writer, entries []api.EntryView, head bool) {
+func printJournal(w *tabwriter.Writer, entries []api.EntryView, head bool) {
 	if head {
 		fmt.Fprintln(w, "SEQ\tAT\tKIND\tAMOUNT\tOPERATION\tMODEL\tCHARGE\tDETAIL")
 	}

@@ -20,7 +20,7 @@ func init() {
 		Long: `Accounts, credits, API keys and prices of the meter.
 
 Commands talk to the running server through Caddy's admin endpoint. Those that
-only read (list, show, history, verify) open the data directory themselves when
+only read (list, show, journal, verify) open the data directory themselves when
 no server runs and --data names one.
 
 They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
@@ -45,7 +45,7 @@ They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
 func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
 		c.accountCommands(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(),
-		c.historyCommand(), c.usageCommand(), c.estimateCommand(), c.exportCommand(), c.webhookCommands(), c.operatorCommands(), c.portalCommand(), c.doctorCommand(),
+		c.journalCommand(), oldName(c.journalCommand(), "history ACCOUNT", "journal"), c.usageCommand(), c.estimateCommand(), c.exportCommand(), c.webhookCommands(), c.operatorCommands(), c.portalCommand(), c.doctorCommand(),
 		c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand(), c.demoCommand(),
 	}
 }
@@ -53,6 +53,9 @@ func (c *cli) commands() []*cobra.Command {
 // commandNames are "account create", "grant", …
 func commandNames() (names []string) {
 	for _, cmd := range new(cli).commands() {
+		if cmd.Deprecated != "" {
+			continue
+		}
 		if !cmd.HasSubCommands() {
 			names = append(names, cmd.Name())
 		}
@@ -168,4 +171,11 @@ func (c *cli) progress(format string, args ...any) {
 	if term.IsTerminal(int(os.Stderr.Fd())) { //nolint:gosec // a file descriptor fits
 		fmt.Fprintf(os.Stderr, "\r\033[K"+format, args...)
 	}
+}
+
+// oldName is a command under the name that it had before: it works, and says
+// what to write instead.
+func oldName(cmd *cobra.Command, use, now string) *cobra.Command {
+	cmd.Use, cmd.Deprecated = use, "write: farebox meter "+now
+	return cmd
 }

@@ -184,7 +184,7 @@ Try, in another terminal:
     -d '{"model":"demo-fail-502","messages":[{"role":"user","content":"Hello!"}]}'
 
   farebox meter account show demoFLAG
-  farebox meter history demoFLAG
+  farebox meter journal demoFLAG
   farebox meter verifyFLAG
 `))
 }

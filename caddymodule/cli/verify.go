@@ -59,5 +59,5 @@ func printFinding(w *tabwriter.Writer, f *api.FindingView) {
 		fmt.Fprintln(w, "The journal is complete, so the row journal is right.")
 	}
 	fmt.Fprintln(w, "Stop the gateway and keep a copy of the data directory. Restore the newest backup into a new one, which says whether that one verifies: farebox meter restore FILE --data DIR.")
-	fmt.Fprintf(w, "Then let the payment system send again what came after it: the same keys grant once. Compare with farebox meter history %s.\n", f.Account)
+	fmt.Fprintf(w, "Then let the payment system send again what came after it: the same keys grant once. Compare with farebox meter journal %s.\n", f.Account)
 }

@@ -87,7 +87,7 @@ func TestTheURLIsTheState(t *testing.T) {
 	t.Parallel()
 	d := start(t)
 	p := d.opens(t, d.mira)
-	p.goes("/history?account=acme")
+	p.goes("/charges?account=acme")
 	p.until("charges", `document.querySelectorAll('main tbody tr').length === 50`)
 	p.selects("main select", "image")
 	p.until("the filter in the URL", `location.search.includes('operation=image')`)
@@ -201,7 +201,7 @@ func TestCodeInNamesIsInert(t *testing.T) {
 	}
 	customer, operator := d.opens(t, key.Secret), d.opens(t, d.operator)
 	for path, p := range map[string]*person{
-		"/": customer, "/usage?group_by=project": customer, "/history": customer, "/keys": customer, "/team": customer, "/history?q=" + "%3Cimg%20src%3Dx%20onerror%3Dalert(3)%3E": customer,
+		"/": customer, "/usage?group_by=project": customer, "/charges": customer, "/keys": customer, "/team": customer, "/charges?q=" + "%3Cimg%20src%3Dx%20onerror%3Dalert(3)%3E": customer,
 		"/accounts": operator, "/accounts?open=evil": operator,
 	} {
 		p.goes(path)

@@ -22,7 +22,7 @@ type view struct{ name, path, shows string }
 // laidOut are the pages whose narrow form is examined, too; variants those that
 // show another page's parts once more.
 var (
-	laidOut  = []string{"overview", "usage", "history", "account"}
+	laidOut  = []string{"overview", "usage", "charges", "account"}
 	variants = []string{"usage-model-7d", "usage-member-24h", "as-customer", "nowhere"}
 )
 
@@ -31,7 +31,7 @@ var portalViews = []view{
 	{"usage", "/usage?account=acme", "The same requests with cheaper models"},
 	{"usage-model-7d", "/usage?period=7d&group_by=model", "claude-sonnet-4-5"},
 	{"usage-member-24h", "/usage?period=24h&group_by=member&interval=hour", "By member"},
-	{"history", "/history?operation=image", "refunded"},
+	{"charges", "/charges?operation=image", "refunded"},
 	{"prices", "/prices", "per 1M input tokens"},
 	{"estimator", "/estimator?mix=image~~30~!video~~50~!chat~gpt-5.4~100~&days=22&buffer=25", "15,840"},
 	{"keys", "/keys", "Nightly batch"},

@@ -8,7 +8,7 @@ import { Copy, Failed, Loading, Select, Seg, Session, useSession } from './parts
 const pages = {
   '': { name: 'Overview', load: () => import('./pages/overview.js') },
   usage: { name: 'Usage', load: () => import('./pages/usage.js') },
-  history: { name: 'History', load: () => import('./pages/history.js') },
+  charges: { name: 'Charges', load: () => import('./pages/charges.js') },
   prices: { name: 'Prices', load: () => import('./pages/prices.js') },
   estimator: { name: 'Estimator', load: () => import('./pages/estimator.js') },
   keys: { name: 'Keys', load: () => import('./pages/keys.js') },

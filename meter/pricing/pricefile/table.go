@@ -15,7 +15,7 @@ var Sections = []Section{
 		{"packs", "{id pack}", "", "", "{extra: {credits: 500, price: 5 USD}}", "Extra credits an account can buy. The payment itself happens elsewhere; the admin API adds the pack."},
 		{"draw_order", "[grantType]!", "", "", "[free, subscription, top_up]", "Which type of credits is used first. Within one type: what expires first, then what is oldest. Without this list: what expires first, then what is oldest."},
 		{"alerts", "[alert]", "", "", "[{below: 20%}]", `When to warn. "Credits used up" is always sent. Where to send to is set in the Caddyfile.`},
-		{"labels", "{id requestSource}", "", "", "{worker: header.X-AI-Worker}", "Extra columns for usage history, reports and exports."},
+		{"labels", "{id requestSource}", "", "", "{worker: header.X-AI-Worker}", "Extra columns for charges, reports and exports."},
 		{"policies", "policies", "", "", "{unpriced: reject}", "The exceptions."},
 		{"links", "links", "", "", `{top_up: "https://example.com/billing"}`, "Shown in 402 answers, alerts and the dashboard."},
 	}},

@@ -83,7 +83,7 @@ function Link({ id }) {
 }
 
 function Journal({ id }) {
-  const journal = useData(inner(id, '/history?limit=30')), { can } = useSession();
+  const journal = useData(inner(id, '/journal?limit=30')), { can } = useSession();
   return html`<${View} of=${journal}>${({ data }) => (data.length ? html`<${Table} label="Journal" heads=${[['No.', 'n opt'], 'Time', 'Entry', 'What', ['Amount', 'n'], ['Postings', 'opt'], '']}>${[...data].reverse().map(e => html`<tr key=${e.seq}>
     <td class="n mute opt">${e.seq}</td><td class="t">${stamp(e.at)}</td><td><${Pill} kind=${{ settle: 'ok', refund: 'warn', void: 'bad', expire: 'warn' }[e.kind] || ''}>${e.kind}<//></td>
     <td class="w">${[e.operation, e.model, e.member, e.plan].filter(Boolean).join(' · ')} <span class="mute sm">${e.reason}</span></td><td class="n">${num(e.amount)}</td>

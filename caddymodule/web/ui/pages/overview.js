@@ -4,7 +4,7 @@ import { away, approx, counted, date, day, daysBetween, geometry, link, money, n
 import { href } from '../router.js';
 import { Burn } from '../chart.js';
 import { Card, Dialog, Empty, Head, Table, View, useData, useSession } from '../parts.js';
-import { Charges } from './charges.js';
+import { Charges } from './chargetable.js';
 
 export default function Overview() {
   const balance = useData('v1/balance'), packs = useData('v1/packs');
@@ -20,7 +20,7 @@ export default function Overview() {
       <${Card} title="Balance" span="5"><${Balance} balance=${b} /><//>
       <${Card} title="Burn rate" span="7" aside=${b.burn && html`<span class="mute">last ${plural(b.burn.window_days, 'day')}</span>`}><${Rate} balance=${b} /><//>
       <${Card} title="What your balance pays for" span="4"><${Affordable} list=${b.affordable} /><//>
-      <${Card} title="Latest charges" span="8" aside=${html`<a href=${href('history')}>All history</a>`}><${Latest} balance=${b} /><//></div>`}<//>`;
+      <${Card} title="Latest charges" span="8" aside=${html`<a href=${href('charges')}>All charges</a>`}><${Latest} balance=${b} /><//></div>`}<//>`;
 }
 
 function planLine({ plan, next_grant: next }) {

@@ -81,7 +81,7 @@ function Groups({ report, by, set }) {
     ${report.data.map((l, i) => html`<tr key=${l.group}><td><button class="link" title="Show only this" onClick=${() => set({ [by]: l.group })}>${nameOf(report, l.group)}</button></td>
       <td class="n">${num(l.requests)}</td><td class="mute sm">${quantities(l.quantities)}</td><td class="n">${num(l.credits)}</td><td class="n">${l.worth && money(l.worth)}</td>
       <td><${Share} percent=${percent(l.credits, report.total.credits)} color=${Math.min(i, most) + 1} /><span class="hidden">${percent(l.credits, report.total.credits)} %</span></td></tr>`)}<//>
-    <p class="sm"><a href=${href('history')}>All requests</a></p>`;
+    <p class="sm"><a href=${href('charges')}>All charges</a></p>`;
 }
 
 function Other({ about, by, span, set }) {

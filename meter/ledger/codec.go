@@ -43,6 +43,11 @@ func (e *encoder) bytes(b []byte) {
 	*e = append(*e, b...)
 }
 
+func (e *encoder) decimal(d money.Decimal) {
+	var room [48]byte
+	e.bytes(d.Append(room[:0]))
+}
+
 func (e *encoder) time(t time.Time) {
 	if t.IsZero() {
 		e.int(0)

@@ -100,7 +100,7 @@ func (e *encoder) usage(u Usage) {
 	e.uint(uint64(len(u.Quantities)))
 	for _, q := range u.Quantities {
 		e.string(q.Unit)
-		e.string(q.Count.String())
+		e.decimal(q.Count)
 	}
 	e.uint(uint64(len(u.Marks)))
 	for _, m := range u.Marks {
@@ -305,7 +305,7 @@ func (e *encoder) watch(x *Watch) {
 		t := &x.Thresholds[i]
 		e.string(t.Text)
 		e.bool(t.Percent)
-		e.string(t.Share.String())
+		e.decimal(t.Share)
 		e.amount(t.Amount)
 	}
 }

@@ -39,7 +39,7 @@ func (e *encoder) charge(c *Charge) {
 	e.time(c.At)
 	e.amount(c.Asked)
 	e.amount(c.Hold)
-	e.string(c.Times.String())
+	e.decimal(c.Times)
 	e.allocations(c.Allocations)
 	e.amount(c.Observed)
 	e.deltas(c.Counters)

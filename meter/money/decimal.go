@@ -1,11 +1,14 @@
 package money
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"math/big"
 	"math/bits"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -307,13 +310,24 @@ func Div(a, b Decimal, decimals int) (Amount, error) {
 
 // String is the shortest exact decimal text.
 func (d Decimal) String() string {
-	s := d.digits().String()
+	var room [48]byte
+	return string(d.Append(room[:0]))
+}
+
+// Append appends the text of String to b.
+func (d Decimal) Append(b []byte) []byte {
+	start := len(b)
+	if d.small() {
+		b = strconv.AppendUint(b, d.lo, 10)
+	} else {
+		b = d.digits().Append(b, 10)
+	}
 	if d.scale == 0 {
-		return s
+		return b
 	}
-	if len(s) <= d.scale {
-		s = strings.Repeat("0", d.scale-len(s)+1) + s
+	for len(b)-start <= d.scale {
+		b = slices.Insert(b, start, '0')
 	}
-	s = s[:len(s)-d.scale] + "." + s[len(s)-d.scale:]
-	return strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	b = slices.Insert(b, len(b)-d.scale, '.')
+	return bytes.TrimSuffix(bytes.TrimRight(b, "0"), []byte("."))
 }

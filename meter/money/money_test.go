@@ -80,6 +80,17 @@ func TestJSONNumbers(t *testing.T) {
 	}
 }
 
+func TestDecimalText(t *testing.T) {
+	for in, want := range map[string]string{
+		"0": "0", "0.000": "0", "7": "7", "1_000": "1000", "2.50": "2.5", "10.0": "10", "0.05": "0.05", "0.00000000000000000000000000001": "0.00000000000000000000000000001",
+		"18446744073709551615": "18446744073709551615", "18446744073709551616.5": "18446744073709551616.5", "1234567890123456789012345678901234567890.100": "1234567890123456789012345678901234567890.1",
+	} {
+		if got := string(dec(t, in).Append([]byte("="))); got != "="+want {
+			t.Errorf("%s is written %q", in, got)
+		}
+	}
+}
+
 func rat(d Decimal) *big.Rat {
 	r, _ := new(big.Rat).SetString(d.String())
 	return r
@@ -156,9 +167,14 @@ func checkDiv(t *testing.T, a, b Decimal, decimals int) {
 func TestSmallArithmeticDoesNotAllocate(t *testing.T) {
 	q, r := FromInt(20_000_000), dec(t, "600").Shift(-6)
 	markup := dec(t, "1.2")
+	text := make([]byte, 0, 48)
 	n := testing.AllocsPerRun(1000, func() {
-		if _, err := q.Mul(r).Mul(markup).Add(r).Ceil(6); err != nil {
+		price := q.Mul(r).Mul(markup).Add(r)
+		if _, err := price.Ceil(6); err != nil {
 			t.Fatal(err)
+		}
+		if text = price.Append(text[:0]); len(text) == 0 {
+			t.Fatal("no text")
 		}
 	})
 	if n != 0 {

@@ -28,7 +28,12 @@ const (
 // Tuple is a name made of parts. Tuples sort by their first parts, then by their
 // second ones, and so on; a part may hold any bytes.
 func Tuple(parts ...string) string {
+	size := 0
+	for _, p := range parts {
+		size += len(p) + len(tupleEnd)
+	}
 	var b strings.Builder
+	b.Grow(size)
 	for _, p := range parts {
 		b.WriteString(strings.ReplaceAll(p, "\x00", tupleNUL))
 		b.WriteString(tupleEnd)

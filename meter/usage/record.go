@@ -56,10 +56,12 @@ func (s *Sum) Append(b []byte) []byte {
 		b = binary.AppendVarint(b, n)
 	}
 	for _, u := range s.Units {
-		for _, text := range []string{u.Unit, u.Count.String()} {
-			b = binary.AppendUvarint(b, uint64(len(text)))
-			b = append(b, text...)
-		}
+		b = binary.AppendUvarint(b, uint64(len(u.Unit)))
+		b = append(b, u.Unit...)
+		var room [48]byte
+		count := u.Count.Append(room[:0])
+		b = binary.AppendUvarint(b, uint64(len(count)))
+		b = append(b, count...)
 	}
 	return b
 }

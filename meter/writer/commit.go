@@ -251,7 +251,7 @@ func (w *Writer) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger
 	if err := fetch(tx, a, command, &env); err != nil {
 		return err
 	}
-	was := before(env.Charge)
+	was := countOf(env.Charge)
 	j.result, j.err = ledger.Apply(a, command, env)
 	if c := j.result.Charge; c != nil && c.State == ledger.Held {
 		w.leases.begin(a.ID, c.ID)

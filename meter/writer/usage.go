@@ -15,27 +15,38 @@ type rows map[store.ID]*change
 
 type change struct{ add, sub usage.Sum }
 
-// before is what a charge has added to its row so far.
-func before(c *ledger.Charge) usage.Sum {
-	if c == nil {
-		return usage.Sum{}
+// counted is what a charge adds to the usage sums, and to which row. A late
+// settle can name another model, and so another row.
+type counted struct {
+	key usage.Key
+	sum usage.Sum
+}
+
+// countOf is what c has added so far; c may be nil.
+func countOf(c *ledger.Charge) (n counted) {
+	if c != nil {
+		n.key, n.sum = usage.Of(c)
 	}
-	_, s := usage.Of(c)
-	return s
+	return n
 }
 
 // count replaces what a charge added so far, was, with what it adds now.
-func (r rows) count(c *ledger.Charge, was usage.Sum) {
-	k, now := usage.Of(c)
-	if now.Zero() && was.Zero() {
-		return
+func (r rows) count(c *ledger.Charge, was counted) {
+	now := countOf(c)
+	r.row(c.Account, &now).add.Add(&now.sum)
+	r.row(c.Account, &was).sub.Add(&was.sum)
+}
+
+// row is the change of the row of n. If n adds nothing, it is a row that is not written.
+func (r rows) row(account ledger.AccountID, n *counted) *change {
+	if n.sum.Zero() {
+		return &change{}
 	}
-	id := UsageID(c.Account, &k)
+	id := UsageID(account, &n.key)
 	if r[id] == nil {
 		r[id] = &change{}
 	}
-	r[id].add.Add(&now)
-	r[id].sub.Add(&was)
+	return r[id]
 }
 
 // UsageID is where a row is stored.

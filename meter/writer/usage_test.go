@@ -60,6 +60,25 @@ func TestUsageFollowsTheCharges(t *testing.T) {
 	b.Close()
 }
 
+// A lapsed hold is settled under the model that was asked for; the late settle
+// names the one that answered. The usage moves from one row to the other.
+func TestALateSettleMovesTheUsageToTheModelThatAnswered(t *testing.T) {
+	s, watch := memory.New(), &stopwatch{}
+	now := time.Date(2026, 11, 12, 0, 0, 0, 0, time.UTC)
+	b := open(t, s, Options{Abandoned: CaptureHold, Elapsed: watch.elapsed, Now: func() time.Time { return now.Add(watch.elapsed()) }})
+	must(t, b, "acme", ledger.Open{ID: "acme"})
+	must(t, b, "acme", reserve(1, 100))
+	watch.pass(2 * DefaultLease)
+	swept(t, b, "acme")
+	clean(t, s)
+	must(t, b, "acme", ledger.Settle{Charge: "ch_1", Cost: 64, Outcome: ledger.Outcome{Model: "answered"}})
+	clean(t, s)
+	if u := sums(t, s, "acme"); u.Requests != 1 || u.Cost != 64 {
+		t.Errorf("%d requests, cost %d; want 1 and 64", u.Requests, u.Cost)
+	}
+	b.Close()
+}
+
 func TestVerifyNamesUsageThatIsNotWhatTheChargesComeTo(t *testing.T) {
 	for name, harm := range map[string]func(tx store.Tx, id store.ID, row usage.Sum) error{
 		"another sum": func(tx store.Tx, id store.ID, row usage.Sum) error {

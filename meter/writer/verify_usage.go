@@ -23,7 +23,7 @@ func (u used) add(c *ledger.Charge) {
 	u[name].Add(&s)
 }
 
-// usage compares the stored sums with those that the charges come to.
+// usage compares the stored sums with the sums of the charges.
 func (c *accountCheck) usage(want used) error {
 	rows := 0
 	err := c.scan(store.Usage, func(x store.ID, value []byte) error {
@@ -38,7 +38,7 @@ func (c *accountCheck) usage(want used) error {
 		rows++
 		if !bytes.Equal(value, s.Append(nil)) {
 			k, _ := usage.ParseName(x.Name)
-			c.problem("account %s: its usage of %s at %s is not what its charges come to", c.id, k.Operation, k.At)
+			c.problem("account %s: its usage of %s at %s does not match the sum of its charges", c.id, k.Operation, k.At)
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,5 +206,19 @@ func TestFieldsCannotBreakOut(t *testing.T) {
 	again, err := ParseName(k.Name())
 	if err != nil || !reflect.DeepEqual(again, k) || again.Model != c.Model || len(again.Member) > longest {
 		t.Errorf("read as %+v, %v", again, err)
+	}
+}
+
+// A long label is cut, and takes nothing from those after it.
+func TestLabelsAreCutOneByOne(t *testing.T) {
+	c := charge(time.Now(), 1, "")
+	c.Labels = []ledger.Label{{Name: "run", Value: "x" + strings.Repeat("é", 200)}, {Name: "note", Value: strings.Repeat("n", longest+1)}, {Name: "team", Value: "a"}}
+	k, _ := Of(c)
+	want := []ledger.Label{{Name: "run", Value: "x" + strings.Repeat("é", 127)}, {Name: "note", Value: strings.Repeat("n", longest)}, {Name: "team", Value: "a"}}
+	if !slices.Equal(k.Labels, want) {
+		t.Errorf("labels %q, want %q", k.Labels, want)
+	}
+	if n := len(c.Labels[0].Value); n != 401 {
+		t.Errorf("the label of the charge itself has %d bytes, want all 401", n)
 	}
 }

@@ -2,13 +2,9 @@ package meter
 
 import (
 	"errors"
-	"fmt"
-	"sync"
 	"testing"
 
 	"github.com/farebox-dev/farebox/meter/directory"
-	"github.com/farebox-dev/farebox/meter/input"
-	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
 // image asks for an image of 10 credits as a member and says how that ended.
@@ -100,37 +96,6 @@ func TestRolesAndRemoval(t *testing.T) {
 	}
 }
 
-func TestTheLastAdminStays(t *testing.T) {
-	g := newGate(t, "basic")
-	ctx := t.Context()
-	g.set("ann", directory.MemberChange{Role: new(directory.RoleAdmin)})
-	if _, err := g.m.Directory.Members.Set(ctx, "acme", "ann", directory.MemberChange{Role: new(directory.RoleMember)}); !errors.Is(err, directory.ErrLastAdmin) {
-		t.Errorf("the last admin was demoted: %v", err)
-	}
-	if _, err := g.m.Directory.Members.Remove(ctx, "acme", "ann"); !errors.Is(err, directory.ErrLastAdmin) {
-		t.Errorf("the last admin was removed: %v", err)
-	}
-	for round := range 100 { // two remove each other at the same time
-		g.set("bob", directory.MemberChange{Role: new(directory.RoleAdmin)})
-		g.set("ann", directory.MemberChange{Role: new(directory.RoleAdmin)})
-		var wg sync.WaitGroup
-		begin := make(chan struct{})
-		for _, id := range []string{"ann", "bob"} {
-			wg.Go(func() {
-				<-begin
-				_, _ = g.m.Directory.Members.Remove(ctx, "acme", id)
-			})
-		}
-		close(begin)
-		wg.Wait()
-		if left := g.m.Directory.Members.List("acme"); len(left) != 1 || left[0].Role != directory.RoleAdmin {
-			t.Fatalf("round %d: %+v are left, want one admin", round, left)
-		}
-	}
-	left := g.m.Directory.Members.List("acme")
-	g.set(left[0].ID, directory.MemberChange{Name: new("the boss")}) // keeps the role
-}
-
 func TestAMembersOwnCap(t *testing.T) {
 	g := newGate(t, "basic")
 	g.set("mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "25", Every: "month"}}})
@@ -159,61 +124,6 @@ func TestAMembersOwnCap(t *testing.T) {
 		if got := g.image(mira); got != "ok" {
 			t.Errorf("without a cap: %s", got)
 		}
-	}
-}
-
-func TestMembersOutliveTheProcess(t *testing.T) {
-	g := newGate(t, "basic")
-	g.set("mira", directory.MemberChange{Role: new(directory.RoleViewer), Name: new("Mira"), SeesAll: new(true), Caps: &[]directory.MemberCap{{Amount: "5", Every: "day"}, {Amount: "60", Every: "year"}}})
-	g.set("gone", directory.MemberChange{})
-	if _, err := g.m.Directory.Members.Remove(t.Context(), "acme", "gone"); err != nil {
-		t.Fatal(err)
-	}
-	book, _ := g.m.Book()
-	before := g.m.Directory.Members.List("acme")
-	g.m.Close()
-	m, err := Open(t.Context(), Options{Store: g.m.opt.Store, Book: book, Now: g.m.opt.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.m = m
-	after := m.Directory.Members.List("acme")
-	if fmt.Sprintf("%+v", before) != fmt.Sprintf("%+v", after) || len(after) != 1 {
-		t.Errorf("before: %+v\nafter: %+v", before, after)
-	}
-	if len(m.memberCaps(Caller{Account: "acme", Member: "mira"})) != 2 {
-		t.Error("the caps are gone")
-	}
-	if err := m.Directory.Members.Check("acme", "gone", true); err == nil {
-		t.Error("the removed member is back")
-	}
-}
-
-func TestMembersThatCannotBe(t *testing.T) {
-	g := newGate(t, "basic")
-	for name, c := range map[string]struct {
-		id     string
-		change directory.MemberChange
-	}{
-		"role":      {"mira", directory.MemberChange{Role: new(directory.Role("owner"))}},
-		"id":        {"mi ra", directory.MemberChange{}},
-		"no id":     {"", directory.MemberChange{}},
-		"email":     {"mira", directory.MemberChange{Email: new("mira")}},
-		"two":       {"mira", directory.MemberChange{Email: new("a@b, c@d")}},
-		"amount":    {"mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "lots", Every: "day"}}}},
-		"negative":  {"mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "-1", Every: "day"}}}},
-		"every":     {"mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "5", Every: "minute"}}}},
-		"two a day": {"mira", directory.MemberChange{Caps: &[]directory.MemberCap{{Amount: "5", Every: "day"}, {Amount: "6", Every: "day"}}}},
-	} {
-		if _, err := g.m.Directory.Members.Set(t.Context(), "acme", c.id, c.change); !errors.Is(err, input.ErrInvalid) {
-			t.Errorf("%s: %v, want an error that says what to write", name, err)
-		}
-	}
-	if _, err := g.m.Directory.Members.Set(t.Context(), "nowhere", "mira", directory.MemberChange{}); !errors.Is(err, ledger.ErrNoAccount) {
-		t.Errorf("a member of no account: %v", err)
-	}
-	if len(g.m.Directory.Members.List("acme")) != 0 {
-		t.Errorf("%+v", g.m.Directory.Members.List("acme"))
 	}
 }
 

@@ -7,13 +7,10 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
-	"github.com/farebox-dev/farebox/meter/event"
+	"github.com/farebox-dev/farebox/meter/internal/ledgertest"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
-	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
-	"github.com/farebox-dev/farebox/meter/store/memory"
-	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 const prices = `
@@ -40,28 +37,8 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	now := func() time.Time { return start }
-	book, problems := pricefile.Load("pricing.yaml", []byte(prices))
-	if book == nil {
-		t.Fatal(problems)
-	}
-	s, books, watchers := memory.New(), pricebook.New(book, now), new(account.Watchers)
-	problem := func(err error) { t.Error(err) }
-	events, err := event.NewHub(t.Context(), event.Options{Store: s, Books: books, Now: now, Problem: problem})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := writer.Open(t.Context(), s, writer.Options{Now: now, Terms: books.InForce().Terms, Problem: problem, Changed: watchers.Notify})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.Close)
-	events.Open(w, nil)
-	d, err := directory.Load(t.Context(), w, books, events, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &fixture{t, account.New(w, books, d.Keys, watchers, now), d}
+	l := ledgertest.Open(t, prices, start.Format(time.RFC3339))
+	return &fixture{t, l.Accounts, l.Directory}
 }
 
 func (f *fixture) create(id, plan string) *ledger.Account {

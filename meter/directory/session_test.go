@@ -1,0 +1,182 @@
+package directory_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/directory"
+	"github.com/farebox-dev/farebox/meter/internal/ledgertest"
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+const prices = `
+version: 1
+credit: {name: credit, decimals: 0}
+operations: {image: {match: POST /v1/images, price: 10}}
+plans: {basic: {credits: [{type: subscription, amount: 1000, every: month}]}}
+default_plan: basic
+`
+
+// fixture is a ledger with the accounts acme and beta.
+type fixture struct{ *ledgertest.Ledger }
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{ledgertest.Open(t, prices, "2026-11-12T09:00:00Z")}
+	f.Create("acme", "")
+	f.Create("beta", "")
+	return f
+}
+
+func (f *fixture) link(s directory.Session) string {
+	f.Helper()
+	token, err := f.Directory.Sessions.CreateLink(f.Context(), s)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return token
+}
+
+func (f *fixture) closed(what, cookie string) {
+	f.Helper()
+	if s, err := f.Directory.Sessions.Find(f.Context(), cookie); !errors.Is(err, directory.ErrNoSession) {
+		f.Errorf("%s: %+v, %v", what, s, err)
+	}
+}
+
+func (f *fixture) isOpen(what, cookie string) directory.Session {
+	f.Helper()
+	s, err := f.Directory.Sessions.Find(f.Context(), cookie)
+	if err != nil {
+		f.Errorf("%s: %v", what, err)
+	}
+	return s
+}
+
+func TestALinkOpensOnce(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	seats := []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}, {Account: "beta", Role: directory.RoleViewer}}
+	token := f.link(directory.Session{Seats: seats, Member: "mira", ReturnURL: "https://app.example.com/"})
+	f.closed("a link is no session", token)
+	f.Pass(directory.LinkLasts - time.Second)
+	cookie, s, err := f.Directory.Sessions.OpenLink(ctx, token)
+	if err != nil || s.Member != "mira" || len(s.Seats) != 2 || s.ReturnURL != "https://app.example.com/" {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if again, _, err := f.Directory.Sessions.OpenLink(ctx, token); !errors.Is(err, directory.ErrNoSession) || again != "" {
+		t.Errorf("a second time: %q, %v", again, err)
+	}
+	if _, _, err := f.Directory.Sessions.OpenLink(ctx, cookie); !errors.Is(err, directory.ErrNoSession) {
+		t.Errorf("a session is no link: %v", err)
+	}
+	if got := f.isOpen("signed in", cookie); got.Seats[1] != seats[1] || got.Member != "mira" {
+		t.Errorf("%+v", got)
+	}
+	f.Pass(directory.SessionLasts - time.Second)
+	f.isOpen("the last second", cookie)
+	f.Pass(time.Second)
+	f.closed("over", cookie)
+
+	late := f.link(directory.Session{Seats: seats})
+	f.Pass(directory.LinkLasts)
+	for range 2 {
+		if _, _, err := f.Directory.Sessions.OpenLink(ctx, late); !errors.Is(err, directory.ErrNoSession) {
+			t.Errorf("too late: %v", err)
+		}
+	}
+	for _, token := range []string{"", "fb_link_", "fb_link_0000000000000000000000000000000000000000", strings.ToUpper(token), token + "x", token[:len(token)-1] + "0"} {
+		if _, _, err := f.Directory.Sessions.OpenLink(ctx, token); !errors.Is(err, directory.ErrNoSession) {
+			t.Errorf("%q: %v", token, err)
+		}
+	}
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	f := newFixture(t)
+	for what, s := range map[string]directory.Session{
+		"nowhere":      {},
+		"no account":   {Seats: []directory.Seat{{Account: "missing", Role: directory.RoleAdmin}}},
+		"no role":      {Seats: []directory.Seat{{Account: "acme", Role: ""}}},
+		"another role": {Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}, {Account: "beta", Role: "owner"}}},
+	} {
+		if token, err := f.Directory.Sessions.CreateLink(t.Context(), s); err == nil {
+			t.Errorf("%s: %s", what, token)
+		}
+	}
+}
+
+func TestASessionEndsWithItsKey(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	_, k, err := f.Directory.Keys.Create(ctx, directory.Key{Account: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, brief, err := f.Directory.Keys.Create(ctx, directory.Key{Account: "acme", ExpiresAt: f.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(key string) string {
+		cookie, _, err := f.Directory.Sessions.Open(ctx, directory.Session{Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}}, APIKey: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.isOpen("opened with "+key, cookie)
+		return cookie
+	}
+	a, b, c := open(k.ID), open(brief.ID), open("")
+	if _, err := f.Directory.Keys.Revoke(ctx, "acme", k.ID); err != nil {
+		t.Fatal(err)
+	}
+	f.closed("revoked", a)
+	f.Pass(time.Hour)
+	f.closed("expired", b)
+	f.isOpen("opened without a key", c)
+	if err := f.Directory.Sessions.Close(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	f.closed("signed out", c)
+	if err := f.Directory.Sessions.Close(ctx, "no cookie of ours"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhoWasRemoved(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	for _, account := range []string{"acme", "beta"} {
+		for _, id := range []string{"mira", "jon"} {
+			if _, err := f.Directory.Members.Add(ctx, account, id, directory.MemberChange{Role: new(directory.RoleAdmin)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := f.Directory.Members.Remove(ctx, "acme", "jon"); err != nil {
+		t.Fatal(err)
+	}
+	for who, want := range map[[2]string]bool{{"acme", "jon"}: true, {"acme", "mira"}: false, {"beta", "jon"}: false, {"acme", ""}: false, {"acme", "never added"}: false} {
+		if got := f.Directory.Members.Removed(who[0], who[1]); got != want {
+			t.Errorf("%v: removed %v", who, got)
+		}
+	}
+}
+
+// Sessions that are over do not pile up.
+func TestOldSessionsAreForgotten(t *testing.T) {
+	f := newFixture(t)
+	for range 30 {
+		f.link(directory.Session{Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}}})
+	}
+	f.Pass(time.Hour)
+	f.link(directory.Session{Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}}})
+	n := 0
+	err := f.Writer.View(t.Context(), func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Session}, false, func(store.ID, []byte) error { n++; return nil })
+	})
+	if err != nil || n != 1 {
+		t.Errorf("%d are kept, %v", n, err)
+	}
+}

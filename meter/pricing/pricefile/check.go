@@ -48,7 +48,7 @@ func (l *loader) warnAt(line, col, width int, path, message string) {
 // each path being priced, and a request that is none of the API's is free, too.
 func (l *loader) unpricedFree() {
 	if l.book.Policies.UnpricedFree {
-		l.warn(l.places["policies"].Get("unpriced"), "policies.unpriced", `every request without an operation passes uncharged; let only paths with prices reach the meter, in the Caddyfile: "meter /v1/*"`)
+		l.warn(l.places["policies"].Get("unpriced"), `every request without an operation passes uncharged; let only paths with prices reach the meter, in the Caddyfile: "meter /v1/*"`)
 	}
 }
 

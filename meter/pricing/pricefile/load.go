@@ -71,31 +71,39 @@ func (l *loader) errorAt(line, col, width int, path, message string) {
 	l.add(line, col, width, path, message, false)
 }
 
-func (l *loader) fail(n *Node, path, message string, args ...any) {
-	l.add(n.line, n.col, n.width, path, fmt.Sprintf(message, args...), false)
+func (l *loader) fail(n *Node, message string, args ...any) {
+	l.add(n.line, n.col, n.width, n.path, fmt.Sprintf(message, args...), false)
 }
 
-func (l *loader) warn(n *Node, path, message string, args ...any) {
-	l.add(n.line, n.col, n.width, path, fmt.Sprintf(message, args...), true)
+func (l *loader) warn(n *Node, message string, args ...any) {
+	l.add(n.line, n.col, n.width, n.path, fmt.Sprintf(message, args...), true)
 }
 
-func (p *Pair) node() *Node { return &Node{line: p.line, col: p.col, width: p.width} }
+// failKey reports a key that its mapping can't have.
+func (l *loader) failKey(p *Pair, message string, args ...any) {
+	l.add(p.line, p.col, p.width, p.parent, fmt.Sprintf(message, args...), false)
+}
+
+// node is the entry as a value, at the place of its key.
+func (p *Pair) node() *Node {
+	return &Node{line: p.line, col: p.col, width: p.width, path: p.Value.path}
+}
 
 // root reads the sections in the order in which they need each other.
 func (l *loader) root(n *Node) {
 	if n.Kind != MappingNode {
-		l.fail(n, "", "a price file is a mapping of sections, not %s", n.what())
+		l.fail(n, "a price file is a mapping of sections, not %s", n.what())
 		return
 	}
-	if !l.object(n, "", "") {
+	if !l.object(n, "") {
 		return
 	}
-	if v := n.Get("version"); v != nil && (v.Kind != ScalarNode || v.Text != "1") {
-		l.fail(v, "version", "%s is not a version of this format; write 1", v.what())
+	if v := n.Get("version"); v != nil && !v.is("1") {
+		l.fail(v, "%s is not a version of this format; write 1", v.what())
 	}
 	l.credit(n.Get("credit"))
 	if m := n.Get("markup"); m != nil {
-		l.book.Markup, _ = l.percent(m, "markup")
+		l.book.Markup, _ = l.percent(m)
 	}
 	l.policies(n.Get("policies"))
 	l.labels(n.Get("labels"))
@@ -116,24 +124,24 @@ func (l *loader) root(n *Node) {
 
 func (l *loader) credit(n *Node) {
 	c := &l.book.Credit
-	if n == nil || !l.object(n, "credit", "credit") {
+	if n == nil || !l.object(n, "credit") {
 		return
 	}
-	set(n, "credit", "name", &c.Name, l.text)
+	set(n, "name", &c.Name, l.text)
 	c.Plural = c.Name + "s"
-	set(n, "credit", "plural", &c.Plural, l.text)
+	set(n, "plural", &c.Plural, l.text)
 	if v := n.Get("decimals"); v != nil {
-		d, ok := l.whole(v, "credit.decimals")
+		d, ok := l.whole(v)
 		if ok && d > 9 {
-			l.fail(v, "credit.decimals", "%d is too many; 0 to 9 decimals are kept", d)
+			l.fail(v, "%d is too many; 0 to 9 decimals are kept", d)
 		} else {
 			c.Decimals = int(d)
 		}
 	}
 	if v := n.Get("worth"); v != nil {
-		if m, ok := l.money(v, "credit.worth"); ok {
+		if m, ok := l.money(v); ok {
 			if m.Amount.IsZero() {
-				l.fail(v, "credit.worth", "a credit that is worth nothing can't be bought; leave worth out")
+				l.fail(v, "a credit that is worth nothing can't be bought; leave worth out")
 			}
 			c.Worth = &m
 		}
@@ -141,16 +149,14 @@ func (l *loader) credit(n *Node) {
 }
 
 func (l *loader) labels(n *Node) {
-	if n == nil || !l.mapping(n, "labels") {
+	if n == nil || !l.mapping(n) {
 		return
 	}
-	for i := range n.Pairs {
-		p := &n.Pairs[i]
-		path := join("labels", p.Key)
-		l.id(p, path)
-		if f, ok := l.field(p.Value, path); ok {
+	for p := range n.entries() {
+		l.id(p)
+		if f, ok := l.field(p.Value); ok {
 			if f.InAnswer() {
-				l.fail(p.Value, path, "a label is read from the request, not from the answer")
+				l.fail(p.Value, "a label is read from the request, not from the answer")
 				continue
 			}
 			l.book.Labels = append(l.book.Labels, pricing.Label{Name: p.Key, Field: f})
@@ -159,58 +165,56 @@ func (l *loader) labels(n *Node) {
 }
 
 func (l *loader) drawOrder(n *Node) {
-	if n == nil || !l.list(n, "draw_order") {
+	if n == nil || !l.list(n) {
 		return
 	}
 	seen := map[string]bool{}
-	for i, item := range n.Items {
-		path := fmt.Sprintf("draw_order[%d]", i)
-		t, ok := l.grantType(item, path)
+	for item := range n.items() {
+		t, ok := l.grantType(item)
 		if ok && seen[t] {
-			l.fail(item, path, "%q is listed twice", t)
+			l.fail(item, "%q is listed twice", t)
 		}
 		seen[t] = true
 		l.book.DrawOrder = append(l.book.DrawOrder, t)
 	}
 	if len(n.Items) == 0 {
-		l.fail(n, "draw_order", "the list is empty; leave it out or name the types of credits")
+		l.fail(n, "the list is empty; leave it out or name the types of credits")
 	}
 }
 
 func (l *loader) alerts(n *Node) {
-	if n == nil || !l.list(n, "alerts") {
+	if n == nil || !l.list(n) {
 		return
 	}
-	for i, item := range n.Items {
-		path := fmt.Sprintf("alerts[%d]", i)
-		if !l.object(item, path, "alert") {
+	for item := range n.items() {
+		if !l.object(item, "alert") {
 			continue
 		}
 		if len(item.Pairs) != 1 {
-			l.fail(item, path, `an alert has one of "below", "runs_out_within" and "overage_above"`)
+			l.fail(item, `an alert has one of "below", "runs_out_within" and "overage_above"`)
 			continue
 		}
 		var a pricing.Alert
 		if v := item.Get("below"); v != nil {
-			a.Below = l.threshold(item, v, path+".below")
+			a.Below = l.threshold(item.at(v.path), v)
 		}
-		setPointer(item, path, "runs_out_within", &a.RunsOutWithin, l.duration)
-		setPointer(item, path, "overage_above", &a.OverageAbove, l.amount)
+		setPointer(item, "runs_out_within", &a.RunsOutWithin, l.duration)
+		setPointer(item, "overage_above", &a.OverageAbove, l.amount)
 		l.book.Alerts = append(l.book.Alerts, a)
 	}
 }
 
-func (l *loader) threshold(item, v *Node, path string) *pricing.Threshold {
+func (l *loader) threshold(place, v *Node) *pricing.Threshold {
 	if v.Kind != ScalarNode {
-		l.fail(item, path, `%s; write "20%%" or an amount`, v.what())
+		l.fail(place, `%s; write "20%%" or an amount`, v.what())
 		return nil
 	}
 	t, err := ParseThreshold(v.Text, l.book.Credit.Decimals)
 	if err != nil {
 		if digits := leadingNumber(v.Text); digits != "" && strings.Contains(v.Text, "perc") {
-			l.fail(item, path, `"%s"; write "%s%%"`, v.Text, digits)
+			l.fail(place, `"%s"; write "%s%%"`, v.Text, digits)
 		} else {
-			l.amount(v, path)
+			l.amount(v)
 		}
 		return nil
 	}
@@ -222,19 +226,17 @@ func (l *loader) links(n *Node) {
 		"top_up": &l.book.Links.TopUp, "upgrade": &l.book.Links.Upgrade,
 		"prices": &l.book.Links.Prices, "support": &l.book.Links.Support,
 	}
-	if n == nil || !l.object(n, "links", "links") {
+	if n == nil || !l.object(n, "links") {
 		return
 	}
-	for i := range n.Pairs {
-		p := &n.Pairs[i]
-		path := join("links", p.Key)
-		s, ok := l.text(p.Value, path)
+	for p := range n.entries() {
+		s, ok := l.text(p.Value)
 		if !ok || to[p.Key] == nil {
 			continue
 		}
 		lower := strings.ToLower(s)
 		if !strings.HasPrefix(lower, "https://") && !strings.HasPrefix(lower, "http://") && !strings.HasPrefix(lower, "mailto:") {
-			l.fail(p.Value, path, `%q is not a link; write "https://…" or "mailto:…"`, s)
+			l.fail(p.Value, `%q is not a link; write "https://…" or "mailto:…"`, s)
 			continue
 		}
 		*to[p.Key] = s

@@ -2,6 +2,7 @@ package pricefile
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,71 +21,69 @@ var (
 
 // conditions reads a when. Units must be measured by op, or, without one, by
 // some operation. A where is decided before there is an answer.
-func (l *loader) conditions(n *Node, path string, op *pricing.Operation, where bool) *pricing.Conditions {
-	if n == nil || !l.mapping(n, path) {
+func (l *loader) conditions(n *Node, op *pricing.Operation, where bool) *pricing.Conditions {
+	if n == nil || !l.mapping(n) {
 		return nil
 	}
 	cs := &pricing.Conditions{Zone: l.utc()}
 	if v := n.Get("timezone"); v != nil {
-		cs.Zone = l.zone(v, path+".timezone")
+		cs.Zone = l.zone(v)
 		if n.Get("hours") == nil && n.Get("days") == nil {
-			l.fail(v, path+".timezone", `has no effect without "hours" or "days"`)
+			l.fail(v, `has no effect without "hours" or "days"`)
 		}
 	}
-	for i := range n.Pairs {
-		p := &n.Pairs[i]
+	for p := range n.entries() {
 		if p.Key == "timezone" {
 			continue
 		}
-		if k, ok := l.condition(p, path, op); ok {
+		if k, ok := l.condition(p, op); ok {
 			if where && (k.Field != nil && k.Field.InAnswer() || k.On == pricing.OnInputTokens || k.On == pricing.OnOutputTokens) {
-				l.add(p.line, p.col, p.width, path, fmt.Sprintf("%s is not known when a request arrives", p.Key), false)
+				l.failKey(p, "%s is not known when a request arrives", p.Key)
 				continue
 			}
 			cs.All = append(cs.All, k)
 		}
 	}
 	if len(n.Pairs) == 0 {
-		l.fail(n, path, "has no conditions")
+		l.fail(n, "has no conditions")
 	}
 	return cs
 }
 
-func (l *loader) condition(p *Pair, path string, op *pricing.Operation) (pricing.Condition, bool) {
-	at := join(path, p.Key)
+func (l *loader) condition(p *Pair, op *pricing.Operation) (pricing.Condition, bool) {
 	k := pricing.Condition{Text: p.Key + " = " + conditionText(p.Value)}
 	if on, ok := bareSubjects[p.Key]; ok {
 		k.On = on
 	} else if f, _ := pricing.ParseField(p.Key); f != nil {
 		k.Field = l.book.Fields.Add(f)
-	} else if !l.conditionUnit(&k, p, path, op) {
+	} else if !l.conditionUnit(&k, p, op) {
 		return k, false
 	}
 	if k.On == pricing.OnHours || k.On == pricing.OnDays {
-		return k, l.clock(&k, p.Value, at)
+		return k, l.clock(&k, p.Value)
 	}
 	switch p.Value.Kind {
 	case MappingNode:
 		k.Text = p.Key + " " + conditionText(p.Value)
-		return k, l.bounds(&k, p.Value, at)
+		return k, l.bounds(&k, p.Value)
 	case ListNode:
 		if len(p.Value.Items) == 0 {
-			l.fail(p.Value, at, "the list is empty, so the condition never holds")
+			l.fail(p.Value, "the list is empty, so the condition never holds")
 			return k, false
 		}
-		for i, item := range p.Value.Items {
-			if !l.operand(&k, item, fmt.Sprintf("%s[%d]", at, i)) {
+		for item := range p.Value.items() {
+			if !l.operand(&k, item) {
 				return k, false
 			}
 		}
 		return k, true
 	case ScalarNode, NullNode:
 	}
-	return k, l.operand(&k, p.Value, at)
+	return k, l.operand(&k, p.Value)
 }
 
 // conditionUnit reads a name that must be a unit.
-func (l *loader) conditionUnit(k *pricing.Condition, p *Pair, path string, op *pricing.Operation) bool {
+func (l *loader) conditionUnit(k *pricing.Condition, p *Pair, op *pricing.Operation) bool {
 	k.On, k.Unit = pricing.OnUnit, p.Key
 	if op != nil && op.Measured(p.Key) != nil || op == nil && l.units[p.Key] {
 		return true
@@ -97,20 +96,20 @@ func (l *loader) conditionUnit(k *pricing.Condition, p *Pair, path string, op *p
 	}
 	if strings.Contains(p.Key, ".") {
 		_, problem := pricing.ParseField(p.Key)
-		l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q %s", p.Key, problem), false)
+		l.failKey(p, "%q %s", p.Key, problem)
 		return false
 	}
 	hint := suggest(p.Key, valid)
 	if hint == "" {
 		hint = fmt.Sprintf("; a field of the request is written body.%s, header.%s and so on", p.Key, p.Key)
 	}
-	l.add(p.line, p.col, p.width, path, fmt.Sprintf("unknown key %q%s", p.Key, hint), false)
+	l.failKey(p, "unknown key %q%s", p.Key, hint)
 	return false
 }
 
-func (l *loader) operand(k *pricing.Condition, n *Node, path string) bool {
+func (l *loader) operand(k *pricing.Condition, n *Node) bool {
 	if n.Kind != ScalarNode {
-		l.fail(n, path, "a text, a number, a list or {above: …} is needed here, not %s", n.what())
+		l.fail(n, "a text, a number, a list or {above: …} is needed here, not %s", n.what())
 		return false
 	}
 	o := pricing.Operand{Text: n.Text}
@@ -119,27 +118,27 @@ func (l *loader) operand(k *pricing.Condition, n *Node, path string) bool {
 		o.Text = strings.ReplaceAll(n.Text, "_", "")
 	}
 	if !o.IsNumber && o.Text != "*" && (k.On == pricing.OnInputTokens || k.On == pricing.OnOutputTokens || k.On == pricing.OnUnit) {
-		l.fail(n, path, "%q is not a number; write digits or {above: …}", n.Text)
+		l.fail(n, "%q is not a number; write digits or {above: …}", n.Text)
 		return false
 	}
 	k.Operands = append(k.Operands, o)
 	return true
 }
 
-func (l *loader) bounds(k *pricing.Condition, n *Node, path string) bool {
-	if !l.object(n, path, "bounds") {
+func (l *loader) bounds(k *pricing.Condition, n *Node) bool {
+	if !l.object(n, "bounds") {
 		return false
 	}
 	if len(n.Pairs) == 0 {
-		l.fail(n, path, "has no bounds; write above, below, at_least or at_most")
+		l.fail(n, "has no bounds; write above, below, at_least or at_most")
 		return false
 	}
 	k.Bounds = &pricing.Bounds{
-		Above: l.rate(n.Get("above"), path+".above"), Below: l.rate(n.Get("below"), path+".below"),
-		AtLeast: l.rate(n.Get("at_least"), path+".at_least"), AtMost: l.rate(n.Get("at_most"), path+".at_most"),
+		Above: l.rate(n.Get("above")), Below: l.rate(n.Get("below")),
+		AtLeast: l.rate(n.Get("at_least")), AtMost: l.rate(n.Get("at_most")),
 	}
 	if k.Bounds.Never() {
-		l.fail(n, path, "no number is within these bounds, so the condition never holds")
+		l.fail(n, "no number is within these bounds, so the condition never holds")
 		return false
 	}
 	return true
@@ -147,7 +146,7 @@ func (l *loader) bounds(k *pricing.Condition, n *Node, path string) bool {
 
 // fromAnswer makes sure that what decides a refund, or the end of a job, is said
 // by the upstream: what the client writes into its request must not.
-func (l *loader) fromAnswer(n *Node, path string, cs *pricing.Conditions) *pricing.Conditions {
+func (l *loader) fromAnswer(n *Node, cs *pricing.Conditions) *pricing.Conditions {
 	if cs == nil {
 		return nil
 	}
@@ -157,31 +156,22 @@ func (l *loader) fromAnswer(n *Node, path string, cs *pricing.Conditions) *prici
 		}
 	}
 	if len(cs.All) > 0 {
-		l.fail(n, path, "only the request decides this, so a client could; write a field of the answer, such as response.body.status")
+		l.fail(n, "only the request decides this, so a client could; write a field of the answer, such as response.body.status")
 	}
 	return cs
 }
 
 // clock reads hours and days: one text or a list.
-func (l *loader) clock(k *pricing.Condition, n *Node, path string) bool {
-	items := n.Items
+func (l *loader) clock(k *pricing.Condition, n *Node) bool {
+	items := slices.Collect(n.items())
 	if n.Kind != ListNode {
 		items = []*Node{n}
 	}
-	for i, item := range items {
-		at := path
-		if n.Kind == ListNode {
-			at = fmt.Sprintf("%s[%d]", path, i)
-		}
+	for _, item := range items {
 		if k.On == pricing.OnDays {
-			day := -1
-			for d, name := range dayNames {
-				if item.Kind == ScalarNode && item.Text == name {
-					day = d
-				}
-			}
+			day := slices.IndexFunc(dayNames, item.is)
 			if day < 0 {
-				l.fail(item, at, "%s is not one of mon, tue, wed, thu, fri, sat, sun%s", item.what(), suggest(item.Text, dayNames))
+				l.fail(item, "%s is not one of mon, tue, wed, thu, fri, sat, sun%s", item.what(), suggest(item.Text, dayNames))
 				return false
 			}
 			k.Days |= 1 << time.Weekday(day)
@@ -189,13 +179,13 @@ func (l *loader) clock(k *pricing.Condition, n *Node, path string) bool {
 		}
 		window, ok := parseHours(item)
 		if !ok {
-			l.fail(item, at, `%s is not a time of day; write "22:00-06:00"`, item.what())
+			l.fail(item, `%s is not a time of day; write "22:00-06:00"`, item.what())
 			return false
 		}
 		k.Hours = append(k.Hours, window)
 	}
 	if len(items) == 0 {
-		l.fail(n, path, "the list is empty, so the condition never holds")
+		l.fail(n, "the list is empty, so the condition never holds")
 		return false
 	}
 	return true

@@ -1,7 +1,8 @@
 package pricefile
 
 import (
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -15,20 +16,19 @@ type modelLoad struct {
 }
 
 func (l *loader) models(n *Node) {
-	if n == nil || !l.mapping(n, "models") {
+	if n == nil || !l.mapping(n) {
 		return
 	}
 	if len(n.Pairs) == 0 {
-		l.fail(n, "models", "has no models; leave it out")
+		l.fail(n, "has no models; leave it out")
 	}
 	loads := make(map[string]*modelLoad, len(n.Pairs))
-	for i := range n.Pairs {
-		loads[n.Pairs[i].Key] = &modelLoad{pair: &n.Pairs[i]}
+	for p := range n.entries() {
+		loads[p.Key] = &modelLoad{pair: p}
 	}
-	for i := range n.Pairs {
-		m := l.model(loads[n.Pairs[i].Key], loads)
-		l.book.Models = append(l.book.Models, m)
-		l.places["models."+m.Key] = n.Pairs[i].Value
+	for p := range n.entries() {
+		l.book.Models = append(l.book.Models, l.model(loads[p.Key], loads))
+		l.places["models."+p.Key] = p.Value
 	}
 }
 
@@ -38,49 +38,39 @@ func (l *loader) model(load *modelLoad, all map[string]*modelLoad) *pricing.Mode
 	}
 	load.state = 1
 	p := load.pair
-	path := join("models", p.Key)
 	m := &pricing.Model{Key: p.Key, Name: p.Key, Line: p.line, Column: p.col}
 	load.model = m
 	defer func() { load.state = 2 }()
 	if p.Key == "" {
-		l.fail(p.node(), "models", "a model needs a name")
+		l.failKey(p, "a model needs a name")
 	}
 	n := p.Value
-	if !l.mapping(n, path) {
+	if !l.mapping(n) {
 		return m
 	}
-	own := l.rates(n, path, "model")
+	own := l.rates(n, "model")
 	own.Line, own.Column = p.line, p.col
-	if base := l.base(load, n.Get("like"), path+".like", all); base != nil {
+	if base := l.base(load, n.Get("like"), all); base != nil {
 		m.Tags, m.MaxOutputTokens, m.MaxInputTokens = base.Tags, base.MaxOutputTokens, base.MaxInputTokens
 		m.Adjust, m.Table, m.Reserve = base.Adjust, base.Table, base.Reserve
 	} else if !hasRates(n) && n.Get("like") == nil {
-		l.fail(p.node(), path, "has no rates; write per_1m_tokens, per_image and so on, or per_request: 0 for free")
+		l.fail(p.node(), "has no rates; write per_1m_tokens, per_image and so on, or per_request: 0 for free")
 	}
 	m.Table.Replace(&own)
 	m.Table.Line, m.Table.Column = p.line, p.col
-	set(n, path, "name", &m.Name, l.text)
+	set(n, "name", &m.Name, l.text)
 	if v := n.Get("tags"); v != nil {
-		m.Tags = l.tags(v, path+".tags")
+		m.Tags = l.tags(v)
 	}
-	if v := n.Get("max_output_tokens"); v != nil {
-		m.MaxOutputTokens, _ = l.whole(v, path+".max_output_tokens")
-		if m.MaxOutputTokens == 0 {
-			l.fail(v, path+".max_output_tokens", "must be at least 1")
-		}
-	}
-	if v := n.Get("max_input_tokens"); v != nil {
-		if m.MaxInputTokens, _ = l.whole(v, path+".max_input_tokens"); m.MaxInputTokens == 0 {
-			l.fail(v, path+".max_input_tokens", "must be at least 1")
-		}
-	}
+	set(n, "max_output_tokens", &m.MaxOutputTokens, l.positive)
+	set(n, "max_input_tokens", &m.MaxInputTokens, l.positive)
 	if v := n.Get("reserve"); v != nil {
-		m.Reserve = l.unitReserve(v, path+".reserve")
+		m.Reserve = l.unitReserve(v)
 	}
 	if v := n.Get("adjust"); v != nil {
-		m.Adjust = l.adjusts(v, path+".adjust", nil)
+		m.Adjust = l.adjusts(v, nil)
 	}
-	m.EffectiveFrom = l.instant(n.Get("effective_from"), path+".effective_from")
+	m.EffectiveFrom = l.instant(n.Get("effective_from"))
 	return m
 }
 
@@ -94,26 +84,21 @@ func hasRates(n *Node) bool {
 }
 
 // base is the model that another one is like.
-func (l *loader) base(load *modelLoad, n *Node, path string, all map[string]*modelLoad) *pricing.Model {
+func (l *loader) base(load *modelLoad, n *Node, all map[string]*modelLoad) *pricing.Model {
 	if n == nil {
 		return nil
 	}
-	name, ok := l.text(n, path)
+	name, ok := l.text(n)
 	if !ok {
 		return nil
 	}
 	other, ok := all[name]
 	if !ok {
-		names := make([]string, 0, len(all))
-		for key := range all {
-			names = append(names, key)
-		}
-		sort.Strings(names)
-		l.fail(n, path, "there is no model %q%s", name, suggest(name, names))
+		l.fail(n, "there is no model %q%s", name, suggest(name, slices.Sorted(maps.Keys(all))))
 		return nil
 	}
 	if other.state == 1 || other == load {
-		l.fail(n, path, "%s and %s are like each other", load.pair.Key, name)
+		l.fail(n, "%s and %s are like each other", load.pair.Key, name)
 		return nil
 	}
 	return l.model(other, all)

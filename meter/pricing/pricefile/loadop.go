@@ -12,14 +12,13 @@ import (
 )
 
 func (l *loader) operations(n *Node) {
-	if n == nil || !l.mapping(n, "operations") {
+	if n == nil || !l.mapping(n) {
 		return
 	}
 	if len(n.Pairs) == 0 {
-		l.fail(n, "operations", "a price file prices at least one operation")
+		l.fail(n, "a price file prices at least one operation")
 	}
-	for i := range n.Pairs {
-		p := &n.Pairs[i]
+	for p := range n.entries() {
 		op := l.operation(p)
 		l.book.Operations = append(l.book.Operations, op)
 		l.places["operations."+op.ID] = p.Value
@@ -27,43 +26,42 @@ func (l *loader) operations(n *Node) {
 }
 
 func (l *loader) operation(p *Pair) *pricing.Operation {
-	path := join("operations", p.Key)
-	l.id(p, path)
+	l.id(p)
 	op := &pricing.Operation{ID: p.Key, Name: p.Key, API: "auto", Line: p.line, Column: p.col}
 	n := p.Value
-	if !l.object(n, path, "operation") {
+	if !l.object(n, "operation") {
 		return op
 	}
-	set(n, path, "name", &op.Name, l.text)
-	set(n, path, "feature", &op.Feature, l.text)
-	op.Tags = l.tags(n.Get("tags"), path+".tags")
-	set(n, path, "api", &op.API, l.word("operation.api"))
-	op.Match = l.match(n.Get("match"), path+".match")
-	l.modelSource(op, n.Get("model"), path+".model")
-	l.measure(op, n.Get("measure"), path+".measure")
+	set(n, "name", &op.Name, l.text)
+	set(n, "feature", &op.Feature, l.text)
+	op.Tags = l.tags(n.Get("tags"))
+	set(n, "api", &op.API, l.word("operation.api"))
+	op.Match = l.match(n.Get("match"))
+	l.modelSource(op, n.Get("model"))
+	l.measure(op, n.Get("measure"))
 	if v := n.Get("quantity"); v != nil {
-		op.Quantity = l.measured(v, path+".quantity", "")
+		op.Quantity = l.measured(v, "")
 	}
-	l.freeTier(op, n.Get("free_tier"), path+".free_tier")
-	op.EffectiveFrom = l.instant(n.Get("effective_from"), path+".effective_from")
+	l.freeTier(op, n.Get("free_tier"))
+	op.EffectiveFrom = l.instant(n.Get("effective_from"))
 	if v := n.Get("price"); v != nil {
-		op.Price = l.price(v, path+".price")
-		l.chargedUnits(op, v, path+".price", &op.Price.Table)
+		op.Price = l.price(v)
+		l.chargedUnits(op, v, &op.Price.Table)
 	}
 	if op.NoModel && op.Price.ByModel {
-		l.fail(n.Get("price"), path+".price", `by_model needs a model, but "model: none" says there is none`)
+		l.fail(n.Get("price"), `by_model needs a model, but "model: none" says there is none`)
 	}
-	op.Where = l.conditions(n.Get("where"), path+".where", op, true)
-	op.Adjust = l.adjusts(n.Get("adjust"), path+".adjust", op)
-	l.job(op, n.Get("job"), path+".job")
+	op.Where = l.conditions(n.Get("where"), op, true)
+	op.Adjust = l.adjusts(n.Get("adjust"), op)
+	l.job(op, n.Get("job"))
 	return op
 }
 
 // chargedUnits checks that every unit with a rate has a quantity.
-func (l *loader) chargedUnits(op *pricing.Operation, n *Node, path string, t *pricing.Table) {
+func (l *loader) chargedUnits(op *pricing.Operation, n *Node, t *pricing.Table) {
 	for _, u := range t.Units {
 		if op.Measured(u.Unit) == nil && !op.MayReport(u.Unit) {
-			l.fail(n, path, `per_%s is charged, but "measure" has no "%s"`, u.Unit, u.Unit)
+			l.fail(n, `per_%s is charged, but "measure" has no "%s"`, u.Unit, u.Unit)
 		}
 	}
 }
@@ -73,36 +71,34 @@ var (
 	methods   = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 )
 
-func (l *loader) match(n *Node, path string) []pricing.Pattern {
+func (l *loader) match(n *Node) []pricing.Pattern {
 	if n == nil {
 		return nil
 	}
-	if n.Kind != ListNode {
-		if p, ok := l.route(n, path); ok {
-			return []pricing.Pattern{p}
-		}
-		return nil
+	items := []*Node{n}
+	if n.Kind == ListNode {
+		items = slices.Collect(n.items())
 	}
-	if len(n.Items) == 0 {
-		l.fail(n, path, "the list is empty, so nothing can match")
+	if len(items) == 0 {
+		l.fail(n, "the list is empty, so nothing can match")
 	}
 	var list []pricing.Pattern
-	for i, item := range n.Items {
-		if p, ok := l.route(item, fmt.Sprintf("%s[%d]", path, i)); ok {
+	for _, item := range items {
+		if p, ok := l.route(item); ok {
 			list = append(list, p)
 		}
 	}
 	return list
 }
 
-func (l *loader) route(n *Node, path string) (pricing.Pattern, bool) {
+func (l *loader) route(n *Node) (pricing.Pattern, bool) {
 	if n.Kind != ScalarNode {
-		l.fail(n, path, `a method and a path are needed here, such as "POST /v1/images", not %s`, n.what())
+		l.fail(n, `a method and a path are needed here, such as "POST /v1/images", not %s`, n.what())
 		return pricing.Pattern{}, false
 	}
 	m := routeForm.FindStringSubmatch(n.Text)
 	if m == nil {
-		l.fail(n, path, "%s", routeProblem(n.Text))
+		l.fail(n, "%s", routeProblem(n.Text))
 		return pricing.Pattern{}, false
 	}
 	p := pricing.Pattern{Method: m[1], Path: strings.ToLower(m[2]), Text: n.Text, Line: n.line, Column: n.col}
@@ -110,7 +106,7 @@ func (l *loader) route(n *Node, path string) (pricing.Pattern, bool) {
 		p.Path = strings.TrimSuffix(p.Path, "/")
 	}
 	if strings.ContainsAny(p.Path, "?#%") {
-		l.fail(n, path, "a pattern is a decoded path without its query")
+		l.fail(n, "a pattern is a decoded path without its query")
 		return p, false
 	}
 	return p, true
@@ -139,31 +135,30 @@ func routeProblem(s string) string {
 	return fmt.Sprintf(`%q is not a method and a path; write "POST /v1/images"`, s)
 }
 
-func (l *loader) modelSource(op *pricing.Operation, n *Node, path string) {
+func (l *loader) modelSource(op *pricing.Operation, n *Node) {
 	switch {
 	case n == nil:
-	case n.Kind == ScalarNode && n.Text == "none":
+	case n.is("none"):
 		op.NoModel = true
 	default:
-		op.ModelFrom, _ = l.field(n, path)
+		op.ModelFrom, _ = l.field(n)
 	}
 }
 
-func (l *loader) measure(op *pricing.Operation, n *Node, path string) {
-	if n == nil || !l.mapping(n, path) {
+func (l *loader) measure(op *pricing.Operation, n *Node) {
+	if n == nil || !l.mapping(n) {
 		return
 	}
-	for i := range n.Pairs {
-		p := &n.Pairs[i]
+	for p := range n.entries() {
 		if _, token := pricing.KindByName(p.Key); token {
-			l.add(p.line, p.col, p.width, path, fmt.Sprintf("%q is a kind of token; give the unit another name", p.Key), false)
+			l.failKey(p, "%q is a kind of token; give the unit another name", p.Key)
 			continue
 		}
 		if !unitForm.MatchString(p.Key) || p.Key == "request" || p.Key == "token" || strings.HasSuffix(p.Key, "_tokens") {
-			l.add(p.line, p.col, p.width, path, fmt.Sprintf(`%q can't be a unit; use small letters, digits and "_"`, p.Key), false)
+			l.failKey(p, `%q can't be a unit; use small letters, digits and "_"`, p.Key)
 			continue
 		}
-		if m := l.measured(p.Value, path+"."+p.Key, p.Key); m != nil {
+		if m := l.measured(p.Value, p.Key); m != nil {
 			op.Measures = append(op.Measures, m)
 			l.units[p.Key] = true
 		}
@@ -171,19 +166,19 @@ func (l *loader) measure(op *pricing.Operation, n *Node, path string) {
 }
 
 // measured reads a quantity: a field, or a mapping with more about it.
-func (l *loader) measured(n *Node, path, unit string) *pricing.Measure {
+func (l *loader) measured(n *Node, unit string) *pricing.Measure {
 	m := &pricing.Measure{Unit: unit, Whole: unit != "second" && unit != "minute" && unit != "hour", Line: n.line, Column: n.col}
 	if n.Kind == ScalarNode {
 		var ok bool
-		if m.Field, ok = l.field(n, path); !ok {
+		if m.Field, ok = l.field(n); !ok {
 			return nil
 		}
 		if m.Field.InAnswer() {
-			l.fail(n, path, `only the answer says it, so nothing would be held before; write {from: %s, reserve: 60}, with the most that one request uses`, m.Field.Text)
+			l.fail(n, `only the answer says it, so nothing would be held before; write {from: %s, reserve: 60}, with the most that one request uses`, m.Field.Text)
 		}
 		return m
 	}
-	if !l.object(n, path, "measured") {
+	if !l.object(n, "measured") {
 		return nil
 	}
 	from := n.Get("from")
@@ -191,42 +186,41 @@ func (l *loader) measured(n *Node, path, unit string) *pricing.Measure {
 		return nil
 	}
 	var ok bool
-	if m.Field, ok = l.field(from, path+".from"); !ok {
+	if m.Field, ok = l.field(from); !ok {
 		return nil
 	}
-	m.Default = l.rate(n.Get("default"), path+".default")
-	m.Max = l.rate(n.Get("max"), path+".max")
-	m.Min = l.rate(n.Get("min"), path+".min")
-	m.Reserve = l.rate(n.Get("reserve"), path+".reserve")
-	set(n, path, "text", &m.Text, l.boolean)
+	m.Default = l.rate(n.Get("default"))
+	m.Max = l.rate(n.Get("max"))
+	m.Min = l.rate(n.Get("min"))
+	m.Reserve = l.rate(n.Get("reserve"))
+	set(n, "text", &m.Text, l.boolean)
 	if m.Max.Set && m.Min.Set && m.Max.Value.Cmp(m.Min.Value) < 0 {
-		l.fail(n, path, "max is less than min, so no quantity fits")
+		l.fail(n, "max is less than min, so no quantity fits")
 	}
 	if d := m.Default; d.Set && (m.Max.Set && d.Value.Cmp(m.Max.Value) > 0 || m.Min.Set && d.Value.Cmp(m.Min.Value) < 0) {
-		l.fail(n.Get("default"), path+".default", "is not between min and max; no request that says how much could ask for it")
+		l.fail(n.Get("default"), "is not between min and max; no request that says how much could ask for it")
 	}
 	if v := n.Get("reserve"); v != nil && !m.Field.InAnswer() {
-		l.warn(v, path+".reserve", "has no effect: %s is known before the answer", m.Field.Text)
+		l.warn(v, "has no effect: %s is known before the answer", m.Field.Text)
 	}
 	if m.Field.InAnswer() && m.Reserved().IsZero() {
-		l.fail(n, path, `only the answer says it, so nothing would be held before; write "reserve": the most that one request uses`)
+		l.fail(n, `only the answer says it, so nothing would be held before; write "reserve": the most that one request uses`)
 	}
 	return m
 }
 
-func (l *loader) freeTier(op *pricing.Operation, n *Node, path string) {
-	if n == nil || !l.mapping(n, path) {
+func (l *loader) freeTier(op *pricing.Operation, n *Node) {
+	if n == nil || !l.mapping(n) {
 		return
 	}
 	tier := &pricing.FreeTier{}
-	for i := range n.Pairs {
-		p := &n.Pairs[i]
+	for p := range n.entries() {
 		if p.Key == "every" {
-			tier.Every, _ = l.every(p.Value, path+".every")
+			tier.Every, _ = l.every(p.Value)
 			continue
 		}
 		if tier.Unit != "" {
-			l.add(p.line, p.col, p.width, path, "a free tier has one quantity and \"every\"", false)
+			l.failKey(p, `a free tier has one quantity and "every"`)
 			return
 		}
 		if p.Key != "request" && op.Measured(p.Key) == nil && !op.MayReport(p.Key) {
@@ -234,57 +228,57 @@ func (l *loader) freeTier(op *pricing.Operation, n *Node, path string) {
 			for _, m := range op.Measures {
 				valid = append(valid, m.Unit)
 			}
-			l.unknownKey(p, path, valid)
+			l.unknownKey(p, valid)
 			return
 		}
 		tier.Unit = p.Key
-		tier.Count, _ = l.decimal(p.Value, join(path, p.Key))
+		tier.Count, _ = l.decimal(p.Value)
 	}
-	l.required(n, path, "every", `write "every: month"`)
+	l.required(n, "every", `write "every: month"`)
 	if tier.Unit == "" {
-		l.fail(n, path, "nothing is free; write a quantity, such as request: 20")
+		l.fail(n, "nothing is free; write a quantity, such as request: 20")
 		return
 	}
 	op.FreeTier = tier
 }
 
-func (l *loader) job(op *pricing.Operation, n *Node, path string) {
-	if n == nil || !l.object(n, path, "job") {
+func (l *loader) job(op *pricing.Operation, n *Node) {
+	if n == nil || !l.object(n, "job") {
 		return
 	}
 	job := &pricing.Job{MaxAge: calendar.Duration{Count: 2, Unit: calendar.Day}}
 	if v := n.Get("id"); v != nil {
-		if job.ID, _ = l.field(v, path+".id"); job.ID != nil && !job.ID.InAnswer() {
-			l.fail(v, path+".id", "%s is known before there is a job; write where the answer has the id, such as response.body.id", job.ID.Text)
+		if job.ID, _ = l.field(v); job.ID != nil && !job.ID.InAnswer() {
+			l.fail(v, "%s is known before there is a job; write where the answer has the id, such as response.body.id", job.ID.Text)
 		}
 	}
 	if v := n.Get("status"); v != nil {
-		p, ok := l.route(v, path+".status")
+		p, ok := l.route(v)
 		if ok && strings.Count(p.Path, "{id}") != 1 {
-			l.fail(v, path+".status", `must contain "{id}" once, for the id of the job`)
+			l.fail(v, `must contain "{id}" once, for the id of the job`)
 		}
 		job.Status = p
 	}
-	job.FailedWhen = l.fromAnswer(n.Get("failed_when"), path+".failed_when", l.conditions(n.Get("failed_when"), path+".failed_when", op, false))
-	job.DoneWhen = l.fromAnswer(n.Get("done_when"), path+".done_when", l.conditions(n.Get("done_when"), path+".done_when", op, false))
-	set(n, path, "max_age", &job.MaxAge, l.duration)
-	job.LostRefund = l.says(n, path, "job.when_lost", "refund")
-	l.jobWebhook(job, n.Get("webhook"), path+".webhook")
+	job.FailedWhen = l.fromAnswer(n.Get("failed_when"), l.conditions(n.Get("failed_when"), op, false))
+	job.DoneWhen = l.fromAnswer(n.Get("done_when"), l.conditions(n.Get("done_when"), op, false))
+	set(n, "max_age", &job.MaxAge, l.duration)
+	job.LostRefund = l.says(n, "job.when_lost", "refund")
+	l.jobWebhook(job, n.Get("webhook"))
 	if job.ID != nil && job.FailedWhen != nil {
 		op.Job = job
 	}
 }
 
 // jobWebhook reads the route that an upstream calls when a job is over.
-func (l *loader) jobWebhook(job *pricing.Job, n *Node, path string) {
-	if n == nil || !l.object(n, path, "webhook") {
+func (l *loader) jobWebhook(job *pricing.Job, n *Node) {
+	if n == nil || !l.object(n, "webhook") {
 		return
 	}
-	setPointer(n, path, "match", &job.Webhook, l.route)
+	setPointer(n, "match", &job.Webhook, l.route)
 	if v := n.Get("id"); v != nil {
 		f, problem := pricing.ParseField(v.Text)
 		if v.Kind != ScalarNode || f == nil || f.From != pricing.FromBody {
-			l.fail(v, path+".id", "%s%s: the id is read in the webhook's JSON body; write body.id", v.what(), spaced(problem))
+			l.fail(v, "%s%s: the id is read in the webhook's JSON body; write body.id", v.what(), spaced(problem))
 			return
 		}
 		job.WebhookID = f

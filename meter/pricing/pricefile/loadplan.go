@@ -2,7 +2,6 @@ package pricefile
 
 import (
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -12,63 +11,61 @@ import (
 )
 
 func (l *loader) plans(n *Node) {
-	if n == nil || !l.mapping(n, "plans") {
+	if n == nil || !l.mapping(n) {
 		return
 	}
-	for i := range n.Pairs {
-		p := l.plan(&n.Pairs[i])
-		l.book.Plans = append(l.book.Plans, p)
-		l.places["plans."+p.ID] = n.Pairs[i].Value
+	for p := range n.entries() {
+		l.book.Plans = append(l.book.Plans, l.plan(p))
+		l.places["plans."+p.Key] = p.Value
 	}
 }
 
 func (l *loader) plan(at *Pair) *pricing.Plan {
-	path := join("plans", at.Key)
-	l.id(at, path)
+	l.id(at)
 	p := &pricing.Plan{ID: at.Key, Name: at.Key, Proration: "none", DiscountText: "0%", BillingPeriod: calendar.Month, Line: at.line, Column: at.col}
 	n := at.Value
 	if n.Kind == NullNode {
 		return p // a plan without credits and without limits
 	}
-	if !l.object(n, path, "plan") {
+	if !l.object(n, "plan") {
 		return p
 	}
-	set(n, path, "name", &p.Name, l.text)
-	if v := n.Get("credits"); v != nil && l.list(v, path+".credits") {
-		for i, item := range v.Items {
-			if g := l.grant(item, fmt.Sprintf("%s.credits[%d]", path, i)); g != nil {
+	set(n, "name", &p.Name, l.text)
+	if v := n.Get("credits"); v != nil && l.list(v) {
+		for item := range v.items() {
+			if g := l.grant(item); g != nil {
 				p.Grants = append(p.Grants, g)
 			}
 		}
 	}
-	l.planPrice(p, n.Get("price"), path+".price")
-	p.Allow = l.selector(n.Get("allow"), path+".allow")
-	p.Deny = l.selector(n.Get("deny"), path+".deny")
+	l.planPrice(p, n.Get("price"))
+	p.Allow = l.selector(n.Get("allow"))
+	p.Deny = l.selector(n.Get("deny"))
 	if v := n.Get("discount"); v != nil {
-		l.discount(p, v, path+".discount")
+		l.discount(p, v)
 	}
-	l.overage(p, n, path)
-	setPointer(n, path, "lasts", &p.Lasts, l.duration)
-	p.RenewsWhenPaid = l.says(n, path, "plan.renews", "when_paid")
-	l.caps(p, n.Get("caps"), path+".caps")
-	set(n, path, "proration", &p.Proration, l.word("plan.proration"))
+	l.overage(p, n)
+	setPointer(n, "lasts", &p.Lasts, l.duration)
+	p.RenewsWhenPaid = l.says(n, "plan.renews", "when_paid")
+	l.caps(p, n.Get("caps"))
+	set(n, "proration", &p.Proration, l.word("plan.proration"))
 	if n.Get("estimate") != nil {
-		bytes := l.says(n, path, "plan.estimate", "bytes")
+		bytes := l.says(n, "plan.estimate", "bytes")
 		p.EstimateBytes = &bytes
 	}
-	if v := n.Get("metadata"); v != nil && l.mapping(v, path+".metadata") {
+	if v := n.Get("metadata"); v != nil && l.mapping(v) {
 		p.Metadata = metadata(v)
 	}
 	return p
 }
 
-func (l *loader) discount(p *pricing.Plan, v *Node, path string) {
-	d, ok := l.percent(v, path)
+func (l *loader) discount(p *pricing.Plan, v *Node) {
+	d, ok := l.percent(v)
 	if !ok {
 		return
 	}
 	if _, ok := one.Sub(d); !ok {
-		l.fail(v, path, "%s is more than everything", v.Text)
+		l.fail(v, "%s is more than everything", v.Text)
 		return
 	}
 	p.Discount, p.DiscountText = d, v.Text
@@ -79,7 +76,7 @@ var one = money.FromInt(1)
 var planPriceForm = regexp.MustCompile(`^([^/]*[^/ ])( / (.*))?$`)
 
 // planPrice reads "29 USD / month" and settles the billing period.
-func (l *loader) planPrice(p *pricing.Plan, n *Node, path string) {
+func (l *loader) planPrice(p *pricing.Plan, n *Node) {
 	for _, g := range p.Grants {
 		if g.Renewed && g.Every >= calendar.Month {
 			p.BillingPeriod = g.Every
@@ -89,18 +86,18 @@ func (l *loader) planPrice(p *pricing.Plan, n *Node, path string) {
 	if n == nil {
 		return
 	}
-	if n.Kind == ScalarNode && n.Text == "custom" {
+	if n.is("custom") {
 		p.Custom, p.PriceText = true, n.Text
 		return
 	}
 	m := planPriceForm.FindStringSubmatch(n.Text)
 	if n.Kind != ScalarNode || m == nil {
-		l.notMoney(n, path)
+		l.notMoney(n)
 		return
 	}
 	price, ok := parseMoney(m[1])
 	if !ok {
-		l.notMoney(&Node{Kind: ScalarNode, Text: m[1], line: n.line, col: n.col, width: n.width}, path)
+		l.notMoney(n.part(m[1]))
 		return
 	}
 	p.Price, p.PriceText = &price, n.Text
@@ -111,96 +108,95 @@ func (l *loader) planPrice(p *pricing.Plan, n *Node, path string) {
 	case "month", "quarter", "year":
 		p.BillingPeriod, _ = calendar.ParseUnit(m[3])
 	default:
-		l.fail(n, path, "%q is not one of month, quarter, year%s", m[3], suggest(m[3], []string{"month", "quarter", "year"}))
+		l.fail(n, "%q is not one of month, quarter, year%s", m[3], suggest(m[3], []string{"month", "quarter", "year"}))
 	}
 }
 
-func (l *loader) grant(n *Node, path string) *pricing.Grant {
-	if !l.object(n, path, "grant") {
+func (l *loader) grant(n *Node) *pricing.Grant {
+	if !l.object(n, "grant") {
 		return nil
 	}
 	g := &pricing.Grant{}
-	set(n, path, "type", &g.Type, l.grantType)
+	set(n, "type", &g.Type, l.grantType)
 	if v := n.Get("amount"); v != nil {
-		if g.Unlimited = v.Kind == ScalarNode && v.Text == "unlimited"; !g.Unlimited {
-			g.Amount, _ = l.amount(v, path+".amount")
+		if g.Unlimited = v.is("unlimited"); !g.Unlimited {
+			g.Amount, _ = l.amount(v)
 		}
 	}
 	every, expires, rollover := n.Get("every"), n.Get("expires"), n.Get("rollover")
 	if every != nil && expires != nil {
-		l.fail(n, path, `"every" and "expires" exclude each other; renewed credits end at renewal (or "rollover: all")`)
+		l.fail(n, `"every" and "expires" exclude each other; renewed credits end at renewal (or "rollover: all")`)
 	}
 	if every != nil {
-		g.Every, g.Renewed = l.every(every, path+".every")
+		g.Every, g.Renewed = l.every(every)
 	}
 	if rollover != nil {
-		l.rollover(g, rollover, path+".rollover")
+		l.rollover(g, rollover)
 		if every == nil {
-			l.warn(rollover, path+".rollover", `has no effect without "every"`)
+			l.warn(rollover, `has no effect without "every"`)
 		}
 	}
 	if expires != nil {
 		switch {
-		case expires.Kind == ScalarNode && expires.Text == "never":
-		case expires.Kind == ScalarNode && expires.Text == "end_of_plan":
+		case expires.is("never"):
+		case expires.is("end_of_plan"):
 			g.Expires = pricing.ExpiresWithPlan
 		default:
 			g.Expires = pricing.ExpiresAfter
-			g.ExpiresAfter, _ = l.duration(expires, path+".expires")
+			g.ExpiresAfter, _ = l.duration(expires)
 		}
 	}
-	g.OnlyFor = l.selector(n.Get("only_for"), path+".only_for")
-	g.NotFor = l.selector(n.Get("not_for"), path+".not_for")
+	g.OnlyFor = l.selector(n.Get("only_for"))
+	g.NotFor = l.selector(n.Get("not_for"))
 	return g
 }
 
-func (l *loader) rollover(g *pricing.Grant, n *Node, path string) {
+func (l *loader) rollover(g *pricing.Grant, n *Node) {
 	switch {
-	case n.Kind == ScalarNode && n.Text == "none":
+	case n.is("none"):
 		g.Rollover = pricing.RolloverNone
-	case n.Kind == ScalarNode && n.Text == "all":
+	case n.is("all"):
 		g.Rollover = pricing.RolloverAll
 	case n.Kind == ScalarNode && !strings.ContainsAny(n.Text, "0123456789"):
-		l.fail(n, path, "%q is not none, all or an amount%s", n.Text, suggest(n.Text, []string{"none", "all"}))
+		l.fail(n, "%q is not none, all or an amount%s", n.Text, suggest(n.Text, []string{"none", "all"}))
 	default:
 		g.Rollover = pricing.RolloverLimit
-		g.RolloverLimit, _ = l.amount(n, path)
+		g.RolloverLimit, _ = l.amount(n)
 	}
 }
 
-func (l *loader) overage(p *pricing.Plan, n *Node, path string) {
+func (l *loader) overage(p *pricing.Plan, n *Node) {
 	when, how := n.Get("when_empty"), n.Get("overage")
-	on := l.says(n, path, "plan.when_empty", "overage")
+	on := l.says(n, "plan.when_empty", "overage")
 	if how != nil && when == nil {
-		l.fail(how, path+".overage", `has no effect without "when_empty: overage"`)
+		l.fail(how, `has no effect without "when_empty: overage"`)
 		return
 	}
 	o := &pricing.Overage{Times: one}
-	if how != nil && l.object(how, path+".overage", "overage") {
-		if v := how.Get("limit"); v != nil && (v.Kind != ScalarNode || v.Text != "none") {
+	if how != nil && l.object(how, "overage") {
+		if v := how.Get("limit"); v != nil && !v.is("none") {
 			o.Limited = true
-			o.Limit, _ = l.amount(v, path+".overage.limit")
+			o.Limit, _ = l.amount(v)
 		}
-		set(how, path+".overage", "times", &o.Times, l.decimal)
+		set(how, "times", &o.Times, l.decimal)
 	}
 	if on {
 		p.Overage = o
 	}
 }
 
-func (l *loader) caps(p *pricing.Plan, n *Node, path string) {
-	if n == nil || !l.list(n, path) {
+func (l *loader) caps(p *pricing.Plan, n *Node) {
+	if n == nil || !l.list(n) {
 		return
 	}
-	for i, item := range n.Items {
-		at := fmt.Sprintf("%s[%d]", path, i)
-		if !l.object(item, at, "cap") {
+	for item := range n.items() {
+		if !l.object(item, "cap") {
 			continue
 		}
 		c := pricing.Cap{}
-		set(item, at, "per", &c.Per, l.word("cap.per"))
-		set(item, at, "amount", &c.Amount, l.amount)
-		set(item, at, "every", &c.Every, l.every)
+		set(item, "per", &c.Per, l.word("cap.per"))
+		set(item, "amount", &c.Amount, l.amount)
+		set(item, "every", &c.Every, l.every)
 		p.Caps = append(p.Caps, c)
 	}
 }

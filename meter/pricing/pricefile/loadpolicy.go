@@ -1,8 +1,6 @@
 package pricefile
 
 import (
-	"fmt"
-
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -13,34 +11,33 @@ func (l *loader) policies(n *Node) {
 		ReserveOutputTokens: 4096, ReserveInputTokens: 16_384, EstimateBytes: true, ClampOutput: true, RequestUsage: true,
 	}
 	p.Timezone = l.utc()
-	if n == nil || !l.object(n, "policies", "policies") {
+	if n == nil || !l.object(n, "policies") {
 		return
 	}
-	const at = "policies"
-	l.places[at] = n
-	p.UnpricedFree = l.says(n, at, "policies.unpriced", "free")
-	set(n, at, "unlisted_model", &p.UnlistedModel, l.text)
+	l.places["policies"] = n
+	p.UnpricedFree = l.says(n, "policies.unpriced", "free")
+	set(n, "unlisted_model", &p.UnlistedModel, l.text)
 	if p.UnlistedModel == "reject" {
 		p.UnlistedModel = ""
 	}
 	if v := n.Get("refund_on"); v != nil {
-		p.RefundOn = l.refundOn(v, at+".refund_on")
+		p.RefundOn = l.refundOn(v)
 	}
-	set(n, at, "reserve_output_tokens", &p.ReserveOutputTokens, l.whole)
-	set(n, at, "reserve_input_tokens", &p.ReserveInputTokens, l.whole)
-	p.Reserve = l.unitReserve(n.Get("reserve"), at+".reserve")
-	set(n, at, "overdraft", &p.Overdraft, l.amount)
+	set(n, "reserve_output_tokens", &p.ReserveOutputTokens, l.whole)
+	set(n, "reserve_input_tokens", &p.ReserveInputTokens, l.whole)
+	p.Reserve = l.unitReserve(n.Get("reserve"))
+	set(n, "overdraft", &p.Overdraft, l.amount)
 	if v := n.Get("timezone"); v != nil {
-		p.Timezone = l.zone(v, at+".timezone")
+		p.Timezone = l.zone(v)
 		p.TimezoneName = p.Timezone.String()
 	}
-	p.HoldCeiling = l.says(n, at, "policies.hold", "ceiling")
-	p.EstimateBytes = n.Get("estimate") == nil || l.says(n, at, "policies.estimate", "bytes")
-	p.ExhaustedOverdraft = l.says(n, at, "policies.when_exhausted", "overdraft")
-	set(n, at, "clamp_output", &p.ClampOutput, l.boolean)
-	set(n, at, "request_usage", &p.RequestUsage, l.boolean)
+	p.HoldCeiling = l.says(n, "policies.hold", "ceiling")
+	p.EstimateBytes = n.Get("estimate") == nil || l.says(n, "policies.estimate", "bytes")
+	p.ExhaustedOverdraft = l.says(n, "policies.when_exhausted", "overdraft")
+	set(n, "clamp_output", &p.ClampOutput, l.boolean)
+	set(n, "request_usage", &p.RequestUsage, l.boolean)
 	word := ""
-	set(n, at, "abandoned", &word, l.word("policies.abandoned"))
+	set(n, "abandoned", &word, l.word("policies.abandoned"))
 	switch word {
 	case "capture_hold":
 		p.Abandoned = pricing.CaptureHold
@@ -49,17 +46,17 @@ func (l *loader) policies(n *Node) {
 	}
 }
 
-func (l *loader) refundOn(n *Node, path string) pricing.RefundOn {
+func (l *loader) refundOn(n *Node) pricing.RefundOn {
 	on := pricing.RefundOn{Connect: true} // what never reached the upstream is always refunded
-	if !l.list(n, path) {
+	if !l.list(n) {
 		return on
 	}
 	to := map[string]*bool{
 		"4xx": &on.Status4xx, "5xx": &on.Status5xx, "timeout": &on.Timeout,
 		"connect": &on.Connect, "client_abort": &on.ClientAbort,
 	}
-	for i, item := range n.Items {
-		word, ok := l.word("policies.refund_on")(item, fmt.Sprintf("%s[%d]", path, i))
+	for item := range n.items() {
+		word, ok := l.word("policies.refund_on")(item)
 		if ok {
 			*to[word] = true
 		}
@@ -70,6 +67,6 @@ func (l *loader) refundOn(n *Node, path string) pricing.RefundOn {
 // refundWhen is read after the operations, whose units it may name.
 func (l *loader) refundWhen(n *Node) {
 	if v := n.Get("refund_when"); v != nil {
-		l.book.Policies.RefundWhen = l.fromAnswer(v, "policies.refund_when", l.conditions(v, "policies.refund_when", nil, false))
+		l.book.Policies.RefundWhen = l.fromAnswer(v, l.conditions(v, nil, false))
 	}
 }

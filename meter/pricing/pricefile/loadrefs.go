@@ -14,14 +14,14 @@ func (l *loader) references(root *Node) {
 	if name := b.Policies.UnlistedModel; name != "" {
 		if !slices.Contains(l.modelNames(), name) {
 			n := root.Get("policies").Get("unlisted_model")
-			l.fail(n, "policies.unlisted_model", `there is no model %q; write the name of one, or "reject"%s`, name, suggest(name, l.modelNames()))
+			l.fail(n, `there is no model %q; write the name of one, or "reject"%s`, name, suggest(name, l.modelNames()))
 		}
 	}
 	for _, p := range b.Packs {
-		n := l.places["packs."+p.ID]
+		only := l.places["packs."+p.ID].Get("only_plans")
 		for i, id := range p.OnlyPlans {
 			if !slices.Contains(l.planIDs(), id) {
-				l.fail(n.Get("only_plans"), fmt.Sprintf("packs.%s.only_plans[%d]", p.ID, i), "there is no plan %q%s", id, suggest(id, l.planIDs()))
+				l.fail(only.at(fmt.Sprintf("%s[%d]", only.path, i)), "there is no plan %q%s", id, suggest(id, l.planIDs()))
 			}
 		}
 	}
@@ -32,13 +32,13 @@ func (l *loader) defaultPlan(n *Node) {
 	if n == nil {
 		return
 	}
-	id, ok := l.text(n, "default_plan")
+	id, ok := l.text(n)
 	if !ok {
 		return
 	}
 	i := slices.IndexFunc(l.book.Plans, func(p *pricing.Plan) bool { return p.ID == id })
 	if i < 0 {
-		l.fail(n, "default_plan", "there is no plan %q%s", id, suggest(id, l.planIDs()))
+		l.fail(n, "there is no plan %q%s", id, suggest(id, l.planIDs()))
 		return
 	}
 	l.book.DefaultPlan = l.book.Plans[i]
@@ -67,7 +67,7 @@ func (l *loader) drawnTypes(n *Node) {
 	}
 	missing := func(t, by string) {
 		if t != "" && !slices.Contains(l.book.DrawOrder, t) {
-			l.fail(n, "draw_order", "type %q is used by %s but missing here", t, by)
+			l.fail(n, "type %q is used by %s but missing here", t, by)
 		}
 	}
 	said := map[string]bool{}
@@ -88,21 +88,20 @@ func (l *loader) drawnTypes(n *Node) {
 }
 
 // unitReserve reads "reserve" of policies and of models.
-func (l *loader) unitReserve(n *Node, path string) pricing.Reserve {
-	if n == nil || !l.mapping(n, path) {
+func (l *loader) unitReserve(n *Node) pricing.Reserve {
+	if n == nil || !l.mapping(n) {
 		return nil
 	}
 	list := pricing.Reserve{}
 	valid := pricing.ReservedUnits()
-	for i := range n.Pairs {
-		p := &n.Pairs[i]
+	for p := range n.entries() {
 		if !slices.Contains(valid, p.Key) {
-			l.unknownKey(p, path, valid)
+			l.unknownKey(p, valid)
 			continue
 		}
-		if d, ok := l.decimal(p.Value, join(path, p.Key)); ok {
+		if d, ok := l.decimal(p.Value); ok {
 			if d.IsZero() {
-				l.fail(p.Value, join(path, p.Key), "nothing would be held; write the most that one request uses")
+				l.fail(p.Value, "nothing would be held; write the most that one request uses")
 			}
 			list[p.Key] = d
 		}

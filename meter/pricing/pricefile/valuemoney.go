@@ -28,24 +28,24 @@ func ParseMoney(text string) (pricing.Money, error) {
 	return m, nil
 }
 
-func (l *loader) money(n *Node, path string) (pricing.Money, bool) {
+func (l *loader) money(n *Node) (pricing.Money, bool) {
 	if n.Kind == ScalarNode {
 		if m, ok := parseMoney(n.Text); ok {
 			return m, true
 		}
 	}
-	l.notMoney(n, path)
+	l.notMoney(n)
 	return pricing.Money{}, false
 }
 
-func (l *loader) notMoney(n *Node, path string) {
+func (l *loader) notMoney(n *Node) {
 	if n.Kind == ScalarNode {
 		if _, err := money.ParseDecimal(n.Text); err == nil {
-			l.fail(n, path, `%s has no currency; write "%s USD"`, n.Text, n.Text)
+			l.fail(n, `%s has no currency; write "%s USD"`, n.Text, n.Text)
 			return
 		}
 	}
-	l.fail(n, path, `%s is not an amount of money; write "%s"`, n.what(), moneyHint(n.Text))
+	l.fail(n, `%s is not an amount of money; write "%s"`, n.what(), moneyHint(n.Text))
 }
 
 func moneyHint(s string) string {
@@ -67,7 +67,7 @@ func moneyHint(s string) string {
 }
 
 // percent reads "20%" as 0.2.
-func (l *loader) percent(n *Node, path string) (money.Decimal, bool) {
+func (l *loader) percent(n *Node) (money.Decimal, bool) {
 	if n.Kind == ScalarNode {
 		if d, ok := parsePercent(n.Text); ok {
 			return d, true
@@ -78,10 +78,10 @@ func (l *loader) percent(n *Node, path string) (money.Decimal, bool) {
 		digits = "20"
 	}
 	if strings.HasPrefix(n.Text, "-") {
-		l.fail(n, path, `%s is not a percentage of 0 or more; to take something off, write "discount: %s%%" in a plan`, n.what(), digits)
+		l.fail(n, `%s is not a percentage of 0 or more; to take something off, write "discount: %s%%" in a plan`, n.what(), digits)
 		return money.Decimal{}, false
 	}
-	l.fail(n, path, `%s is not a percentage; write "%s%%"`, n.what(), digits)
+	l.fail(n, `%s is not a percentage; write "%s%%"`, n.what(), digits)
 	return money.Decimal{}, false
 }
 
@@ -110,13 +110,13 @@ func ParseThreshold(text string, decimals int) (pricing.Threshold, error) {
 	return pricing.Threshold{Amount: a, Text: text}, err
 }
 
-func (l *loader) duration(n *Node, path string) (calendar.Duration, bool) {
+func (l *loader) duration(n *Node) (calendar.Duration, bool) {
 	if n.Kind == ScalarNode && durationForm.MatchString(n.Text) {
 		if d, err := calendar.ParseDuration(strings.ReplaceAll(n.Text, "_", "")); err == nil {
 			return d, true
 		}
 	}
-	l.fail(n, path, `%s is not a duration; write "%s"`, n.what(), durationHint(n.Text))
+	l.fail(n, `%s is not a duration; write "%s"`, n.what(), durationHint(n.Text))
 	return calendar.Duration{}, false
 }
 

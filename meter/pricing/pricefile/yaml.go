@@ -2,6 +2,7 @@ package pricefile
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -38,7 +39,8 @@ type Node struct {
 	width     int
 	Pairs     []Pair
 	Items     []*Node
-	size      int // nodes below and here, aliases followed
+	size      int    // nodes below and here, aliases followed
+	path      string // "plans.plus.credits[0]", where Get, entries and items found it
 }
 
 type Pair struct {
@@ -46,19 +48,61 @@ type Pair struct {
 	line, col int
 	width     int
 	Value     *Node
+	parent    string // path of the mapping
 }
 
+// Get is the value of a key, nil if the mapping has no such key.
 func (n *Node) Get(key string) *Node {
 	if n == nil {
 		return nil
 	}
 	for i := range n.Pairs {
 		if n.Pairs[i].Key == key {
-			return n.Pairs[i].Value
+			return n.Pairs[i].Value.at(join(n.path, key))
 		}
 	}
 	return nil
 }
+
+// at is a copy with a path: what an alias means occurs at several.
+func (n *Node) at(path string) *Node {
+	c := *n
+	c.path = path
+	return &c
+}
+
+// entries are the keys and values of a mapping with their paths.
+func (n *Node) entries() iter.Seq[*Pair] {
+	return func(yield func(*Pair) bool) {
+		for _, p := range n.Pairs {
+			p.Value, p.parent = p.Value.at(join(n.path, p.Key)), n.path
+			if !yield(&p) {
+				return
+			}
+		}
+	}
+}
+
+// items are the values of a list with their paths.
+func (n *Node) items() iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		for i, item := range n.Items {
+			if !yield(item.at(fmt.Sprintf("%s[%d]", n.path, i))) {
+				return
+			}
+		}
+	}
+}
+
+// part is a piece of a scalar's text, at its place.
+func (n *Node) part(text string) *Node {
+	c := n.at(n.path)
+	c.Text = text
+	return c
+}
+
+// is reports whether the value is this word.
+func (n *Node) is(word string) bool { return n.Kind == ScalarNode && n.Text == word }
 
 // what names the kind of a value in messages.
 func (n *Node) what() string {
@@ -234,7 +278,7 @@ func (r *yamlReader) mapping(n *Node, values []*ast.MappingValueNode, flow bool,
 			continue
 		}
 		seen[key] = len(n.Pairs)
-		n.Pairs = append(n.Pairs, Pair{key, line, col, width, value})
+		n.Pairs = append(n.Pairs, Pair{Key: key, line: line, col: col, width: width, Value: value})
 	}
 	for _, p := range merged {
 		if _, own := seen[p.Key]; !own {

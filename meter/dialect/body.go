@@ -101,8 +101,10 @@ func (p *profile) shallow(body []byte) (out []byte, lists []inner) {
 	}
 	out = append(make([]byte, 0, 512), '{')
 	for key, value := range jsonscan.Members(body) {
-		if name := jsonscan.Unescape(key); value[0] == '{' || value[0] == '[' && !slices.Contains(conversations, name) {
-			lists = append(lists, inner{name, value})
+		if value[0] == '{' || value[0] == '[' {
+			if name := jsonscan.Unescape(key); value[0] == '{' || !slices.Contains(conversations, name) {
+				lists = append(lists, inner{name, value})
+			}
 		}
 		switch string(key) {
 		case "messages", "contents", "input", "system", "documents", "instructions", "tools", "prompt", "image", "images", "requests":

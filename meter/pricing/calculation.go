@@ -227,19 +227,19 @@ func (k *calculation) start(t *Table) {
 func (k *calculation) sum(write bool) money.Decimal {
 	t := k.table
 	var total money.Decimal
-	add := func(s step) {
-		total = total.Add(s.n.Mul(s.price))
-		if write {
-			s.total, s.line, s.col = total, t.Line, t.Column
-			k.trace.add(s)
+	add := func(label string, n, price money.Decimal, token bool) {
+		total = total.Add(n.Mul(price))
+		if write && k.trace.keep {
+			bound := token && k.usage == nil && label == Output.String()
+			k.trace.add(step{label: label, n: n, price: price, total: total, token: token, bound: bound, line: t.Line, col: t.Column})
 		}
 	}
 	if t.Request.Set {
-		add(step{label: "request", n: one, price: t.Request.Value})
+		add("request", one, t.Request.Value, false)
 	}
 	for i := range t.Units {
 		if n := k.count(t.Units[i].Unit); !n.IsZero() {
-			add(step{label: t.Units[i].Unit, n: n, price: t.Units[i].Rate})
+			add(t.Units[i].Unit, n, t.Units[i].Rate, false)
 		}
 	}
 	for kind := range NumKinds {
@@ -247,7 +247,7 @@ func (k *calculation) sum(write bool) money.Decimal {
 			continue
 		}
 		if price := k.tokenPrice(kind); !price.IsZero() {
-			add(step{label: kind.String(), n: fromCount(k.tokens[kind]), price: price, token: true, bound: k.usage == nil && kind == Output})
+			add(kind.String(), fromCount(k.tokens[kind]), price, true)
 		}
 	}
 	return total

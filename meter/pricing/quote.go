@@ -208,7 +208,7 @@ func (e *Estimate) by(m *Model, bound int64, s supposed, lines *[]Line) (Quote, 
 	}
 	k := newCalculation(r, m, e.plan, e.free)
 	defer k.done()
-	k.strict = true
+	k.strict, k.trace.keep = true, lines != nil
 	for i := range Output {
 		k.tokens[i] = max(e.usage.Tokens[i], 0)
 	}

@@ -68,7 +68,7 @@ func (b *Book) reprice(rec *Recorded, plan *Plan, lines *[]Line) (money.Amount, 
 	if k.entry == nil && op.Price.ByModel {
 		return 0, ErrNoLongerPriced
 	}
-	k.known = rec.verdicts()
+	k.known, k.trace.keep = rec.verdicts(), lines != nil
 	k.usage, k.tokens = &rec.Usage, rec.Usage.Tokens
 	k.c = circumstances{request: r.values, model: r.Asked.Model, tier: rec.Marks.Tier, at: rec.At, quantities: k.quantityRoom[:0]}
 	for _, m := range op.Measures {

@@ -129,6 +129,7 @@ func (r *Request) cost(a *Answer, plan *Plan, free FreeLeft, record *Marks) (Quo
 	}
 	k := newCalculation(r, nil, plan, free)
 	defer k.done()
+	k.trace.keep = record != nil
 	values := r.book.answerValues(a, k.answerRoom[:])
 	entry, model, known := r.answeredBy(a, values)
 	if !known {

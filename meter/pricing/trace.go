@@ -12,6 +12,7 @@ import (
 // trace is how a price was computed. The evaluation writes it once; the price,
 // its explanation and what the journal keeps of it are read from it.
 type trace struct {
+	keep  bool // the steps will be read; holds only need the total
 	steps []step
 	times money.Decimal // what the operation's quantity came to
 	total money.Decimal // after the last step
@@ -33,13 +34,18 @@ type step struct {
 }
 
 func (t *trace) add(s step) {
-	t.steps = append(t.steps, s)
+	if t.keep {
+		t.steps = append(t.steps, s)
+	}
 	t.total = s.total
 }
 
 // resum sets the total after an adjustment.
 func (t *trace) resum(total money.Decimal) {
-	t.steps[len(t.steps)-1].total, t.total = total, total
+	if t.keep {
+		t.steps[len(t.steps)-1].total = total
+	}
+	t.total = total
 }
 
 // lines are the steps in words.

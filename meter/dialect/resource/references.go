@@ -2,6 +2,7 @@ package resource
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
@@ -138,10 +139,7 @@ func (w *refWalk) text(quoted []byte, end int) {
 	}
 	top := &w.stack[n-1]
 	if colon := jsonscan.SkipSpace(w.b, end); !top.list && top.key == "" && colon < len(w.b) && w.b[colon] == ':' {
-		top.key = strings.ToLower(unquote(quoted, 64))
-		if top.key == "" {
-			top.key = "\x00" // a name that is empty, or too long to be one of ours
-		}
+		top.key = knownName(quoted)
 		return
 	}
 	key := top.key
@@ -159,6 +157,33 @@ func (w *refWalk) text(quoted []byte, end int) {
 	if r, ok := references[key]; ok && r.text {
 		w.add(key, r, unquote(quoted, maxID))
 	}
+}
+
+// knownNames are all names that make a difference, by themselves: most names of a
+// request are found here, or are none of these, without a copy.
+var knownNames = func() map[string]string {
+	names := map[string]string{"id": "id", "type": "type", "role": "role", "content": "content", "items": "items"}
+	for name := range references {
+		names[name] = name
+	}
+	for name := range freeForm {
+		names[name] = name
+	}
+	return names
+}()
+
+// knownName is the name of a member in lower case, or "\x00" if it makes no
+// difference.
+func knownName(quoted []byte) string {
+	written := jsonscan.Content(quoted)
+	name, ok := knownNames[string(written)]
+	if !ok && slices.ContainsFunc(written, func(c byte) bool { return c == '\\' || c >= 'A' && c <= 'Z' || c >= 0x80 }) {
+		name, ok = knownNames[strings.ToLower(unquote(quoted, 64))]
+	}
+	if !ok {
+		return "\x00"
+	}
+	return name
 }
 
 // maxID is the length of what may be an id, in bytes as written.

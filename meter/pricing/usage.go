@@ -49,6 +49,9 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
+// Lender is the kind whose rate this kind has if it has none of its own; itself for input and output.
+func (k Kind) Lender() Kind { return lender[k] }
+
 // IsOutput reports whether the kind belongs to the output side.
 func (k Kind) IsOutput() bool { return k >= Output }
 

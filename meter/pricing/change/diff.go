@@ -2,6 +2,7 @@ package change
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -186,12 +187,7 @@ func (d *differ) values(section, id, what string, a, b *pricefile.Node) {
 }
 
 func mappings(n *pricefile.Node) bool {
-	for _, item := range n.Items {
-		if item.Kind != pricefile.MappingNode {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(n.Items, func(item *pricefile.Node) bool { return item.Kind != pricefile.MappingNode })
 }
 
 // flow is a value in one line. Numbers that are the same are written the same.

@@ -10,8 +10,10 @@
 package importer
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -28,15 +30,8 @@ type Options struct {
 }
 
 func (o *Options) wants(name, provider string) bool {
-	if o.Provider != "" && o.Provider != provider {
-		return false
-	}
-	for _, m := range o.Models {
-		if selector.Glob(m, name) {
-			return true
-		}
-	}
-	return len(o.Models) == 0
+	return (o.Provider == "" || o.Provider == provider) &&
+		(len(o.Models) == 0 || slices.ContainsFunc(o.Models, func(m string) bool { return selector.Glob(m, name) }))
 }
 
 // Table is what was read: entries in the order of the table.
@@ -64,16 +59,7 @@ func (t *Table) Summary() string {
 	for _, n := range t.Notes {
 		count[n.Field]++
 	}
-	fields := make([]string, 0, len(count))
-	for f := range count {
-		fields = append(fields, f)
-	}
-	sort.Slice(fields, func(i, j int) bool {
-		if a, b := count[fields[i]], count[fields[j]]; a != b {
-			return a > b
-		}
-		return fields[i] < fields[j]
-	})
+	fields := slices.SortedFunc(maps.Keys(count), func(a, b string) int { return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b)) })
 	for i, f := range fields {
 		fields[i] = fmt.Sprintf("%s ×%d", f, count[f])
 	}
@@ -94,60 +80,32 @@ type Entry struct {
 
 // Free reports whether nothing that the entry prices costs anything.
 func (e *Entry) Free() bool {
-	if !e.base.nothing() {
-		return false
-	}
-	for _, r := range e.rows {
-		if !r.rates.nothing() {
-			return false
-		}
-	}
-	return true
+	return e.base.nothing() && !slices.ContainsFunc(e.rows, func(r row) bool { return !r.rates.nothing() })
 }
 
 // rates are in credits: tokens each, units each.
 type rates struct {
 	tokens [pricing.NumKinds]*money.Decimal
-	units  []unitRate
-}
-
-type unitRate struct {
-	unit string
-	rate money.Decimal
+	units  []pricing.UnitRate
 }
 
 func (r *rates) unit(name string, d money.Decimal) {
-	r.units = append(r.units, unitRate{name, d})
+	r.units = append(r.units, pricing.UnitRate{Unit: name, Rate: d})
 }
 
 func (r *rates) empty() bool { return !r.hasTokens() && len(r.units) == 0 }
 
 func (r *rates) hasTokens() bool {
-	for _, d := range r.tokens {
-		if d != nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.tokens[:], func(d *money.Decimal) bool { return d != nil })
 }
 
 // paysTokens reports whether any token costs something.
 func (r *rates) paysTokens() bool {
-	for _, d := range r.tokens {
-		if d != nil && !d.IsZero() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.tokens[:], func(d *money.Decimal) bool { return d != nil && !d.IsZero() })
 }
 
 func (r *rates) nothing() bool {
-	for _, u := range r.units {
-		if !u.rate.IsZero() {
-			return false
-		}
-	}
-	return !r.paysTokens()
+	return !r.paysTokens() && !slices.ContainsFunc(r.units, func(u pricing.UnitRate) bool { return !u.Rate.IsZero() })
 }
 
 // row is an entry of adjust: under a condition, these rates.

@@ -3,6 +3,7 @@ package importer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -94,15 +95,8 @@ var reasons = map[string]string{
 
 // isPrice recognises prices that nothing here knows: better one note too many.
 func isPrice(field string) bool {
-	if strings.HasPrefix(field, "supports_") {
-		return false
-	}
-	for _, word := range []string{"cost", "price", "pricing", "multiplier", "fee"} {
-		if strings.Contains(field, word) {
-			return true
-		}
-	}
-	return false
+	words := []string{"cost", "price", "pricing", "multiplier", "fee"}
+	return !strings.HasPrefix(field, "supports_") && slices.ContainsFunc(words, func(word string) bool { return strings.Contains(field, word) })
 }
 
 func (l *litellm) outputMaximum(f member) {

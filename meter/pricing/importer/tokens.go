@@ -1,9 +1,10 @@
 package importer
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
-	"sort"
+	"slices"
 	"strconv"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -64,16 +65,10 @@ func (v variant) when() string {
 	return "service_tier: " + v.tier
 }
 
-// before orders rows so that the last one that holds is the most specific:
+// compare orders rows so that the last one that holds is the most specific:
 // tiers, then long context, then long context in a tier.
-func (v variant) before(w variant) bool {
-	if a, b := v.rank(), w.rank(); a != b {
-		return a < b
-	}
-	if v.above != w.above {
-		return v.above < w.above
-	}
-	return v.tier < w.tier
+func (v variant) compare(w variant) int {
+	return cmp.Or(cmp.Compare(v.rank(), w.rank()), cmp.Compare(v.above, w.above), cmp.Compare(v.tier, w.tier))
 }
 
 func (v variant) rank() int {
@@ -119,7 +114,7 @@ func (vs variants) ordered() []variant {
 			order = append(order, v)
 		}
 	}
-	sort.Slice(order, func(i, j int) bool { return order[i].before(order[j]) })
+	slices.SortFunc(order, variant.compare)
 	return order
 }
 
@@ -146,21 +141,14 @@ func (b *build) fillCombinations(vs variants) {
 	}
 }
 
-// lentFrom is whose price a kind without one has in a price file.
-var lentFrom = map[pricing.Kind]pricing.Kind{
-	pricing.CachedInput: pricing.Input, pricing.CacheWrite: pricing.Input, pricing.CacheWrite1h: pricing.CacheWrite,
-	pricing.AudioInput: pricing.Input, pricing.ImageInput: pricing.Input, pricing.VideoInput: pricing.Input,
-	pricing.CachedAudioInput: pricing.AudioInput, pricing.Reasoning: pricing.Output, pricing.AudioOutput: pricing.Output,
-	pricing.ImageOutput: pricing.Output, pricing.VideoOutput: pricing.Output, pricing.Citation: pricing.Output,
-}
-
 // dropLent leaves out a kind that costs what its parent costs. It then follows
 // its parent in every row, as it does on the providers' pages: reasoning is
 // output, in a long context too.
 func (b *build) dropLent() {
 	plain := b.base.tokens
-	for k, from := range lentFrom {
-		if plain[k] != nil && plain[from] != nil && plain[k].Cmp(*plain[from]) == 0 {
+	for k := range pricing.NumKinds {
+		from := k.Lender()
+		if from != k && plain[k] != nil && plain[from] != nil && plain[k].Cmp(*plain[from]) == 0 {
 			b.base.tokens[k] = nil
 		}
 	}

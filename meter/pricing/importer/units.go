@@ -122,8 +122,8 @@ func (t *Table) Measured() []string {
 	var units []string
 	for _, e := range t.Entries {
 		for _, u := range e.base.units {
-			if u.unit != "request" && !slices.Contains(units, u.unit) {
-				units = append(units, u.unit)
+			if u.Unit != "request" && !slices.Contains(units, u.Unit) {
+				units = append(units, u.Unit)
 			}
 		}
 	}

@@ -60,7 +60,7 @@ func (r *rates) parts() []string {
 		parts = append(parts, "per_1m_tokens: {"+strings.Join(tokens, ", ")+"}")
 	}
 	for _, u := range r.units {
-		parts = append(parts, "per_"+u.unit+": "+u.rate.String())
+		parts = append(parts, "per_"+u.Unit+": "+u.Rate.String())
 	}
 	return parts
 }

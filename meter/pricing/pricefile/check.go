@@ -84,16 +84,9 @@ func (l *loader) neverMatching() {
 }
 
 func coversAll(earlier, later *pricing.Operation) bool {
-	for i := range later.Match {
-		covered := false
-		for j := range earlier.Match {
-			covered = covered || earlier.Match[j].Covers(&later.Match[i])
-		}
-		if !covered {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(later.Match, func(q pricing.Pattern) bool {
+		return !slices.ContainsFunc(earlier.Match, func(p pricing.Pattern) bool { return p.Covers(&q) })
+	})
 }
 
 // outputMaximum warns where a hold can't know how long an answer may be.
@@ -207,7 +200,7 @@ func (l *loader) selected(s *selector.Selector, path string, line, col int) {
 	}
 	look := func(what string, patterns, names []string) {
 		for _, p := range patterns {
-			if !anyGlob(p, names) {
+			if !slices.ContainsFunc(names, func(name string) bool { return name != "" && selector.Glob(p, name) }) {
 				l.warnAt(line, col, 1, path, fmt.Sprintf("nothing has the %s %q%s", what, p, suggest(p, names)))
 			}
 		}
@@ -215,13 +208,4 @@ func (l *loader) selected(s *selector.Selector, path string, line, col int) {
 	look("operation id", s.Operations, ids)
 	look("feature", s.Features, features)
 	look("tag", s.Tags, tags)
-}
-
-func anyGlob(pattern string, names []string) bool {
-	for _, n := range names {
-		if n != "" && selector.Glob(pattern, n) {
-			return true
-		}
-	}
-	return false
 }

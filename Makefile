@@ -3,7 +3,7 @@ TAGS := -tags nobadger,nomysql,nopgx
 # The race detector needs a C compiler.
 RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: build demo test prove bench fuzz lint
+.PHONY: build demo test mutants prove bench fuzz lint
 
 build: ; go build $(TAGS) -o bin/farebox ./cmd/farebox
 
@@ -15,6 +15,10 @@ test:
 	go test $(TAGS) -v -run 'Simulation|SmallScope|Order|Sweep|Big' ./meter/ledger ./meter/calendar ./meter/money
 	.ci/fuzz 6s # eleven fuzzers: a minute
 	go test $(TAGS) -timeout 20m . ./docs/... ./internal/... ./caddymodule/... ./integration/...
+
+# Mistakes that the tests must catch, each made in turn: a quarter of an hour.
+mutants:
+	FAREBOX_MUTANTS=all go test -timeout 1h -v -run TestMutants ./internal/mutants
 
 # The long form of the proofs: hours, not minutes.
 prove:

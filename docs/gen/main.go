@@ -1,6 +1,6 @@
 // Command gen writes the JSON Schema of the price file and the reference part of
-// docs/pricing.md from the table of its keys, and the reference part of
-// docs/api.md from the table of endpoints:
+// docs/pricing.md from the table of its keys, the reference part of docs/api.md
+// from the table of endpoints, and the mutants of docs/guarantees.md from their list:
 //
 //	go run ./docs/gen
 package main
@@ -18,6 +18,7 @@ func main() {
 		write("docs/pricing.schema.json", func([]byte) ([]byte, error) { return pricefile.Schema(), nil }),
 		write("docs/pricing.md", complete),
 		write("docs/api.md", completeEndpoints),
+		write("docs/guarantees.md", completeMutants),
 	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

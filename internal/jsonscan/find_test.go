@@ -100,3 +100,29 @@ func sameCount(t *testing.T, data []byte, v *Value, raw json.RawMessage) {
 		t.Fatalf("%q: counted %d %q, want %d elements", data, v.Kind, v.Text, len(list))
 	}
 }
+
+// Parsers take the first or the last of two equal keys, and some ignore case.
+func TestAKeyThatParsersReadInTwoWaysIsAmbiguous(t *testing.T) {
+	tree := NewPaths()
+	tree.Add([]string{"model"}, 0)
+	tree.Add([]string{"clip", "seconds"}, 1)
+	for text, want := range map[string][2]bool{
+		`{"model":"a","clip":{"seconds":1}}`:                         {},
+		`{"model":"a","model":"b"}`:                                  {true, false},
+		`{"model":"a","mod\u0065l":"b"}`:                             {true, false},
+		`{"model":"a","Model":"b"}`:                                  {true, false},
+		`{"MODEL":"a"}`:                                              {true, false},
+		`{"model":"a","clip":{"seconds":1,"seconds":2}}`:             {false, true},
+		`{"clip":{"seconds":1},"clip":{}}`:                           {false, true},
+		`{"clip":{"Seconds":1}}`:                                     {false, true},
+		`{"models":"a","x":{"model":1,"model":2},"y":{"seconds":1}}`: {},
+	} {
+		values := make([]Value, 2)
+		if !tree.Find([]byte(text), values) {
+			t.Errorf("%s: not read", text)
+		}
+		if got := [2]bool{values[0].Ambiguous, values[1].Ambiguous}; got != want {
+			t.Errorf("%s: ambiguous %v, want %v", text, got, want)
+		}
+	}
+}

@@ -99,6 +99,12 @@ func TestTheSameReserveAgainHoldsOnce(t *testing.T) {
 		t.Errorf("the same again after an extension: %+v", r)
 	}
 	b.wants(350, "after three of the same")
+	on, off := true, false
+	b.must(SetAttributes{Suspended: &on})
+	if r := b.must(c); !r.Replayed || r.Charge.Hold != 150 {
+		t.Errorf("the same again while the account is suspended: %+v", r)
+	}
+	b.must(SetAttributes{Suspended: &off})
 	for _, other := range []Reserve{
 		{Charge: &Charge{ID: "ch_1", Member: "ann"}, Amount: 101, Plan: AnyPlan},
 		{Charge: &Charge{ID: "ch_1", Member: "ben"}, Amount: 100, Plan: AnyPlan},

@@ -3,6 +3,7 @@ package pricing_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -225,5 +226,39 @@ func explained(t *testing.T, b *pricing.Book, r *pricing.Request, f *pricing.Fac
 	lines, again, err := rec.Explain(b, b.Plan(marks.Plan))
 	if err != nil || again != cost.Amount {
 		t.Errorf("%s again (%v), %s at first, from %q\nfree %v\n%s\n%s\n%v", again.Text(b.Credit.Decimals), err, cost.Amount.Text(b.Credit.Decimals), text, free, file, f.Body, lines)
+	}
+	if len(parts) == 1 {
+		addsUp(t, b, lines, cost.Amount)
+	}
+}
+
+// rated is a line of n units at a price.
+var rated = regexp.MustCompile(`^([0-9,.]+) ([^ ]+) × ([0-9.]+)(?: / 1M)?$`)
+
+// addsUp: the lines of the rates sum up to what the others start from, and the
+// last one is the price.
+func addsUp(t *testing.T, b *pricing.Book, lines []pricing.Line, cost money.Amount) {
+	t.Helper()
+	var sum money.Decimal
+	for i, l := range lines {
+		if i > 0 && lines[i-1].Label == "adjust" {
+			sum = money.Decimal{} // by_model: the rates of the model replace those before
+		}
+		m := rated.FindStringSubmatch(l.Text)
+		if m == nil || l.Label == "adjust" {
+			sum = l.Total
+			continue
+		}
+		n, errN := money.ParseDecimal(strings.ReplaceAll(m[1], ",", ""))
+		price, errPrice := money.ParseDecimal(m[3])
+		if m[2] == "tokens" {
+			price = price.Shift(-6)
+		}
+		if sum = sum.Add(n.Mul(price)); errN != nil || errPrice != nil || sum.Cmp(l.Total) != 0 {
+			t.Errorf("%q makes %s, but the line says %s (%v, %v):\n%v", l.Text, sum, l.Total, errN, errPrice, lines)
+		}
+	}
+	if last, err := sum.Ceil(b.Credit.Decimals); err != nil || last != cost {
+		t.Errorf("the last line says %s (%v), want %d:\n%v", sum, err, cost, lines)
 	}
 }

@@ -35,6 +35,9 @@ func TestRequestsReadInOneWay(t *testing.T) {
 		reason          string // "": it is priced
 	}{
 		{"plain", "/v1/clips?seconds=3", "", nil, ""},
+		{"a member of the body", "/v1/images", `{"n":2}`, nil, ""},
+		{"a member twice", "/v1/images", `{"n":1,"n":9}`, nil, pricing.AmbiguousRequest},
+		{"a member in another case", "/v1/images", `{"n":1,"N":9}`, nil, pricing.AmbiguousRequest},
 		{"another parameter", "/v1/clips?x=1;y&seconds=3", "", nil, ""},
 		{"fragment", "/v1/clips?x=1#&seconds=100", "", nil, pricing.AmbiguousRequest},
 		{"encoded fragment is a value", "/v1/clips?x=1%23&seconds=3", "", nil, ""},

@@ -37,12 +37,12 @@ func (b *booking) wait(ctx context.Context, r Receipt) Receipt {
 	return r
 }
 
-// reprice prices a settle again with another rest of the free tier; n counts the
+// reprice prices a settle again with another remainder of the free tier; n counts the
 // tries.
 type reprice func(s ledger.Settle, left money.Amount, n int) ledger.Settle
 
 // bookEnd books the end of a charge without waiting. A settle whose price assumed
-// another rest of the free tier is priced again and booked again. then is called
+// another remainder of the free tier is priced again and booked again. then is called
 // from the ledger's writer, once, and must not block.
 func (m *Gateway) bookEnd(account ledger.AccountID, end ledger.Command, again reprice, then func(ledger.Result, error)) {
 	m.settling.begin()
@@ -70,7 +70,7 @@ func (m *Gateway) tryEnd(account ledger.AccountID, end ledger.Command, again rep
 // booked.
 func (m *Gateway) post(id ledger.ChargeID, account ledger.AccountID, first *ledger.Reserve, e *closing, again reprice) *booking {
 	b := &booking{done: make(chan struct{})}
-	began := time.Now() // how long the writer takes is no matter of the accounts' clock
+	began := time.Now() // measured with the system clock, not with the ledger's
 	var refused error   // written and read by the ledger's writer alone
 	if first != nil {
 		m.writer.Go(account, *first, func(_ ledger.Result, err error) { refused = err })

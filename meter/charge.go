@@ -75,7 +75,7 @@ func (c *Charge) settle(ctx context.Context, o Outcome, keep []byte) Receipt {
 	e := b.end(o, r)
 	job := c.startsJob(b, e, r)
 	e.Remaining, e.Unlimited = c.hold.available, c.hold.unlimited
-	if c.req.Idempotency == "" || e.Quota || c.status == 402 { // what the operator's empty account says is no answer to keep
+	if c.req.Idempotency == "" || e.Quota || c.status == 402 { // an answer caused by the operator's empty upstream account is not kept
 		keep = nil
 	}
 	if job != nil {

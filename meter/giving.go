@@ -12,14 +12,14 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// gift is what an answer gives its caller: ids that an upstream keeps something
-// under.
+// gift records the ids that an answer issues to its caller: those of objects that
+// the upstream keeps.
 type gift struct {
 	x     *exchange
 	opt   resource.Request
 	noted map[string]bool
 	seen  bool // the document of the answer was looked at
-	wait  bool // nothing else of the answer waits for the disk
+	wait  bool // the ids are waited for: no other write of this answer is synced
 }
 
 // newGift decides whether the answer may give ids, and notes those in its header;

@@ -32,7 +32,7 @@ func (a *admission) hold(ctx context.Context, reserve ledger.Reserve) (ledger.Re
 	return a.holdBy(reserve, func(c ledger.Command) (ledger.Result, error) { return a.m.writer.Do(ctx, account, c) })
 }
 
-// holdBy is hold with what does the commands.
+// holdBy is hold that sends its commands through do.
 func (a *admission) holdBy(reserve ledger.Reserve, do func(ledger.Command) (ledger.Result, error)) (ledger.Result, error) {
 	left := a.freeUnits()
 	o, err := a.offer(left)

@@ -27,7 +27,7 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Refusal {
 	d := &Refusal{Reason: r.Reason, Facts: f, Err: r}
 	switch {
 	case r.Reason == ledger.InFlightHolds:
-		d.Message = fmt.Sprintf("Credits are occupied by requests that are still running: this request needs up to %s, %s are free and %s are held. Nothing was charged. Try again in a moment.",
+		d.Message = fmt.Sprintf("Credits are held by requests that are still running: this request needs up to %s, %s are available and %s are held. Nothing was charged. Try again in a moment.",
 			b.Credit.Of(r.Needed), text(r.Available), text(r.Held))
 		f.RetryAfter = time.Second
 	case r.Limit != nil:
@@ -35,7 +35,7 @@ func (a *admission) short(r *ledger.Refusal, acc *ledger.Account) *Refusal {
 		f.Limit = &LimitFacts{
 			Per: l.Per, Amount: text(l.Amount), Every: l.Every.String(), Used: text(l.Used), Held: text(l.Held), Left: text(l.Left()), ResetsAt: l.ResetsAt.UTC(),
 		}
-		d.Message = fmt.Sprintf("The %s's limit of %s a %s leaves %s (%s used, %s held): this request needs up to %s. Nothing was charged. The limit resets at %s.",
+		d.Message = fmt.Sprintf("The %s's cap of %s per %s leaves %s (%s used, %s held): this request needs up to %s. Nothing was charged. The cap resets at %s.",
 			l.Per, b.Credit.Of(l.Amount), l.Every, b.Credit.Of(l.Left()), text(l.Used), text(l.Held), b.Credit.Of(r.Needed), l.ResetsAt.UTC().Format(time.RFC3339))
 	case r.LimitSource != ledger.LimitBalance:
 		d.Message = a.overageReached(r, acc)
@@ -146,7 +146,7 @@ func (a *admission) options(d *Refusal, r *ledger.Refusal, acc *ledger.Account) 
 			}
 		}
 		if l.Per != "account" {
-			ways = append(ways, "ask an admin of the account to raise the limit")
+			ways = append(ways, "ask an admin of the account to raise the cap")
 		}
 	}
 	if bound, ok := a.largest(r.Fits); ok && acc != nil && a.reduces(acc, bound) {

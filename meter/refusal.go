@@ -3,6 +3,7 @@ package meter
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/directory"
@@ -122,7 +123,7 @@ func (f *Facts) JSON() []byte {
 	return b
 }
 
-// refusalOf turns errors of the rooms below into one.
+// refusalOf turns errors of the packages below into one.
 func refusalOf(err error) error {
 	var p *pricing.Refusal
 	var d *Refusal
@@ -138,7 +139,7 @@ func refusalOf(err error) error {
 	case errors.As(err, &whose):
 		return &Refusal{Reason: whose.Reason, Field: whose.Field, Message: whose.Message, Err: err, Strict: whose.Reason == ownership.OwnerUnknown}
 	case errors.As(err, &p):
-		return &Refusal{Reason: p.Reason, Field: p.Field, Message: p.Message, Err: err}
+		return &Refusal{Reason: p.Reason, Field: p.Field, Message: sentence(p.Message), Err: err}
 	case errors.Is(err, ledger.ErrNoAccount):
 		return &Refusal{Reason: UnknownAccount, Message: "There is no such account.", Err: err}
 	case errors.Is(err, ledger.ErrSuspended):
@@ -153,4 +154,15 @@ func refusalOf(err error) error {
 		return &Refusal{Reason: Unavailable, Message: "Credits cannot be booked right now, so nothing was charged. Try again in a moment.", Err: err}
 	}
 	return err
+}
+
+// sentence is a message of a package below as clients read it. Names of fields
+// keep their case.
+func sentence(message string) string {
+	for _, word := range []string{"the ", "this ", "no "} {
+		if strings.HasPrefix(message, word) {
+			message = strings.ToUpper(message[:1]) + message[1:]
+		}
+	}
+	return strings.TrimSuffix(message, ".") + "."
 }

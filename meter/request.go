@@ -17,7 +17,7 @@ type Caller struct {
 	Key     string // id of the API key, never the key itself
 	// Attributes for key.<attr> and member.<attr> in the price file; "id" is there by itself.
 	KeyAttributes, MemberAttributes map[string]string
-	// Trusted: whoever named the account may also bring it to life.
+	// Trusted: whoever named the account may also create it.
 	Trusted bool
 }
 

@@ -22,7 +22,7 @@ type RequestInfo struct {
 	Hides bool
 	// Limits are the output bounds of the requests in a batch, nil elsewhere; 0 is none.
 	Limits []int64
-	// Reject is "" or the reason why the request must be refused with 400: "ambiguous_request" (a metered key duplicateKey, or in
+	// Reject is "" or the reason why the request must be refused with 400: "ambiguous_request" (a metered key occurs twice, or in
 	// another case), "quantity_invalid", "quantity_too_large". Field names the member.
 	Reject, Field string
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// subject is what the left side of a condition names.
+// Subject is what the left side of a condition names.
 type Subject uint8
 
 const (
@@ -24,17 +24,17 @@ const (
 	OnDays
 )
 
-// operand is one accepted text or number of a condition.
+// Operand is one accepted text or number of a condition.
 type Operand struct {
 	Text     string
 	Number   money.Decimal
 	IsNumber bool // written as a number
 }
 
-// bounds are above, below, at_least and at_most.
+// Bounds are above, below, at_least and at_most.
 type Bounds struct{ Above, Below, AtLeast, AtMost Rate }
 
-// never reports whether no number is within the bounds.
+// Never reports whether no number is within the bounds.
 func (b *Bounds) Never() bool {
 	for _, low := range []Rate{b.Above, b.AtLeast} {
 		for _, high := range []Rate{b.Below, b.AtMost} {
@@ -50,7 +50,7 @@ func (b *Bounds) Never() bool {
 	return false
 }
 
-// condition is one entry of a when; it holds if any operand fits, or if all
+// Condition is one entry of a when; it holds if any operand fits, or if all
 // bounds do.
 type Condition struct {
 	On       Subject
@@ -63,7 +63,7 @@ type Condition struct {
 	Text     string   // "service_tier = flex", for explanations
 }
 
-// conditions all have to hold.
+// Conditions all have to hold.
 type Conditions struct {
 	All  []Condition
 	Zone *time.Location // of hours and days
@@ -273,7 +273,7 @@ func plainNumber(s string) (money.Decimal, bool) {
 // groupedDigits are numbers written as 200_000; without the "_" they are the same.
 var groupedDigits = regexp.MustCompile(`([0-9])_([0-9])`)
 
-// text is the conditions in words: "input_tokens above 200000".
+// Text is the conditions in words: "input_tokens above 200000".
 func (cs *Conditions) Text() string {
 	if cs == nil {
 		return ""

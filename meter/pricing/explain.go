@@ -25,7 +25,7 @@ type Explanation struct {
 	book      *Book
 }
 
-// grouping puts a comma before every third digit: "10,000".
+// Grouping puts a comma before every third digit: "10,000".
 func Grouping(s string) string {
 	whole, fraction, point := strings.Cut(s, ".")
 	for i := len(whole) - 3; i > 0; i -= 3 {

@@ -7,7 +7,7 @@ import (
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
 
-// source is where a field is read.
+// Source is where a field is read.
 type Source uint8
 
 const (
@@ -38,7 +38,7 @@ var sourcePrefixes = []struct {
 	{"member.", FromMember},
 }
 
-// field is one place that a price file reads. Fields are numbered through the
+// Field is one place that a price file reads. Fields are numbered through the
 // book, separately for requests and answers, so that values live in an array.
 type Field struct {
 	From    Source
@@ -57,7 +57,7 @@ func (f *Field) inBody() bool { return f.From == FromBody || f.From == FromForm 
 // json reports whether the values of the field are JSON values, not text.
 func (f *Field) json() bool { return f.From == FromBody || f.From == FromResponseBody }
 
-// parseField reads "body.images.#", "header.X-Lane" and so on; a nil field
+// ParseField reads "body.images.#", "header.X-Lane" and so on; a nil field
 // comes with what is wrong.
 func ParseField(text string) (*Field, string) {
 	if strings.ContainsAny(text, " \t") || len(text) > 300 {
@@ -103,7 +103,7 @@ func validPath(path string) bool {
 	return parts[0] != "#" || len(parts) == 1
 }
 
-// fields numbers the fields of a book.
+// Fields numbers the fields of a book.
 type Fields struct {
 	request, answer []*Field
 	index           map[string]*Field
@@ -111,7 +111,7 @@ type Fields struct {
 
 func NewFields() *Fields { return &Fields{index: map[string]*Field{}} }
 
-// add is the field of the book that reads the same place.
+// Add is the field of the book that reads the same place.
 func (fs *Fields) Add(f *Field) *Field {
 	key := f.Text
 	if f.From == FromHeader || f.From == FromResponseHeader {

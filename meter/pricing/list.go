@@ -123,7 +123,7 @@ func (t *Table) single() (unit string, credits money.Decimal, ok bool) {
 	return "", credits, false
 }
 
-// words is a table in words.
+// Words is a table in words.
 func (t *Table) Words() string {
 	if t.Free {
 		return "free"

@@ -78,7 +78,7 @@ func (m *Measure) countsFromOne() bool {
 // multipliers are the fields by which AI APIs are asked for several answers, in small letters and without underscores.
 var multipliers = []string{"n", "bestof", "candidatecount", "samplecount", "numimages", "numberofimages", "numoutputs", "numsamples", "samples", "batchsize", "ncompletions", "ncmpl"}
 
-// reserved is what is held of a quantity that only the answer knows: at least
+// Reserved is what is held of a quantity that only the answer knows: at least
 // what it counts for if the answer does not say.
 func (m *Measure) Reserved() money.Decimal {
 	switch {
@@ -221,7 +221,7 @@ func (op *Operation) readsBody() bool {
 	})
 }
 
-// reserve is how much of each unit is held where a request does not say.
+// Reserve is how much of each unit is held where a request does not say.
 type Reserve map[string]money.Decimal
 
 // usualReserve are the most that the known APIs answer with, or a sane guess

@@ -6,19 +6,19 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// rate is one number of a price table, and whether it was written.
+// Rate is one number of a price table, and whether it was written.
 type Rate struct {
 	Value money.Decimal
 	Set   bool
 }
 
-// unitRate is the rate of one unit: per_image.
+// UnitRate is the rate of one unit: per_image.
 type UnitRate struct {
 	Unit string
 	Rate money.Decimal
 }
 
-// table is a price: rates per request, per token kind and per unit, with a
+// Table is a price: rates per request, per token kind and per unit, with a
 // floor and a ceiling for the whole request. Token rates are per single token.
 type Table struct {
 	Request          Rate
@@ -56,7 +56,7 @@ func (t *Table) HasTokens() bool {
 	return false
 }
 
-// times multiplies every rate; minimum and maximum are not rates.
+// Times multiplies every rate; minimum and maximum are not rates.
 func (t *Table) Times(f money.Decimal) {
 	t.Request.Value = t.Request.Value.Mul(f)
 	for k := range t.Tokens {
@@ -73,7 +73,7 @@ func (t *Table) Times(f money.Decimal) {
 	}
 }
 
-// replace overwrites the rates that o names and leaves the others.
+// Replace overwrites the rates that o names and leaves the others.
 func (t *Table) Replace(o *Table) {
 	if o.Request.Set {
 		t.Request = o.Request
@@ -139,7 +139,7 @@ func (t *Table) dearer(o *Table) {
 	t.Free = own.Free && o.Free
 }
 
-// token is the rate of a kind, its own or lent.
+// Token is the rate of a kind, its own or lent.
 func (t *Table) Token(k Kind) (money.Decimal, Kind) {
 	for !t.Tokens[k].Set {
 		if lender[k] == k {
@@ -160,7 +160,7 @@ type Adjustment struct {
 	Line, Column int
 }
 
-// price is what an operation's price says: a table, or the model's.
+// Price is what an operation's price says: a table, or the model's.
 type Price struct {
 	ByModel bool
 	Table   Table

@@ -58,14 +58,14 @@ func notJSON(f *Field) *Refusal {
 }
 
 func planRefusal(p *Plan, plans []*Plan) *Refusal {
-	r := refuse(403, PlanDoesNotInclude, "", "the plan %q does not include this", p.Name)
+	r := refuse(403, PlanDoesNotInclude, "", "the plan %q does not include this request", p.Name)
 	names := make([]string, 0, len(plans))
 	for _, other := range plans {
 		r.Plans = append(r.Plans, other.ID)
 		names = append(names, other.Name)
 	}
 	if len(plans) > 0 {
-		r.Message += "; these do: " + strings.Join(names, ", ")
+		r.Message += "; these plans do: " + strings.Join(names, ", ")
 	}
 	return r
 }

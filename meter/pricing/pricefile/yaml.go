@@ -28,7 +28,7 @@ const (
 	ListNode
 )
 
-// node is a YAML value with its place. Scalars keep the text as written: no
+// Node is a YAML value with its place. Scalars keep the text as written: no
 // number is ever decoded.
 type Node struct {
 	Kind      NodeKind

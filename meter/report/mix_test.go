@@ -1,4 +1,4 @@
-package meter
+package report_test
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/farebox-dev/farebox/meter/input"
+	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
@@ -15,16 +16,16 @@ import (
 
 func example(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile("../testdata/pricing/examples/" + name + ".yaml")
+	text, err := os.ReadFile("../../testdata/pricing/examples/" + name + ".yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
 }
 
-func (p *played) estimate(account string, mix report.Mix) *report.MixEstimate {
+func (p *fixture) estimate(account string, mix report.Mix) *report.MixEstimate {
 	p.Helper()
-	e, err := p.m.Reports.EstimateMix(p.Context(), account, mix)
+	e, err := p.Reports.EstimateMix(p.Context(), account, mix)
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func (p *played) estimate(account string, mix report.Mix) *report.MixEstimate {
 // The worked example of a seed: 30 pictures and 10 videos of 5 seconds on each
 // of 22 days.
 func TestAMonthOfPicturesAndVideos(t *testing.T) {
-	p := play(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
+	p := newFixture(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
 	mix := report.Mix{Days: 22, Lines: []report.MixLine{{Operation: "image", PerDay: "30"}, {Operation: "video", PerDay: "10"}}} // at the default of 5 s
 	for buffer, want := range map[string]money.Amount{"": 62_040, "20%": 74_448, "25%": 77_550, "30 %": 80_652} {
 		mix.Buffer = buffer
@@ -56,7 +57,7 @@ func TestAMonthOfPicturesAndVideos(t *testing.T) {
 }
 
 func TestTheSmallestPlanThatCovers(t *testing.T) {
-	p := play(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
+	p := newFixture(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
 	for _, tt := range []struct {
 		what string
 		mix  report.Mix
@@ -79,7 +80,7 @@ func TestTheSmallestPlanThatCovers(t *testing.T) {
 			t.Errorf("%s: %q, want %q (%+v)", tt.what, got, tt.want, e)
 		}
 	}
-	clever := play(t, example(t, "4-cleverai"), "2026-11-12T00:00:00Z")
+	clever := newFixture(t, example(t, "4-cleverai"), "2026-11-12T00:00:00Z")
 	e := clever.estimate("", report.Mix{Days: 30, Lines: []report.MixLine{{Operation: "image", PerDay: "10"}, {Operation: "chat", PerDay: "1000", Credits: "20"}}})
 	if e.Sum != 3_000_00+600_000_00 || e.Plan == nil || e.Plan.ID != "enterprise" || !e.Unlimited { // a thousand times a thousand tokens
 		t.Errorf("%+v", e)
@@ -90,7 +91,7 @@ func TestTheSmallestPlanThatCovers(t *testing.T) {
 }
 
 func TestAMixThatMakesNoSense(t *testing.T) {
-	p := play(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
+	p := newFixture(t, example(t, "5-imagineart"), "2026-11-12T00:00:00Z")
 	line := []report.MixLine{{Operation: "image", PerDay: "1"}}
 	for want, mix := range map[string]report.Mix{
 		"days":               {Days: 0, Lines: line},
@@ -103,7 +104,7 @@ func TestAMixThatMakesNoSense(t *testing.T) {
 		"name the model":     {Days: 1, Lines: []report.MixLine{{Operation: "image", Model: "imagine-9", PerDay: "1"}}},
 		"counted":            {Days: 3660, Lines: []report.MixLine{{Operation: "image", PerDay: "999999999999999999"}}},
 	} {
-		if _, err := p.m.Reports.EstimateMix(t.Context(), "", mix); !errors.Is(err, input.ErrInvalid) || !strings.Contains(err.Error(), want) {
+		if _, err := p.Reports.EstimateMix(t.Context(), "", mix); !errors.Is(err, input.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", mix, err, want)
 		}
 	}
@@ -122,18 +123,18 @@ default_plan: basic
 // What has no single price goes by what it cost of late: the mean of what was
 // paid for, rounded up; what failed does not count.
 func TestTypicalCosts(t *testing.T) {
-	p := play(t, tokenBook, "2026-11-01T00:00:00Z")
-	p.open("acme", "")
+	p, two := newFixture(t, tokenBook, "2026-11-01T00:00:00Z"), ledger.Charge{Operation: "two"}
+	p.Create("acme", "")
 	mix := report.Mix{Days: 1, Lines: []report.MixLine{{Operation: "two", PerDay: "10"}}}
-	if _, err := p.m.Reports.EstimateMix(t.Context(), "acme", mix); err == nil {
+	if _, err := p.Reports.EstimateMix(t.Context(), "acme", mix); err == nil {
 		t.Error("a price was made up")
 	}
-	p.ask("acme", "/v1/two", `{"n":1}`, 200) // 3
-	p.ask("acme", "/v1/two", `{"n":4}`, 200) // 9
-	p.ask("acme", "/v1/two", `{"n":9}`, 503) // nothing
-	refunded := p.ask("acme", "/v1/two", `{"n":2}`, 200)
-	p.refund("acme", refunded.Info().ID, 1)                                                     // 4
-	if got := p.m.Reports.TypicalCosts(t.Context(), "acme"); len(got) != 1 || got["two"] != 6 { // 16 ÷ 3
+	p.Use("acme", two, 3)
+	p.Use("acme", two, 9)
+	p.Fail("acme", two, 19) // nothing
+	refunded := p.Use("acme", two, 5)
+	p.Refund("acme", refunded, 1)                                                             // 4
+	if got := p.Reports.TypicalCosts(t.Context(), "acme"); len(got) != 1 || got["two"] != 6 { // 16 ÷ 3
 		t.Errorf("%v", got)
 	}
 	e := p.estimate("acme", mix)
@@ -145,7 +146,7 @@ func TestTypicalCosts(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	p.until("2026-12-02T00:00:00Z")
-	if got := p.m.Reports.TypicalCosts(t.Context(), "acme"); len(got) != 0 {
+	if got := p.Reports.TypicalCosts(t.Context(), "acme"); len(got) != 0 {
 		t.Errorf("older than 30 days: %v", got)
 	}
 }

@@ -338,7 +338,7 @@ func TestUnknownParametersAreErrors(t *testing.T) {
 			who = operator
 		}
 		w := s.wants(http.StatusBadRequest, who, method, path+"?acount=other", "{}")
-		if !strings.Contains(w.Body.String(), `no parameter \"acount\"`) {
+		if !strings.Contains(w.Body.String(), `unknown parameter \"acount\"`) {
 			t.Errorf("%s: %s", e.pattern, w.Body)
 		}
 		if len(e.params) > 0 {

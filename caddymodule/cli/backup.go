@@ -18,7 +18,10 @@ import (
 )
 
 func (c *cli) backupCommand() *cobra.Command {
-	return command("backup FILE", "Copy the whole ledger of the running server into a file", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+	return command("backup FILE", "Copy the whole ledger of the running server into a file", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+		if err := c.noDryRun(cmd); err != nil {
+			return err
+		}
 		res, err := caddycmd.AdminAPIRequest(c.address, http.MethodGet, "/meter/backup", nil, nil)
 		if err != nil {
 			return c.unreachable(http.MethodPost, "", nil, nil, err)
@@ -68,6 +71,9 @@ func (m *measured) Write(p []byte) (int, error) {
 
 func (c *cli) restoreCommand() *cobra.Command {
 	return command("restore FILE", "Make a new data directory (--data) from a backup, and verify it", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+		if err := c.noDryRun(cmd); err != nil {
+			return err
+		}
 		if c.data == "" {
 			return &exit{exitInvalid, fmt.Errorf("name the new directory: --data <dir>")}
 		}
@@ -102,5 +108,13 @@ func (c *cli) verifyRestored(ctx context.Context) error {
 		return &exit{exitBroken, fmt.Errorf("the restored ledger does not verify: %s", r.Problems[0])}
 	}
 	fmt.Printf("restored  accounts %d · charges %d · entries %d · verified\n", r.Accounts, r.Charges, r.Entries)
+	return nil
+}
+
+// noDryRun refuses --dry-run for a command that cannot try what it does.
+func (c *cli) noDryRun(cmd *cobra.Command) error {
+	if c.dryRun {
+		return &exit{exitInvalid, fmt.Errorf("%s has no --dry-run; nothing was done", cmd.Name())}
+	}
 	return nil
 }

@@ -18,6 +18,9 @@ import (
 func (c *cli) migrateCommand() *cobra.Command {
 	var file string
 	cmd := command("migrate", "Bring a data directory (--data) of an older version to this one's format; makes a backup first", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		if err := c.noDryRun(cmd); err != nil {
+			return err
+		}
 		return c.migrate(cmd.Context(), file)
 	})
 	cmd.Flags().StringVar(&file, "backup", "", "where the backup goes (default: a new file next to the directory)")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/farebox-dev/farebox/meter/store"
 )
@@ -58,35 +59,47 @@ func (o *overlay) Delete(id store.ID) error {
 	return nil
 }
 
-// Scan gives the store's records in order, as they were changed here, and then
-// the ones that are only here.
+// Scan merges the store's records with those that were changed here, in order.
 func (o *overlay) Scan(from store.ID, only bool, fn func(store.ID, []byte) error) error {
-	seen := map[string]bool{}
-	stopped := false
-	err := o.Snapshot.Scan(from, only, func(id store.ID, v []byte) error {
-		key := string(id.Bytes())
-		seen[key] = true
-		if own, ours := o.own[key]; ours {
-			if own == nil {
-				return nil
-			}
-			v = own
+	own, stopped := o.changed(from, only), false
+	next := func(id store.ID, v []byte) error {
+		if v == nil || stopped { // deleted here
+			return nil
 		}
 		err := fn(id, v)
 		stopped = errors.Is(err, store.ErrStop)
 		return err
+	}
+	until := func(key string) error { // those that come before key
+		for len(own) > 0 && own[0].text < key {
+			id, v := own[0].id, o.own[own[0].text]
+			own = own[1:]
+			if err := next(id, v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := o.Snapshot.Scan(from, only, func(id store.ID, v []byte) error {
+		key := string(id.Bytes())
+		if err := until(key); err != nil {
+			return err
+		}
+		if len(own) > 0 && own[0].text == key {
+			v, own = o.own[key], own[1:]
+		}
+		return next(id, v)
 	})
 	if err != nil || stopped {
 		return err
 	}
-	for _, key := range o.added(from, only, seen) {
-		if err := fn(key.id, o.own[key.text]); errors.Is(err, store.ErrStop) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	if len(own) > 0 {
+		err = until(own[len(own)-1].text + "\x00")
 	}
-	return nil
+	if errors.Is(err, store.ErrStop) {
+		return nil
+	}
+	return err
 }
 
 type ownKey struct {
@@ -94,21 +107,17 @@ type ownKey struct {
 	text string
 }
 
-func (o *overlay) added(from store.ID, only bool, seen map[string]bool) (keys []ownKey) {
+// changed are the keys that were written or deleted here and that a scan reaches, in order.
+func (o *overlay) changed(from store.ID, only bool) (keys []ownKey) {
 	first := string(from.Bytes())
-	for text, v := range o.own {
+	for text := range o.own {
 		id, ok := store.ParseID([]byte(text))
-		if !ok || v == nil || seen[text] || id.Kind != from.Kind || text < first || only && id.Account != from.Account {
+		if !ok || id.Kind != from.Kind || text < first || only && id.Account != from.Account {
 			continue
 		}
 		keys = append(keys, ownKey{id, text})
 	}
-	slices.SortFunc(keys, func(a, b ownKey) int {
-		if a.text < b.text {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(keys, func(a, b ownKey) int { return strings.Compare(a.text, b.text) })
 	return keys
 }
 

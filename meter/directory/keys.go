@@ -40,7 +40,7 @@ func (d *Keys) Find(secret string) (Key, error) {
 		if secret == "" {
 			return Key{}, &Refusal{NoKey, `An API key is needed; send it as "Authorization: Bearer ` + KeyPrefix + `…" or "x-api-key".`}
 		}
-		return Key{}, &Refusal{UnknownKey, "This is not an API key of this service; keys begin with " + KeyPrefix + "."}
+		return Key{}, &Refusal{UnknownKey, "This service does not know this API key. It may be mistyped; keys begin with " + KeyPrefix + "."}
 	}
 	k := d.keys.find(secret)
 	switch {

@@ -43,9 +43,9 @@ func (o *Operation) CheckQuery(rawQuery string, more ...string) error {
 	for name, values := range q {
 		switch {
 		case len(names) == 0:
-			return input.Errorf("there is no parameter %q here; this endpoint has none", name)
+			return input.Errorf("unknown parameter %q; this endpoint has no parameters", name)
 		case !slices.Contains(names, name):
-			return input.Errorf("there is no parameter %q here; there are %s", name, strings.Join(names, ", "))
+			return input.Errorf("unknown parameter %q; the parameters are: %s", name, strings.Join(names, ", "))
 		case len(values) > 1:
 			return input.Errorf("the parameter %s is there %d times; send it once", name, len(values))
 		}

@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
 // ErrNotEmpty: a backup is restored into a directory of its own.
 var ErrNotEmpty = errors.New("the directory is not empty")
+
+// ErrNotABackup: the file is not what Backup wrote.
+var ErrNotABackup = errors.New("the file is not a backup, or it is damaged or compressed")
 
 // Restore makes a data directory from what Backup wrote.
 func Restore(dir string, r io.Reader) error {
@@ -28,12 +32,37 @@ func Restore(dir string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	err = db.Load(r, 16)
+	err = load(db, r)
 	if err == nil { // its log begins anew
 		err = db.Update(func(t *badger.Txn) error { return t.Delete(headKey) })
 	}
 	if err == nil {
 		err = db.Sync()
 	}
-	return errors.Join(err, db.Close())
+	if err = errors.Join(err, db.Close()); err != nil {
+		return errors.Join(err, empty(dir))
+	}
+	return nil
+}
+
+// load reads a backup. Badger panics on some bytes that are not a backup.
+func load(db *badger.DB, r io.Reader) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrNotABackup, p)
+		}
+	}()
+	if err = db.Load(r, 16); err != nil {
+		err = fmt.Errorf("%w: %w", ErrNotABackup, err)
+	}
+	return err
+}
+
+// empty removes what an attempt has left in dir, so that the next one can begin.
+func empty(dir string) error {
+	there, err := os.ReadDir(dir)
+	for _, f := range there {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, f.Name())))
+	}
+	return err
 }

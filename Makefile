@@ -13,7 +13,7 @@ test:
 	go vet $(TAGS) ./...
 	go test $(TAGS) $(RACE) -short ./meter/... # sweeps and simulation in full below, without the race detector
 	go test $(TAGS) -v -run 'Simulation|SmallScope|Order|Sweep|Big' ./meter/ledger ./meter/calendar ./meter/money
-	.ci/fuzz 6s # eleven fuzzers: a minute
+	.ci/fuzz 4s # every fuzzer of the repository: a minute
 	go test $(TAGS) -timeout 20m . ./docs/... ./internal/... ./caddymodule/... ./integration/...
 
 # Mistakes that the tests must catch, each made in turn: a quarter of an hour.

@@ -238,6 +238,40 @@ func TestAStreamIsStoppedWhenTheCreditsAreUsedUp(t *testing.T) {
 	}
 }
 
+// A stream that found nothing to extend its hold with, and gets credits later,
+// holds ahead of the upper bound of its tokens again.
+func TestAStreamHoldsAheadAgainAfterAGrant(t *testing.T) {
+	g := newGate(t, "small")
+	if _, err := g.m.Accounts.Do(t.Context(), "acme", ledger.Reserve{Charge: &ledger.Charge{ID: "ch_other"}, Amount: 30, Plan: ledger.AnyPlan}); err != nil {
+		t.Fatal(err)
+	}
+	c := g.admit(post(chat, streamed)).(*Charge) //nolint:forcetypeassert // it has a hold
+	c.Begin(200, sse)
+	bytesPerToken := strings.Replace(word, `"a"`, `"abcdefghijklmnopqrst"`, 1)
+	pass := func(what string, until func() bool) {
+		t.Helper()
+		for range 200 {
+			if until() {
+				return
+			}
+			if _, err := c.Observe(t.Context(), []byte(bytesPerToken)); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		t.Fatal("never: " + what)
+	}
+	pass("nothing is left to hold", func() bool { return c.stream.scarce })
+	if _, err := g.m.Accounts.Do(t.Context(), "acme", ledger.Give{Grant: "gr_later", Type: "top_up", Amount: 10_000}); err != nil {
+		t.Fatal(err)
+	}
+	held := c.Info().Held
+	pass("the hold is extended after the grant", func() bool { return c.Info().Held > held })
+	pass("the bound of the tokens passes what was extended", func() bool { return c.reader.DeliveredBound() > int64(2*held) })
+	if bound := c.reader.DeliveredBound(); int64(c.Info().Held) < bound {
+		t.Errorf("%d are held for up to %d tokens", c.Info().Held, bound)
+	}
+}
+
 func TestAStreamThatIsFreeGoesOnWithoutCredits(t *testing.T) {
 	g := newGate(t, "small")
 	if _, err := g.m.Accounts.Do(t.Context(), "acme", ledger.Reserve{Charge: &ledger.Charge{ID: "ch_all"}, Amount: 130, Plan: ledger.AnyPlan}); err != nil {

@@ -7,14 +7,14 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// stream is an answer that passes as it is made. Its hold grows with it, and it
-// ends where the credits do.
+// stream is an answer that is forwarded as it arrives. Its hold grows with it, and
+// the stream ends when the credits are used up.
 type stream struct {
 	x      *exchange
 	hold   *hold
-	cut    int64        // output tokens up to which it is paid for; 0: the free tier pays for all
+	cut    int64        // output tokens that the hold covers; 0: the free tier covers all
 	room   money.Amount // that it may cost beyond its hold
-	scarce bool         // there was nothing to extend the hold with, the last time
+	scarce bool         // the last attempt to extend the hold found nothing
 	broken bool         // it was ended for lack of credits
 }
 
@@ -44,7 +44,7 @@ func (s *stream) observe(ctx context.Context, p []byte) ([]byte, error) {
 		if reader.DeliveredLeast() <= s.cut {
 			return out, nil
 		}
-		return s.breakOff(out) // the upstream does not care for the limit
+		return s.breakOff(out) // the upstream ignores the limit
 	}
 	delivered := reader.Delivered()
 	if ahead := reader.DeliveredBound(); !s.scarce && ahead*8 >= s.cut*7 { // it may be near the end of what is held
@@ -62,7 +62,8 @@ func (s *stream) observe(ctx context.Context, p []byte) ([]byte, error) {
 	return s.breakOff(out)
 }
 
-// limited: the request's own limit is what is held, so the answer cannot need more.
+// limited reports whether the hold covers the request's own output limit, so that
+// the answer cannot need more.
 func (s *stream) limited() bool {
 	limit, given := s.x.price.Asked.OutputLimit, s.x.price.Asked.Limited
 	return given && limit <= s.x.bound || s.x.clamp > 0 && s.x.clamp <= s.x.bound
@@ -99,11 +100,13 @@ func (s *stream) extend(ctx context.Context) bool {
 	return false
 }
 
-// cover says that so many output tokens of each answer are paid for.
-func (s *stream) cover(bound int64) { s.x.bound, s.cut = bound, bound*s.x.price.Asked.Answers }
+// cover records that the hold now covers bound output tokens of each answer.
+func (s *stream) cover(bound int64) {
+	s.x.bound, s.cut, s.scarce = bound, bound*s.x.price.Asked.Answers, false
+}
 
-// overdraw lets a stream whose hold can't be extended go on below zero, once and
-// as far as the overdraft reaches.
+// overdraw lets a stream whose hold cannot be extended continue below zero, once
+// and down to the overdraft.
 func (s *stream) overdraw(ctx context.Context) bool {
 	if s.room > 0 || !s.x.book.Policies.ExhaustedOverdraft {
 		return false
@@ -124,7 +127,7 @@ func (s *stream) breakOff(out []byte) ([]byte, error) {
 	return append(append(out[:len(out):len(out)], s.x.reader.Close()...), s.x.api.Errors().StreamEvent(s.x.exhausted())...), ErrExhausted
 }
 
-// cost is what has been delivered so far, within the hold.
+// cost is the price of what has been delivered so far, at most the hold.
 func (s *stream) cost(delivered int64) money.Amount {
 	u := s.x.est
 	u.Tokens[pricing.Output] = delivered

@@ -95,7 +95,7 @@ func (a *admission) withPlan(ctx context.Context, plan string) (Call, error) {
 		return nil, r
 	}
 	job, declared := a.jobOf()
-	x := exchange{admission: a, id: ulid.New("ch_", a.m.opt.Now()), planID: plan, out: Outgoing{a: a, body: a.req.Body}, job: job}
+	x := exchange{admission: a, id: ulid.New(ledger.ChargePrefix, a.m.opt.Now()), planID: plan, out: Outgoing{a: a, body: a.req.Body}, job: job}
 	if a.price.Operation() == nil {
 		if job == nil && !declared {
 			a.m.noteUnpriced("free", a.req, "")

@@ -341,6 +341,14 @@ func TestUnknownParametersAreErrors(t *testing.T) {
 		if !strings.Contains(w.Body.String(), `unknown parameter \"acount\"`) {
 			t.Errorf("%s: %s", e.pattern, w.Body)
 		}
+		for _, p := range e.params {
+			if p.OneOf != nil {
+				w := s.wants(http.StatusBadRequest, who, method, path+"?"+p.Name+"=other", "{}")
+				if !strings.Contains(w.Body.String(), p.Name+"=other; write one of: "+p.OneOf[0]) {
+					t.Errorf("%s with a wrong %s: %s", e.pattern, p.Name, w.Body)
+				}
+			}
+		}
 		if len(e.params) > 0 {
 			name := e.params[0].Name
 			s.wants(http.StatusBadRequest, who, method, path+"?"+name+"=acme&"+name+"=acme", "{}")
@@ -350,7 +358,7 @@ func TestUnknownParametersAreErrors(t *testing.T) {
 		}
 		for _, body := range []string{`{"acount":"other"}`, `{} {}`, `{}x`, `{}}`} {
 			w := s.wants(http.StatusBadRequest, who, method, path, body, "Idempotency-Key", "one")
-			if !strings.Contains(w.Body.String(), "is not the JSON") {
+			if !strings.Contains(w.Body.String(), "is not the expected JSON") {
 				t.Errorf("%s with the body %s: %s", e.pattern, body, w.Body)
 			}
 		}

@@ -138,11 +138,7 @@ func when(w string) error {
 }
 
 func (c *call) cancelPlan() (AccountView, error) {
-	q := c.URL.Query().Get("when")
-	if err := when(q); err != nil {
-		return AccountView{}, err
-	}
-	return c.after(ledger.Cancel{Now: q == "now", Reason: c.URL.Query().Get("reason")})
+	return c.after(ledger.Cancel{Now: c.URL.Query().Get("when") == "now", Reason: c.URL.Query().Get("reason")})
 }
 
 func (c *call) renew(in reasonRequest) (AccountView, error) {

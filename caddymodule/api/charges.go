@@ -3,6 +3,7 @@ package api
 import (
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -86,15 +87,12 @@ func (c *call) charges() (List[ChargeView], error) {
 		return List[ChargeView]{}, err
 	}
 	switch q.Get("format") {
-	case "", "json":
 	case "csv":
 		return List[ChargeView]{}, c.chargesCSV(f, labels)
 	case "jsonl":
 		return List[ChargeView]{}, c.chargesLines(f)
 	case "focus":
 		return List[ChargeView]{}, c.chargesFocus(f)
-	default:
-		return List[ChargeView]{}, invalid("format=%s; write json, jsonl, csv or focus", q.Get("format"))
 	}
 	n, err := limit(q, 50, 500)
 	if err != nil {
@@ -123,6 +121,9 @@ func (c *call) chargeFilter(q url.Values, names []string) (f report.ChargeFilter
 		}
 	}
 	f.Text, f.Before = q.Get("q"), q.Get("cursor")
+	if f.Before != "" && !strings.HasPrefix(f.Before, ledger.ChargePrefix) {
+		return f, invalid("cursor=%s is not one that a list returned", f.Before)
+	}
 	f.Where, err = c.where(q, names)
 	return f, err
 }

@@ -208,7 +208,7 @@ func cursorNumber(q url.Values) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
-		return 0, invalid("cursor=%s is not one that a list gave", text)
+		return 0, invalid("cursor=%s is not one that a list returned", text)
 	}
 	return n, nil
 }

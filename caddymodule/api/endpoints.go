@@ -17,11 +17,11 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
 
-// endpoint is a line of the one table of endpoints. Routing, rights, the check of
+// endpoint is a line of the table of endpoints. Routing, rights, the check of
 // parameters and the OpenAPI document come from it.
 type endpoint struct {
 	pattern   string   // as http.ServeMux has it, relative to Base
-	customers audience // who of an account may use it
+	customers audience // members of an account who may use it
 	operators string   // the scope that an operator needs
 	tag       string
 	summary   string
@@ -29,7 +29,7 @@ type endpoint struct {
 	handler
 }
 
-// audience is who of an account may use an endpoint. Each includes the ones below it.
+// audience says which members of an account may use an endpoint. Each includes the ones below it.
 type audience uint8
 
 const (
@@ -41,15 +41,15 @@ const (
 	operatorsOnly
 )
 
-// Scopes of operators' keys.
+// Scopes of operator keys.
 const (
 	read  = directory.ScopeRead
 	grant = directory.ScopeGrant
 	admin = directory.ScopeAdmin
 )
 
-// handler answers a request. What it reads and writes is described by the very
-// types of the function.
+// handler answers a request. The types of its function describe what it reads and
+// writes.
 type handler struct {
 	run func(*call) (any, error) // nil, nil: it has written the answer
 	in  any                      // zero value of the body; nil: none
@@ -98,7 +98,7 @@ func priceList(h handler) handler  { h.public, h.withoutAccount = true, true; re
 // endpoints is the table.
 var endpoints = sync.OnceValue(func() []endpoint { return slices.Concat(customerEndpoints(), operatorEndpoints()) })
 
-var ofAccount = params("account", "which account, if the caller has several; operators must say it")
+var ofAccount = params("account", "the account, if the caller has several; required for operators")
 
 // operation describes the endpoint.
 func (e *endpoint) operation() openapi.Operation {
@@ -127,7 +127,7 @@ func newMux() *http.ServeMux {
 	return mux
 }
 
-// serve checks everything that the table says of a request, and answers it.
+// serve checks a request by its line of the table, and answers it.
 func (e *endpoint) serve(op *openapi.Operation, c *call) {
 	v, err := e.answer(op, c)
 	switch {
@@ -169,7 +169,7 @@ func (e *endpoint) answer(op *openapi.Operation, c *call) (any, error) {
 }
 
 // body reads the request as JSON. An unknown field is an error, so that a typing
-// mistake is not taken for a default.
+// error does not silently mean the default.
 func (c *call) body(v any) error {
 	most := int64(1 << 20)
 	if c.endpoint.customers == operatorsOnly {
@@ -180,11 +180,15 @@ func (c *call) body(v any) error {
 	err := d.Decode(v)
 	if err == nil {
 		if _, more := d.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("something follows it")
+			err = errors.New("text follows it")
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		return invalid("the body is not the JSON that is expected here: %v", err)
+		text := strings.TrimPrefix(err.Error(), "json: ")
+		if names := openapi.Fields(c.endpoint.in); strings.HasPrefix(text, "unknown field") && len(names) > 0 {
+			text += "; the fields are: " + strings.Join(names, ", ")
+		}
+		return invalid("the body is not the expected JSON: %s", text)
 	}
 	return nil
 }
@@ -201,8 +205,7 @@ func (c *call) writeJSON(v any) {
 	_ = enc.Encode(v)
 }
 
-// requestKey is the context key of what a request carries besides itself: the mux
-// is the same for all mounts and meters.
+// requestKey is the context key of a call: all mounts and gateways share one mux.
 type requestKey struct{}
 
 func newCall(w http.ResponseWriter, r *http.Request) *call {

@@ -60,9 +60,6 @@ func (c *call) margin() (MarginView, error) {
 	if by == "" {
 		by = "operation"
 	}
-	if by != "account" && !slices.Contains([]string{"operation", "model", "feature"}, by) {
-		return MarginView{}, fmt.Errorf("%w: group_by=%s; write operation, model, feature or account", input.ErrInvalid, by)
-	}
 	asked := usage.Query{From: from, To: to, Zone: zone}
 	if by != "account" {
 		asked.By = by

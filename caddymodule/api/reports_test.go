@@ -22,7 +22,7 @@ func TestUnknownParameters(t *testing.T) {
 	for _, path := range []string{
 		"balance?tz=UTC", "usage?groupby=model", "usage?project=x&team=y", "charges?status=open", "charges?limit=0", "charges?limit=501", "charges?limit=1&limit=2",
 		"usage?tz=Mars/Olympus", "usage?tz=Local", "usage?from=yesterday", "usage?period=7d&from=2026-03-01", "usage?from=2026-03-02&to=2026-03-01", "usage?interval=minute",
-		"usage?from=2010-01-01&to=2026-01-01", "usage?format=focus", "charges?format=xml", "ledger?cursor=x", "usage/hints?format=csv", "balance/days?period=7d",
+		"usage?from=2010-01-01&to=2026-01-01", "usage?format=focus", "charges?format=xml", "ledger?cursor=x", "charges?cursor=x", "usage/hints?format=csv", "balance/days?period=7d",
 	} {
 		w := s.wants(http.StatusBadRequest, "acme/mira", http.MethodGet, "v1/"+path, "")
 		if !strings.Contains(w.Body.String(), "invalid_request") {

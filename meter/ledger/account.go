@@ -15,8 +15,11 @@ type AccountID string
 // GrantID names a grant.
 type GrantID string
 
-// ChargeID names a charge: "ch_…".
+// ChargeID names a charge: ChargePrefix and a ULID.
 type ChargeID string
+
+// ChargePrefix begins the id of every charge.
+const ChargePrefix = "ch_"
 
 // Account is the state that commands change: the fold of its journal.
 type Account struct {

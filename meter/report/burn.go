@@ -125,7 +125,7 @@ func (rs *Reports) runsOut(a *ledger.Account, book *pricebook.InForce, perDay mo
 		} else if available < perDay {
 			return day, coming
 		}
-		id := ledger.ChargeID(ulid.New("ch_", day))
+		id := ledger.ChargeID(ulid.New(ledger.ChargePrefix, day))
 		reserve := ledger.Reserve{Charge: &ledger.Charge{ID: id, Subject: subject}, Amount: perDay, Plan: ledger.AnyPlan}
 		if _, err := ledger.Apply(played, reserve, env); err != nil {
 			return day, coming // a cap or a suspension; no more can be spent

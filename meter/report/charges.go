@@ -68,7 +68,7 @@ func (rs *Reports) Charges(ctx context.Context, account string, f ChargeFilter, 
 		return err
 	}
 	if f.Before == "" && !f.To.IsZero() {
-		f.Before = ulid.Least("ch_", f.To.Add(admitting))
+		f.Before = ulid.Least(ledger.ChargePrefix, f.To.Add(admitting))
 	}
 	m := &merged{filter: &f, holds: newestHolds(a, f.Before), fn: fn}
 	return rs.writer.View(ctx, func(s store.Snapshot) error {

@@ -1,5 +1,5 @@
-// Package openapi describes an API as OpenAPI 3.1, from the very Go types that
-// its handlers read and write, so that the description cannot differ from them.
+// Package openapi describes an API as OpenAPI 3.1, from the Go types that its
+// handlers read and write, so that the description cannot differ from them.
 package openapi
 
 import (
@@ -27,8 +27,8 @@ type Operation struct {
 	Public      bool    // needs no key
 }
 
-// CheckQuery allows only the parameters that the operation has, and more, each
-// once: a misspelt filter must not show everything. The error is input.ErrInvalid.
+// CheckQuery allows only the parameters of the operation, and more, each once and
+// with one of its values: a misspelt filter must not show everything. The error is input.ErrInvalid.
 func (o *Operation) CheckQuery(rawQuery string, more ...string) error {
 	q, err := url.ParseQuery(rawQuery)
 	if err != nil {
@@ -50,11 +50,19 @@ func (o *Operation) CheckQuery(rawQuery string, more ...string) error {
 			return input.Errorf("the parameter %s is there %d times; send it once", name, len(values))
 		}
 	}
+	for _, p := range o.Params {
+		if v := q.Get(p.Name); v != "" && p.OneOf != nil && !slices.Contains(p.OneOf, v) {
+			return input.Errorf("%s=%s; write one of: %s", p.Name, v, strings.Join(p.OneOf, ", "))
+		}
+	}
 	return nil
 }
 
-// Param is a parameter of the query.
-type Param struct{ Name, Description string }
+// Param is a parameter of the query. OneOf, if set, lists its values.
+type Param struct {
+	Name, Description string
+	OneOf             []string
+}
 
 // Document is the whole description, indented, always in the same order.
 func Document(title, description, version string, servers []string, ops []Operation) ([]byte, error) {
@@ -96,12 +104,16 @@ func (d *document) operation(o *Operation, path string) object {
 		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
 	}
 	for _, p := range o.Params {
-		params = append(params, object{"name": p.Name, "in": "query", "description": p.Description, "schema": object{"type": "string"}})
+		schema := object{"type": "string"}
+		if p.OneOf != nil {
+			schema["enum"] = p.OneOf
+		}
+		params = append(params, object{"name": p.Name, "in": "query", "description": p.Description, "schema": schema})
 	}
 	if o.Idempotency {
 		params = append(params, object{
 			"name": "Idempotency-Key", "in": "header", "required": true, "schema": object{"type": "string", "maxLength": 255},
-			"description": "the same key and body give the first answer again (Idempotency-Replayed: true), another body gives 409",
+			"description": "the same key and body get the first response again (Idempotency-Replayed: true), another body gets a 409",
 		})
 	}
 	answer := object{"description": "the answer"}

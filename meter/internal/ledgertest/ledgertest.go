@@ -159,7 +159,7 @@ func (l *Ledger) Hold(who string, c ledger.Charge, amount money.Amount) string {
 // TryHold is Hold for a charge that may be refused.
 func (l *Ledger) TryHold(who string, c ledger.Charge, amount money.Amount) (string, error) {
 	account, member, _ := strings.Cut(who, "/")
-	c.ID, c.Member, c.Subject.Operation = ledger.ChargeID(ulid.New("ch_", l.Now())), member, c.Operation
+	c.ID, c.Member, c.Subject.Operation = ledger.ChargeID(ulid.New(ledger.ChargePrefix, l.Now())), member, c.Operation
 	_, err := l.Writer.Do(l.Context(), ledger.AccountID(account), ledger.Reserve{Charge: &c, Amount: amount, Plan: ledger.AnyPlan})
 	return string(c.ID), err
 }

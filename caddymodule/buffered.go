@@ -59,7 +59,7 @@ func (b *buffered) spill() (*streamed, error) {
 func (b *buffered) held() bool { return true }
 
 func (b *buffered) end(o meter.Outcome) {
-	if o != meter.UpstreamBroke { // of a torn answer nothing was delivered
+	if o != meter.UpstreamBroke { // an answer that broke off was not delivered
 		plain := b.plain()
 		if plain == nil && b.whole.Len() > 0 {
 			b.t.unreadable()
@@ -94,7 +94,7 @@ func (b *buffered) settled(o meter.Outcome, f *meter.Receipt) {
 		return
 	}
 	body := b.whole.Bytes()
-	if f.Quota || t.status == http.StatusPaymentRequired { // the operator's own account with the provider is empty: that is no 402 of the customer's
+	if f.Quota || t.status == http.StatusPaymentRequired { // the operator's own account with the provider is empty, which is not a 402 for the customer
 		t.status = http.StatusBadGateway
 		body = t.h.upstreamBilling(t.Header(), t.r)
 	}
@@ -145,8 +145,8 @@ func (b *buffered) takeTrailers() http.Header {
 	return late
 }
 
-// upstreamBilling is the answer in place of one that says that the operator's own
-// account with the provider is empty.
+// upstreamBilling replaces an answer that says that the operator's own account with
+// the provider is empty.
 func (h *Handler) upstreamBilling(header http.Header, r *http.Request) []byte {
 	for _, name := range []string{"Content-Encoding", "Retry-After"} {
 		header.Del(name)

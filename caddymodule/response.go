@@ -16,8 +16,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// response is the response writer that reads as the bytes pass. How they pass is
-// decided with the header: see body.
+// response is the response writer that reads the bytes as it forwards them. The
+// header decides how it forwards them: see body.
 type response struct {
 	*caddyhttp.ResponseWriterWrapper
 	r        *http.Request
@@ -31,14 +31,14 @@ type response struct {
 	unit     string
 
 	before   http.Header   // of the answer, before the rest of the chain
-	first    *attempt      // can be sent again without what the gateway wrote into it
+	first    *attempt      // can be repeated without what the gateway wrote into it
 	sent     atomic.Bool   // an upstream has the whole request
 	status   int           // 0: the header has not been decided
 	body     body          // nil: see status
-	turns    *meter.Socket // of a connection that has left HTTP
+	turns    *meter.Socket // of a WebSocket
 	socket   *socket       // the connection itself
 	stopped  bool          // the credits are used up
-	gone     bool          // the client does not read any more
+	gone     bool          // the client has disconnected
 	answered bool          // by the gateway, in place of an upstream that failed
 	settled  bool
 	receipt  meter.Receipt
@@ -49,7 +49,7 @@ type body interface {
 	write(p []byte) error
 	// held reports whether nothing has been sent yet.
 	held() bool
-	// end reads what is left of an answer that has ended so.
+	// end reads the rest of an answer that ended with o.
 	end(o meter.Outcome)
 	// kept is the answer for replays; nil if it is too large.
 	kept() []byte
@@ -91,7 +91,7 @@ func (t *response) setCharge() {
 	t.set("Credits-Unit", t.unit)
 }
 
-// setHeld sets what is held, and what is left.
+// setHeld sets the headers of the hold and of the remaining credits.
 func (t *response) setHeld() {
 	info := t.call.Info()
 	t.set("Credits-Held", t.credits(info.Held))
@@ -100,8 +100,8 @@ func (t *response) setHeld() {
 	}
 }
 
-// setCost sets what the request cost and what is left, as far as the ledger has
-// said it: nothing is better than something wrong.
+// setCost sets the headers of the cost and of the remaining credits. It sets them
+// only if they are booked: no header is better than a wrong one.
 func (t *response) setCost(f *meter.Receipt) {
 	for _, name := range []string{"Credits-Cost", "Credits-Remaining"} {
 		t.Header().Del(name)
@@ -150,10 +150,9 @@ func (t *response) WriteHeader(status int) {
 	t.body = t.stream()
 }
 
-// holdsBack decides by the request and by the header of the answer whether the
-// answer waits until its cost is known: one without a body, a redirect, and one
-// JSON document. What a client asked for as a stream waits for nothing, whatever
-// the upstream labels it; if its length is known, it is a document all the same.
+// holdsBack reports whether the answer waits until its cost is known: an answer
+// without a body, a redirect, or one JSON document. A stream that the client asked
+// for does not wait, whatever its Content-Type, unless its length is known.
 func (t *response) holdsBack() bool {
 	header := t.Header()
 	switch {
@@ -177,8 +176,8 @@ func (t *response) bodyless() bool {
 	return t.r.Method == http.MethodHead || t.status == http.StatusNoContent || t.status == http.StatusNotModified
 }
 
-// dropForged removes what only the gateway may say. Upstreams say it in headers,
-// and reverse_proxy adds their trailers after the body, announced or not.
+// dropForged removes headers that only the gateway may set. Upstreams may send them
+// as headers, and reverse_proxy adds trailers after the body, announced or not.
 func dropForged(header http.Header) {
 	ours := func(name string) bool {
 		name = http.CanonicalHeaderKey(strings.TrimSpace(strings.TrimPrefix(name, http.TrailerPrefix)))
@@ -194,8 +193,7 @@ func dropForged(header http.Header) {
 	}
 }
 
-// Write implements io.Writer. It never fails for what it reads, only for what
-// the client does.
+// Write implements io.Writer. It fails only if the client does.
 func (t *response) Write(p []byte) (int, error) {
 	if t.status == 0 {
 		t.WriteHeader(http.StatusOK)
@@ -209,8 +207,8 @@ func (t *response) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// forward sends bytes to the client. One who has left is no error if the answer
-// is read on without them.
+// forward sends bytes to the client. A disconnected client is not an error if the
+// rest of the answer is still read.
 func (t *response) forward(p []byte) error {
 	if len(p) == 0 || t.gone {
 		return nil

@@ -16,13 +16,13 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// outcome says how the request ended, from what the rest of the chain did.
+// outcome is how the request ended, judged by what the rest of the chain did.
 func (t *response) outcome(finished bool, err error) meter.Outcome {
 	clientGone := t.r.Context().Err() != nil
 	ownEnd := t.h.drains() && t.upstream.Err() == nil // only the upstream has ended its answer, whether or not the client was there
 	var status caddyhttp.HandlerError
 	switch {
-	case t.socket != nil: // whoever ended it, that was no failure
+	case t.socket != nil: // either side may close a socket; that is not a failure
 		return meter.Answered
 	case t.stopped:
 		return meter.Stopped
@@ -68,19 +68,19 @@ func (t *response) traced(ctx context.Context) context.Context {
 	}})
 }
 
-// begin tells the call which status Caddy will answer with.
+// begin begins the answer with the status that Caddy will send.
 func (t *response) begin(status int) {
 	if t.status == 0 {
 		t.call.Begin(status, nil)
 	}
 }
 
-// bookedWithin is how long an answer waits for its charge to be durable. It is
-// a few milliseconds; a disk that fails must not keep answers.
+// bookedWithin is how long an answer waits for its charge to be durable. This takes
+// a few milliseconds; a failing disk must not delay answers.
 const bookedWithin = time.Second
 
-// settle ends the call and completes the answer: what was held back goes out with
-// its cost, a stream gets its trailers.
+// settle ends the call and completes the answer: it sends what was held back, with
+// the cost, or the trailers of a stream.
 func (t *response) settle(o meter.Outcome, err error) {
 	if t.settled {
 		return
@@ -96,7 +96,7 @@ func (t *response) settle(o meter.Outcome, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.r.Context()), bookedWithin)
 	defer cancel()
-	if t.free() { // waits for no disk
+	if t.free() { // does not wait for the disk
 		cancel()
 	}
 	f := t.call.Settle(ctx, o, t.kept(o))
@@ -116,7 +116,7 @@ func (t *response) settle(o meter.Outcome, err error) {
 	case err == nil:
 	case status > 0 && t.h.RefusalFormat != "none" && !t.gone && o != meter.ClientLeft:
 		t.failed(&f, status)
-	default: // Caddy writes the error; the customer sees that it cost nothing
+	default: // Caddy writes the error; the headers show the cost
 		t.h.readable(t.Header(), t.r, t.before[allowOrigin])
 		t.setCharge()
 		t.setCost(&f)
@@ -144,13 +144,13 @@ func proxyFailed(err error) int {
 	return 0
 }
 
-// failed answers for an upstream that gave no answer, or broke off one of which
-// nothing has reached the client. It says what was charged.
+// failed responds in place of an upstream that sent no answer, or broke it off
+// before any of it reached the client. It says what was charged.
 func (t *response) failed(f *meter.Receipt, status int) {
 	t.answered = true
-	reason, message := upstreamFailed, "The upstream could not be reached, or broke its answer off."
+	reason, message := upstreamFailed, "The upstream could not be reached, or broke its response off."
 	if status == http.StatusGatewayTimeout {
-		reason, message = upstreamTimeout, "The upstream did not answer in time."
+		reason, message = upstreamTimeout, "The upstream did not respond in time."
 	}
 	if f.Cost == 0 {
 		message += " Nothing was charged (" + t.info.ID + ")."
@@ -158,7 +158,7 @@ func (t *response) failed(f *meter.Receipt, status int) {
 		message += " " + t.credits(f.Cost) + " were charged (" + t.info.ID + ")."
 	}
 	header := t.Header()
-	if t.body != nil { // what the answer said of itself does not hold for this one
+	if t.body != nil { // the headers of the upstream's answer do not apply to this one
 		for name := range header {
 			if _, before := t.before[name]; !before {
 				delete(header, name)

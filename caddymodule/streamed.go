@@ -14,7 +14,7 @@ import (
 // maxKept is the largest answer that is kept for a replay of its idempotency key.
 const maxKept = 256 << 10
 
-// passed is the answer to a call without a charge: every byte passes as it is.
+// passed is the answer to a call without a charge. It is forwarded unchanged.
 type passed struct {
 	t       *response
 	encoded *coding.Tee // nil: the answer came plain
@@ -46,8 +46,7 @@ func (b *passed) kept() []byte { return nil }
 
 func (b *passed) settled(meter.Outcome, *meter.Receipt) {}
 
-// streamed is an answer whose bytes go on as they are read. Its cost comes in
-// trailers.
+// streamed is an answer that is forwarded as it is read. Its cost is in trailers.
 type streamed struct {
 	t       *response
 	encoded *coding.Tee   // nil: the answer came plain
@@ -62,7 +61,7 @@ func (t *response) stream() *streamed {
 		b.keep = new(bytes.Buffer)
 	}
 	t.setHeld()
-	// Of HTTP/1 only an answer without a declared length can have trailers.
+	// In HTTP/1 only an answer without a declared length can have trailers.
 	header := t.Header()
 	if header.Get("Content-Length") == "" || t.status == http.StatusOK && (t.info.Stream || !t.free()) {
 		header.Del("Content-Length")
@@ -75,8 +74,8 @@ func (t *response) stream() *streamed {
 }
 
 // decoding reads a compressed answer while it passes to the client; nil: the
-// answer is plain. The gateway asks for plain ones, so this is for upstreams that
-// do not listen.
+// answer is plain. The gateway asks for plain answers, so this is for upstreams that
+// ignore that.
 func (t *response) decoding() *coding.Tee {
 	encoding := coding.Of(t.Header())
 	if encoding == "" {

@@ -13,10 +13,10 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// booking is an end on its way into the ledger.
+// booking is the end of a charge on its way into the ledger.
 type booking struct {
-	done   chan struct{}  // closed when it is durable, or refused: from then on no crash takes it back
-	result *ledger.Result // nil: refused; read once done is closed
+	done   chan struct{}  // closed when it is durable, or refused; a crash cannot undo it from then on
+	result *ledger.Result // nil: refused; valid once done is closed
 }
 
 // wait waits until the end is durable or ctx ends, and returns r as it was booked.
@@ -60,7 +60,7 @@ func (m *Gateway) tryEnd(account ledger.AccountID, end ledger.Command, again rep
 			then(res, err)
 			return
 		}
-		go func() { // prices are not found in the writer, whose goroutine this is
+		go func() { // prices are not computed in the writer, whose goroutine this is
 			m.tryEnd(account, again(settle, other.Left, n+1), again, n+1, then)
 		}()
 	})
@@ -86,7 +86,7 @@ func (m *Gateway) post(id ledger.ChargeID, account ledger.AccountID, first *ledg
 		switch {
 		case err == nil:
 			m.tellBooked(&res, began)
-		case !errors.Is(err, ledger.ErrSuspended): // suspended while a free request ran: there is nothing to book
+		case !errors.Is(err, ledger.ErrSuspended): // suspended while a free request ran: nothing to book
 			m.opt.Problem(fmt.Errorf("settling charge %s: %w", id, err))
 		}
 	})
@@ -99,16 +99,16 @@ func (m *Gateway) tellBooked(res *ledger.Result, began time.Time) {
 	}
 }
 
-// again is settle with another rest of the free tier. The last time but one, it
+// again is settle with another remainder of the free tier. The last try but one
 // takes no more than the hold has claimed, which others can take only if the hold
-// was given up meanwhile. The last time it takes nothing: that is always there, so
-// the tries end.
+// was released in the meantime. The last try takes nothing, which always succeeds,
+// so the tries end.
 func (b *bill) again(settle ledger.Settle, left money.Amount, n int) ledger.Settle {
-	last := n >= priceTries
+	less := n >= priceTries // accept less than the free tier has
 	switch {
 	case n > priceTries:
 		left = 0
-	case last:
+	case less:
 		left = min(left, b.claimed)
 	}
 	x := b.x
@@ -124,13 +124,13 @@ func (b *bill) again(settle ledger.Settle, left money.Amount, n int) ledger.Sett
 	if settle.Outcome.Estimated {
 		settle.Cost = min(settle.Cost, b.held+b.room)
 	}
-	claim.Less = last
+	claim.Less = less
 	settle.Free = claim
 	return settle
 }
 
-// costOf prices an answer with left units of the free tier. An answer of several
-// models is priced without.
+// costOf prices an answer with left units of the free tier, and an answer of several
+// models without it.
 func (x *exchange) costOf(left money.Amount, a *pricing.Answer, r *dialect.Result) (pricing.Quote, *ledger.FreeClaim, error) {
 	if parts := x.parts(a, r); parts != nil {
 		_, none, _ := x.claim(0, func(pricing.FreeLeft) (pricing.Quote, error) { return pricing.Quote{}, nil })
@@ -187,7 +187,7 @@ func (s *settling) end() {
 	s.mu.Unlock()
 }
 
-// wait waits until all are booked.
+// wait returns when all are booked.
 func (s *settling) wait() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

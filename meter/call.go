@@ -20,11 +20,11 @@ type Call interface {
 	// Observe reads the next decoded bytes of the answer and returns those to
 	// forward. ErrExhausted means: forward them, then nothing more.
 	Observe(ctx context.Context, p []byte) ([]byte, error)
-	// End ends an answer that came whole. It returns bytes to forward that were
-	// held back.
+	// End ends a complete answer. It returns the bytes that were held back, to
+	// forward them.
 	End() []byte
-	// Settle books the end of the call. It returns when that is durable, or ctx ends:
-	// then it is booked all the same. keep is stored for replays of the request's
+	// Settle books the end of the call. It returns when the booking is durable, or
+	// when ctx ends; then it is still booked. keep is stored for replays of the request's
 	// idempotency key, if it has one.
 	Settle(ctx context.Context, o Outcome, keep []byte) Receipt
 	// KeepAlive renews the lease of the call's hold until stop is called:
@@ -54,14 +54,13 @@ type Info struct {
 	Operation   string // id; "" if it has none
 	Model       string // that was asked for
 	Stream      bool   // the client asked for one
-	TokenPriced bool   // only the answer knows what it costs
+	TokenPriced bool   // the cost depends on the usage in the answer
 	Held        money.Amount
 	Remaining   money.Amount // available after the hold
 	Unlimited   bool         // Remaining has no end
 }
 
-// Unmetered is a call without a charge: it has no operation, or only asks about
-// a job.
+// Unmetered is a call without a charge: it has no operation, or only polls a job.
 type Unmetered struct{ exchange }
 
 // Settle implements Call. Nothing is booked.

@@ -10,14 +10,14 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
-// ErrExhausted ends a stream whose account has nothing left to extend the hold with.
+// ErrExhausted ends a stream whose account has no credits left to extend the hold.
 var ErrExhausted = errors.New("the credits are used up")
 
 // Charge is a call whose credits are held.
 type Charge struct {
 	exchange
 	hold   hold
-	stream *stream // nil: the answer is no stream that tokens are paid for in
+	stream *stream // nil: the answer is not a stream that is priced by tokens
 
 	once    sync.Once
 	receipt Receipt

@@ -18,11 +18,11 @@ type exchange struct {
 	header map[string][]string
 	reader *dialect.Reader       // nil: nothing in the answer is read
 	fields *pricing.AnswerFields // of a stream; nil: the price file reads none
-	gift   *gift                 // nil: the answer gives no ids
-	job    *job.Job              // that the request asks about
+	gift   *gift                 // nil: the answer issues no ids
+	job    *job.Job              // that the request polls
 
 	unreadable bool      // the answer's encoding is unknown
-	reported   *reported // instead of what the dialect reads in the answer
+	reported   *reported // replaces the usage that the dialect reads; set by tests
 }
 
 // Info implements Call.
@@ -42,7 +42,8 @@ func (x *exchange) KeepAlive() (stop func()) { return func() {} }
 // Unreadable implements Metered.
 func (x *exchange) Unreadable() { x.unreadable = true }
 
-// begin starts the answer. wait: ids that it gives are durable before they go on.
+// begin starts the answer. wait: the ids that it issues are durable before they are
+// forwarded.
 func (x *exchange) begin(status int, header map[string][]string, wait bool) {
 	x.status, x.header = status, header
 	x.gift = x.newGift(wait)
@@ -90,8 +91,8 @@ func (x *exchange) End() []byte {
 	return x.reader.Close()
 }
 
-// close passes on what the answer says of others: of the job that it is about,
-// and of what it has deleted.
+// close applies what the answer says about other things: the job that it reports
+// on, and objects that it deleted.
 func (x *exchange) close() {
 	x.seeJob()
 	x.forgetDeleted()

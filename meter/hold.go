@@ -11,9 +11,9 @@ import (
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
-// hold is what an account has set aside for one charge. It grows while the
-// answer runs, and ends once, settled or released. Whatever carries the answer,
-// all that the ledger hears of a running charge goes through here.
+// hold is the credits that an account has set aside for one charge. It grows while
+// the answer runs, and ends once: settled or released. Every command about a
+// running charge is sent from here, for streams, sockets and jobs.
 type hold struct {
 	m         *Gateway
 	id        ledger.ChargeID
@@ -21,7 +21,7 @@ type hold struct {
 	amount    money.Amount // before overage.times
 	claimed   money.Amount // units of the free tier
 	total     money.Amount // overage included
-	available money.Amount // after it
+	available money.Amount // after the hold
 	unlimited bool
 	noted     time.Time
 }
@@ -35,7 +35,7 @@ func newHold(m *Gateway, c Caller, res *ledger.Result) hold {
 
 func (h *hold) account() ledger.AccountID { return ledger.AccountID(h.caller.Account) }
 
-// extend makes the hold amount in all, within all caps. If it can't, more is what
+// extend raises the hold to amount, within all caps. If it cannot, more is what
 // could be added.
 func (h *hold) extend(ctx context.Context, amount, observed money.Amount) (more money.Amount, done bool) {
 	res, err := h.m.writer.Do(ctx, h.account(), ledger.Extend{
@@ -52,14 +52,14 @@ func (h *hold) extend(ctx context.Context, amount, observed money.Amount) (more 
 	return more, false
 }
 
-// noteEvery is how often a running answer writes down what it has come to, so
-// that a killed process does not give a long one away.
+// noteEvery is how often a running answer records its cost so far, so that a
+// killed process does not give a long answer away.
 const noteEvery = 5 * time.Second
 
 // noteDue reports whether it is time for the next note.
 func (h *hold) noteDue() bool { return h.m.opt.Now().Sub(h.noted) >= noteEvery }
 
-// note writes down what the answer has come to.
+// note records the cost of the answer so far.
 func (h *hold) note(observed money.Amount) {
 	h.noted = h.m.opt.Now()
 	h.observe(observed)
@@ -81,21 +81,21 @@ func (h *hold) released(why string, status int) *closing {
 	}}
 }
 
-// captured is the end of a charge that costs what was held: what it has used is
-// not known.
+// captured is the end of a charge that costs what was held, because its usage is
+// unknown.
 func (h *hold) captured(why string, status int) *closing {
 	return &closing{Receipt: Receipt{Cost: h.amount, Estimated: true, Outcome: why}, command: ledger.Settle{
 		Charge: h.id, Cost: h.amount, Outcome: ledger.Outcome{Text: why, Estimated: true, Status: status},
 	}}
 }
 
-// RenewEvery is how often a call's KeepAlive renews its lease: often enough that
-// one lost turn does no harm.
+// RenewEvery is how often a call's KeepAlive renews its lease: often enough to miss
+// one renewal.
 const RenewEvery = writer.DefaultLease / 3
 
-// renew says that the request is still being served. A charge that is not renewed
-// for writer.DefaultLease is taken for abandoned and resolved by the price file's
-// abandoned policy; its settle is accepted all the same, later. Nothing is written.
+// renew keeps the lease while the request is served. After writer.DefaultLease
+// without a renewal, the abandoned policy of the price file resolves the charge; a
+// later settle is still accepted. Nothing is written.
 func (h *hold) renew() { h.m.writer.Renew(h.id) }
 
 // keepAlive renews until stop is called.

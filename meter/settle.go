@@ -20,29 +20,29 @@ const (
 	Answered      Outcome = iota // to the end
 	TimedOut                     // no answer in time
 	NotReached                   // the upstream could not be connected to
-	UpstreamBroke                // the answer was torn off
-	ClientLeft                   // the client was gone before the end
-	Stopped                      // ended by us, see ErrExhausted
+	UpstreamBroke                // the upstream broke the answer off
+	ClientLeft                   // the client disconnected before the end
+	Stopped                      // ended by the gateway, see ErrExhausted
 )
 
-// Receipt is what a call cost in the end.
+// Receipt is the final cost of a call.
 type Receipt struct {
 	Cost      money.Amount
 	Remaining money.Amount // available after it
 	Unlimited bool         // Remaining has no end
-	Absorbed  money.Amount // used, but paid by no one
-	Booked    bool         // Cost, Remaining and Absorbed are the ledger's; else they are what is expected
-	Refunded  bool         // it failed, everything went back
+	Absorbed  money.Amount // used, but not paid
+	Booked    bool         // Cost, Remaining and Absorbed are booked; else they are expected
+	Refunded  bool         // it failed, and all credits were returned
 	Estimated bool         // counted from what was delivered
 	Outcome   string
 	Usage     ledger.Usage // without marks
 	Model     string       // key of the price entry
-	Quota     bool         // the upstream says that the operator's own account is empty
-	Pending   bool         // a job goes on: its credits stay held, Cost is what it may come to
+	Quota     bool         // the operator's own account with the upstream is empty
+	Pending   bool         // a job is running: its credits stay held, Cost is the expected cost
 }
 
-// closing is how a charge ends: what its caller hears of it, and what the ledger
-// books.
+// closing is the end of a charge: the receipt for its caller, and the command for
+// the ledger.
 type closing struct {
 	Receipt
 	command ledger.Command
@@ -83,7 +83,7 @@ func (b *bill) end(o Outcome, r *dialect.Result) *closing {
 	a.Usage = used.Usage
 	out.Usage, out.Estimated = x.recordOf(a, r), used.estimated
 	q, claim, err := x.costOf(x.left, a, r)
-	if err != nil { // an absurd report must not cost more than was agreed to
+	if err != nil { // an absurd report must not cost more than the hold
 		x.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s: %w", x.id, err))
 		q.Amount, out.Estimated, claim = b.held, true, nil
 	}
@@ -102,7 +102,7 @@ func (b *bill) end(o Outcome, r *dialect.Result) *closing {
 	}
 }
 
-// recordOf is what the ledger keeps of how the answer was priced.
+// recordOf is the ledger's record of how the answer was priced.
 func (x *exchange) recordOf(a *pricing.Answer, r *dialect.Result) ledger.Usage {
 	if x.price.Free() {
 		return pricebook.UsageOf(a.Usage, &pricing.Marks{})
@@ -138,25 +138,25 @@ func (x *exchange) text(o Outcome, r *dialect.Result) string {
 	return "answered"
 }
 
-// failed reports whether everything goes back: by the price file's policies, or
-// because an answer that began well carried nothing but an error.
+// failed reports whether all credits are returned: by the price file's policies, or
+// because the answer began well but contained only an error.
 func (x *exchange) failed(o Outcome, a *pricing.Answer, r *dialect.Result) bool {
 	how := map[Outcome]pricing.Outcome{TimedOut: pricing.TimedOut, NotReached: pricing.NotReached, ClientLeft: pricing.ClientAbort}[o]
-	if o == ClientLeft && r.DeliveredTokens > 0 { // a client that has had a part of the answer gets nothing back for leaving
+	if o == ClientLeft && r.DeliveredTokens > 0 { // a client that received a part of the answer gets no refund for disconnecting
 		how = pricing.Answered
 	}
-	if x.price.RefundDue(a, how) || r.UpstreamQuota { // the operator's empty account is not the customer's to pay for
+	if x.price.RefundDue(a, how) || r.UpstreamQuota { // customers do not pay for the operator's empty account
 		return true
 	}
 	on := x.book.Policies.RefundOn.Status5xx
 	switch {
-	case x.status >= 300 && x.status < 400: // the work is done elsewhere, or has been done before
+	case x.status >= 300 && x.status < 400: // the work is done elsewhere, or was done before
 		return true
 	case o == Answered && x.nothingCame(r):
 		return on
 	case o == UpstreamBroke:
 		return on && r.DeliveredTokens == 0 && !r.Usage.OutputTotal.OK
-	case o == ClientLeft && x.status == 0: // the upstream worked, and bills, whether someone waits or not
+	case o == ClientLeft && x.status == 0: // the upstream worked and bills, even if no client waits
 		return false
 	case o == Stopped || x.status >= 400:
 		return false
@@ -166,8 +166,8 @@ func (x *exchange) failed(o Outcome, a *pricing.Answer, r *dialect.Result) bool 
 	return on && r.Status == dialect.StatusError
 }
 
-// nothingCame: a success without the answer that was asked for is a failure of the upstream. A fixed price of an unknown API asks
-// for no answer: there a 204 is one.
+// nothingCame reports a success without the answer that was asked for: a failure of
+// the upstream. With a fixed price and an unknown API, a 204 is a valid answer.
 func (x *exchange) nothingCame(r *dialect.Result) bool {
 	if x.status < 200 || x.status >= 300 || x.job != nil || x.reader == nil || x.reported != nil || x.unreadable {
 		return false

@@ -6,19 +6,19 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// reported is what an answer is said to have used, in the price file's own
-// kinds and units; a nil usage says nothing.
+// reported is the usage of an answer in the price file's kinds and units, set by
+// tests; a nil usage reports none.
 type reported struct{ usage *pricing.Usage }
 
 // used is what an answer used. estimated: not all of it was reported. known:
-// conditions may rest on it.
+// conditions may use it.
 type used struct {
 	*pricing.Usage
 	estimated, known bool
 }
 
-// usage is what the answer used. What it does not say is counted from what was
-// delivered, never taken for nothing.
+// usage is what the answer used. What it does not report is counted from what was
+// delivered; it is never free.
 func (x *exchange) usage(o Outcome, r *dialect.Result) used {
 	if x.reported != nil {
 		if u := x.reported.usage; u != nil {
@@ -45,15 +45,15 @@ func (x *exchange) usage(o Outcome, r *dialect.Result) used {
 	return used{u, true, known}
 }
 
-// whole reports whether the answer has said all that it used.
+// whole reports whether the answer has reported all of its usage.
 func (x *exchange) whole(o Outcome, r *dialect.Result) bool {
 	if r.Status != dialect.StatusComplete {
 		return false
 	}
-	return o == Answered || r.Usage.OutputTotal.OK && r.Finished || x.status == switchingProtocols // between the turns of a socket nothing is open
+	return o == Answered || r.Usage.OutputTotal.OK && r.Finished || x.status == switchingProtocols // between its turns a socket has no open usage
 }
 
-// allHeld is what the hold is for.
+// allHeld is all that the hold covers.
 func (x *exchange) allHeld(u *pricing.Usage) used {
 	u.Tokens = x.est.Tokens
 	u.Tokens[pricing.Output] = x.bound * x.price.Asked.Answers
@@ -69,13 +69,14 @@ func (x *exchange) countDelivered(u *pricing.Usage, o Outcome, r *dialect.Result
 	if more := r.DeliveredTokens - u.Tokens.OutputSide(); more > 0 {
 		u.Tokens[pricing.Output] += more
 	}
-	if o == ClientLeft { // what the model has thought before is used, too, whoever left before it was reported
+	if o == ClientLeft { // reasoning that was not reported yet was used, too
 		usual := min(x.m.calibration.UsualHidden(x.price.Asked.Model), x.bound*x.price.Asked.Answers)
 		u.Tokens[pricing.Reasoning] += max(0, usual-u.Tokens.OutputSide())
 	}
 }
 
-// inputMissing: an answer was written without anything having been read, which can't be. The input is counted from the request.
+// inputMissing reports an answer with output but no input, which is impossible, and
+// counts the input from the request.
 func (x *exchange) inputMissing(u *pricing.Usage, r *dialect.Result) bool {
 	if r.Usage.InputTotal.N > 0 || u.Tokens.OutputSide() == 0 || u.Tokens.InputSide() > 0 {
 		return false

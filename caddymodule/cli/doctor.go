@@ -94,11 +94,21 @@ func (d *doctor) server() {
 	d.say("clock", err, h.Now.UTC().Format(time.RFC3339), "set the clock right; if it is right: POST /meter/clock/confirm")
 }
 
-// prices checks the file on disk, and whether it is the one in force.
+// prices checks the price file of the server, or without a server the one that
+// --pricing names.
 func (d *doctor) prices() {
+	if !d.down {
+		var v api.FileView
+		_, err := d.ask(http.MethodGet, "/meter/prices/file", "", nil, &v)
+		if err == nil && !v.Loaded {
+			err = fmt.Errorf("the file on disk is not in force: %s", v.Summary)
+		}
+		d.say("price file", err, v.File+" is in force", "farebox meter prices reload says what is wrong, or puts it in force")
+		return
+	}
 	text, err := os.ReadFile(d.cli.prices)
 	if errors.Is(err, os.ErrNotExist) {
-		return // it is somewhere else; the server says whether its own is well
+		return
 	}
 	if err == nil {
 		_, err = loadForCommand(d.cli.prices, text)

@@ -115,7 +115,8 @@ func idempotencyFlag(cmd *cobra.Command, key *string, usage string) {
 	f := cmd.Flags()
 	f.StringVar(key, "idempotency-key", "", usage)
 	f.StringVar(key, "key", "", usage)
-	_ = f.MarkDeprecated("key", "write --idempotency-key") // the flag is there, see above
+	_ = f.MarkDeprecated("key", "write --idempotency-key") // the flag exists, see above
+	cmd.MarkFlagsMutuallyExclusive("key", "idempotency-key")
 }
 
 // orNew is an idempotency key of the caller's, or a fresh one.

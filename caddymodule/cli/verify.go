@@ -46,7 +46,7 @@ func printFinding(w *tabwriter.Writer, f *api.FindingView) {
 	if f.SoundAt != nil {
 		sound = fmt.Sprintf("sound up to entry %d (%s)", f.SoundEntry, f.SoundAt.Format(time.RFC3339))
 	}
-	fmt.Fprintf(w, "\n%s: %s, %d entries follow\n", f.Account, sound, f.Behind)
+	fmt.Fprintf(w, "\n%s: %s, entries that follow: %d\n", f.Account, sound, f.Behind)
 	fmt.Fprintln(w, "\tAVAILABLE\tHELD\tSPENT\tDEBT")
 	row := func(name string, s *api.StandingView) {
 		if s != nil {

@@ -61,7 +61,11 @@ func (l *loader) operation(p *Pair) *pricing.Operation {
 func (l *loader) chargedUnits(op *pricing.Operation, n *Node, t *pricing.Table) {
 	for _, u := range t.Units {
 		if op.Measured(u.Unit) == nil && !op.MayReport(u.Unit) {
-			l.fail(n, `per_%s is charged, but "measure" has no "%s"`, u.Unit, u.Unit)
+			rates := []string{}
+			for i := range op.Measures {
+				rates = append(rates, "per_"+op.Measures[i].Unit)
+			}
+			l.fail(n, `per_%s is charged, but "measure" has no "%s"%s`, u.Unit, u.Unit, suggest("per_"+u.Unit, rates))
 		}
 	}
 }

@@ -61,6 +61,10 @@ pricing.yaml:6:20: plans.plus.credits[0]: "every" and "expires" exclude each oth
 pricing.yaml:7:12: operations.upscale.price: per_image is charged, but "measure" has no "image"
     7 |     price: {per_image: 1}
       |            ^`},
+		{"misspelled unit", file("  upscale:\n    match: POST /v1/upscale\n    measure: {image: {from: body.n}}\n    price: {per_imag: 1}\n"), `
+pricing.yaml:8:12: operations.upscale.price: per_imag is charged, but "measure" has no "imag"; did you mean "per_image"?
+    8 |     price: {per_imag: 1}
+      |            ^`},
 		{"draw order", file("packs:\n  smart-200: {credits: 1, price: 5 USD}\ndraw_order: [free]\n"), `
 pricing.yaml:7:13: draw_order: type "top_up" is used by packs.smart-200 but missing here
     7 | draw_order: [free]

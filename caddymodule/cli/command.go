@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -106,7 +107,9 @@ func (c *cli) asJSON() bool {
 func command(use, short string, args cobra.PositionalArgs, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, SilenceErrors: true, SilenceUsage: true,
-		Args: func(cmd *cobra.Command, given []string) error { return misused(cmd, args(cmd, given)) },
+		Args: func(cmd *cobra.Command, given []string) error {
+			return misused(cmd, cmp.Or(args(cmd, given), cmd.ValidateFlagGroups()))
+		}, // cobra would check the flags without a word
 		RunE: func(cmd *cobra.Command, args []string) error { return fail(cmd, run(cmd, args)) },
 	}
 	cmd.SetFlagErrorFunc(misused)

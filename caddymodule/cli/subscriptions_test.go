@@ -22,6 +22,10 @@ func TestIdempotencyKeyHasAnOldName(t *testing.T) {
 	if !strings.Contains(diagnostics, "Flag --key has been deprecated, write --idempotency-key") {
 		t.Errorf("--key prints %q", diagnostics)
 	}
+	_, diagnostics, err = meterCommand(t, c, append(grant, "--key", "a", "--idempotency-key", "b")...)
+	if err == nil || !strings.Contains(diagnostics, "none of the others can be") {
+		t.Errorf("both names: %v, %q", err, diagnostics)
+	}
 	for _, command := range [][]string{{"account", "renew"}, {"refund"}, {"grant"}} {
 		cmd, _, err := group("meter", "", c.commands()...).Find(command)
 		if err != nil || cmd.Flags().Lookup("idempotency-key") == nil || cmd.Flags().Lookup("key").Deprecated == "" {

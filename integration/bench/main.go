@@ -1,34 +1,36 @@
-// Command bench measures what metering costs: the same binary, once as a plain
-// reverse_proxy and once with `meter` in front of it (every hold durable before
-// the request goes upstream), under the same load in the same run.
+// Command bench measures what metering costs, as ratios within one run:
 //
-// It prints throughput, latency and CPU time per request of both, and their
-// ratios. CPU time per request is the steadier figure on a shared machine.
+//   - plain: the binary as a reverse_proxy and nothing else,
+//   - limit: plain with the least that makes a hold and a settle durable, see
+//     integration/bench/limit; nothing that keeps this promise is faster,
+//   - durable: `meter` as it is by default,
+//   - overlap: `meter` with `hold overlap`.
+//
+// All gateways run at the same time in front of one mock upstream. They take
+// turns under the same load, and the medians are printed, as Markdown. CPU time
+// per request is the steadier figure on a shared machine.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
-	"text/tabwriter"
+	"regexp"
+	"strings"
 	"time"
 )
 
 var (
-	seconds  = flag.Duration("time", 3*time.Second, "how long each measurement of a round takes")
-	rounds   = flag.Int("rounds", 3, "rounds; plain and metered take turns, the medians are printed")
+	seconds  = flag.Duration("time", 3*time.Second, "how long a turn takes")
+	rounds   = flag.Int("rounds", 3, "turns of each gateway in each row, after one to warm up; the medians are printed")
+	only     = flag.String("only", "", "rows to measure, a regular expression: "+strings.Join(rowNames(), ", "))
+	names    = flag.String("gateways", "plain,limit,durable,overlap", "gateways to measure")
 	binary   = flag.String("farebox", "bin/farebox", "binary to measure")
-	profiles = flag.String("profiles", "", "directory for CPU profiles of the metered gateway, one for each line of the table")
-	accounts = flag.Int("accounts", 10_000, "accounts of the cases with many of them")
+	profiles = flag.String("profiles", "", "directory for CPU profiles of the gateways, one for each row")
+	accounts = flag.Int("accounts", 10_000, "accounts of the rows with many")
 )
-
-// scenario is one line of the table.
-type scenario struct {
-	latency  time.Duration
-	clients  int
-	accounts int
-}
 
 func main() {
 	log.SetFlags(0)
@@ -38,30 +40,38 @@ func main() {
 	}
 }
 
-func run() error {
+func run() (err error) {
+	wanted, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "farebox-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "UPSTREAM\tCLIENTS\tACCOUNTS\tPLAIN req/s\tp50\tp99\tCPU µs\tMETER req/s\tp50\tp99\tCPU µs\tTHROUGHPUT\tCPU\t")
-	for _, latency := range []time.Duration{0, 50 * time.Millisecond} {
-		b, err := newBench(dir, latency)
-		if err != nil {
-			return err
-		}
-		for _, s := range []scenario{{latency, 1, 1}, {latency, 64, 1}, {latency, 64, *accounts}} {
-			plain, metered, err := b.compare(s)
-			if err != nil {
-				b.stop()
-				return err
-			}
-			fmt.Fprintf(w, "%v\t%d\t%d\t%s\t%s\t%.2f×\t%.2f×\t\n", s.latency, s.clients, s.accounts, plain, metered,
-				metered.rate/plain.rate, metered.cpu/plain.cpu)
-			_ = w.Flush()
-		}
-		b.stop()
+	b, err := newBench(dir, strings.Split(*names, ","))
+	if err != nil {
+		return err
 	}
+	defer b.stop()
+	found := results{}
+	for _, r := range rows() {
+		if !wanted.MatchString(r.name) {
+			continue
+		}
+		if found[r.name], err = b.compare(r); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		b.print(os.Stdout, r, found[r.name])
+	}
+	if len(found) == 0 {
+		return errors.New("-only matches no row")
+	}
+	sync, err := syncTime(dir)
+	if err != nil {
+		return err
+	}
+	b.printAims(os.Stdout, found, sync)
 	return nil
 }

@@ -51,13 +51,18 @@ type ID struct {
 
 // Bytes is the key by which ordered stores sort: kind, account, name. Account ids
 // contain no NUL.
-func (id ID) Bytes() []byte {
-	b := make([]byte, 0, len(id.Account)+len(id.Name)+3)
+func (id ID) Bytes() []byte { return id.Append(make([]byte, 0, id.Len())) }
+
+// Append is Bytes, appended to b.
+func (id ID) Append(b []byte) []byte {
 	b = append(b, byte(id.Kind), '/')
 	b = append(b, id.Account...)
 	b = append(b, 0)
 	return append(b, id.Name...)
 }
+
+// Len is the length of Bytes.
+func (id ID) Len() int { return len(id.Account) + len(id.Name) + 3 }
 
 // ParseID reads what Bytes wrote.
 func ParseID(b []byte) (id ID, ok bool) {
@@ -70,7 +75,7 @@ func ParseID(b []byte) (id ID, ok bool) {
 
 // Snapshot reads one consistent state.
 type Snapshot interface {
-	// Get is a copy of the record, or ErrNotFound.
+	// Get is the record, or ErrNotFound. It must not be changed.
 	Get(id ID) ([]byte, error)
 	// Scan calls fn for each record of a kind, in order of account and name,
 	// beginning at (account, name); with only it stays within that account. The
@@ -87,6 +92,7 @@ var ErrStop = errors.New("stop")
 // Tx is a Snapshot that sees and collects its own writes.
 type Tx interface {
 	Snapshot
+	// Put copies the value.
 	Put(id ID, value []byte) error
 	Delete(id ID) error
 }

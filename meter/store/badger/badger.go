@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,29 +23,57 @@ import (
 // ErrInUse: another process has the directory open.
 var ErrInUse = errors.New("the data directory is in use")
 
-// Store is a store.Store on Badger, with a log of its own in front.
+// Store is a store.Store on Badger, with a log of its own in front. An update is
+// durable when it is in the log; it is in memory from then on, in fresh, and a
+// goroutine writes what has gathered there to Badger every few seconds. A record
+// that changed many times in between is written once, and one that came and went
+// not at all.
 type Store struct {
 	db  *badger.DB
 	log *wal
 
-	mu      sync.Mutex // one Update at a time; guards all below
-	broken  error      // log and tables may disagree until the next start
-	applied chan error // the last batch on its way into Badger; answers once
-	closed  bool
+	updating sync.Mutex // one Update at a time; guards log, tx and broken
+	tx       *tx
+	broken   error // the log may end otherwise than this process knows
+	logf     func(format string, args ...any)
+
+	mu       sync.Mutex // guards the layers: held for moments only
+	room     *sync.Cond // signals that the tables have caught up
+	fresh    *layer     // updates since the last flush began
+	frozen   *layer     // what the flush that runs writes; nil if none does
+	base     *base      // Badger as it was before that flush
+	seq      uint64     // the last batch in fresh
+	flushed  uint64     // the last batch of the last flush that ended
+	freezing uint64     // the last batch in frozen
+	behind   int64      // bytes in fresh, with those that later updates replaced
+	failed   error      // of the last flush
+	closed   bool
+
+	flushing sync.Mutex // one flush at a time; guards marks
+	marks    marks
+	wake     chan struct{} // the next flush is due early
+	stop     chan struct{}
+	stopped  sync.WaitGroup
 }
 
 // headKey holds the number of the last batch that reached Badger. It belongs to
-// no kind of record.
+// no kind of record, like all keys that begin with "!".
 var headKey = []byte("!/head")
 
+// logKey says that there is a log.
+var logKey = []byte("!/log")
+
+var errClosed = errors.New("the store is closed")
+
 // size is a variable for tests, which make everything small.
-var size = sizes{memTable: 16 << 20, table: 4 << 20, value: 1 << 20, segment: 8 << 20}
+var size = sizes{memTable: 16 << 20, table: 4 << 20, value: 1 << 20, segment: 8 << 20, behind: 32 << 20}
 
 type sizes struct {
 	memTable int64 // up to four of them are not yet in synced tables
 	table    int64
 	value    int64 // largest that stays out of Badger's value log
 	segment  int64 // of the log in front
+	behind   int64 // bytes of updates after which a flush begins before its time
 }
 
 // options are those of a sidecar: small tables, and no value of the ledger in
@@ -79,7 +106,7 @@ func Open(dir string, logf func(format string, args ...any)) (*Store, error) {
 	for try := range 20 {
 		var db *badger.DB
 		if db, err = badger.Open(options(dir, logf)); err == nil {
-			return open(db, filepath.Join(dir, "log"))
+			return open(db, filepath.Join(dir, "log"), logf)
 		}
 		if try > 2 && !locked(err) {
 			break // an open right after a kill during an open can fail once
@@ -105,193 +132,157 @@ func holder(dir string) string {
 	return "process " + string(bytes.TrimSpace(pid))
 }
 
-// open replays the log: all batches that the tables may lack. Replaying one that
-// they have is harmless, as a batch sets absolute values.
-func open(db *badger.DB, dir string) (*Store, error) {
-	head, err := headOf(db)
-	if err != nil {
+// open replays the part of the log that Badger lacks. Replaying a batch that it
+// has is harmless, as a batch sets absolute values.
+func open(db *badger.DB, dir string, logf func(string, ...any)) (*Store, error) {
+	s := &Store{
+		db: db, logf: logf, fresh: new(layer), tx: newTx(), wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		base: &base{t: db.NewTransaction(false), users: 1},
+	}
+	s.room = sync.NewCond(&s.mu)
+	if err := s.replay(dir); err != nil {
+		s.base.release()
 		return nil, errors.Join(err, db.Close())
 	}
-	s := &Store{db: db}
-	first := true
-	s.log, err = openLog(dir, func(seq uint64, payload []byte) error {
-		if first && seq > head+1 {
-			return fmt.Errorf("%w: the tables end with batch %d, the log begins with batch %d; restore a backup", ErrDamaged, head, seq)
-		}
-		first = false
-		return s.replay(seq, payload)
-	})
-	if err == nil && s.log.seq < head {
-		err = fmt.Errorf("%w: it ends with batch %d, but batch %d was written; restore a backup", ErrDamaged, s.log.seq, head)
-		s.log.close()
-	}
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
+	s.stopped.Add(1)
+	go s.flusher()
 	return s, nil
 }
 
-func headOf(db *badger.DB) (head uint64, err error) {
-	err = db.View(func(t *badger.Txn) error {
-		item, err := t.Get(headKey)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
+func (s *Store) replay(dir string) error {
+	head, had, err := s.readState()
+	if err != nil {
+		return err
+	}
+	after, need := uint64(0), head
+	switch {
+	case s.marks.whole():
+		after = s.marks.reach()
+		need = after
+	case len(s.marks.list) > 0: // Badger has lost something that was not in a table yet
+		need = s.marks.certain()
+	}
+	if s.log, err = openLog(dir, after, s.again); err != nil {
+		return err
+	}
+	if err = s.checkLog(head, need, had); err == nil {
+		if s.flushed = after; after == 0 {
+			s.marks.restart()
+			s.flushed = s.log.first() - 1
 		}
-		if err != nil {
-			return err
-		}
-		return item.Value(func(v []byte) error {
-			head = binary.BigEndian.Uint64(v)
-			return nil
-		})
-	})
-	return head, err
+		s.seq = s.log.seq
+		s.log.certain.Store(min(s.marks.certain(), s.flushed))
+		return nil
+	}
+	s.log.close()
+	return err
 }
 
-func (s *Store) replay(seq uint64, payload []byte) error {
+// readState is what Badger knows of the log: the last batch of the last flush that
+// ended, and whether there was a log at all.
+func (s *Store) readState() (head uint64, had bool, err error) {
+	if s.marks, err = readMarks(s.base.t); err != nil {
+		return 0, false, err
+	}
+	v := view{base: s.base}
+	raw, err := v.get(headKey)
+	if err == nil {
+		head = binary.BigEndian.Uint64(raw)
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return 0, false, err
+	}
+	_, err = v.get(logKey)
+	if errors.Is(err, store.ErrNotFound) {
+		return head, false, nil
+	}
+	return head, true, err
+}
+
+// checkLog refuses a log that does not reach from what the tables need to what
+// they have. A new directory gets its first segment.
+func (s *Store) checkLog(head, need uint64, had bool) error {
+	l := s.log
+	switch {
+	case l.seq < head || had && len(l.segments) == 0:
+		return fmt.Errorf("%w: it ends with batch %d, but batch %d was written; restore a backup", ErrDamaged, l.seq, max(head, 1))
+	case len(l.segments) > 0 && l.first() > need+1:
+		return fmt.Errorf("%w: the tables end with batch %d, the log begins with batch %d; restore a backup", ErrDamaged, need, l.first())
+	case len(l.segments) == 0:
+		if _, err := l.room(1); err != nil {
+			return err
+		}
+	}
+	if had {
+		return nil
+	}
+	return s.db.Update(func(t *badger.Txn) error { return t.Set(logKey, nil) })
+}
+
+// again puts a batch of the log into memory. What it replaces in Badger may be
+// newer, if Badger has lost something: then the batches that follow make it so again.
+func (s *Store) again(_ uint64, payload []byte) error {
 	writes, err := decodeWrites(payload)
 	if err != nil {
 		return err
 	}
-	return s.db.Update(func(t *badger.Txn) error { return fill(t, seq, writes) })
-}
-
-// fill puts a batch and its number into a Badger transaction.
-func fill(t *badger.Txn, seq uint64, writes []write) error {
 	for _, w := range writes {
-		var err error
-		if w.value == nil {
-			err = t.Delete(w.key)
-		} else {
-			err = t.Set(w.key, w.value)
-		}
-		if err != nil {
-			return tooBig(err)
-		}
+		s.fresh.Set(text(w.key), w.value)
 	}
-	return tooBig(t.Set(headKey, binary.BigEndian.AppendUint64(nil, seq)))
-}
-
-// Update implements store.Store. It returns when the batch is durable in the
-// log; Badger takes it while the caller goes on, and the next Update or View
-// waits for that.
-func (s *Store) Update(_ context.Context, _ []string, fn func(store.Tx) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.settle(); err != nil {
-		return err
-	}
-	t := s.db.NewTransaction(true)
-	collect := &tx{snapshot: snapshot{t}, own: map[string]int{}}
-	err := fn(collect)
-	if err == nil {
-		err = collect.failed
-	}
-	if err == nil && len(collect.writes) > 0 {
-		err = tooBig(t.Set(headKey, binary.BigEndian.AppendUint64(nil, s.log.seq+1)))
-	}
-	if err != nil || len(collect.writes) == 0 {
-		t.Discard()
-		return err
-	}
-	if err := s.log.append(collect.writes); err != nil {
-		t.Discard()
-		err = fmt.Errorf("writing the log: %w", err)
-		if s.log.touched { // only the next start can find out how much of it is on disk
-			s.broken = err
-		}
-		return err
-	}
-	applied := make(chan error, 1)
-	s.applied = applied
-	t.CommitWith(func(err error) { applied <- err })
+	s.behind += int64(len(payload))
 	return nil
-}
-
-// settle waits until the last batch is in Badger.
-func (s *Store) settle() error {
-	if s.applied != nil {
-		if err := <-s.applied; err != nil { // it is in the log: the next start finds it
-			s.broken = fmt.Errorf("writing the tables: %w", err)
-		}
-		s.applied = nil
-	}
-	return s.broken
 }
 
 // View implements store.Store.
 func (s *Store) View(_ context.Context, fn func(store.Snapshot) error) error {
 	s.mu.Lock()
-	_ = s.settle() // what is broken can still be read
-	t := s.db.NewTransaction(false)
-	s.mu.Unlock()
-	defer t.Discard()
-	return fn(snapshot{t})
-}
-
-// Backup implements store.Store: Badger's own stream format, all versions.
-func (s *Store) Backup(_ context.Context, w io.Writer) error {
-	s.mu.Lock()
-	err := s.settle()
-	s.mu.Unlock()
-	if err == nil {
-		_, err = s.db.Backup(w, 0)
+	if s.closed {
+		s.mu.Unlock()
+		return errClosed
 	}
-	return err
+	v := &view{layers: [2]*layer{s.fresh.Copy(), s.frozen}, base: s.base}
+	v.base.users++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		v.base.release()
+		s.mu.Unlock()
+	}()
+	return fn(v)
 }
 
 // Close implements store.Store.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	if !s.halt() {
 		return nil
+	}
+	err := s.flush()
+	return errors.Join(err, s.shut())
+}
+
+// halt ends updates, views and the flusher. It reports false if it did so before.
+func (s *Store) halt() bool {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return false
 	}
 	s.closed = true
-	err := s.settle()
+	s.room.Broadcast()
+	s.mu.Unlock()
+	close(s.stop)
+	s.stopped.Wait()
+	s.updating.Lock() // the update that runs, if there is one, ends first
+	defer s.updating.Unlock()
+	return true
+}
+
+// shut closes the files.
+func (s *Store) shut() error {
 	s.log.close()
-	return errors.Join(err, s.db.Close())
-}
-
-// tx writes into a Badger transaction and keeps a list for the log.
-type tx struct {
-	snapshot
-	writes []write
-	own    map[string]int // key → its place in writes
-	failed error          // a write that did not fit, whether fn looked or not
-}
-
-func (t *tx) Put(id store.ID, value []byte) error {
-	return t.write(write{key: id.Bytes(), value: append([]byte{}, value...)})
-}
-
-func (t *tx) Delete(id store.ID) error { return t.write(write{key: id.Bytes()}) }
-
-func (t *tx) write(w write) error {
-	var err error
-	if w.value == nil {
-		err = t.t.Delete(w.key)
-	} else {
-		err = t.t.Set(w.key, w.value)
-	}
-	if err != nil {
-		t.failed = tooBig(err)
-		return t.failed
-	}
-	if i, again := t.own[string(w.key)]; again {
-		t.writes[i] = w
-		return nil
-	}
-	t.own[string(w.key)] = len(t.writes)
-	t.writes = append(t.writes, w)
-	return nil
-}
-
-func tooBig(err error) error {
-	if errors.Is(err, badger.ErrTxnTooBig) {
-		return fmt.Errorf("%w: %w", store.ErrTooBig, err)
-	}
-	return err
+	s.mu.Lock()
+	s.base.release()
+	s.mu.Unlock()
+	return s.db.Close()
 }
 
 // logger passes on Badger's warnings and errors only.

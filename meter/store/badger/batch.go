@@ -8,21 +8,6 @@ import (
 // write is one change of a batch; a nil value deletes.
 type write struct{ key, value []byte }
 
-func appendWrites(b []byte, writes []write) []byte {
-	b = binary.AppendUvarint(b, uint64(len(writes)))
-	for _, w := range writes {
-		n := uint64(0)
-		if w.value != nil {
-			n = uint64(len(w.value)) + 1
-		}
-		b = binary.AppendUvarint(b, uint64(len(w.key)))
-		b = append(b, w.key...)
-		b = binary.AppendUvarint(b, n)
-		b = append(b, w.value...)
-	}
-	return b
-}
-
 func decodeWrites(b []byte) ([]write, error) {
 	take := func() (uint64, error) {
 		n, size := binary.Uvarint(b)

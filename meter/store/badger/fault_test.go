@@ -14,7 +14,7 @@ import (
 func makeSmall(t *testing.T) {
 	was := size
 	t.Cleanup(func() { size = was })
-	size = sizes{memTable: 512 << 10, table: 256 << 10, value: 64 << 10, segment: 128 << 10}
+	size = sizes{memTable: 512 << 10, table: 256 << 10, value: 64 << 10, segment: 128 << 10, behind: 64 << 10}
 }
 
 // What can go wrong with one append to the log, at each of its steps. After an
@@ -111,6 +111,10 @@ func TestAFullDiskIsNotTheEnd(t *testing.T) {
 	makeSmall(t)
 	dir := t.TempDir()
 	s := openStore(t, dir)
+	n := 0
+	for ; roomFor(s) > 300; n++ {
+		batch(t, s, n)
+	}
 	full := true
 	s.log.hook = func(op string, _ *segment, _ []byte) error {
 		if full && op == "segment" {
@@ -118,13 +122,13 @@ func TestAFullDiskIsNotTheEnd(t *testing.T) {
 		}
 		return nil
 	}
-	if err := tryBatch(s, 0); !errors.Is(err, os.ErrPermission) {
+	if err := tryBatch(s, n); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("without room: %v", err)
 	}
 	full = false
-	batch(t, s, 0)
+	batch(t, s, n)
 	crash(t, s)
 	s = openStore(t, dir)
-	holds(t, s, 1)
+	holds(t, s, n+1)
 	crash(t, s)
 }

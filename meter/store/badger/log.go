@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sync/atomic"
 )
 
 // The log is in front of Badger: a batch is acknowledged when it is in the log,
@@ -29,8 +29,8 @@ const (
 	maxRecord = 64 << 20
 )
 
-// keepBytes of log are replayed at every start. Older batches are in synced tables:
-// the memtables, at most four, hold less than this.
+// keepBytes is more than the memtables, at most four, hold: what was written to
+// Badger before so many bytes is in synced tables.
 func keepBytes() int64 { return 5 * size.memTable }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -51,10 +51,11 @@ type wal struct {
 	segments []*segment
 	spare    chan prepared // the next segment, made ahead
 	touched  bool          // an append failed after it had begun to change files
+	certain  atomic.Uint64 // batches up to here are no longer needed
+	witness  *witness
 
 	sync func(*os.File) error                             // makes an append durable
 	hook func(op string, s *segment, record []byte) error // of a test: called before op
-	buf  []byte                                           // of the record that is being written
 }
 
 type prepared struct {
@@ -62,135 +63,10 @@ type prepared struct {
 	err  error
 }
 
-// openLog reads all segments, calls replay for every record in order, and ends
-// behind the last whole one.
-func openLog(dir string, replay func(seq uint64, payload []byte) error) (*wal, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	names, err := filepath.Glob(filepath.Join(dir, "*.log"))
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(names)
-	l := &wal{dir: dir, sync: datasync}
-	for i, name := range names {
-		s, err := l.read(name, i == 0, i == len(names)-1, replay)
-		if err != nil {
-			l.close()
-			return nil, err
-		}
-		l.segments = append(l.segments, s)
-	}
-	l.prepare()
-	return l, nil
-}
-
-func (l *wal) read(name string, oldest, newest bool, replay func(uint64, []byte) error) (*segment, error) {
-	s := &segment{path: name}
-	if _, err := fmt.Sscanf(strings.TrimSuffix(filepath.Base(name), ".log"), "%016x", &s.first); err != nil {
-		return nil, fmt.Errorf("%w: %s is no segment of it", ErrDamaged, name)
-	}
-	if oldest {
-		l.seq = s.first - 1
-	}
-	if s.first != l.seq+1 {
-		return nil, fmt.Errorf("%w: batches %d to %d are missing before %s; restore a backup", ErrDamaged, l.seq+1, s.first-1, name)
-	}
-	data, err := os.ReadFile(name) //nolint:gosec // our own directory
-	if err != nil {
-		return nil, err
-	}
-	for {
-		payload, next := record(data, s.end, l.seq+1)
-		if payload == nil {
-			break
-		}
-		l.seq++
-		if err := replay(l.seq, payload); err != nil {
-			return nil, fmt.Errorf("replaying batch %d of %s: %w", l.seq, name, err)
-		}
-		s.end = next
-	}
-	if err := s.checkTail(data, newest, l.seq); err != nil {
-		return nil, err
-	}
-	s.size = int64(len(data))
-	s.file, err = os.OpenFile(name, os.O_RDWR, 0o600) //nolint:gosec // our own directory
-	if err != nil || !newest {
-		return s, err
-	}
-	return s, s.clear()
-}
-
-// record is the payload at off if it is whole and has the expected number.
-func record(data []byte, off int64, want uint64) (payload []byte, next int64) {
-	whole := intact(data[min(off, int64(len(data))):])
-	seq, size := binary.Uvarint(whole)
-	if size <= 0 || seq != want {
-		return nil, 0
-	}
-	return whole[size:], off + headSize + int64(len(whole))
-}
-
-// intact is the payload of the record that data begins with; nil if there is none.
-func intact(data []byte) []byte {
-	if len(data) < headSize {
-		return nil
-	}
-	n := binary.LittleEndian.Uint32(data)
-	if n == 0 || n > maxRecord || int64(n) > int64(len(data)-headSize) {
-		return nil
-	}
-	payload := data[headSize : headSize+int64(n)]
-	if crc32.Checksum(payload, castagnoli) != binary.LittleEndian.Uint32(data[4:]) {
-		return nil
-	}
-	return payload
-}
-
-// checkTail distinguishes the end of the log from damage. A write that was cut
-// short is the last one in the newest segment; an intact record behind it was
-// written, and acknowledged, later.
-func (s *segment) checkTail(data []byte, newest bool, seq uint64) error {
-	rest := data[min(s.end, int64(len(data))):]
-	if len(rest) == 0 || isZero(rest) {
-		return nil
-	}
-	damaged := fmt.Errorf("%w: batch %d in %s (at byte %d) does not match its checksum; nothing was changed. Restore a backup, or ask for help before you delete anything", ErrDamaged, seq+1, s.path, s.end)
-	if !newest {
-		return damaged
-	}
-	for off := range rest {
-		if intact(rest[off:]) != nil {
-			return damaged
-		}
-	}
-	return nil
-}
-
-func isZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// clear zeroes what a write that was cut short may have left behind the end.
-func (s *segment) clear() error {
-	if _, err := s.file.WriteAt(make([]byte, s.size-s.end), s.end); err != nil {
-		return err
-	}
-	return s.file.Sync()
-}
-
-// append writes one record and syncs it. It is durable when append returns nil;
-// after an error with touched the log must not be used any more.
-func (l *wal) append(writes []write) error {
-	rec := appendWrites(binary.AppendUvarint(append(l.buf[:0], make([]byte, headSize)...), l.seq+1), writes)
-	l.buf = rec
+// append writes the record of the next batch and syncs it: headSize bytes of room,
+// the batch's number, its writes. It is durable when append returns nil; after an
+// error with touched the log must not be used any more.
+func (l *wal) append(rec []byte) error {
 	body := rec[headSize:]
 	binary.LittleEndian.PutUint32(rec, uint32(len(body))) //nolint:gosec // below maxRecord
 	binary.LittleEndian.PutUint32(rec[4:], crc32.Checksum(body, castagnoli))
@@ -214,6 +90,7 @@ func (l *wal) append(writes []write) error {
 	s.end += int64(len(rec))
 	l.seq++
 	l.touched = false
+	l.witness.saw(l.seq)
 	return nil
 }
 
@@ -248,6 +125,10 @@ func (l *wal) room(n int64) (*segment, error) {
 	if err := syncDir(l.dir); err != nil {
 		return nil, err
 	}
+	if k := len(l.segments); k > 0 { // it is synced to its end
+		_ = l.segments[k-1].file.Close()
+		l.segments[k-1].file = nil
+	}
 	s := &segment{file: p.file, path: path, first: l.seq + 1, size: size.segment}
 	l.segments = append(l.segments, s)
 	l.touched = false
@@ -279,23 +160,27 @@ func (l *wal) prepare() {
 	}(l.spare, size.segment)
 }
 
-// drop removes segments whose batches lie in Badger's tables for certain.
+// drop removes segments of which no start will need a batch again.
 func (l *wal) drop() {
-	newer := int64(0) // without the one that has just begun
-	for i := len(l.segments) - 2; i > 0; i-- {
-		if newer += l.segments[i].size; newer < keepBytes() {
-			continue
-		}
-		for _, s := range l.segments[:i] {
-			_ = s.file.Close()
-			_ = os.Remove(s.path)
-		}
-		l.segments = slices.Delete(l.segments, 0, i)
-		return
+	certain := l.certain.Load()
+	n := 0
+	for n < len(l.segments)-1 && l.segments[n+1].first <= certain+1 {
+		n++
 	}
+	for _, s := range l.segments[:n] {
+		if s.file != nil {
+			_ = s.file.Close()
+		}
+		_ = os.Remove(s.path)
+	}
+	l.segments = slices.Delete(l.segments, 0, n)
 }
 
+// first is the oldest batch in the log.
+func (l *wal) first() uint64 { return l.segments[0].first }
+
 func (l *wal) close() {
+	l.witness.close()
 	for _, s := range l.segments {
 		if s.file != nil {
 			_ = s.file.Close()

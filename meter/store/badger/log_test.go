@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
@@ -46,12 +47,8 @@ func holds(t *testing.T, s *Store, n int) {
 // crash leaves the directory as a killed process does, and gives up the lock.
 func crash(t *testing.T, s *Store) {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_ = s.settle()
-	s.log.close()
-	s.closed = true
-	if err := s.db.Close(); err != nil {
+	s.halt()
+	if err := s.shut(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -243,4 +240,45 @@ func TestARestoredBackupHasEverything(t *testing.T) {
 	holds(t, s, 30)
 	batch(t, s, 30)
 	holds(t, s, 31)
+}
+
+// Badger opens without what it cannot read of its memtables. The marks show it, and
+// the log brings it back.
+func TestWhatBadgerHasLostComesBack(t *testing.T) {
+	makeSmall(t)
+	for lost := uint64(1); lost < 9; lost += 2 {
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		for n := range 60 {
+			batch(t, s, n)
+			if n%7 == 0 {
+				flush(t, s)
+			}
+		}
+		err := s.db.Update(func(tx *badger.Txn) error { // as if a transaction were missing
+			return errors.Join(tx.Delete(mark{n: lost}.key()), tx.Delete(store.ID{Kind: store.Charge, Account: "acme", Name: fmt.Sprintf("%06d", 7*(lost-1))}.Bytes()))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		crash(t, s)
+		s = openStore(t, dir)
+		holds(t, s, 60)
+		batch(t, s, 60)
+		flush(t, s)
+		crash(t, s)
+		s = openStore(t, dir)
+		holds(t, s, 61)
+		if !s.marks.whole() {
+			t.Error("the marks are not whole again")
+		}
+		crash(t, s)
+	}
+}
+
+func flush(t *testing.T, s *Store) {
+	t.Helper()
+	if err := s.flush(); err != nil {
+		t.Fatal(err)
+	}
 }

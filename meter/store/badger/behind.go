@@ -1,0 +1,137 @@
+package badger
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// flushEvery is how far Badger is behind, unless there is much to write.
+const flushEvery = 2 * time.Second
+
+// flusher writes to Badger what has gathered in memory, until stop.
+func (s *Store) flusher() {
+	defer s.stopped.Done()
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		case <-s.wake:
+		}
+		if err := s.flush(); err != nil && s.logf != nil {
+			s.logf("error: writing the tables: %v; the log has everything, and the next try is in %v", err, flushEvery)
+		}
+	}
+}
+
+// flush writes everything that is in memory now to Badger. A flush that has
+// failed is repeated.
+func (s *Store) flush() error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	frozen, m := s.freeze()
+	if frozen == nil {
+		return nil
+	}
+	err := s.writeTables(frozen, m)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed = err; err == nil {
+		old := s.base
+		s.base = &base{t: s.db.NewTransaction(false), users: 1}
+		s.frozen, s.flushed = nil, s.freezing
+		old.release()
+		s.log.certain.Store(s.marks.certain())
+	}
+	s.room.Broadcast()
+	return err
+}
+
+// freeze makes the newest layer the one that is written, and begins another.
+func (s *Store) freeze() (*layer, mark) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen == nil && s.fresh.Len() > 0 {
+		s.frozen, s.freezing = s.fresh, s.seq
+		s.fresh, s.behind = new(layer), 0
+		s.room.Broadcast()
+	}
+	return s.frozen, mark{from: s.flushed, to: s.freezing}
+}
+
+// writeTables writes a layer in transactions of a bounded size. Each carries a
+// mark, so that the next start knows whether one is missing.
+func (s *Store) writeTables(frozen *layer, m mark) error {
+	part := s.newPart(m)
+	it := frozen.Iter()
+	for ok := it.First(); ok; ok = it.Next() {
+		key, value := it.Key(), it.Value()
+		if value == nil {
+			if _, err := s.base.t.Get(bytesOf(key)); errors.Is(err, badger.ErrKeyNotFound) {
+				continue // it came and went while it was in memory
+			}
+		}
+		if !part.fits(key, value) {
+			if err := part.commit(false); err != nil {
+				return err
+			}
+			part = s.newPart(m)
+		}
+		if err := part.put(key, value); err != nil {
+			return err
+		}
+	}
+	return part.commit(true)
+}
+
+// part is one transaction of a flush.
+type part struct {
+	s     *Store
+	t     *badger.Txn
+	m     mark
+	count int64
+}
+
+func (s *Store) newPart(m mark) *part { return &part{s: s, t: s.db.NewTransaction(true), m: m} }
+
+// fits reports whether there is room for one more record. Half of what Badger can
+// take in a transaction is enough.
+func (p *part) fits(key string, value []byte) bool {
+	n := int64(len(key) + len(value))
+	return p.count == 0 || p.m.size+n <= p.s.db.MaxBatchSize()/2 && p.count < p.s.db.MaxBatchCount()/2
+}
+
+func (p *part) put(key string, value []byte) error {
+	p.count++
+	p.m.size += int64(len(key) + len(value))
+	if value == nil {
+		return p.t.Delete(bytesOf(key))
+	}
+	return p.t.Set(bytesOf(key), value)
+}
+
+// commit adds the mark. The last part of a flush also moves the head.
+func (p *part) commit(last bool) error {
+	p.m.last = last
+	m, stale := p.s.marks.next(p.m)
+	err := p.t.Set(m.key(), m.encode())
+	for _, n := range stale {
+		err = errors.Join(err, p.t.Delete(mark{n: n}.key()))
+	}
+	if last {
+		err = errors.Join(err, p.t.Set(headKey, binary.BigEndian.AppendUint64(nil, m.to)))
+	}
+	if err != nil {
+		p.t.Discard()
+		return err
+	}
+	if err = p.t.Commit(); err == nil {
+		p.s.marks.add(m)
+	}
+	return err
+}

@@ -1,0 +1,186 @@
+package badger
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/tidwall/btree"
+
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// span is what a scan covers: the keys with a prefix, from start on, or backwards
+// from the last one before start.
+type span struct {
+	prefix, start string
+	back          bool
+}
+
+func rangeOf(from store.ID, only bool) span {
+	prefix := string([]byte{byte(from.Kind), '/'})
+	if only {
+		prefix = string(store.ID{Kind: from.Kind, Account: from.Account}.Bytes())
+	}
+	return span{prefix: prefix, start: string(from.Bytes())}
+}
+
+func rangeBefore(from store.ID) span {
+	start := from.Bytes()
+	if from.Name == "" {
+		start[len(start)-1] = 1 // after all of the account: ids hold no control characters
+	}
+	return span{prefix: string(store.ID{Kind: from.Kind, Account: from.Account}.Bytes()), start: string(start), back: true}
+}
+
+func parse(key string) (store.ID, error) {
+	id, ok := store.ParseID(bytesOf(key))
+	if !ok {
+		return id, fmt.Errorf("a key of unknown form in the data directory: %q", key)
+	}
+	return id, nil
+}
+
+// cursor walks over the records of one source.
+type cursor interface {
+	key() string // "": there are no more. It is valid until next
+	// value calls fn with the record, unless it was deleted.
+	value(fn func(key string, value []byte) error) error
+	next()
+}
+
+// merge calls fn for the records of all sources in order. Of several with one key
+// it takes that of the first source, which is the newest.
+func merge(sources []cursor, back bool, fn func(key string, value []byte) error) error {
+	for {
+		first := -1
+		least := ""
+		for i, c := range sources {
+			k := c.key()
+			if k != "" && (first < 0 || k != least && k < least != back) {
+				first, least = i, k
+			}
+		}
+		if first < 0 {
+			return nil
+		}
+		if err := sources[first].value(fn); err != nil {
+			return err
+		}
+		for i := len(sources) - 1; i > first; i-- {
+			if sources[i].key() == least {
+				sources[i].next()
+			}
+		}
+		sources[first].next()
+	}
+}
+
+// layerCursor walks over a layer.
+type layerCursor struct {
+	it   btree.MapIter[string, []byte]
+	span span
+	on   bool
+}
+
+func newLayerCursor(l *layer, r span) *layerCursor {
+	c := &layerCursor{it: l.Iter(), span: r}
+	c.on = c.it.Seek(r.start)
+	if r.back {
+		if c.on {
+			c.on = c.it.Prev()
+		} else {
+			c.on = c.it.Last()
+		}
+	}
+	return c
+}
+
+func (c *layerCursor) key() string {
+	if !c.on || !strings.HasPrefix(c.it.Key(), c.span.prefix) {
+		return ""
+	}
+	return c.it.Key()
+}
+
+func (c *layerCursor) value(fn func(string, []byte) error) error {
+	if c.it.Value() == nil {
+		return nil
+	}
+	return fn(c.it.Key(), c.it.Value())
+}
+
+func (c *layerCursor) next() {
+	if c.span.back {
+		c.on = c.it.Prev()
+	} else {
+		c.on = c.it.Next()
+	}
+}
+
+// tableCursor walks over Badger.
+type tableCursor struct {
+	it     *badger.Iterator
+	prefix []byte
+}
+
+func newTableCursor(t *badger.Txn, r span) *tableCursor {
+	c := &tableCursor{prefix: []byte(r.prefix)}
+	c.it = t.NewIterator(badger.IteratorOptions{Prefix: c.prefix, Reverse: r.back})
+	c.it.Seek([]byte(r.start))
+	if r.back && c.key() == r.start {
+		c.it.Next()
+	}
+	return c
+}
+
+func (c *tableCursor) key() string {
+	if !c.it.ValidForPrefix(c.prefix) {
+		return ""
+	}
+	return text(c.it.Item().Key())
+}
+
+func (c *tableCursor) value(fn func(string, []byte) error) error {
+	return c.it.Item().Value(func(v []byte) error { return fn(c.key(), v) })
+}
+
+func (c *tableCursor) next() { c.it.Next() }
+
+// listCursor walks over the writes of an update.
+type listCursor struct {
+	t    *tx
+	keys []string
+}
+
+// newListCursor sorts what t has written within r.
+func newListCursor(t *tx, r span) *listCursor {
+	c := &listCursor{t: t}
+	for k := range t.own {
+		if strings.HasPrefix(k, r.prefix) && k < r.start == r.back && (k != r.start || !r.back) {
+			c.keys = append(c.keys, k)
+		}
+	}
+	slices.Sort(c.keys)
+	if r.back {
+		slices.Reverse(c.keys)
+	}
+	return c
+}
+
+func (c *listCursor) key() string {
+	if len(c.keys) == 0 {
+		return ""
+	}
+	return c.keys[0]
+}
+
+func (c *listCursor) value(fn func(string, []byte) error) error {
+	if v := c.t.value(c.t.own[c.keys[0]]); v != nil {
+		return fn(c.keys[0], v)
+	}
+	return nil
+}
+
+func (c *listCursor) next() { c.keys = c.keys[1:] }

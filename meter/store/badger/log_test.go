@@ -132,6 +132,12 @@ func TestDamageIsNoticed(t *testing.T) {
 		"a flipped byte in an old record": func(t *testing.T, dir string, ends []int64) {
 			edit(t, segments(t, dir)[0], func(b []byte) []byte { b[ends[1]+12] ^= 1; return b })
 		},
+		"a flipped byte in an old record, and no witness": func(t *testing.T, dir string, ends []int64) {
+			edit(t, segments(t, dir)[0], func(b []byte) []byte { b[ends[1]+12] ^= 1; return b })
+			if err := os.Remove(filepath.Join(dir, "log", "acknowledged")); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"a flipped byte in the last record": func(t *testing.T, dir string, ends []int64) {
 			edit(t, segments(t, dir)[0], func(b []byte) []byte { b[ends[len(ends)-2]+12] ^= 1; return b })
 		},

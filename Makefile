@@ -3,7 +3,7 @@ TAGS := -tags nobadger,nomysql,nopgx
 # The race detector needs a C compiler.
 RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: build demo test mutants prove bench fuzz lint
+.PHONY: build demo test mutants prove bench scale fuzz lint
 
 build: ; go build $(TAGS) -o bin/farebox ./cmd/farebox
 
@@ -28,6 +28,9 @@ prove:
 	FAREBOX_RANDOM=1 FAREBOX_KILL_ROUNDS=2000 go test $(TAGS) -timeout 6h -v -run Kill ./integration
 
 bench: build ; go run ./integration/bench
+
+# A million accounts and a year of ten million charges: an hour, and 20 GB of disk.
+scale: build ; go run ./integration/scale
 
 FUZZ_TIME ?= 1m
 fuzz: ; .ci/fuzz $(FUZZ_TIME)

@@ -3,7 +3,7 @@ TAGS := -tags nobadger,nomysql,nopgx
 # The race detector needs a C compiler.
 RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: build demo test mutants prove bench scale fuzz lint
+.PHONY: build demo test allocations mutants prove bench scale fuzz lint
 
 build: ; go build $(TAGS) -o bin/farebox ./cmd/farebox
 
@@ -12,9 +12,13 @@ demo: build ; bin/farebox meter demo
 test:
 	go vet $(TAGS) ./...
 	go test $(TAGS) $(RACE) -short ./meter/... # sweeps and simulation in full below, without the race detector
+	go test $(TAGS) -run Allocations ./meter ./meter/dialect ./meter/pricing ./meter/writer # not with the race detector, which allocates, too
 	go test $(TAGS) -v -run 'Simulation|SmallScope|Order|Sweep|Big' ./meter/ledger ./meter/calendar ./meter/money
 	.ci/fuzz 4s # every fuzzer of the repository: a minute
 	go test $(TAGS) -timeout 20m . ./docs/... ./internal/... ./caddymodule/... ./integration/...
+
+# The baseline of TestAllocationsOfHotPaths, testdata/allocations.txt, as it is now.
+allocations: ; FAREBOX_ALLOCATIONS=update go test $(TAGS) -count 1 -p 1 -run AllocationsOfHotPaths ./meter ./meter/dialect ./meter/pricing ./meter/writer ./caddymodule
 
 # Mistakes that the tests must catch, each made in turn: a quarter of an hour.
 mutants:

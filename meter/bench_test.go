@@ -20,6 +20,33 @@ plans:
 default_plan: big
 `
 
+var (
+	benchRequest       = []byte(`{"model":"gpt-5-mini","max_tokens":100,"messages":[{"role":"system","content":"You keep the logbook of a small port."},{"role":"user","content":"Summarise the harbour log in two sentences."}]}`)
+	benchStreamRequest = []byte(`{"model":"gpt-5-mini","max_tokens":100,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Summarise the harbour log in two sentences."}]}`)
+	benchAnswer        = []byte(`{"id":"chatcmpl-1","object":"chat.completion","created":1790000000,"model":"gpt-5-mini","choices":[{"index":0,"message":{"role":"assistant","content":"The ferry left at dawn while fog lay over the harbour."},"finish_reason":"stop"}],"usage":{"prompt_tokens":25,"completion_tokens":20,"total_tokens":45}}`)
+	benchHeader        = map[string][]string{"Content-Type": {"application/json"}}
+)
+
+// charge is the work of one metered chat request. Its answer arrives in pieces.
+func charge(m *Gateway, request []byte, contentType string, answer ...[]byte) error {
+	ctx := context.Background()
+	c, err := m.Admit(ctx, &Request{Method: "POST", URI: "/v1/chat/completions", Header: benchHeader, Body: request, ContentType: "application/json", Caller: Caller{Account: "acme", Key: "key_1", Trusted: true}})
+	if err != nil {
+		return err
+	}
+	c.Begin(200, map[string][]string{"Content-Type": {contentType}})
+	for _, piece := range answer {
+		if _, err := c.Observe(ctx, piece); err != nil {
+			return err
+		}
+	}
+	c.End()
+	if f := c.Settle(ctx, Answered, nil); f.Refunded || fmt.Sprint(f.Cost) != "185000" {
+		return fmt.Errorf("settled as %+v", f)
+	}
+	return nil
+}
+
 // BenchmarkCharge is the work of one metered chat request, from pricing to
 // settling, without HTTP and without a disk.
 func BenchmarkCharge(b *testing.B) {
@@ -27,31 +54,18 @@ func BenchmarkCharge(b *testing.B) {
 	if book == nil {
 		b.Fatal(problems)
 	}
-	ctx := context.Background()
-	m, err := Open(ctx, Options{Store: memory.New(), Book: book})
+	m, err := Open(context.Background(), Options{Store: memory.New(), Book: book})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer m.Close()
-	body := []byte(`{"model":"gpt-5-mini","max_tokens":100,"messages":[{"role":"system","content":"You keep the logbook of a small port."},{"role":"user","content":"Summarise the harbour log in two sentences."}]}`)
-	answer := []byte(`{"id":"chatcmpl-1","object":"chat.completion","created":1790000000,"model":"gpt-5-mini","choices":[{"index":0,"message":{"role":"assistant","content":"The ferry left at dawn while fog lay over the harbour."},"finish_reason":"stop"}],"usage":{"prompt_tokens":25,"completion_tokens":20,"total_tokens":45}}`)
-	header := map[string][]string{"Content-Type": {"application/json"}}
 	b.ReportAllocs()
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			c, err := m.Admit(ctx, &Request{Method: "POST", URI: "/v1/chat/completions", Header: header, Body: body, ContentType: "application/json", Caller: Caller{Account: "acme", Key: "key_1", Trusted: true}})
-			if err != nil {
+			if err := charge(m, benchRequest, "application/json", benchAnswer); err != nil {
 				b.Error(err)
 				return
-			}
-			c.Begin(200, header)
-			if _, err := c.Observe(ctx, answer); err != nil {
-				b.Error(err)
-			}
-			c.End()
-			if f := c.Settle(ctx, Answered, nil); f.Refunded || fmt.Sprint(f.Cost) != "185000" {
-				b.Errorf("%+v", f)
 			}
 		}
 	})

@@ -36,8 +36,8 @@ func (g *gateway) needKeys(n int) error {
 
 // key is that of the account whose turn it is.
 func (g *gateway) key(i, accounts int) string {
-	if !g.ledger {
-		return "sk-anything"
+	if g.keys == nil {
+		return "sk-account-" + strconv.Itoa(i%accounts)
 	}
 	return g.keys[i%accounts]
 }

@@ -60,6 +60,7 @@ type figures struct {
 	cpu         float64 // µs of the gateway per unit
 	allocations float64 // of the gateway per unit
 	peak        float64 // MB of memory
+	booked      float64 // charges per request that was answered
 }
 
 // results are the figures by row and gateway.
@@ -73,6 +74,9 @@ func (b *bench) compare(r row) (map[string]figures, error) {
 	for round := range *rounds + 1 {
 		for i := range b.gateways {
 			g := b.gateways[(i+round)%len(b.gateways)]
+			if !g.takes(r) {
+				continue
+			}
 			if err := g.needKeys(r.accounts()); err != nil {
 				return nil, err
 			}
@@ -120,6 +124,9 @@ func (g *gateway) turn(r row) (figures, error) {
 		return figures{}, err
 	}
 	peak, err := g.peak()
+	if err != nil {
+		return figures{}, err
+	}
 	units := 0.0
 	for _, s := range all {
 		units += s.units
@@ -128,7 +135,8 @@ func (g *gateway) turn(r row) (figures, error) {
 	return figures{
 		rate: units / took.Seconds(), p50: all[len(all)/2].took, p99: all[len(all)*99/100].took,
 		cpu: float64((after.cpu - before.cpu).Microseconds()) / units, allocations: (after.mallocs - before.mallocs) / units, peak: peak,
-	}, err
+		booked: float64(after.booked-before.booked) / float64(len(all)),
+	}, nil
 }
 
 // load asks from all clients of the row at once, each at least once.
@@ -172,6 +180,7 @@ func medians(list []figures) figures {
 		cpu:         of(func(f figures) float64 { return f.cpu }),
 		allocations: of(func(f figures) float64 { return f.allocations }),
 		peak:        of(func(f figures) float64 { return f.peak }),
+		booked:      of(func(f figures) float64 { return f.booked }),
 	}
 }
 

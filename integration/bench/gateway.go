@@ -35,7 +35,14 @@ type kind struct {
 	handler  string // in front of reverse_proxy
 	ledger   bool   // it has accounts, and charges them
 	optional bool   // left out if the binary does not know its options
+
+	// launch starts another gateway than Caddy. It has one account, answers chats only,
+	// and has no admin endpoint.
+	launch func(k kind, dir, upstream string) (*gateway, error)
 }
+
+// takes says if the gateway can be measured with a row.
+func (k kind) takes(r row) bool { return k.launch == nil || !r.many && r.unit != "MB" }
 
 const meterOptions = "meter {\n store badger {own}\n pricing {pricing}\n}"
 
@@ -43,6 +50,9 @@ var kinds = []kind{
 	{name: "plain", binary: farebox},
 	{name: "limit", binary: buildLimit, handler: "limit * {own}"},
 	{name: "durable", binary: farebox, global: meterOptions, handler: "meter", ledger: true},
+	{name: "transaction", binary: buildLimit, handler: "transaction * {own}"},
+	{name: "one-api", launch: launchOneAPI},
+	{name: "one-api-batch", launch: launchOneAPI},
 	{name: "overlap", binary: farebox, global: meterOptions, handler: "meter {\n hold overlap\n}", ledger: true, optional: true},
 }
 
@@ -51,6 +61,9 @@ func farebox(string) (string, error) { return *binary, nil }
 // buildLimit builds integration/bench/limit. Most of it is in the build cache.
 func buildLimit(dir string) (string, error) {
 	file := filepath.Join(dir, "limit.bin")
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
 	out, err := exec.Command("go", "build", "-tags", "nobadger,nomysql,nopgx", "-o", file, "./integration/bench/limit").CombinedOutput() //nolint:gosec // fixed arguments
 	if err != nil {
 		return "", fmt.Errorf("building the limit: %w\n%s", err, out)
@@ -63,13 +76,17 @@ type gateway struct {
 	kind
 	cmd         *exec.Cmd
 	addr, admin string
-	keys        []string // of its accounts
+	keys        []string            // of its accounts
+	booked      func() (int, error) // how many charges it has booked; nil if that is not asked
 	log         bytes.Buffer
 }
 
 // start runs a gateway with its files in dir; nil if the binary does not know an
 // optional kind.
 func start(k kind, dir, upstream string) (*gateway, error) {
+	if k.launch != nil {
+		return k.launch(k, dir, upstream)
+	}
 	bin, err := k.binary(dir)
 	if err != nil {
 		return nil, err

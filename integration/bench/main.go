@@ -4,7 +4,10 @@
 //   - limit: plain with the least that makes a hold and a settle durable, see
 //     integration/bench/limit; nothing that keeps this promise is faster,
 //   - durable: `meter` as it is by default,
-//   - overlap: `meter` with `hold overlap`.
+//   - overlap: `meter` with `hold overlap`,
+//   - transaction: the usual way to charge durably, a synced transaction for each
+//     hold and settle; see integration/bench/limit,
+//   - one-api, one-api-batch: a gateway of others, see oneapi.go.
 //
 // All gateways run at the same time in front of one mock upstream. They take
 // turns under the same load, and the medians are printed, as Markdown. CPU time
@@ -29,6 +32,7 @@ var (
 	names    = flag.String("gateways", "plain,limit,durable,overlap", "gateways to measure")
 	binary   = flag.String("farebox", "bin/farebox", "binary to measure")
 	profiles = flag.String("profiles", "", "directory for CPU profiles of the gateways, one for each row")
+	oneAPIDB = flag.String("one-api-db", "", "SQL_DSN of one-api, such as postgres://…; without it, SQLite")
 	accounts = flag.Int("accounts", 10_000, "accounts of the rows with many")
 )
 

@@ -17,13 +17,19 @@ import (
 type meters struct {
 	cpu     time.Duration
 	mallocs float64
+	booked  int
 }
 
 func (g *gateway) meters() (m meters, err error) {
-	if m.cpu, err = g.cpu(); err != nil || g.admin == "" {
+	if m.cpu, err = g.cpu(); err != nil {
 		return m, err
 	}
-	m.mallocs, err = g.mallocs()
+	if g.admin != "" {
+		m.mallocs, err = g.mallocs()
+	}
+	if g.booked != nil && err == nil {
+		m.booked, err = g.booked()
+	}
 	return m, err
 }
 
@@ -60,7 +66,7 @@ func (g *gateway) mallocs() (float64, error) {
 
 // idle waits until the gateway has done what it left for later.
 func (g *gateway) idle() error {
-	const look, busy, atMost = 200 * time.Millisecond, 20 * time.Millisecond, 5 * time.Second
+	const look, busy, atMost = 200 * time.Millisecond, 20 * time.Millisecond, 20 * time.Second
 	before, err := g.cpu()
 	for began := time.Now(); err == nil && time.Since(began) < atMost; {
 		time.Sleep(look)

@@ -15,13 +15,21 @@ func (b *bench) print(w io.Writer, r row, found map[string]figures) {
 	table := [][]string{{"Gateway", r.unit + "/s", "÷ plain", "÷ limit", "p50 " + r.timed, "p99 " + r.timed, "CPU µs/" + one, "÷ plain", "÷ limit", "allocations/" + one, "peak MB"}}
 	plain, limit := found["plain"], found["limit"]
 	for _, g := range b.gateways {
-		f := found[g.name]
+		f, measured := found[g.name]
+		if !measured {
+			continue
+		}
 		table = append(table, []string{
 			g.name, fmt.Sprintf("%.0f", f.rate), ratio(f.rate, plain.rate), ratio(f.rate, limit.rate), short(f.p50), short(f.p99),
-			fmt.Sprintf("%.*f", decimals(f.cpu), f.cpu), ratio(f.cpu, plain.cpu), ratio(f.cpu, limit.cpu), fmt.Sprintf("%.*f", decimals(f.allocations), f.allocations), fmt.Sprintf("%.0f", f.peak),
+			fmt.Sprintf("%.*f", decimals(f.cpu), f.cpu), ratio(f.cpu, plain.cpu), ratio(f.cpu, limit.cpu), allocated(f), fmt.Sprintf("%.0f", f.peak),
 		})
 	}
 	printTable(w, table)
+	for _, g := range b.gateways {
+		if f, measured := found[g.name]; measured && g.booked != nil {
+			fmt.Fprintf(w, "\n%s charged %.1f %% of the requests that it answered to the balance.\n", g.name, 100*f.booked)
+		}
+	}
 }
 
 // decimals are those that a small figure needs.
@@ -30,6 +38,14 @@ func decimals(v float64) int {
 		return 2
 	}
 	return 0
+}
+
+// allocated is empty for a gateway that does not report it.
+func allocated(f figures) string {
+	if f.allocations == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.*f", decimals(f.allocations), f.allocations)
 }
 
 func ratio(a, b float64) string {

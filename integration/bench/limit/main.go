@@ -1,7 +1,11 @@
-// Command limit is Caddy with the least that can keep the promise of the meter:
-// a record is durable before a request goes upstream, and another one before its
-// response is complete. It reads, prices and counts nothing, so no gateway that
-// keeps the promise is faster.
+// Command limit is Caddy with two middlewares to compare the meter with. Neither
+// reads, prices or counts anything.
+//
+//   - `limit * <file>` is the least that can keep the promise: a record is durable
+//     before a request goes upstream, and another one before its response is
+//     complete. No gateway that keeps the promise is faster.
+//   - `transaction * <dir>` is the usual way to keep it: a synced transaction of an
+//     embedded database for each hold and each settle.
 package main
 
 import (
@@ -10,7 +14,6 @@ import (
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -19,49 +22,66 @@ import (
 
 func main() {
 	caddy.RegisterModule(new(handler))
-	httpcaddyfile.RegisterHandlerDirective("limit", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-		l := new(handler)
-		return l, l.UnmarshalCaddyfile(h.Dispenser)
-	})
-	httpcaddyfile.RegisterDirectiveOrder("limit", httpcaddyfile.Before, "reverse_proxy")
+	for _, kind := range []string{"limit", "transaction"} {
+		httpcaddyfile.RegisterHandlerDirective(kind, func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+			l := &handler{Kind: kind}
+			if !h.Next() || !h.AllArgs(&l.Path) {
+				return nil, h.ArgErr()
+			}
+			return l, nil
+		})
+		httpcaddyfile.RegisterDirectiveOrder(kind, httpcaddyfile.Before, "reverse_proxy")
+	}
 	caddycmd.Main()
 }
 
-// handler waits for two records of a request: `limit * <file>`.
-type handler struct {
-	File string `json:"file"`
+// book makes holds and settles durable.
+type book interface {
+	hold(account string) error
+	settle(account string) error
+	close() error
+}
 
-	log *groupLog
+// handler waits for the hold and for the settle of a request.
+type handler struct {
+	Kind string `json:"kind"`
+	Path string `json:"path"`
+
+	book book
 }
 
 func (*handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.limit", New: func() caddy.Module { return new(handler) }}
 }
 
-func (h *handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	if !d.Next() || !d.AllArgs(&h.File) {
-		return d.ArgErr()
+func (h *handler) Provision(caddy.Context) error {
+	if h.Kind == "transaction" {
+		b, err := openBalances(h.Path)
+		if err == nil {
+			h.book = b
+		}
+		return err
 	}
-	return nil
-}
-
-func (h *handler) Provision(caddy.Context) (err error) {
-	h.log, err = openLog(h.File)
+	l, err := openLog(h.Path)
+	if err == nil {
+		h.book = l
+	}
 	return err
 }
 
 func (h *handler) Cleanup() error {
-	if h.log == nil { // it was not provisioned
+	if h.book == nil { // it was not provisioned
 		return nil
 	}
-	return h.log.close()
+	return h.book.close()
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if err := h.log.append(); err != nil { // the hold
+	account := r.Header.Get("Authorization")
+	if err := h.book.hold(account); err != nil {
 		return err
 	}
-	l := &lastByte{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, settle: h.log.append, rest: -1}
+	l := &lastByte{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, book: h.book, account: account, rest: -1}
 	err := next.ServeHTTP(l, r)
 	if e := l.once(); err == nil {
 		err = e
@@ -73,7 +93,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // unknown length ends when the handler returns.
 type lastByte struct {
 	caddyhttp.ResponseWriterWrapper
-	settle  func() error
+	book    book
+	account string
 	settled bool
 	rest    int64 // bytes of the body that are still to come; negative if unknown
 }
@@ -83,7 +104,7 @@ func (l *lastByte) once() error {
 		return nil
 	}
 	l.settled = true
-	return l.settle()
+	return l.book.settle(l.account)
 }
 
 func (l *lastByte) WriteHeader(status int) {

@@ -93,7 +93,7 @@ func launchOneAPI(k kind, dir, upstream string) (*gateway, error) {
 }
 
 // writeVocabulary writes one of single bytes. One API insists on one at its start,
-// and would load it from the Internet; it is told to count characters instead.
+// and would load it from the Internet. An option makes it count characters instead.
 func writeVocabulary(dir string) error {
 	var text strings.Builder
 	for i := range 256 {

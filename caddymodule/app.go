@@ -61,6 +61,7 @@ type App struct {
 	bookText []byte
 	before   *pricing.Book // in force when this configuration started
 	engine   *engine
+	users    *users
 	watch    *watcher
 	poller   *poller
 }
@@ -74,7 +75,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // `validate` runs it too, while a server runs.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.log = ctx.Logger()
-	a.metrics = newMetrics(ctx.GetMetricsRegistry())
+	a.metrics, a.users = newMetrics(ctx.GetMetricsRegistry()), new(users)
 	if a.Store == nil {
 		a.Store = json.RawMessage(`{"module":"badger"}`)
 	}

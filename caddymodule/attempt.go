@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,7 +50,7 @@ func (t *response) refusedAddition(known *refusals) bool {
 	known.add(refusalKey(t.r, t.info.Model, addition))
 	header := t.Header()
 	clear(header)
-	maps.Copy(header, t.before.Clone())
+	t.before.restore(header)
 	if groups, ok := t.r.Context().Value(routeGroups).(map[string]struct{}); ok {
 		clear(groups)
 		maps.Copy(groups, t.first.groups)
@@ -59,6 +60,42 @@ func (t *response) refusedAddition(known *refusals) bool {
 	}
 	t.status, t.body = 0, nil
 	return true
+}
+
+// fields are the fields of a header at one time.
+type fields []field
+
+type field struct {
+	name   string
+	values []string
+}
+
+// fieldsOf appends the fields of a header to room.
+func fieldsOf(header http.Header, room []field) fields {
+	for name, values := range header {
+		room = append(room, field{name, values})
+	}
+	return room
+}
+
+func (f fields) index(name string) int {
+	return slices.IndexFunc(f, func(f field) bool { return f.name == name })
+}
+
+func (f fields) has(name string) bool { return f.index(name) >= 0 }
+
+func (f fields) get(name string) []string {
+	if i := f.index(name); i >= 0 {
+		return f[i].values
+	}
+	return nil
+}
+
+// restore puts the fields into an empty header.
+func (f fields) restore(header http.Header) {
+	for i := range f {
+		header[f[i].name] = slices.Clone(f[i].values)
+	}
 }
 
 // refusals remembers for which paths and models the upstream of a directive

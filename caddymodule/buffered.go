@@ -122,24 +122,30 @@ func (b *buffered) settled(o meter.Outcome, f *meter.Receipt) {
 // takeTrailers takes the upstream's trailers out of the header, where
 // reverse_proxy has put them behind the body, and announces them again.
 func (b *buffered) takeTrailers() http.Header {
-	late, header := http.Header{}, b.t.Header()
+	header := b.t.Header()
 	if b.t.bodyless() {
-		return late
+		return nil
+	}
+	var late http.Header
+	take := func(name string, v []string) {
+		if late == nil {
+			late = http.Header{}
+		}
+		late[name] = v
+		delete(header, name)
 	}
 	for _, line := range b.announced {
 		for name := range strings.SplitSeq(line, ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
 			if v, ok := header[name]; ok && name != "" {
-				late[name] = v
-				delete(header, name)
+				take(name, v)
 				header.Add("Trailer", name)
 			}
 		}
 	}
 	for name, v := range header {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
-			late[name] = v
-			delete(header, name)
+			take(name, v)
 		}
 	}
 	return late

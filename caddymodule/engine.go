@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,10 +48,19 @@ func (a *App) giveWay() {
 	a.pricesLoaded(a.book, a.before)
 }
 
-// engines are shared by the address of their store. The running configuration
-// holds one reference and every request its own, so that the last of them,
-// whichever it is, closes the store.
+// engines are shared by the address of their store. Every configuration holds one
+// reference for itself and its requests, so that the last of them, whichever it
+// is, closes the store.
 var engines = caddy.NewUsagePool()
+
+// users counts who uses the engine of one configuration: the configuration itself
+// and its requests. From the first to the last of them, it has one reference of the
+// pool, so that a request takes no lock.
+type users struct {
+	n      atomic.Int64
+	first  sync.Mutex // held while n goes from none to one
+	engine *engine    // valid while there are users
+}
 
 // Destruct is called by the pool when the engine is no longer used.
 func (e *engine) Destruct() error {
@@ -59,16 +69,39 @@ func (e *engine) Destruct() error {
 	return e.store.Close()
 }
 
-// acquire opens the engine or takes another reference to it.
+// acquire opens the engine, or joins those that use it.
 func (a *App) acquire() (*engine, error) {
+	if a.users.join() {
+		return a.users.engine, nil
+	}
+	a.users.first.Lock()
+	defer a.users.first.Unlock()
+	if a.users.join() { // another was first
+		return a.users.engine, nil
+	}
 	v, _, err := engines.LoadOrNew(a.store.Address(), func() (caddy.Destructor, error) { return a.open() })
 	if err != nil {
 		return nil, err
 	}
-	return v.(*engine), nil //nolint:forcetypeassert // the pool holds nothing else
+	a.users.engine = v.(*engine) //nolint:forcetypeassert // the pool holds nothing else
+	a.users.n.Store(1)
+	return a.users.engine, nil
+}
+
+// join counts one more user, if there are any.
+func (u *users) join() bool {
+	for n := u.n.Load(); n > 0; n = u.n.Load() {
+		if u.n.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *App) release() {
+	if a.users.n.Add(-1) > 0 {
+		return
+	}
 	if _, err := engines.Delete(a.store.Address()); err != nil {
 		a.log.Error("closing the ledger", zap.Error(err))
 	}

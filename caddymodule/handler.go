@@ -136,7 +136,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	if q, ok := r.Context().Value(questionKey{}).(*question); ok { // the gateway's own
-		return next.ServeHTTP(w, h.upstreamRequest(r.WithContext(context.WithValue(r.Context(), contextKey{}, q)), nil, true))
+		return next.ServeHTTP(w, h.upstreamRequest(context.WithValue(r.Context(), contextKey{}, q), r, nil, true))
 	}
 	if preflight(r) { // browsers ask without a key; nothing runs
 		h.allow(w, r)
@@ -151,12 +151,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.called(w, r, e, op)
 	}
 	began := time.Now()
-	req, caller, err := h.read(e, w, r)
+	req, err := h.read(e, w, r)
 	if err != nil {
 		return h.deny(w, r, err)
 	}
 	c, err := e.Admit(r.Context(), req)
 	h.app.metrics.admit.Observe(time.Since(began).Seconds())
+	if err != nil {
+		return h.notAdmitted(w, r, next, e, req, err)
+	}
+	return h.proxy(w, r, next, e, c, req)
+}
+
+// notAdmitted answers a request that does not run.
+func (h *Handler) notAdmitted(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, req *meter.Request, err error) error {
 	var d *meter.Refusal
 	if errors.As(err, &d) && d.Reason == meter.Unavailable {
 		return h.unavailable(w, r, next, e, req.Body, d)
@@ -165,10 +173,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if errors.As(err, &again) {
 		return h.replay(w, r, e, again)
 	}
-	if err != nil {
-		return h.deny(w, r, err)
-	}
-	return h.proxy(w, r, next, e, c, req, &caller)
+	return h.deny(w, r, err)
 }
 
 // unavailable answers while the ledger cannot be written: closed by default.
@@ -179,7 +184,7 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddy
 	if errors.As(err, &d); h.OnStoreError == "pass" && (d == nil || !d.Strict) {
 		if body, passes := h.namesNothing(w, r, e, body); passes {
 			h.app.log.Error("request passes unmetered", zap.Error(err))
-			return next.ServeHTTP(w, h.upstreamRequest(r, body, false))
+			return next.ServeHTTP(w, h.upstreamRequest(r.Context(), r, body, false))
 		}
 	}
 	if d == nil {
@@ -210,14 +215,13 @@ func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine
 
 // proxy runs the rest of the chain and settles, whatever happens: return, error,
 // panic, disconnect, reload, shutdown.
-func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c meter.Call, req *meter.Request, caller *meter.Caller) (err error) {
+func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c meter.Call, req *meter.Request) (err error) {
 	defer c.KeepAlive()()
-	ctx, cancel := h.upstreamContext(r)
-	defer cancel()
-	t := newResponse(ctx, w, r, h, e, c, cancel)
+	t := newResponse(w, r, h, e, c, &req.Caller)
+	defer t.beginUpstream()()
 	finished := false
 	if t.metered() {
-		spanEvent(r, "meter.hold", (&reported{caller, t}).get, "charge", "operation", "model", "held")
+		spanEvent(r, "meter.hold", t.reported, "charge", "operation", "model", "held")
 		h.app.metrics.open.Inc()
 		defer h.app.metrics.open.Dec()
 	}
@@ -234,7 +238,7 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 			}
 			err = nil
 		}
-		logged(r, caller, t)
+		logged(t)
 	}()
 	out := c.Outgoing()
 	h.refused.recall(r, t.info.Model, out)
@@ -246,11 +250,11 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		if req.Body != nil {
 			body = out.Body()
 		}
-		up := h.upstreamRequest(r.WithContext(t.traced(ctx)), body, true)
+		up := h.upstreamRequest(t.upstream, r, body, true)
 		if sent := out.ContentType(); body != nil && sent != req.ContentType {
 			up.Header.Set("Content-Type", sent)
 		}
-		scopedIdempotency(up.Header, caller.Account)
+		scopedIdempotency(up.Header, req.Caller.Account)
 		return next.ServeHTTP(t, up)
 	}
 	err = send()
@@ -263,21 +267,6 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 
 // drains reports whether answers are read on after the client has left.
 func (h *Handler) drains() bool { return h.OnDisconnect != "cancel" }
-
-// upstreamContext ends the upstream request when the client leaves, or, with
-// drain, some time after.
-func (h *Handler) upstreamContext(r *http.Request) (context.Context, context.CancelFunc) {
-	parent := context.WithValue(r.Context(), contextKey{}, true)
-	if !h.drains() {
-		return context.WithCancel(parent)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
-	stop := context.AfterFunc(r.Context(), func() {
-		timer := time.AfterFunc(time.Duration(h.DrainMax), cancel)
-		context.AfterFunc(ctx, func() { timer.Stop() })
-	})
-	return ctx, func() { stop(); cancel() }
-}
 
 // reached tells an upstream that failed from one that never saw the request.
 // reverse_proxy's own error of a failed dial does not unwrap to that of the net.

@@ -10,74 +10,70 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/farebox-dev/farebox/meter"
 )
 
 // logged puts what was charged into the access log and behind the placeholders
 // {http.meter.*}; the texts are only made if something asks for them.
-func logged(r *http.Request, caller *meter.Caller, t *response) {
+func logged(t *response) {
 	if !t.metered() {
 		return
 	}
-	v := &reported{caller, t}
-	spanEvent(r, "meter.settle", v.get, "charge", "outcome", "model", "usage", "cost", "remaining")
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && repl != nil {
-		repl.Map(func(key string) (any, bool) {
-			name, ours := strings.CutPrefix(key, "http.meter.")
-			if !ours {
-				return nil, false
-			}
-			return v.get(name)
-		})
+	ctx := t.r.Context()
+	spanEvent(t.r, "meter.settle", t.reported, "charge", "outcome", "model", "usage", "cost", "remaining")
+	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && repl != nil {
+		repl.Map(t.placeholder)
 	}
-	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok && extra != nil {
-		extra.Set(zap.Object("meter", v))
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok && extra != nil {
+		extra.Set(zap.Object("meter", t))
 	}
 }
 
-// reported is a request as logs and placeholders see it.
-type reported struct {
-	caller *meter.Caller
-	t      *response
+// placeholder is the value of {http.meter.*}.
+func (t *response) placeholder(key string) (any, bool) {
+	name, ours := strings.CutPrefix(key, "http.meter.")
+	if !ours {
+		return nil, false
+	}
+	return t.reported(name)
 }
 
 var reportedNames = []string{"account", "member", "operation", "model", "charge", "outcome", "usage", "cost", "held", "remaining"}
 
-func (v *reported) get(name string) (any, bool) {
+// reported is what logs and placeholders say of a request.
+func (t *response) reported(name string) (any, bool) {
 	switch name {
 	case "account":
-		return v.caller.Account, true
+		return t.caller.Account, true
 	case "member":
-		return v.caller.Member, true
+		return t.caller.Member, true
 	case "operation":
-		return v.t.info.Operation, true
+		return t.info.Operation, true
 	case "model":
-		return v.t.info.Model, true
+		return t.info.Model, true
 	case "charge":
-		return v.t.info.ID, true
+		return t.info.ID, true
 	case "outcome":
-		return v.t.receipt.Outcome, true
+		return t.receipt.Outcome, true
 	case "usage":
-		return v.t.receipt.Usage.String(), true
+		return t.receipt.Usage.String(), true
 	case "cost":
-		return v.t.credits(v.t.receipt.Cost), true
+		return t.credits(t.receipt.Cost), true
 	case "held":
-		return v.t.credits(v.t.call.Info().Held), true
+		return t.credits(t.call.Info().Held), true
 	case "remaining":
-		return v.t.remaining(v.t.receipt.Remaining, v.t.receipt.Unlimited), true
+		return t.remaining(t.receipt.Remaining, t.receipt.Unlimited), true
 	}
 	if unit, ok := strings.CutPrefix(name, "usage."); ok {
-		n, _ := v.t.receipt.Usage.Count(unit)
+		n, _ := t.receipt.Usage.Count(unit)
 		return n.String(), true
 	}
 	return nil, false
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.
-func (v *reported) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+func (t *response) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	for _, name := range reportedNames {
-		if x, ok := v.get(name); ok && x != "" {
+		if x, ok := t.reported(name); ok && x != "" {
 			enc.AddString(name, x.(string)) //nolint:forcetypeassert // all of them are
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,32 +22,32 @@ import (
 
 // read gathers what Admit has to know. Who calls, and whether the operation is
 // refused anyway, is decided before a byte of the body is read.
-func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*meter.Request, meter.Caller, error) {
+func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*meter.Request, error) {
 	caller, err := h.identify(e, r)
 	if err != nil {
-		return nil, caller, err
+		return nil, err
 	}
 	uri := r.URL.RequestURI()
 	route := e.Route(r.Method, uri)
 	if route.Refusal != nil {
-		return nil, caller, e.Refused(r.Context(), &meter.Request{Method: r.Method, URI: uri, Caller: caller, UnknownIDs: h.UnknownIDs}, route.Refusal)
+		return nil, e.Refused(r.Context(), &meter.Request{Method: r.Method, URI: uri, Caller: caller, UnknownIDs: h.UnknownIDs}, route.Refusal)
 	}
 	if upgrades(r) && !route.Free && !h.metersUpgrade(r) {
-		return nil, caller, &meter.Refusal{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
+		return nil, &meter.Refusal{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
 	}
 	req := &meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key"), UnknownIDs: h.UnknownIDs}
 	if len(req.Idempotency) > 255 {
-		return nil, caller, &meter.Refusal{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
+		return nil, &meter.Refusal{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
 	}
-	req.Origin = originOf(r)
+	req.Origin = func() []byte { return originOf(r) }
 	if route.Free && !route.NeedsBody || !route.NeedsBody && req.Idempotency == "" {
-		return req, caller, nil // the body flows through unread
+		return req, nil // the body flows through unread
 	}
 	if len(r.Header["Content-Type"]) > 1 { // servers differ in which one they take
-		return nil, caller, &meter.Refusal{Reason: pricing.AmbiguousRequest, Field: "header.Content-Type", Message: "The request has more than one Content-Type; send one."}
+		return nil, &meter.Refusal{Reason: pricing.AmbiguousRequest, Field: "header.Content-Type", Message: "The request has more than one Content-Type; send one."}
 	}
 	req.Body, err = h.readBody(w, r)
-	return req, caller, err
+	return req, err
 }
 
 // readBody reads and decodes the body, at most MaxBody of either.
@@ -60,13 +61,13 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	if err := h.room(r); err != nil {
 		return nil, err
 	}
-	raw, err := readAll(http.MaxBytesReader(w, r.Body, h.MaxBody), r.ContentLength)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return nil, h.tooLarge()
+	body := r.Body
+	if r.ContentLength < 0 {
+		body = http.MaxBytesReader(w, r.Body, h.MaxBody)
 	}
+	raw, err := readAll(body, r.ContentLength, h.MaxBody)
 	if err != nil {
-		return nil, &meter.Refusal{Reason: bodyUnreadable, Message: "The request body could not be read to its end.", Err: err}
+		return nil, h.notRead(err)
 	}
 	encoding := coding.Of(r.Header)
 	if encoding == "" {
@@ -116,6 +117,14 @@ func (h *Handler) room(r *http.Request) error {
 	return nil
 }
 
+func (h *Handler) notRead(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return h.tooLarge()
+	}
+	return &meter.Refusal{Reason: bodyUnreadable, Message: "The request body could not be read to its end.", Err: err}
+}
+
 func (h *Handler) tooLarge() error {
 	return &meter.Refusal{Reason: bodyTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes. Nothing was charged.", h.MaxBody)}
 }
@@ -123,21 +132,30 @@ func (h *Handler) tooLarge() error {
 // firstRead is how much room a body gets before its bytes are there.
 const firstRead = 1 << 20
 
-// readAll reads a body. A declared length costs the client nothing, so it gets its memory when the first of it is there: then in one
-// piece, since growing step by step leaves three times as much behind.
-func readAll(r io.Reader, size int64) ([]byte, error) {
-	var b bytes.Buffer
-	if size > 0 {
-		b.Grow(int(min(size, firstRead)) + bytes.MinRead)
+// readAll reads a body of at most limit bytes; size is what it declares, or less than 0. A declared length costs the client nothing, so
+// it gets its memory when the first of it is there: then in one piece, since growing step by step leaves three times as much behind.
+func readAll(r io.Reader, size, limit int64) ([]byte, error) {
+	if size < 0 {
+		size = bytes.MinRead
 	}
-	if size > firstRead {
-		if _, err := io.CopyN(&b, r, firstRead); err != nil {
-			return b.Bytes(), err
+	b := make([]byte, 0, min(size, firstRead)+1) // one more byte finds the end
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > limit:
+			return b, &http.MaxBytesError{Limit: limit}
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			return b, err
+		case len(b) < cap(b):
+		case int64(len(b)) <= size:
+			b = slices.Grow(b, int(size)+1-len(b))
+		default:
+			b = slices.Grow(b, len(b))
 		}
-		b.Grow(int(size) - firstRead + bytes.MinRead)
 	}
-	_, err := b.ReadFrom(r)
-	return b.Bytes(), err
 }
 
 // identify says who calls: the account that a placeholder names, or the one

@@ -12,7 +12,7 @@ func TestKeysDoNotGoUpstream(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/v1/x?k%65y="+key+"&alt=sse", nil)
 	r.Header.Set("Authorization", "Bearer "+key)
 	r.Header.Set("Sec-WebSocket-Protocol", "openai-insecure-api-key."+key) // without an Upgrade
-	out := new(Handler).upstreamRequest(r, nil, false)
+	out := new(Handler).upstreamRequest(r.Context(), r, nil, false)
 	if out.URL.RawQuery != "alt=sse" || len(out.Header) > 0 {
 		t.Errorf("query %q, headers %v", out.URL.RawQuery, out.Header)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,18 +20,21 @@ import (
 // response is the response writer that reads the bytes as it forwards them. The
 // header decides how it forwards them: see body.
 type response struct {
-	*caddyhttp.ResponseWriterWrapper
+	caddyhttp.ResponseWriterWrapper
 	r        *http.Request
 	h        *Handler
+	caller   *meter.Caller
 	call     meter.Call
 	info     meter.Info      // as it was admitted
+	parent   upstreamParent  // of upstream
 	upstream context.Context //nolint:containedctx // of the request to the upstream, which may outlive the client's
 	cancel   context.CancelFunc
+	trace    httptrace.ClientTrace
 
 	decimals int
 	unit     string
 
-	before   http.Header   // of the answer, before the rest of the chain
+	before   fields        // of the answer, before the rest of the chain
 	first    *attempt      // can be repeated without what the gateway wrote into it
 	sent     atomic.Bool   // an upstream has the whole request
 	status   int           // 0: the header has not been decided
@@ -42,6 +46,9 @@ type response struct {
 	answered bool          // by the gateway, in place of an upstream that failed
 	settled  bool
 	receipt  meter.Receipt
+
+	beforeRoom [4]field // for before
+	values     values   // that the gateway sets in the header
 }
 
 // body is how the bytes of an answer reach the client.
@@ -57,12 +64,14 @@ type body interface {
 	settled(o meter.Outcome, f *meter.Receipt)
 }
 
-func newResponse(ctx context.Context, w http.ResponseWriter, r *http.Request, h *Handler, e *engine, call meter.Call, cancel context.CancelFunc) *response {
+func newResponse(w http.ResponseWriter, r *http.Request, h *Handler, e *engine, call meter.Call, caller *meter.Caller) *response {
 	book, _ := e.Book()
-	return &response{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r, h: h, call: call, info: call.Info(), upstream: ctx, cancel: cancel,
-		decimals: book.Credit.Decimals, unit: book.Credit.Name, before: w.Header().Clone(),
+	t := &response{
+		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r, h: h, caller: caller, call: call, info: call.Info(),
+		decimals: book.Credit.Decimals, unit: book.Credit.Name,
 	}
+	t.before = fieldsOf(w.Header(), t.beforeRoom[:0])
+	return t
 }
 
 func (t *response) metered() bool {
@@ -84,7 +93,7 @@ func (t *response) remaining(a money.Amount, unlimited bool) string {
 	return t.credits(a)
 }
 
-func (t *response) set(name, value string) { t.Header()[name] = []string{value} }
+func (t *response) set(name, value string) { t.Header()[name] = t.values.of(value) }
 
 func (t *response) setCharge() {
 	t.set("Credits-Charge", t.info.ID)
@@ -132,7 +141,7 @@ func (t *response) WriteHeader(status int) {
 		t.switched(c)
 		return
 	}
-	t.h.readable(header, t.r, t.before[allowOrigin])
+	t.h.readable(header, t.r, t.before.get(allowOrigin))
 	t.call.Begin(status, header)
 	if !metered {
 		t.body = &passed{t: t, encoded: t.decoding()}

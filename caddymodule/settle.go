@@ -6,7 +6,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"net/http/httptrace"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -20,7 +20,6 @@ import (
 func (t *response) outcome(finished bool, err error) meter.Outcome {
 	clientGone := t.r.Context().Err() != nil
 	ownEnd := t.h.drains() && t.upstream.Err() == nil // only the upstream has ended its answer, whether or not the client was there
-	var status caddyhttp.HandlerError
 	switch {
 	case t.socket != nil: // either side may close a socket; that is not a failure
 		return meter.Answered
@@ -36,6 +35,14 @@ func (t *response) outcome(finished bool, err error) meter.Outcome {
 		return t.left()
 	case err == nil:
 		return meter.Answered
+	}
+	return t.failedOutcome(err, clientGone)
+}
+
+// failedOutcome is how a request ended with which the rest of the chain had an error.
+func (t *response) failedOutcome(err error, clientGone bool) meter.Outcome {
+	var status caddyhttp.HandlerError
+	switch {
 	case !errors.As(err, &status):
 		t.begin(http.StatusInternalServerError)
 	case t.status == 0 && (!reached(err) || clientGone && !t.sent.Load()):
@@ -59,15 +66,6 @@ func (t *response) left() meter.Outcome {
 	return meter.ClientLeft
 }
 
-// traced notes when an upstream has the whole request.
-func (t *response) traced(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
-		if w.Err == nil {
-			t.sent.Store(true)
-		}
-	}})
-}
-
 // begin begins the answer with the status that Caddy will send.
 func (t *response) begin(status int) {
 	if t.status == 0 {
@@ -78,6 +76,36 @@ func (t *response) begin(status int) {
 // bookedWithin is how long an answer waits for its charge to be durable. This takes
 // a few milliseconds; a failing disk must not delay answers.
 const bookedWithin = time.Second
+
+// deadlines hands out contexts that end in bookedWithin, or up to a tenth later: all
+// requests of a moment share one, instead of a timer for each.
+type deadlines struct{ current atomic.Pointer[deadline] }
+
+var booked deadlines
+
+// ended is the context of who does not wait.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+type deadline struct {
+	context.Context //nolint:containedctx // that is what it is
+	cancel          context.CancelFunc
+	made            time.Time
+}
+
+func (d *deadlines) next() context.Context {
+	now := time.Now()
+	c := d.current.Load()
+	if c == nil || now.Sub(c.made) >= bookedWithin/10 {
+		ctx, cancel := context.WithDeadline(context.Background(), now.Add(bookedWithin+bookedWithin/10))
+		c = &deadline{ctx, cancel, now} // it is not cancelled: other requests wait with it
+		d.current.Store(c)
+	}
+	return c
+}
 
 // settle ends the call and completes the answer: it sends what was held back, with
 // the cost, or the trailers of a stream.
@@ -94,32 +122,31 @@ func (t *response) settle(o meter.Outcome, err error) {
 	if t.body != nil {
 		t.body.end(o)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.r.Context()), bookedWithin)
-	defer cancel()
-	if t.free() { // does not wait for the disk
-		cancel()
+	ctx := ended // a free call does not wait for the disk
+	if !t.free() {
+		ctx = booked.next()
 	}
-	f := t.call.Settle(ctx, o, t.kept(o))
+	t.receipt = t.call.Settle(ctx, o, t.kept(o))
 	if !t.metered() {
 		return
 	}
-	t.receipt = f
+	f := &t.receipt
 	if !f.Pending {
-		t.h.app.metrics.settled(t.info.Operation, f)
+		t.h.app.metrics.settled(t.info.Operation, *f)
 	}
 	if f.Quota {
 		t.h.app.log.Error("the upstream says that its own account, not the customer's, is out of quota", zap.String("charge", t.info.ID))
 	}
 	switch status := proxyFailed(err); {
 	case t.body != nil:
-		t.body.settled(o, &f)
+		t.body.settled(o, f)
 	case err == nil:
 	case status > 0 && t.h.RefusalFormat != "none" && !t.gone && o != meter.ClientLeft:
-		t.failed(&f, status)
+		t.failed(f, status)
 	default: // Caddy writes the error; the headers show the cost
-		t.h.readable(t.Header(), t.r, t.before[allowOrigin])
+		t.h.readable(t.Header(), t.r, t.before.get(allowOrigin))
 		t.setCharge()
-		t.setCost(&f)
+		t.setCost(f)
 	}
 }
 
@@ -133,6 +160,9 @@ func (t *response) unreadable() {
 // proxyFailed is the status of an error with which the proxy itself ended the
 // request, because it got no answer of an upstream: 502, 503 or 504; else 0.
 func proxyFailed(err error) int {
+	if err == nil {
+		return 0
+	}
 	var e caddyhttp.HandlerError
 	if !errors.As(err, &e) {
 		return 0
@@ -160,7 +190,7 @@ func (t *response) failed(f *meter.Receipt, status int) {
 	header := t.Header()
 	if t.body != nil { // the headers of the upstream's answer do not apply to this one
 		for name := range header {
-			if _, before := t.before[name]; !before {
+			if !t.before.has(name) {
 				delete(header, name)
 			}
 		}

@@ -2,12 +2,16 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -16,10 +20,10 @@ import (
 // upstreamRequest is the request as it goes on: without the client's key and
 // with the body that was priced; nil leaves the body that is there. If the
 // answer will be read, a plain one is asked for.
-func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http.Request {
-	out := new(http.Request)
-	*out = *r
-	out.Header = r.Header.Clone()
+func (h *Handler) upstreamRequest(ctx context.Context, r *http.Request, body []byte, read bool) *http.Request {
+	out := r.WithContext(ctx)
+	out.Header = maps.Clone(r.Header)
+	sent := &sentBody{body: body}
 	if h.Account == "" {
 		stripKeys(out)
 	}
@@ -30,7 +34,7 @@ func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http
 		}
 	}
 	if read {
-		out.Header.Set("Accept-Encoding", "identity")
+		out.Header["Accept-Encoding"] = sent.values.of("identity")
 	}
 	if read && upgrades(r) {
 		plainSocket(out.Header)
@@ -38,15 +42,113 @@ func (h *Handler) upstreamRequest(r *http.Request, body []byte, read bool) *http
 	if body == nil {
 		return out
 	}
-	out.Body = io.NopCloser(bytes.NewReader(body))
-	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	sent.Reset(body)
+	out.Body, out.GetBody = sent, sent.again
 	out.ContentLength = int64(len(body))
 	out.TransferEncoding = nil
-	out.Header.Set("Content-Length", itoa(out.ContentLength))
+	out.Header["Content-Length"] = sent.values.of(itoa(out.ContentLength))
 	for _, name := range []string{"Content-Encoding", "Content-Md5", "Digest", "Content-Digest", "Expect"} {
-		out.Header.Del(name)
+		delete(out.Header, name)
 	}
 	return out
+}
+
+// sentBody is a body that was read, on its way to the upstream.
+type sentBody struct {
+	bytes.Reader
+	body   []byte
+	values values // that the gateway sets in the header
+}
+
+// Close implements io.Closer.
+func (*sentBody) Close() error { return nil }
+
+// again is http.Request.GetBody.
+func (b *sentBody) again() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(b.body)), nil
+}
+
+// values are the values of header fields that have one each. They are allocated with
+// what they are a part of.
+type values struct {
+	room [6]string
+	n    int
+}
+
+// of is a list of one value.
+func (v *values) of(value string) []string {
+	if v.n == len(v.room) {
+		return []string{value}
+	}
+	v.room[v.n] = value
+	v.n++
+	return v.room[v.n-1 : v.n : v.n]
+}
+
+// upstreamParent has the values of the client's context, and marks that the request
+// is metered. It ends only if the client's may end the request to the upstream.
+type upstreamParent struct {
+	context.Context
+	drains bool
+}
+
+// Value implements context.Context.
+func (p *upstreamParent) Value(key any) any {
+	if key == (contextKey{}) {
+		return true
+	}
+	return p.Context.Value(key)
+}
+
+// Done implements context.Context.
+func (p *upstreamParent) Done() <-chan struct{} {
+	if p.drains {
+		return nil
+	}
+	return p.Context.Done()
+}
+
+// Err implements context.Context.
+func (p *upstreamParent) Err() error {
+	if p.drains {
+		return nil
+	}
+	return p.Context.Err()
+}
+
+// Deadline implements context.Context.
+func (p *upstreamParent) Deadline() (time.Time, bool) {
+	if p.drains {
+		return time.Time{}, false
+	}
+	return p.Context.Deadline()
+}
+
+// beginUpstream makes the context of the request to the upstream. It ends when the
+// client leaves or, with drain, some time after. It notes when an upstream has the
+// whole request.
+func (t *response) beginUpstream() (end func()) {
+	t.parent = upstreamParent{t.r.Context(), t.h.drains()}
+	t.upstream, t.cancel = context.WithCancel(&t.parent)
+	t.trace.WroteRequest = t.wroteRequest
+	t.upstream = httptrace.WithClientTrace(t.upstream, &t.trace)
+	if !t.parent.drains {
+		return t.cancel
+	}
+	stop := context.AfterFunc(t.r.Context(), t.clientLeft)
+	return func() { stop(); t.cancel() }
+}
+
+// clientLeft ends the request to the upstream if it takes much longer.
+func (t *response) clientLeft() {
+	timer := time.AfterFunc(time.Duration(t.h.DrainMax), t.cancel)
+	context.AfterFunc(t.upstream, func() { timer.Stop() })
+}
+
+func (t *response) wroteRequest(w httptrace.WroteRequestInfo) {
+	if w.Err == nil {
+		t.sent.Store(true)
+	}
 }
 
 // stripKeys takes the client's key out of a request that goes upstream; header_up
@@ -81,6 +183,9 @@ var framing = []string{"content-type", "content-length", "content-encoding", "tr
 // misleads reports whether a header could make a server run something else than
 // what was priced. WSGI, CGI and others take _ for -.
 func misleads(name string) bool {
+	if name == "" || name[0]|0x20 != 'x' && !strings.Contains(name, "_") { // most of them
+		return false
+	}
 	dashed := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 	return slices.Contains(overrides, dashed) || strings.Contains(name, "_") && slices.Contains(framing, dashed)
 }

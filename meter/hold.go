@@ -98,27 +98,44 @@ const RenewEvery = writer.DefaultLease / 3
 // later settle is still accepted. Nothing is written.
 func (h *hold) renew() { h.m.writer.Renew(h.id) }
 
+// renewals renew the leases of all holds that are kept alive, with one timer. It runs
+// while there are any.
+type renewals struct {
+	mu      sync.Mutex
+	holds   map[*hold]struct{}
+	running bool
+}
+
 // keepAlive renews until stop is called.
 func (h *hold) keepAlive() (stop func()) {
-	var mu sync.Mutex
-	var timer *time.Timer
-	stopped := false
-	var again func()
-	again = func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if !stopped {
-			h.renew()
-			timer = time.AfterFunc(RenewEvery, again)
-		}
+	r := &h.m.renewals
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.holds == nil {
+		r.holds = map[*hold]struct{}{}
 	}
-	mu.Lock()
-	timer = time.AfterFunc(RenewEvery, again)
-	mu.Unlock()
-	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		stopped = true
-		timer.Stop()
+	r.holds[h] = struct{}{}
+	if !r.running {
+		r.running = true
+		time.AfterFunc(RenewEvery, r.renew)
+	}
+	return h.letLapse
+}
+
+func (h *hold) letLapse() {
+	r := &h.m.renewals
+	r.mu.Lock()
+	delete(r.holds, h)
+	r.mu.Unlock()
+}
+
+func (r *renewals) renew() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for h := range r.holds {
+		h.renew()
+	}
+	if r.running = len(r.holds) > 0; r.running {
+		time.AfterFunc(RenewEvery, r.renew)
 	}
 }

@@ -102,7 +102,10 @@ func (c *Charge) jobRecord(id, poll string) *job.Record {
 		Operation: c.price.Subject().Operation, ID: id, Hint: hintOf(c.price.Asked.API), Poll: poll, Since: c.began, Lost: now.Add(48 * time.Hour),
 		Method: c.req.Method, URI: directory.StripURI(c.req.URI), ContentType: c.req.ContentType, Header: map[string][]string{},
 		Member: c.req.Caller.Member, Key: c.req.Caller.Key, KeyAttributes: c.req.Caller.KeyAttributes, MemberAttributes: c.req.Caller.MemberAttributes,
-		Origin: c.req.Origin, Tokens: c.est.Tokens, Bound: c.bound, Hold: c.hold.amount,
+		Tokens: c.est.Tokens, Bound: c.bound, Hold: c.hold.amount,
+	}
+	if c.req.Origin != nil {
+		rec.Origin = c.req.Origin()
 	}
 	if x := c.price.Operation().Job; x != nil {
 		rec.Lost, rec.LostRefund = x.MaxAge.After(now, c.book.Policies.Timezone), x.LostRefund

@@ -67,6 +67,7 @@ type Gateway struct {
 	calibration calibration.Models
 
 	settling settling
+	renewals renewals
 
 	estimate func(*Request) pricing.Usage // of the input; nil: the dialect's
 }

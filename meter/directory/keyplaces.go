@@ -10,7 +10,9 @@ import (
 // keeps a request in the store all go through keyPlaces, so that no place is
 // known to one of them alone. Headers have canonical names.
 type keyPlace struct {
-	read func(header map[string][]string, query string) []string
+	// read is the first Farebox key of those that it finds and best, else the last
+	// other key.
+	read func(best string, header map[string][]string, query string) string
 	// strip deletes the key from the header, or returns the query without it.
 	strip func(header map[string][]string, query string) string
 }
@@ -27,18 +29,19 @@ var keyPlaces = []keyPlace{
 // SecretOf is the Farebox key of a request, or else another key that is sent where one is expected; "" if
 // there is none. query is the raw query.
 func SecretOf(header map[string][]string, query string) string {
-	other := ""
-	for _, p := range keyPlaces {
-		for _, v := range p.read(header, query) {
-			if strings.HasPrefix(v, KeyPrefix) {
-				return v
-			}
-			if v != "" {
-				other = v
-			}
-		}
+	best := ""
+	for i := range keyPlaces {
+		best = keyPlaces[i].read(best, header, query)
 	}
-	return other
+	return best
+}
+
+// better is the key to use of two.
+func better(best, found string) string {
+	if found == "" || strings.HasPrefix(best, KeyPrefix) {
+		return best
+	}
+	return found
 }
 
 // StripKeys takes API keys out of header and returns the raw query without them.
@@ -51,11 +54,11 @@ func StripKeys(header map[string][]string, query string) string {
 
 func headerPlace(name string, value func(string) string) keyPlace {
 	return keyPlace{
-		read: func(header map[string][]string, _ string) (keys []string) {
+		read: func(best string, header map[string][]string, _ string) string {
 			for _, v := range header[name] {
-				keys = append(keys, value(v))
+				best = better(best, value(v))
 			}
-			return keys
+			return best
 		},
 		strip: func(header map[string][]string, query string) string {
 			delete(header, name)
@@ -81,13 +84,13 @@ const (
 	protocolHeader = "Sec-Websocket-Protocol"
 )
 
-func protocolKeys(header map[string][]string, _ string) (keys []string) {
+func protocolKeys(best string, header map[string][]string, _ string) string {
 	for _, p := range protocols(header) {
 		if key, ok := strings.CutPrefix(p, keyProtocol); ok {
-			keys = append(keys, key)
+			best = better(best, key)
 		}
 	}
-	return keys
+	return best
 }
 
 func stripProtocols(header map[string][]string, query string) string {
@@ -135,16 +138,19 @@ func parameterKey(part string) (key string, ok bool) {
 	return key, true
 }
 
-func parameterKeys(_ map[string][]string, query string) (keys []string) {
+func parameterKeys(best string, _ map[string][]string, query string) string {
 	for part := range strings.SplitSeq(query, "&") {
 		if key, ok := parameterKey(part); ok {
-			keys = append(keys, key)
+			best = better(best, key)
 		}
 	}
-	return keys
+	return best
 }
 
 func stripParameters(_ map[string][]string, query string) string {
+	if query == "" {
+		return ""
+	}
 	var kept []string
 	for part := range strings.SplitSeq(query, "&") {
 		if _, ok := parameterKey(part); !ok {

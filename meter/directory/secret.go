@@ -21,23 +21,27 @@ func newSecret(prefix string) string {
 			}
 		}
 	}
-	return prefix + string(out) + checksum(string(out))
+	sum := checksum(string(out))
+	return prefix + string(out) + string(sum[:])
 }
 
-func checksum(s string) string {
+func checksum(s string) (out [6]byte) {
 	sum := crc32.ChecksumIEEE([]byte(s))
-	var out [6]byte
 	for i := range out {
 		out[i] = base62[sum%62]
 		sum /= 62
 	}
-	return string(out[:])
+	return out
 }
 
 // wellFormed reports whether a secret can be one that newSecret made.
 func wellFormed(secret, prefix string) bool {
 	body, ok := strings.CutPrefix(secret, prefix)
-	return ok && len(body) == 38 && checksum(body[:32]) == body[32:]
+	if !ok || len(body) != 38 {
+		return false
+	}
+	sum := checksum(body[:32])
+	return string(sum[:]) == body[32:]
 }
 
 // hint shows enough of a secret to tell it from others: "fb_live_4f9c…Qx7K".

@@ -59,6 +59,9 @@ func MayBeJSON(body []byte) bool {
 // SentType is the Content-Type under which a body of this kind goes on, so that
 // the upstream reads what was read here: JSON in UTF-8 as JSON.
 func (k Kind) SentType(contentType string) string {
+	if contentType == "application/json" { // most are
+		return contentType
+	}
 	kind, params, err := mime.ParseMediaType(contentType)
 	plain := err == nil && (len(params) == 0 || len(params) == 1 && strings.EqualFold(params["charset"], "utf-8"))
 	switch {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 )
 
 // Errors of this package. Test with errors.Is.
@@ -48,20 +47,30 @@ func ParseAmount(text string, decimals int) (Amount, error) {
 
 // Text is the shortest exact decimal text: "0.001392", "5", "-1.5".
 func (a Amount) Text(decimals int) string {
-	neg := a < 0
 	u := uint64(a) //nolint:gosec // two's complement: the magnitude of MinInt64 fits uint64
-	if neg {
+	if a < 0 {
 		u = -u
 	}
-	s := fmt.Sprintf("%0*d", decimals+1, u)
-	if decimals > 0 {
-		s = s[:len(s)-decimals] + "." + s[len(s)-decimals:]
-		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	fraction := decimals
+	for fraction > 0 && u%10 == 0 { // zeros at the end are not written
+		u, fraction = u/10, fraction-1
 	}
-	if neg {
-		return "-" + s
+	var room [64]byte
+	i := len(room)
+	for n := 0; n <= fraction || u > 0; n++ { // from the last digit to the first
+		if n == fraction && n > 0 {
+			i--
+			room[i] = '.'
+		}
+		i--
+		room[i] = byte('0' + u%10)
+		u /= 10
 	}
-	return s
+	if a < 0 {
+		i--
+		room[i] = '-'
+	}
+	return string(room[i:])
 }
 
 // Add is a + b, or ErrOverflow.

@@ -37,11 +37,11 @@ default_plan: big
 	benchAnswer   = `{"id":"chatcmpl-1","object":"chat.completion","created":1790000000,"model":"gpt-5-mini","choices":[{"index":0,"message":{"role":"assistant","content":"The ferry left at dawn while fog lay over the harbour and nobody on the pier minded the delay."},"finish_reason":"stop"}],"usage":{"prompt_tokens":25,"completion_tokens":20,"total_tokens":45}}`
 )
 
-// inMemory is a store without a disk, so that a benchmark measures the gateway alone.
-type inMemory struct{ address string }
+// benchStore is a store without a disk, for a benchmark of the gateway alone.
+type benchStore struct{ address string }
 
-func (m inMemory) Address() string                       { return m.address }
-func (m inMemory) Open(*zap.Logger) (store.Store, error) { return memory.New(), nil }
+func (m benchStore) Address() string                       { return m.address }
+func (m benchStore) Open(*zap.Logger) (store.Store, error) { return memory.New(), nil }
 
 // BenchmarkHandler is one metered chat request through the whole handler, with a stub
 // in place of reverse_proxy. The difference to plain is what metering costs.
@@ -74,7 +74,7 @@ func benchApp(b *testing.B, accounts int) (*App, []string) {
 	if err := a.Provision(ctx); err != nil {
 		b.Fatal(err)
 	}
-	a.store = inMemory{"memory:" + dir}
+	a.store = benchStore{"memory:" + dir}
 	if err := a.Start(); err != nil {
 		b.Fatal(err)
 	}

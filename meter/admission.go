@@ -68,15 +68,18 @@ func (a *admission) readPrice() (err error) {
 		a.began = a.m.opt.Now()
 	}
 	path, _ := pricing.CleanPath(a.req.URI)
+	a.api = dialect.Detect(a.req.Method, path, "")
 	a.price, err = a.book.Read(&pricing.Facts{
-		PathModel: dialect.Detect(a.req.Method, path, "").PathModel,
+		PathModel: a.api.PathModel,
 		Method:    a.req.Method, URI: a.req.URI, Header: a.req.Header, Body: a.req.Body, ContentType: a.req.ContentType,
 		Key: attributes(a.req.Caller.Key, a.req.Caller.KeyAttributes), Member: attributes(a.req.Caller.Member, a.req.Caller.MemberAttributes), At: a.began,
 	})
 	if err != nil {
 		return err
 	}
-	a.api = dialect.Detect(a.req.Method, a.price.Asked.Path, hintOf(a.price.Asked.API))
+	if hint := hintOf(a.price.Asked.API); hint != "" || a.price.Asked.Path != path {
+		a.api = dialect.Detect(a.req.Method, a.price.Asked.Path, hint)
+	}
 	a.reads, a.body = a.api, dialect.ReadBody(a.req.ContentType, a.req.Body)
 	if !a.price.Asked.JSON && ownership.RefersInBody(a.req.Method, path) && !a.body.Readable() { // what it names could not be looked at
 		return unreadable()

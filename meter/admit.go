@@ -54,11 +54,11 @@ func (m *Gateway) Admit(ctx context.Context, req *Request) (Call, error) {
 			return nil, refusalOf(err)
 		}
 		c, err := a.withPlan(ctx, plan)
-		var other *ledger.OtherPlan
-		switch {
-		case err == nil:
+		if err == nil {
 			return c, nil
-		case !errors.As(err, &other):
+		}
+		var other *ledger.OtherPlan
+		if !errors.As(err, &other) {
 			return nil, refusalOf(err)
 		}
 		plan = other.Plan

@@ -73,7 +73,7 @@ func (a *admission) largest(available money.Amount) (int64, bool) {
 // kinds tells the price which kinds of tokens input and output may turn out to
 // be: what is only known from the answer is held at the dearest.
 func (a *admission) kinds() {
-	kinds := []pricing.Kind{pricing.Reasoning}
+	kinds := append(a.price.Asked.Kinds, pricing.Reasoning) //nolint:gocritic // it goes back below
 	if a.scan.CacheWrites {
 		kinds = append(kinds, pricing.CacheWrite, pricing.CacheWrite1h)
 	}
@@ -83,5 +83,5 @@ func (a *admission) kinds() {
 	if a.info.Hides || a.reads.Family == dialect.FamilyGemini || !a.reads.OutputLimit().Exists() {
 		kinds = append(kinds, pricing.AudioOutput, pricing.ImageOutput, pricing.VideoOutput)
 	}
-	a.price.Asked.Kinds = append(a.price.Asked.Kinds, kinds...)
+	a.price.Asked.Kinds = kinds
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 )
@@ -471,9 +472,22 @@ func TestSettlingAnyNumberOfTimesChargesOnce(t *testing.T) {
 }
 
 func TestACallerCannotSayWhichKeyItIs(t *testing.T) {
-	given := map[string]string{"id": "other", "team": "a"}
-	got := attributes("k1", given)
-	if got["id"] != "k1" || got["team"] != "a" || given["id"] != "other" {
-		t.Errorf("%v from %v", got, given)
+	book, problems := pricefile.Load("pricing.yaml", []byte(`version: 1
+credit: {name: credit, decimals: 0}
+operations:
+  chat: {match: POST /chat, price: 1, adjust: [{when: {key.id: other}, times: 10}, {when: {key.id: k1, key.team: a}, times: 101}]}
+`))
+	if book == nil {
+		t.Fatal(problems)
+	}
+	r, err := book.Read(&pricing.Facts{Method: "POST", URI: "/chat", Key: attributes("k1", map[string]string{"id": "other", "team": "a"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q, err := r.Cost(&pricing.Answer{Status: 200}, nil, pricing.FreeLeft{}); err != nil || q.Amount != 101 {
+		t.Errorf("costs %d %v", q.Amount, err)
+	}
+	if got := attributes("", map[string]string{"team": "a"}); got.More != nil {
+		t.Errorf("%v without a key", got)
 	}
 }

@@ -27,10 +27,11 @@ type exchange struct {
 
 // Info implements Call.
 func (x *exchange) Info() Info {
-	return Info{
-		ID: x.id, Plan: x.planID, Operation: x.price.Subject().Operation, Model: x.price.Asked.Model,
-		Stream: x.info.Stream, TokenPriced: x.price.TokenPriced(),
+	i := Info{ID: x.id, Plan: x.planID, Model: x.price.Asked.Model, Stream: x.info.Stream, TokenPriced: x.price.TokenPriced()}
+	if op := x.price.Operation(); op != nil {
+		i.Operation = op.ID
 	}
+	return i
 }
 
 // Outgoing implements Call.

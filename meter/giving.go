@@ -40,7 +40,7 @@ func (x *exchange) newGift(wait bool) *gift {
 // unstored: chat completions are kept if the request says so, everything else
 // unless it says not to.
 func (x *exchange) unstored(path string) bool {
-	store := gjson.GetBytes(x.req.Body, "store")
+	store := x.body.Member("store")
 	if resource.InPath(path).Kind == "/chat/completions" {
 		return store.Type != gjson.True
 	}

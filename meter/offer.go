@@ -44,6 +44,9 @@ func (a *admission) holdBy(reserve ledger.Reserve, do func(ledger.Command) (ledg
 			reserve.Free.Less = true
 		}
 		res, failed := do(reserve)
+		if failed == nil {
+			return res, nil
+		}
 		var other *ledger.OtherFree
 		var short *ledger.Refusal
 		switch {

@@ -8,6 +8,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/ownership"
+	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
 // Caller is who asks. Account is required.
@@ -61,24 +62,20 @@ func (r *Request) names() *ownership.Request {
 	}
 }
 
-func attributes(id string, more map[string]string) map[string]string {
+// attributes are those of a key or a member; without its id there are none.
+func attributes(id string, more map[string]string) (a pricing.Attributes) {
 	if id == "" {
-		return nil
+		return a
 	}
-	all := map[string]string{"id": id}
-	for name, value := range more {
-		if name != "id" { // which key or member it is, is not the caller's to say
-			all[name] = value
-		}
-	}
-	return all
+	return pricing.Attributes{ID: id, More: more}
 }
 
 // record is what the ledger keeps of the request.
 func (a *admission) record(id string) *ledger.Charge {
+	subject := a.price.Subject()
 	c := &ledger.Charge{
 		ID: ledger.ChargeID(id), Member: a.req.Caller.Member, Key: a.req.Caller.Key, Book: a.book.Digest,
-		Model: a.price.Asked.Model, Subject: a.price.Subject(), Operation: a.price.Subject().Operation,
+		Model: a.price.Asked.Model, Subject: subject, Operation: subject.Operation,
 	}
 	for _, l := range a.book.Labels {
 		if v := a.price.Asked.Labels[l.Name]; v != "" {

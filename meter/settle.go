@@ -141,9 +141,14 @@ func (x *exchange) text(o Outcome, r *dialect.Result) string {
 // failed reports whether all credits are returned: by the price file's policies, or
 // because the answer began well but contained only an error.
 func (x *exchange) failed(o Outcome, a *pricing.Answer, r *dialect.Result) bool {
-	how := map[Outcome]pricing.Outcome{TimedOut: pricing.TimedOut, NotReached: pricing.NotReached, ClientLeft: pricing.ClientAbort}[o]
-	if o == ClientLeft && r.DeliveredTokens > 0 { // a client that received a part of the answer gets no refund for disconnecting
-		how = pricing.Answered
+	how := pricing.Answered
+	switch {
+	case o == TimedOut:
+		how = pricing.TimedOut
+	case o == NotReached:
+		how = pricing.NotReached
+	case o == ClientLeft && r.DeliveredTokens == 0: // a client that received a part of the answer gets no refund for disconnecting
+		how = pricing.ClientAbort
 	}
 	if x.price.RefundDue(a, how) || r.UpstreamQuota { // customers do not pay for the operator's empty account
 		return true

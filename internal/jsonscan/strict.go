@@ -1,5 +1,21 @@
 package jsonscan
 
+// ValidString reports whether content is valid between the quotes of a string.
+func ValidString(content []byte) bool {
+	for _, c := range content {
+		if c < ' ' || c == '\\' || c == '"' {
+			return validEscapes(content)
+		}
+	}
+	return true
+}
+
+func validEscapes(content []byte) bool {
+	s := finder{data: append(content[:len(content):len(content)], '"')}
+	end, _, ok := s.str(0)
+	return ok && end == len(s.data)
+}
+
 // str reads a string from behind its first quote to behind its last.
 func (s *finder) str(i int) (end int, escaped, ok bool) {
 	for i < len(s.data) {

@@ -92,6 +92,9 @@ func Detect(method, path, hint string) *API {
 }
 
 func (p *profile) api(m matched) *API {
+	if p.always != nil && m == (matched{}) {
+		return p.always
+	}
 	return &API{
 		Name: p.name, Family: p.family, Unknown: p == &plain, Free: p.free, FileBatch: p.fileBatch, Socket: p.socket,
 		PathModel: m.model, pathStream: m.stream, profile: p,
@@ -103,7 +106,7 @@ var plain = profile{name: "plain", family: FamilyPlain, noUsage: true, asks: (*d
 // plainFor is the API of an unknown endpoint. Its family still follows the neighbourhood of the path, so that an
 // official SDK understands a refusal.
 func plainFor(path string) *API {
-	a := plain.api(matched{})
+	a := *plain.api(matched{})
 	switch {
 	case hasSegments(path, "/v1/messages"):
 		a.Family = FamilyAnthropic
@@ -112,7 +115,7 @@ func plainFor(path string) *API {
 	case hasSegments(path, "/v1"), hasSegments(path, "/openai"):
 		a.Family = FamilyOpenAI
 	}
-	return a
+	return &a
 }
 
 // profile describes one endpoint as data. Paths are gjson paths unless said otherwise.
@@ -120,6 +123,8 @@ type profile struct {
 	name, family string
 	errors       *ErrorFormat // default: the family's
 	provider     string       // what a hint may say instead of the exact name
+	always       *API         // of a path that says nothing more than its endpoint
+	keys         *meteredKeys // of requests
 	match        matcher      // path is cleaned and decoded, possibly below a mount prefix
 	hintOnly     bool         // shares its paths with another API
 	fileBatch    bool         // its requests are in an uploaded file

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -21,6 +22,8 @@ type Body struct {
 	doc   []byte // JSON; of a form, its short fields
 	files [][]byte
 	odd   bool // only some servers take its Content-Type for that of a form
+
+	members members // of doc
 }
 
 // ReadBody reads a decoded body by its Content-Type. A form that parsers read in different ways has no fields; pricing refuses it.
@@ -40,7 +43,16 @@ func ReadBody(contentType string, raw []byte) Body {
 		b.odd = len(raw) > 0 && (strings.Contains(kind, "multipart") || strings.Contains(kind, "urlencoded"))
 	case form.JSON:
 	}
+	b.members = membersOf(b.doc)
 	return b
+}
+
+// Member is the value at a dotted path of a JSON body; of a form, it does not exist.
+func (b *Body) Member(path string) gjson.Result {
+	if b.Kind.IsForm() {
+		return gjson.Result{}
+	}
+	return b.members.get(path)
 }
 
 // JSONBody is a body without a Content-Type.
@@ -86,60 +98,6 @@ func quote(s string) []byte {
 	return b
 }
 
-// inner is a member of the request that is an object or an array.
-type inner struct {
-	key   string
-	value []byte
-}
-
-// shallow copies the members of a request without the values that make it large; their keys stay. Reading the copy does not
-// depend on the length of the conversation. lists are the objects and arrays that may matter to a price, in full. nil if body is
-// not an object.
-func (p *profile) shallow(body []byte) (out []byte, lists []inner) {
-	if !jsonscan.IsObject(body) {
-		return nil, nil
-	}
-	out = append(make([]byte, 0, 512), '{')
-	for key, value := range jsonscan.Members(body) {
-		if value[0] == '{' || value[0] == '[' {
-			if name := jsonscan.Unescape(key); value[0] == '{' || !slices.Contains(conversations, name) {
-				lists = append(lists, inner{name, value})
-			}
-		}
-		switch string(key) {
-		case "messages", "contents", "input", "system", "documents", "instructions", "tools", "prompt", "image", "images", "requests":
-			if len(value) > 64 && string(key) != p.prompts {
-				value = []byte("0")
-			}
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(append(append(append(out, '"'), key...), `":`...), value...)
-	}
-	return append(out, '}'), lists
-}
-
-// conversations are the members that hold the input of the model. They are long, and no price depends on them.
-var conversations = []string{"messages", "contents", "system", "documents", "instructions", "input", "prompt"}
-
-// duplicateKey returns the first of names that occurs twice, or the path of a duplicate key below one of them, or "". Parsers differ
-// in which of two equal keys they take. doc is the request without its long values.
-func duplicateKey(doc gjson.Result, lists []inner, names []string) string {
-	if field := duplicateIn(doc, "", names); field != "" {
-		return field
-	}
-	for _, m := range lists {
-		if !slices.Contains(names, m.key) {
-			continue
-		}
-		if field := duplicateBelow(gjson.ParseBytes(m.value), m.key, 1); field != "" {
-			return field
-		}
-	}
-	return ""
-}
-
 // maxNested bounds how deep members are looked at; nothing that is priced lies deeper.
 const maxNested = 12
 
@@ -148,7 +106,7 @@ func duplicateBelow(v gjson.Result, path string, depth int) (field string) {
 		return ""
 	}
 	if v.IsObject() {
-		if field = duplicateIn(v, path+".", nil); field != "" {
+		if field = duplicateIn(v, path+"."); field != "" {
 			return field
 		}
 	}
@@ -161,66 +119,17 @@ func duplicateBelow(v gjson.Result, path string, depth int) (field string) {
 	return field
 }
 
-// duplicateIn looks for names only, or for any if there are none.
-func duplicateIn(obj gjson.Result, path string, names []string) (field string) {
-	var room [16]string
-	few, many := room[:0], map[string]bool(nil)
+// duplicateIn is the path of the first key that an object has twice.
+func duplicateIn(obj gjson.Result, path string) (field string) {
+	var room [16][]byte
+	met := newSeen(room[:0])
 	obj.ForEach(func(key, _ gjson.Result) bool {
-		if names != nil && !slices.Contains(names, key.Str) {
-			return true
-		}
-		if slices.Contains(few, key.Str) || many[key.Str] {
+		if met.again([]byte(key.Str)) {
 			field = path + key.Str
-			return false
 		}
-		if len(few) < cap(few) {
-			few = append(few, key.Str)
-			return true
-		}
-		if many == nil {
-			many = map[string]bool{}
-		}
-		many[key.Str] = true
-		return true
+		return field == ""
 	})
 	return field
-}
-
-// ambiguous returns the first metered member that is there twice, or spelled in another case.
-func (p *profile) ambiguous(doc gjson.Result, lists []inner) string {
-	top := common
-	var nested map[string][]string
-	for _, path := range slices.Concat(p.limit.fields, p.multiples) {
-		name, rest, deep := strings.Cut(path, ".")
-		if deep {
-			if nested == nil {
-				nested = map[string][]string{}
-			}
-			nested[name] = append(nested[name], rest)
-		}
-		if !slices.Contains(top, name) {
-			top = append(top[:len(top):len(top)], name)
-		}
-	}
-	if field := duplicateKey(doc, lists, top); field != "" {
-		return field
-	}
-	if field := miscased(doc, top); field != "" {
-		return field
-	}
-	for name, below := range nested {
-		if v := doc.Get(name); v.IsObject() {
-			if field := miscased(v, below); field != "" {
-				return name + "." + field
-			}
-		}
-	}
-	if v := doc.Get("stream_options"); v.IsObject() {
-		if field := miscased(v, []string{"include_usage"}); field != "" {
-			return "stream_options." + field
-		}
-	}
-	return ""
 }
 
 // miscased returns the first of names that obj has in another case (by Unicode folding, as encoding/json does).
@@ -235,4 +144,162 @@ func miscased(obj gjson.Result, names []string) (field string) {
 		return true
 	})
 	return field
+}
+
+// meteredKeys are the top-level names that change a price at an API.
+type meteredKeys struct {
+	names  map[string]bool
+	folded map[string]string   // names in small letters, with the name
+	list   []string            // in the order in which they are looked at
+	below  map[string][]string // names within the objects of names
+}
+
+// keysOf are all names that a profile reads, and those that any API reads.
+func keysOf(p *profile) *meteredKeys {
+	k := &meteredKeys{names: map[string]bool{}, folded: map[string]string{}}
+	add := func(name string) {
+		if k.names[name] {
+			return
+		}
+		k.names[name] = true
+		k.list = append(k.list, name)
+		if lower := strings.ToLower(name); k.folded[lower] == "" {
+			k.folded[lower] = name
+		}
+	}
+	for _, name := range common {
+		add(name)
+	}
+	for _, path := range slices.Concat(p.limit.fields, p.multiples) {
+		name, rest, deep := strings.Cut(path, ".")
+		add(name)
+		if deep {
+			if k.below == nil {
+				k.below = map[string][]string{}
+			}
+			k.below[name] = append(k.below[name], rest)
+		}
+	}
+	return k
+}
+
+func init() { // profiles refer to each other, so this has to wait until all are there
+	for _, p := range append(slices.Clone(profiles), &plain) {
+		p.keys = keysOf(p)
+		p.always = p.api(matched{})
+	}
+}
+
+// miscased is the name that a key has in another case (by Unicode folding, as encoding/json does), "" if none.
+func (k *meteredKeys) miscased(key []byte) string {
+	if k.names[string(key)] {
+		return ""
+	}
+	var room [64]byte
+	if lower, ok := lowerASCII(room[:0], key); ok {
+		return k.folded[string(lower)]
+	}
+	for _, name := range k.list {
+		if strings.EqualFold(string(key), name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// lowerASCII appends a key in small letters. Not ok: it has other letters than those of ASCII.
+func lowerASCII(to, key []byte) ([]byte, bool) {
+	for _, c := range key {
+		if c >= 0x80 {
+			return to, false
+		}
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		to = append(to, c)
+	}
+	return to, true
+}
+
+// ambiguous returns the first metered member that is there twice, or has a key twice below it, or is spelled in another case. Parsers
+// differ in which of two equal keys they take, and Go servers match keys in any case.
+func (p *profile) ambiguous(list members) string {
+	if field := p.duplicate(list); field != "" {
+		return field
+	}
+	for i := range list {
+		if name := p.keys.miscased(list[i].key); name != "" {
+			return name
+		}
+	}
+	for name, below := range p.keys.below {
+		if field := list.miscasedBelow(name, below); field != "" {
+			return field
+		}
+	}
+	return list.miscasedBelow("stream_options", usageNames)
+}
+
+var usageNames = []string{"include_usage"}
+
+func (m members) miscasedBelow(object string, names []string) string {
+	if v := m.get(object); v.IsObject() {
+		if field := miscased(v, names); field != "" {
+			return object + "." + field
+		}
+	}
+	return ""
+}
+
+// conversations are the members that hold the input of the model. They are long, and no price depends on them.
+var conversations = []string{"messages", "contents", "system", "documents", "instructions", "input", "prompt"}
+
+// duplicate returns the first metered name that occurs twice, or the path of a duplicate key below one of them, or "".
+func (p *profile) duplicate(list members) string {
+	var room [16][]byte
+	seen := newSeen(room[:0])
+	for i := range list {
+		if key := list[i].key; p.keys.names[string(key)] && seen.again(key) {
+			return string(key)
+		}
+	}
+	for i := range list {
+		m := &list[i]
+		if !m.nested() || !p.keys.names[string(m.key)] || m.value[0] == '[' && slices.Contains(conversations, string(m.key)) {
+			continue
+		}
+		if field := duplicateBelow(gjson.ParseBytes(m.value), string(m.key), 1); field != "" {
+			return field
+		}
+	}
+	return ""
+}
+
+// seen are the keys of an object that have been met.
+type seen struct {
+	few  [][]byte
+	many map[string]bool
+}
+
+func newSeen(room [][]byte) seen { return seen{few: room} }
+
+// again notes a key and reports whether it has been met before.
+func (s *seen) again(key []byte) bool {
+	for _, k := range s.few {
+		if bytes.Equal(k, key) {
+			return true
+		}
+	}
+	if s.many[string(key)] {
+		return true
+	}
+	if len(s.few) < cap(s.few) {
+		s.few = append(s.few, key)
+		return false
+	}
+	if s.many == nil {
+		s.many = map[string]bool{}
+	}
+	s.many[string(key)] = true
+	return false
 }

@@ -38,10 +38,10 @@ func (a *API) EstimateInput(b Body) InputEstimate {
 	if b.Kind.IsForm() {
 		return a.estimateForm(b)
 	}
-	return a.estimate(b.raw)
+	return a.estimate(b.raw, b.members)
 }
 
-func (a *API) estimate(body []byte) InputEstimate {
+func (a *API) estimate(body []byte, top members) InputEstimate {
 	e := InputEstimate{Bytes: int64(len(body))}
 	if len(body) == 0 {
 		return e
@@ -53,23 +53,23 @@ func (a *API) estimate(body []byte) InputEstimate {
 			return e
 		}
 	}
-	model, top := a.PathModel, topOf(body)
-	if m := jsonscan.Content(top.model); m != nil {
+	model, own := a.PathModel, topOf(top)
+	if m := jsonscan.Content(own.model); m != nil {
 		model = string(m)
 	}
 	b := tokens.Model{Family: a.Family, Name: model}.Body(body)
 	e.Text, e.Media, e.Medias, e.Inline = min(b.Text, e.Bytes), b.Media, b.Parts, b.Inline
-	if len(top.tools) > 2 {
+	if len(own.tools) > 2 {
 		e.Overhead = toolOverhead
 	}
-	e.Hidden = top.hidden || anyTool(gjson.ParseBytes(top.tools), hosted) || p.stateful
+	e.Hidden = own.hidden || p.stateful || own.tools != nil && anyTool(gjson.ParseBytes(own.tools), hosted)
 	e.CacheWrites = b.CacheMarked || a.Family != FamilyAnthropic && !p.cacheMarks
 	return e
 }
 
 // estimateForm estimates a form: its text fields as text, its files by the kind of API.
 func (a *API) estimateForm(b Body) InputEstimate {
-	e := a.estimate(b.doc)
+	e := a.estimate(b.doc, b.members)
 	e.Bytes = int64(len(b.raw))
 	if e.Medias = len(b.files); e.Medias == 0 {
 		return e
@@ -83,15 +83,16 @@ func (a *API) estimateForm(b Body) InputEstimate {
 	return e
 }
 
-// topLevel is what an estimate needs of a body's own members, found in one walk.
+// topLevel is what an estimate needs of a body's own members.
 type topLevel struct {
 	model, tools []byte
 	hidden       bool // it refers to input that it does not contain
 }
 
-func topOf(body []byte) (t topLevel) {
-	for key, value := range jsonscan.Members(body) {
-		switch string(key) {
+func topOf(list members) (t topLevel) {
+	for i := range list {
+		value := list[i].value
+		switch string(list[i].key) {
 		case "model":
 			if t.model == nil {
 				t.model = value

@@ -118,3 +118,13 @@ func BenchmarkReadRequest100KB(b *testing.B) {
 		api.ReadRequest(JSONBody(body))
 	}
 }
+
+// Servers read a name with escapes in it like one without.
+func TestEscapesDoNotHideInput(t *testing.T) {
+	if e := estimate("/v1/responses", `{"model":"gpt-5","previ\u006fus_response_id":"resp_1","input":"go on"}`); !e.Hidden {
+		t.Errorf("a stored conversation: %+v", e)
+	}
+	if e := estimate("/v1/chat/completions", `{"model":"gpt-5","t\u006fols":[{"type":"function","function":{"name":"f"}}],"messages":[]}`); e.Overhead != toolOverhead {
+		t.Errorf("tools: %+v", e)
+	}
+}

@@ -32,25 +32,58 @@ type modelCollector struct {
 // and server tools, the fallbacks of OpenRouter, LiteLLM and Anthropic, tools that run a model (Anthropic's advisor), and the
 // requests of a batch. It reads the members of all such APIs, because the path does not tell which one is behind it.
 func (a *API) Runs(b Body) Runs {
-	r := &modelCollector{seen: map[string]struct{}{}}
-	for key, value := range jsonscan.Members(b.doc) {
-		switch name := strings.ToLower(jsonscan.Unescape(key)); name { // in any case: some servers read it so
-		case "models", "fallbacks", "fallback_models", "context_window_fallbacks", "content_policy_fallbacks":
-			r.names(name, gjson.ParseBytes(value))
-		case "preset":
-			if len(jsonscan.Content(value)) > 0 {
-				r.Chooser = "body.preset"
-			}
-		case "plugins", "tools":
-			r.helpers("body."+name, gjson.ParseBytes(value))
-		case "requests":
-			r.batch(gjson.ParseBytes(value))
+	var r *modelCollector
+	for i := range b.members {
+		name := runName(b.members[i].key)
+		if name == "" {
+			continue
 		}
-		if r.Reject != "" {
+		if r == nil {
+			r = &modelCollector{seen: map[string]struct{}{}}
+		}
+		if r.member(name, b.members[i].value); r.Reject != "" {
 			break
 		}
 	}
+	if r == nil {
+		return Runs{}
+	}
 	return r.Runs
+}
+
+// runNames are the members that name models.
+var runNames = func() map[string]string {
+	names := map[string]string{}
+	for _, name := range []string{
+		"models", "fallbacks", "fallback_models", "context_window_fallbacks", "content_policy_fallbacks", "preset", "plugins", "tools", "requests",
+	} {
+		names[name] = name
+	}
+	return names
+}()
+
+// runName is the one of runNames that a key is, in any case: some servers read it so.
+func runName(key []byte) string {
+	var room [64]byte
+	if lower, ok := lowerASCII(room[:0], key); ok {
+		return runNames[string(lower)]
+	}
+	return runNames[strings.ToLower(string(key))]
+}
+
+func (r *modelCollector) member(name string, value []byte) {
+	switch name {
+	case "preset":
+		if len(jsonscan.Content(value)) > 0 {
+			r.Chooser = "body.preset"
+		}
+	case "plugins", "tools":
+		r.helpers("body."+name, gjson.ParseBytes(value))
+	case "requests":
+		r.batch(gjson.ParseBytes(value))
+	default:
+		r.names(name, gjson.ParseBytes(value))
+	}
 }
 
 // batch notes the models of the requests in a batch.

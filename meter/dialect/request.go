@@ -1,12 +1,12 @@
 package dialect
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/farebox-dev/farebox/internal/jsonscan"
+	"github.com/tidwall/gjson"
 )
 
 // RequestInfo is what a request asks for, if it may change the price.
@@ -52,29 +52,27 @@ var common = []string{
 // ReadRequest reads a request body; of one that is not valid JSON it knows only what the path says. Parsers differ in
 // which of two equal keys they take, and Go servers match keys in any case; so a metered key must be there once.
 func (a *API) ReadRequest(b Body) RequestInfo {
-	body := b.doc
 	p := a.profile
 	info := RequestInfo{Model: a.PathModel, N: 1, Stream: a.pathStream || p.streams}
 	if p.batch != "" {
-		info.Limits = batchLimits(gjson.GetBytes(body, p.batch))
+		info.Limits = batchLimits(gjson.GetBytes(b.doc, p.batch))
 	}
-	shallow, lists := p.shallow(body)
-	if !jsonscan.Valid(shallow) {
+	doc := b.members
+	if !p.readable(doc) {
 		return info
 	}
-	doc := gjson.ParseBytes(shallow)
-	if field := p.ambiguous(doc, lists); field != "" {
+	if field := p.ambiguous(doc); field != "" {
 		info.reject(RejectAmbiguous, field)
 	}
 	for _, path := range p.modelPaths() {
-		if v := doc.Get(path); v.Type == gjson.String && v.Str != "" {
+		if v := doc.get(path); v.Type == gjson.String && v.Str != "" {
 			info.Model = v.Str
 			break
 		}
 	}
 	info.readStream(a, doc)
 	for _, path := range []string{"service_tier", "serviceTier", "generationConfig.serviceTier"} {
-		if v := doc.Get(path); v.Type == gjson.String {
+		if v := doc.get(path); v.Type == gjson.String {
 			info.ServiceTier = v.Str
 		}
 	}
@@ -90,8 +88,8 @@ func (info *RequestInfo) reject(reason, field string) {
 	}
 }
 
-func (info *RequestInfo) readStream(a *API, doc gjson.Result) {
-	switch v := doc.Get("stream"); v.Type {
+func (info *RequestInfo) readStream(a *API, doc members) {
+	switch v := doc.get("stream"); v.Type {
 	case gjson.True, gjson.False:
 		info.Stream = a.pathStream || v.Bool()
 	case gjson.Null:
@@ -100,12 +98,12 @@ func (info *RequestInfo) readStream(a *API, doc gjson.Result) {
 			info.reject(RejectInvalid, "stream")
 		}
 	}
-	info.Stream = info.Stream || doc.Get("stream_format").Str == "sse"
-	info.AskedForUsage = doc.Get("stream_options.include_usage").Type == gjson.True
+	info.Stream = info.Stream || doc.get("stream_format").Str == "sse"
+	info.AskedForUsage = doc.get("stream_options.include_usage").Type == gjson.True
 }
 
 // readOutput reads the limit of the output, and how often it counts.
-func (info *RequestInfo) readOutput(p *profile, doc gjson.Result) {
+func (info *RequestInfo) readOutput(p *profile, doc members) {
 	for _, path := range p.limit.fields {
 		if n, ok := info.number(doc, path, maxLimit, &p.limit); ok {
 			info.MaxOutput = Count{max(n, info.MaxOutput.N), true}
@@ -117,8 +115,74 @@ func (info *RequestInfo) readOutput(p *profile, doc gjson.Result) {
 		}
 	}
 	if p.prompts != "" {
-		info.N = min(info.N*promptsIn(doc.Get(p.prompts)), maxCount)
+		info.N = min(info.N*promptsIn(doc.get(p.prompts)), maxCount)
 	}
+}
+
+// members are the members of a request's own object. The body is walked once for them, and everything that reads a request looks
+// here, so that the cost of reading does not depend on the length of the conversation.
+type members []topMember
+
+type topMember struct {
+	key   []byte // without its escapes
+	value []byte // raw
+	odd   bool   // the key is not a valid string
+}
+
+// membersOf walks doc, which may be malformed; what is no object has no members.
+func membersOf(doc []byte) members {
+	if !jsonscan.IsObject(doc) {
+		return nil
+	}
+	list := make(members, 0, 12)
+	for key, value := range jsonscan.Members(doc) {
+		m := topMember{key: key, value: value, odd: !jsonscan.ValidString(key)}
+		if bytes.IndexByte(key, '\\') >= 0 {
+			m.key = jsonscan.AppendUnescaped(nil, key)
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// get is the value at a dotted path; of equal names, the first one's.
+func (m members) get(path string) gjson.Result {
+	name, rest, deep := strings.Cut(path, ".")
+	for i := range m {
+		if string(m[i].key) != name {
+			continue
+		}
+		switch {
+		case !deep:
+			return gjson.ParseBytes(m[i].value)
+		case m[i].nested():
+			return gjson.GetBytes(m[i].value, rest)
+		}
+		break
+	}
+	return gjson.Result{}
+}
+
+// nested reports an object or a list.
+func (m *topMember) nested() bool { return m.value[0] == '{' || m.value[0] == '[' }
+
+// long reports a member that may be as long as the conversation. No price depends on its text.
+func (p *profile) long(m *topMember) bool {
+	switch string(m.key) {
+	case "messages", "contents", "input", "system", "documents", "instructions", "tools", "prompt", "image", "images", "requests":
+		return len(m.value) > 64 && string(m.key) != p.prompts
+	}
+	return false
+}
+
+// readable reports whether all but the long members are valid JSON.
+func (p *profile) readable(list members) bool {
+	for i := range list {
+		if m := &list[i]; m.odd || !p.long(m) && !jsonscan.Valid(m.value) {
+			return false
+		}
+	}
+	return list != nil
 }
 
 // batchLimits are the output limits of the requests in a batch.
@@ -141,11 +205,11 @@ var hidingMembers = []string{
 	"generation_config.thinking_level", "response_modalities",
 }
 
-func hidesOutput(doc gjson.Result) bool {
+func hidesOutput(doc members) bool {
 	return slices.ContainsFunc(hidingMembers, func(name string) bool {
-		v := doc.Get(name)
+		v := doc.get(name)
 		return isSet(v) && v.Type != gjson.False && v.Str != "none"
-	}) || slices.ContainsFunc(doc.Get("modalities").Array(), func(m gjson.Result) bool { return m.Str != "text" })
+	}) || slices.ContainsFunc(doc.get("modalities").Array(), func(m gjson.Result) bool { return m.Str != "text" })
 }
 
 // modelPaths of the request; most APIs name the model in "model".
@@ -159,8 +223,8 @@ func (p *profile) modelPaths() []string {
 var defaultModel = []string{"model"}
 
 // number reads a number up to most. null and values that mean "no limit" are absent; an invalid value rejects the request.
-func (info *RequestInfo) number(doc gjson.Result, path string, most int64, l *OutputLimit) (int64, bool) {
-	v := doc.Get(path)
+func (info *RequestInfo) number(doc members, path string, most int64, l *OutputLimit) (int64, bool) {
+	v := doc.get(path)
 	if !isSet(v) {
 		return 0, false
 	}

@@ -228,12 +228,12 @@ func facts(t *testing.T, c *casefile.Request) *pricing.Facts {
 }
 
 // attributes are those of a key or member; of an id alone, the id.
-func attributes(v any) map[string]string {
+func attributes(v any) pricing.Attributes {
 	id, m := casefile.Identity(v)
-	if m == nil && v != nil {
-		m = map[string]string{"id": id}
+	if m != nil {
+		id = m["id"]
 	}
-	return m
+	return pricing.Attributes{ID: id, More: m}
 }
 
 func usage(t *testing.T, m map[string]any) pricing.Usage {

@@ -128,7 +128,7 @@ func (d dice) request() *pricing.Facts {
 		d.pick("m1", "m2", "mx", "other model"), d.pick("m1", "m2"), d.pick("hd", "sd"), d.IntN(20), d.IntN(6), d.IntN(3), d.pick("flex", "auto", "a b=c", ""))
 	f := jsonFacts("POST", "/v1/chat/completions", body)
 	f.Header = map[string][]string{"X-Lane": {d.pick("a", "c")}, "X-N": {d.pick("0", "4")}}
-	f.Key = map[string]string{"team": d.pick("red", "blue")}
+	f.Key.More = map[string]string{"team": d.pick("red", "blue")}
 	return f
 }
 

@@ -61,17 +61,10 @@ func (in *intake) plainValue(f *Field) value {
 			return value{Kind: textValue, Text: s}
 		}
 	case FromKey:
-		return attribute(in.f.Key, f.Name)
+		return in.f.Key.value(f.Name)
 	case FromMember:
-		return attribute(in.f.Member, f.Name)
+		return in.f.Member.value(f.Name)
 	case FromBody, FromForm, FromResponseBody, FromResponseHeader, FromResponseStatus:
-	}
-	return value{}
-}
-
-func attribute(m map[string]string, name string) value {
-	if s, ok := m[name]; ok {
-		return value{Kind: textValue, Text: s}
 	}
 	return value{}
 }

@@ -17,8 +17,25 @@ type Facts struct {
 	ContentType string // multipart forms are read from Body
 	// PathModel is the model that the path names by the rules of its API, "" if it names none.
 	PathModel   string
-	Key, Member map[string]string
+	Key, Member Attributes
 	At          time.Time // when the request arrived
+}
+
+// Attributes are what a price file can read of an API key or a member.
+type Attributes struct {
+	ID   string
+	More map[string]string // an "id" among them does not count
+}
+
+func (a *Attributes) value(name string) value {
+	s, ok := a.More[name]
+	if name == "id" {
+		s, ok = a.ID, a.ID != ""
+	}
+	if !ok {
+		return value{}
+	}
+	return value{Kind: textValue, Text: s}
 }
 
 // Request is a request that has been read: its operation, its model and all
@@ -46,6 +63,7 @@ type Request struct {
 
 	valueRoom    [20]value
 	quantityRoom [4]quantity
+	kindRoom     [10]Kind
 }
 
 // Asked is what a request asks for. Read fills it in by the price file; whoever
@@ -135,6 +153,7 @@ func (b *Book) Read(f *Facts) (*Request, error) {
 	}
 	lower := strings.ToLower(path)
 	r := &Request{book: b, Asked: Asked{API: "auto", Path: path, Answers: 1}, at: f.At, times: one}
+	r.Asked.Kinds = r.kindRoom[:0]
 	if n := len(b.Fields.request); n <= len(r.valueRoom) {
 		r.values = r.valueRoom[:n]
 	} else {

@@ -64,7 +64,8 @@ var freeForm = map[string]bool{
 // InBody are the resources that the JSON body of a request names. All members of a
 // name count, in any case and at any depth.
 func InBody(body []byte) []Ref {
-	w := refWalk{b: body}
+	var room [8]refFrame
+	w := refWalk{b: body, stack: room[:0]}
 	w.run()
 	return w.found
 }

@@ -91,7 +91,11 @@ type Path struct {
 // servers make no difference.
 func InPath(path string) Path {
 	var found Path
-	segments := strings.Split(strings.Trim(path, "/"), "/")
+	var room [16]string
+	segments := room[:0]
+	for s := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		segments = append(segments, s)
+	}
 	for i := range segments {
 		root := strings.ToLower(segments[i])
 		if !isVersion(root) && root != "openai" && root != "fal-ai" {

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures what metering costs, as ratios within one run:
 //
 //   - plain: the binary as a reverse_proxy and nothing else,

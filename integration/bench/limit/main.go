@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command limit is Caddy with two middlewares to compare the meter with. Neither
 // reads, prices or counts anything.
 //

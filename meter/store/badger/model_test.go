@@ -32,6 +32,8 @@ func TestLayersAndTablesReadAsOne(t *testing.T) {
 		switch n := rng.IntN(100); {
 		case n < 70:
 			m.update()
+		case n < 74: // a flush begins, and is not done
+			m.have.freeze()
 		case n < 78:
 			if err := m.have.flush(); err != nil {
 				t.Fatal(err)

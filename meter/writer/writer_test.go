@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -273,8 +274,13 @@ func BenchmarkReserveSettle(bm *testing.B) {
 			for i := range accounts {
 				b.Go(ledger.AccountID(fmt.Sprint("acme", i)), ledger.Open{ID: ledger.AccountID(fmt.Sprint("acme", i))}, nil)
 			}
+			if _, err := b.Do(ctx, "acme0", ledger.Touch{}); err != nil { // all are open
+				bm.Fatal(err)
+			}
 			var n atomic.Int64
 			bm.SetParallelism(32)
+			bm.ReportAllocs()
+			before := cpu(bm)
 			bm.ResetTimer()
 			bm.RunParallel(func(p *testing.PB) {
 				for p.Next() {
@@ -289,6 +295,17 @@ func BenchmarkReserveSettle(bm *testing.B) {
 				}
 			})
 			b.Close()
+			bm.ReportMetric(float64((cpu(bm)-before).Microseconds())/float64(bm.N), "cpu-µs/op")
 		})
 	}
+}
+
+// cpu is the CPU time that this process has used.
+func cpu(bm *testing.B) time.Duration {
+	bm.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		bm.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -37,6 +37,9 @@ func (r *Refusal) Error() string {
 // first result, so a caller that lost the answer can ask again.
 type Reserve struct {
 	Charge *Charge // ID, Member, Key, Operation, Model, Book, Subject, Labels
+	// Fresh says that the charge's id was just made and this is the first command
+	// with it, so that no charge with this id needs to be looked up.
+	Fresh  bool
 	Amount money.Amount
 	// Plan is the plan that Amount was priced for. If the account has another plan
 	// by now, the error is *OtherPlan and nothing is held.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -31,10 +32,14 @@ func (w *Writer) run() {
 // They mostly share the commit of another request's hold or settle.
 const lingerFor = 5 * time.Millisecond
 
+// maxYields is how often the writer lets other goroutines run before it commits:
+// requests that are ready to send a command do so now, and share the commit.
+const maxYields = 3
+
 // fill adds waiting jobs to the batch.
 func (w *Writer) fill(batch []*job, linger *time.Timer) []*job {
 	awaited := batch[0].awaited || batch[0].soon
-	armed := false
+	armed, yields := false, 0
 	for len(batch) < maxBatch {
 		var j *job
 		ok := true
@@ -42,7 +47,12 @@ func (w *Writer) fill(batch []*job, linger *time.Timer) []*job {
 			select {
 			case j, ok = <-w.queue:
 			default:
-				return batch
+				if yields == maxYields {
+					return batch
+				}
+				yields++
+				runtime.Gosched()
+				continue
 			}
 		} else {
 			if !armed {
@@ -83,12 +93,8 @@ func (w *Writer) commit(batch []*job) {
 	for _, j := range batch {
 		w.finish(j, err)
 	}
-	if len(w.cache) > maxCached {
-		clear(w.cache)
-	}
-	if len(w.sums) > maxCached {
-		clear(w.sums)
-	}
+	w.cache.shrink()
+	shrinkSums(w.sums)
 }
 
 // write makes a batch durable. After an error, nothing of it is in memory.
@@ -96,7 +102,7 @@ func (w *Writer) write(batch []*job) error {
 	err := w.broken
 	if err == nil {
 		runs := 0
-		err = w.store.Update(context.Background(), accounts(batch), func(tx store.Tx) error {
+		err = w.store.Update(context.Background(), w.accounts(batch), func(tx store.Tx) error {
 			if runs++; runs > 1 { // after a conflict
 				w.forget(batch)
 			}
@@ -114,22 +120,23 @@ func (w *Writer) write(batch []*job) error {
 
 // finish answers the caller of a job whose batch was written, or failed with err.
 func (w *Writer) finish(j *job, err error) {
-	if a := w.cache[j.account]; a != nil {
-		if known, ok := w.plans.Load(a.ID); !ok || known != a.Sub.Plan {
-			w.plans.Store(a.ID, a.Sub.Plan)
+	if a := w.cache.get(j.account); a != nil {
+		if known, ok := w.plans.get(a.ID); !ok || known != a.Sub.Plan {
+			w.plans.set(a.ID, a.Sub.Plan)
 		}
 	}
 	switch {
 	case err == nil:
 		w.endLease(j)
-		j.answer(j.result, j.err)
-		if w.opt.Changed != nil && len(j.result.Entries) > 0 {
-			w.opt.Changed(j.account)
+		account, changed := j.account, len(j.result.Entries) > 0
+		j.tell(j.result, j.err) // from here on the job is its caller's
+		if changed && w.opt.Changed != nil {
+			w.opt.Changed(account)
 		}
 	case w.mayWait(j):
 		w.retryLater(j)
 	default:
-		j.answer(ledger.Result{}, err)
+		j.tell(ledger.Result{}, err)
 	}
 }
 
@@ -137,7 +144,9 @@ func (w *Writer) finish(j *job, err error) {
 func (w *Writer) forget(batch []*job) {
 	clear(w.sums)
 	for _, j := range batch {
-		delete(w.cache, j.account)
+		if j.account != "" {
+			w.cache.forget(j.account)
+		}
 		j.result, j.err = ledger.Result{}, nil
 	}
 }
@@ -149,14 +158,17 @@ func (w *Writer) endLease(j *job) {
 	}
 }
 
-func accounts(batch []*job) (ids []string) {
-	seen := map[ledger.AccountID]bool{}
+// accounts lists the accounts of a batch.
+func (w *Writer) accounts(batch []*job) []string {
+	clear(w.named)
+	ids := w.ids[:0]
 	for _, j := range batch {
-		if j.account != "" && !seen[j.account] {
-			seen[j.account] = true
+		if j.account != "" && !w.named[j.account] {
+			w.named[j.account] = true
 			ids = append(ids, string(j.account))
 		}
 	}
+	w.ids = ids
 	return ids
 }
 
@@ -164,22 +176,24 @@ func accounts(batch []*job) (ids []string) {
 // error of a command is that caller's alone; an error here fails the batch.
 func (w *Writer) apply(tx store.Tx, batch []*job) (err error) {
 	defer w.recoverBroken(&err)
-	dirty, used := map[ledger.AccountID]*ledger.Account{}, rows{}
+	clear(w.dirty)
+	clear(w.used)
 	w.stamp = time.Time{}
 	for _, j := range batch {
-		if err := w.applyOne(tx, j, dirty, used); err != nil {
+		if err := w.applyOne(tx, j); err != nil {
 			return err
 		}
 	}
-	if err := used.put(tx, w.sums); err != nil {
+	if err := w.putUsage(tx); err != nil {
 		return err
 	}
-	for id, a := range dirty {
-		if err := tx.Put(store.ID{Kind: store.Account, Account: string(id)}, ledger.AppendAccount(nil, a)); err != nil {
+	for id, a := range w.dirty {
+		w.buf = ledger.AppendAccount(w.buf[:0], a)
+		if err := tx.Put(store.ID{Kind: store.Account, Account: string(id)}, w.buf); err != nil {
 			return err
 		}
 	}
-	if len(dirty) > 0 {
+	if len(w.dirty) > 0 {
 		w.stamp, err = w.clock.persist(tx)
 	}
 	return err
@@ -203,7 +217,7 @@ func (w *Writer) recoverBroken(err *error) {
 	*err = broken
 }
 
-func (w *Writer) applyOne(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account, used rows) error {
+func (w *Writer) applyOne(tx store.Tx, j *job) error {
 	switch {
 	case j.terms != nil:
 		w.terms = j.terms
@@ -212,7 +226,7 @@ func (w *Writer) applyOne(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledge
 		j.err = j.update(t)
 		return t.err
 	case !j.retry:
-		return w.command(tx, j, dirty, used)
+		return w.command(tx, j)
 	}
 	return nil
 }
@@ -236,8 +250,8 @@ func (s *strict) Delete(id store.ID) error {
 	return err
 }
 
-func (w *Writer) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger.Account, used rows) error {
-	a, err := w.load(tx, j.account)
+func (w *Writer) command(tx store.Tx, j *job) error {
+	a, err := w.cache.load(tx, j.account)
 	if err != nil {
 		return err
 	}
@@ -257,56 +271,17 @@ func (w *Writer) command(tx store.Tx, j *job, dirty map[ledger.AccountID]*ledger
 		w.leases.begin(a.ID, c.ID)
 	}
 	if len(j.result.Entries) > 0 {
-		dirty[a.ID] = a
-		w.cache[a.ID] = a
+		w.dirty[a.ID] = a
+		w.cache.put(a)
 		if c := j.result.Charge; c != nil && !j.result.Replayed {
-			used.count(c, was)
+			w.used.count(c, &was)
 		}
 	}
 	if j.read != nil && j.err == nil {
 		j.read(a)
 	}
-	if err := record(tx, a.ID, command, &j.result); err != nil || w.opt.OnApply == nil {
+	if err := w.record(tx, a.ID, command, &j.result); err != nil || w.opt.OnApply == nil {
 		return err
 	}
 	return w.opt.OnApply(tx, a, &j.result, j.err, env.Now)
-}
-
-// load is the account from memory or from the store, or a new one.
-func (w *Writer) load(tx store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
-	if a := w.cache[id]; a != nil {
-		return a, nil
-	}
-	a, err := Load(tx, id)
-	if errors.Is(err, ledger.ErrNoAccount) {
-		return &ledger.Account{ID: id}, nil
-	}
-	if err == nil {
-		w.cache[id] = a
-	}
-	return a, err
-}
-
-// Load reads an account with its open holds, or ledger.ErrNoAccount.
-func Load(s store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
-	raw, err := s.Get(store.ID{Kind: store.Account, Account: string(id)})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("%w: %s", ledger.ErrNoAccount, id)
-	}
-	if err != nil {
-		return nil, err
-	}
-	a, err := ledger.DecodeAccount(raw)
-	if err != nil {
-		return nil, fmt.Errorf("reading account %s: %w", id, err)
-	}
-	err = s.Scan(store.ID{Kind: store.Hold, Account: string(id)}, true, func(x store.ID, v []byte) error {
-		h, err := ledger.DecodeCharge(v)
-		if err != nil {
-			return fmt.Errorf("reading hold %s of account %s: %w", x.Name, id, err)
-		}
-		a.Holds[h.ID] = h
-		return nil
-	})
-	return a, err
 }

@@ -42,8 +42,13 @@ func fetch(tx store.Snapshot, a *ledger.Account, c ledger.Command, env *ledger.E
 // fetchReserve reads the charge, if it exists already, and the result under its
 // idempotency key.
 func fetchReserve(tx store.Snapshot, a *ledger.Account, c ledger.Reserve, env *ledger.Env) error {
-	if err := fetchCharge(tx, a, c.Charge.ID, env); err != nil || c.Idempotency == "" {
-		return err
+	if !c.Fresh {
+		if err := fetchCharge(tx, a, c.Charge.ID, env); err != nil {
+			return err
+		}
+	}
+	if c.Idempotency == "" {
+		return nil
 	}
 	r, err := remembered(tx, a.ID, chargeKeys, c.Idempotency)
 	if err != nil || r == nil || env.Now.Sub(r.At) > replayFor && a.Holds[r.Charge] == nil {
@@ -128,10 +133,11 @@ func keyID(account ledger.AccountID, of keySpace, key string) store.ID {
 
 // record writes what a command produced: journal, charge, result under its
 // idempotency key.
-func record(tx store.Tx, account ledger.AccountID, c ledger.Command, r *ledger.Result) error {
+func (w *Writer) record(tx store.Tx, account ledger.AccountID, c ledger.Command, r *ledger.Result) error {
 	for i := range r.Entries {
 		e := &r.Entries[i]
-		if err := tx.Put(store.ID{Kind: store.Entry, Account: string(account), Name: store.Sequence(e.Seq)}, ledger.AppendEntry(nil, e)); err != nil {
+		w.buf = ledger.AppendEntry(w.buf[:0], e)
+		if err := tx.Put(store.ID{Kind: store.Entry, Account: string(account), Name: store.Sequence(e.Seq)}, w.buf); err != nil {
 			return err
 		}
 	}
@@ -143,7 +149,7 @@ func record(tx store.Tx, account ledger.AccountID, c ledger.Command, r *ledger.R
 	if r.Replayed || len(r.Entries) == 0 {
 		return nil
 	}
-	if err := recordCharge(tx, r.Charge); err != nil {
+	if err := w.recordCharge(tx, r.Charge); err != nil {
 		return err
 	}
 	if g := r.Grant; g != nil {
@@ -152,21 +158,23 @@ func record(tx store.Tx, account ledger.AccountID, c ledger.Command, r *ledger.R
 		}
 	}
 	if m := r.Remember; m != nil {
-		return tx.Put(keyID(account, keySpaceOf(c), m.Key), ledger.AppendRemembered(nil, m))
+		w.buf = ledger.AppendRemembered(w.buf[:0], m)
+		return tx.Put(keyID(account, keySpaceOf(c), m.Key), w.buf)
 	}
 	return nil
 }
 
-func recordCharge(tx store.Tx, c *ledger.Charge) error {
+func (w *Writer) recordCharge(tx store.Tx, c *ledger.Charge) error {
 	if c == nil {
 		return nil
 	}
-	hold := store.ID{Kind: store.Hold, Account: string(c.Account), Name: string(c.ID)}
-	if c.State == ledger.Held {
-		return tx.Put(hold, ledger.AppendCharge(nil, c))
+	id := store.ID{Kind: store.Hold, Account: string(c.Account), Name: string(c.ID)}
+	if c.State != ledger.Held {
+		if err := tx.Delete(id); err != nil {
+			return err
+		}
+		id.Kind = store.Charge
 	}
-	if err := tx.Delete(hold); err != nil {
-		return err
-	}
-	return tx.Put(store.ID{Kind: store.Charge, Account: string(c.Account), Name: string(c.ID)}, ledger.AppendCharge(nil, c))
+	w.buf = ledger.AppendCharge(w.buf[:0], c)
+	return tx.Put(id, w.buf)
 }

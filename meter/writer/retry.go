@@ -38,6 +38,10 @@ func (w *Writer) queueBehind(batch []*job) []*job {
 
 func (w *Writer) retryLater(j *job) {
 	j.result, j.err = ledger.Result{}, nil
+	if r, ok := j.command.(ledger.Reserve); ok { // it may have been written
+		r.Fresh = false
+		j.command = r
+	}
 	w.waiting = append(w.waiting, j)
 	w.anyWaiting.Store(true)
 }

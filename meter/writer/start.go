@@ -40,23 +40,25 @@ func (w *Writer) checkFormat(ctx context.Context) error {
 	})
 }
 
-// recover resolves the holds that the last process left open: their requests
-// cannot settle them any more.
-func (w *Writer) recover(ctx context.Context) error {
-	var open []*ledger.Charge
-	err := w.store.View(ctx, func(s store.Snapshot) error {
+// openHolds reads the holds that the last process left open.
+func (w *Writer) openHolds(ctx context.Context) (open []*ledger.Charge, err error) {
+	err = w.store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Hold}, false, func(x store.ID, v []byte) error {
 			h, err := ledger.DecodeCharge(v)
 			if err != nil {
 				return fmt.Errorf("reading hold %s of account %s: %w", x.Name, x.Account, err)
 			}
 			open = append(open, h)
+			w.cache.holding[h.Account] = true
 			return nil
 		})
 	})
-	if err != nil {
-		return err
-	}
+	return open, err
+}
+
+// recover resolves holds that were left open: their requests cannot settle them
+// any more.
+func (w *Writer) recover(open []*ledger.Charge) error {
 	failed := make(chan error, len(open))
 	if w.opt.Keep != nil {
 		open = slices.DeleteFunc(open, func(h *ledger.Charge) bool {

@@ -24,25 +24,26 @@ type counted struct {
 
 // countOf is what c has added so far; c may be nil.
 func countOf(c *ledger.Charge) (n counted) {
-	if c != nil {
+	if c != nil && c.State != ledger.Held {
 		n.key, n.sum = usage.Of(c)
 	}
 	return n
 }
 
 // count replaces what a charge added so far, was, with what it adds now.
-func (r rows) count(c *ledger.Charge, was counted) {
+func (r rows) count(c *ledger.Charge, was *counted) {
 	now := countOf(c)
-	r.row(c.Account, &now).add.Add(&now.sum)
-	r.row(c.Account, &was).sub.Add(&was.sum)
+	if !now.sum.Zero() {
+		r.row(c.Account, &now.key).add.Add(&now.sum)
+	}
+	if !was.sum.Zero() {
+		r.row(c.Account, &was.key).sub.Add(&was.sum)
+	}
 }
 
-// row is the change of the row of n. If n adds nothing, it is a row that is not written.
-func (r rows) row(account ledger.AccountID, n *counted) *change {
-	if n.sum.Zero() {
-		return &change{}
-	}
-	id := UsageID(account, &n.key)
+// row is the change of a row.
+func (r rows) row(account ledger.AccountID, k *usage.Key) *change {
+	id := UsageID(account, k)
 	if r[id] == nil {
 		r[id] = &change{}
 	}
@@ -54,11 +55,11 @@ func UsageID(account ledger.AccountID, k *usage.Key) store.ID {
 	return store.ID{Kind: store.Usage, Account: string(account), Name: k.Name()}
 }
 
-// put writes the changed rows. A row changes many times within its quarter of an
-// hour: known caches rows that were recently read or written.
-func (r rows) put(tx store.Tx, known map[store.ID]usage.Sum) error {
-	for id, c := range r {
-		s, ok := known[id]
+// putUsage writes the changed rows. A row changes many times within its quarter of
+// an hour: sums has those that were read or written lately.
+func (w *Writer) putUsage(tx store.Tx) error {
+	for id, c := range w.used {
+		s, ok := w.sums[id]
 		if !ok {
 			var err error
 			if s, err = readUsage(tx, id); err != nil {
@@ -67,8 +68,9 @@ func (r rows) put(tx store.Tx, known map[store.ID]usage.Sum) error {
 		}
 		s.Add(&c.add)
 		s.Sub(&c.sub)
-		known[id] = s
-		if err := tx.Put(id, s.Append(nil)); err != nil {
+		w.sums[id] = s
+		w.buf = s.Append(w.buf[:0])
+		if err := tx.Put(id, w.buf); err != nil {
 			return err
 		}
 	}

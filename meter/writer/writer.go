@@ -74,7 +74,8 @@ type Writer struct {
 	mu     sync.RWMutex // guards closed against sends on queue
 	closed bool
 
-	plans sync.Map // ledger.AccountID → string: the plan as of the last commit
+	plans plans     // as of the last commit
+	waits sync.Pool // jobs whose callers wait, to be used again
 
 	clock      *clock
 	leases     *leases
@@ -84,19 +85,23 @@ type Writer struct {
 
 	// Owned by the writer goroutine.
 	terms   *ledger.Terms
-	cache   map[ledger.AccountID]*ledger.Account
+	cache   cache
 	sums    map[store.ID]usage.Sum // recently used rows
 	broken  error
 	waiting []*job    // could not be written, to be retried
 	tried   time.Time // when waiting was last retried
 	stamp   time.Time // clock reading in the current batch
+
+	// Of the current batch; kept for the next one to use again.
+	dirty map[ledger.AccountID]*ledger.Account
+	used  rows
+	named map[ledger.AccountID]bool
+	ids   []string
+	buf   []byte // a record that is being written
 }
 
 // maxBatch keeps a batch far below what one transaction of any store can hold.
 const maxBatch = 512
-
-// maxCached bounds the accounts, and the usage rows, in memory.
-const maxCached = 50_000
 
 // job is one thing for the writer to do: command (then read), update, lapsed,
 // retry or terms.
@@ -110,10 +115,11 @@ type job struct {
 	retry   bool            // only wakes the writer to retry what waits
 	terms   *ledger.Terms
 
-	awaited bool                       // a caller waits for the answer
+	awaited bool                       // a caller waits, at done
 	soon    bool                       // does not linger
 	last    bool                       // cannot be retried
-	answer  func(ledger.Result, error) // called once, after the commit
+	answer  func(ledger.Result, error) // called once, after the commit, if nobody waits
+	done    chan struct{}
 	result  ledger.Result
 	err     error
 }
@@ -122,13 +128,19 @@ type job struct {
 // left open. The store must have been created with the same decimals.
 func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
 	w := &Writer{
-		store: s, opt: o, terms: o.Terms, queue: make(chan *job, 4*maxBatch), done: make(chan struct{}),
-		cache: map[ledger.AccountID]*ledger.Account{}, sums: map[store.ID]usage.Sum{}, clock: newClock(&o), leases: newLeases(&o), stop: make(chan struct{}),
+		store: s, opt: o, terms: o.Terms, queue: make(chan *job, 4*maxBatch), done: make(chan struct{}), plans: plans{of: map[ledger.AccountID]string{}},
+		sums: map[store.ID]usage.Sum{}, clock: newClock(&o), leases: newLeases(&o), stop: make(chan struct{}),
+		dirty: map[ledger.AccountID]*ledger.Account{}, used: rows{}, named: map[ledger.AccountID]bool{},
 	}
+	w.cache = newCache(&w.plans)
 	if err := w.checkFormat(ctx); err != nil {
 		return nil, err
 	}
 	if err := w.startClock(ctx); err != nil {
+		return nil, err
+	}
+	open, err := w.openHolds(ctx)
+	if err != nil {
 		return nil, err
 	}
 	go w.run()
@@ -136,7 +148,7 @@ func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
 		w.sweeping.Add(1)
 		go w.sweeper(min(w.leases.length/4+time.Millisecond, 5*time.Second), w.stop)
 	}
-	if err := w.recover(ctx); err != nil {
+	if err := w.recover(open); err != nil {
 		w.Close()
 		return nil, err
 	}
@@ -146,7 +158,7 @@ func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
 // Do applies a command to an account and waits until it is durable. Once the
 // command is queued, the end of ctx does not cancel it.
 func (w *Writer) Do(ctx context.Context, account ledger.AccountID, c ledger.Command) (ledger.Result, error) {
-	return w.wait(ctx, &job{account: account, command: c})
+	return w.wait(ctx, job{account: account, command: c})
 }
 
 // Go applies a command without waiting. When it is durable or has failed, the
@@ -172,7 +184,7 @@ func orNothing(then func(ledger.Result, error)) func(ledger.Result, error) {
 // post sends a job without waiting for its answer.
 func (w *Writer) post(j *job) {
 	if err := w.send(context.Background(), j); err != nil {
-		j.answer(ledger.Result{}, err)
+		j.tell(ledger.Result{}, err)
 	}
 }
 
@@ -180,7 +192,7 @@ func (w *Writer) post(j *job) {
 // everything that was due by the clock.
 func (w *Writer) Account(ctx context.Context, account ledger.AccountID) (*ledger.Account, error) {
 	var got *ledger.Account
-	_, err := w.wait(ctx, &job{account: account, command: ledger.Touch{}, read: func(a *ledger.Account) { got = a.Clone() }})
+	_, err := w.wait(ctx, job{account: account, command: ledger.Touch{}, read: func(a *ledger.Account) { got = a.Clone() }})
 	return got, err
 }
 
@@ -205,7 +217,7 @@ func (w *Writer) Accounts(ctx context.Context, from string, fn func(*ledger.Acco
 // writes. fn must check before it writes: what it has put is committed even if it
 // then returns an error.
 func (w *Writer) Update(ctx context.Context, fn func(store.Tx) error) error {
-	_, err := w.wait(ctx, &job{update: fn})
+	_, err := w.wait(ctx, job{update: fn})
 	return err
 }
 
@@ -229,11 +241,7 @@ func (w *Writer) View(ctx context.Context, fn func(store.Snapshot) error) error 
 // Plan is the account's plan as of its last commit: a hint for pricing, which
 // Reserve checks. Not ok: the account has not been used since the start.
 func (w *Writer) Plan(account ledger.AccountID) (plan string, ok bool) {
-	v, ok := w.plans.Load(account)
-	if !ok {
-		return "", false
-	}
-	return v.(string), true //nolint:forcetypeassert // only strings are stored
+	return w.plans.get(account)
 }
 
 // Now is the ledger's clock. It never goes back, and does not follow a jump of
@@ -275,18 +283,29 @@ func (w *Writer) send(ctx context.Context, j *job) error {
 	}
 }
 
-func (w *Writer) wait(ctx context.Context, j *job) (ledger.Result, error) {
-	j.awaited = true
-	answered := make(chan struct{})
-	var result ledger.Result
-	var err error
-	j.answer = func(r ledger.Result, e error) {
-		result, err = r, e
-		close(answered)
+// tell ends a job.
+func (j *job) tell(r ledger.Result, err error) {
+	if j.answer != nil {
+		j.answer(r, err)
+		return
 	}
-	if e := w.send(ctx, j); e != nil {
-		return ledger.Result{}, e
+	j.result, j.err = r, err
+	j.done <- struct{}{}
+}
+
+func (w *Writer) wait(ctx context.Context, of job) (ledger.Result, error) {
+	j, _ := w.waits.Get().(*job)
+	if j == nil {
+		j = &job{done: make(chan struct{}, 1)}
 	}
-	<-answered
-	return result, err
+	of.done, of.awaited = j.done, true
+	*j = of
+	err := w.send(ctx, j)
+	if err == nil {
+		<-j.done
+		of.result, err = j.result, j.err
+	}
+	*j = job{done: j.done}
+	w.waits.Put(j)
+	return of.result, err
 }

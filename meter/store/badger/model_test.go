@@ -20,6 +20,9 @@ import (
 // FAREBOX_MODEL_STEPS: how many, FAREBOX_SEED: which.
 func TestLayersAndTablesReadAsOne(t *testing.T) {
 	steps := 1500
+	if testing.Short() {
+		steps = 300
+	}
 	if s := os.Getenv("FAREBOX_MODEL_STEPS"); s != "" {
 		steps, _ = strconv.Atoi(s)
 	}

@@ -118,7 +118,7 @@ type job struct {
 	awaited bool                       // a caller waits, at done
 	soon    bool                       // does not linger
 	last    bool                       // cannot be retried
-	answer  func(ledger.Result, error) // called once, after the commit, if nobody waits
+	answer  func(ledger.Result, error) // called once, after the commit, unless a caller waits
 	done    chan struct{}
 	result  ledger.Result
 	err     error

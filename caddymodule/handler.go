@@ -218,7 +218,8 @@ func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine
 func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c meter.Call, req *meter.Request) (err error) {
 	defer c.KeepAlive()()
 	t := newResponse(w, r, h, e, c, &req.Caller)
-	defer t.beginUpstream()()
+	t.beginUpstream()
+	defer t.endUpstream()
 	finished := false
 	if t.metered() {
 		spanEvent(r, "meter.hold", t.reported, "charge", "operation", "model", "held")

@@ -48,7 +48,11 @@ type origin struct {
 	TLS    bool   `json:"tls,omitempty"`
 }
 
-func originOf(r *http.Request) []byte {
+// requestOrigin is the origin of a request, for meter.Request.
+type requestOrigin struct{ *http.Request }
+
+// JSON is the origin as a job's record has it.
+func (r requestOrigin) JSON() []byte {
 	o := origin{Host: r.Host, TLS: r.TLS != nil}
 	if s, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && s != nil {
 		o.Server = s.Name()

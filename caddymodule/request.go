@@ -39,7 +39,7 @@ func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*mete
 	if len(req.Idempotency) > 255 {
 		return nil, &meter.Refusal{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
 	}
-	req.Origin = func() []byte { return originOf(r) }
+	req.Origin = requestOrigin{r}
 	if route.Free && !route.NeedsBody || !route.NeedsBody && req.Idempotency == "" {
 		return req, nil // the body flows through unread
 	}

@@ -31,6 +31,8 @@ type response struct {
 	cancel   context.CancelFunc
 	trace    httptrace.ClientTrace
 
+	stopDrain func() bool // the client's leaving ends nothing any more
+
 	decimals int
 	unit     string
 

@@ -127,16 +127,21 @@ func (p *upstreamParent) Deadline() (time.Time, bool) {
 // beginUpstream makes the context of the request to the upstream. It ends when the
 // client leaves or, with drain, some time after. It notes when an upstream has the
 // whole request.
-func (t *response) beginUpstream() (end func()) {
+func (t *response) beginUpstream() {
 	t.parent = upstreamParent{t.r.Context(), t.h.drains()}
 	t.upstream, t.cancel = context.WithCancel(&t.parent)
 	t.trace.WroteRequest = t.wroteRequest
 	t.upstream = httptrace.WithClientTrace(t.upstream, &t.trace)
-	if !t.parent.drains {
-		return t.cancel
+	if t.parent.drains {
+		t.stopDrain = context.AfterFunc(t.r.Context(), t.clientLeft)
 	}
-	stop := context.AfterFunc(t.r.Context(), t.clientLeft)
-	return func() { stop(); t.cancel() }
+}
+
+func (t *response) endUpstream() {
+	if t.stopDrain != nil {
+		t.stopDrain()
+	}
+	t.cancel()
 }
 
 // clientLeft ends the request to the upstream if it takes much longer.

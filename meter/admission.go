@@ -27,6 +27,8 @@ type admission struct {
 	clamp int64                 // written into the request; 0: not
 	left  money.Amount          // units of the free tier that were left for it
 	began time.Time
+	on    *trial        // what the hold is tried on; nil: the account itself
+	facts pricing.Facts // of the request, for its price
 }
 
 // read finds operation, model, quantities and dialect.
@@ -69,12 +71,12 @@ func (a *admission) readPrice() (err error) {
 	}
 	path, _ := pricing.CleanPath(a.req.URI)
 	a.api = dialect.Detect(a.req.Method, path, "")
-	a.price, err = a.book.Read(&pricing.Facts{
+	a.facts = pricing.Facts{
 		PathModel: a.api.PathModel,
 		Method:    a.req.Method, URI: a.req.URI, Header: a.req.Header, Body: a.req.Body, ContentType: a.req.ContentType,
 		Key: attributes(a.req.Caller.Key, a.req.Caller.KeyAttributes), Member: attributes(a.req.Caller.Member, a.req.Caller.MemberAttributes), At: a.began,
-	})
-	if err != nil {
+	}
+	if a.price, err = a.book.Read(&a.facts); err != nil {
 		return err
 	}
 	if hint := hintOf(a.price.Asked.API); hint != "" || a.price.Asked.Path != path {

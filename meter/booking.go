@@ -13,10 +13,23 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-// booking is the end of a charge on its way into the ledger.
+// booking is the end of a charge on its way into the ledger. One whose price assumed
+// another remainder of the free tier is priced again and booked again.
 type booking struct {
-	done   chan struct{}  // closed when it is durable, or refused; a crash cannot undo it from then on
-	result *ledger.Result // nil: refused; valid once done is closed
+	m       *Gateway
+	account ledger.AccountID
+	charge  ledger.ChargeID
+	end     ledger.Command
+	bill    *bill // prices a settle again; nil: it does not depend on a free tier
+	tries   int
+	began   time.Time
+	refused error // of a beginning that was booked just before
+	// ended, if set, takes the result in place of the gateway's own report. It is
+	// called from the ledger's writer, once, and must not block.
+	ended func(ledger.Result, error)
+
+	done   chan struct{} // closed when it is durable, or refused; a crash cannot undo it from then on
+	result ledger.Result // without a charge: refused; valid once done is closed
 }
 
 // wait waits until the end is durable or ctx ends, and returns r as it was booked.
@@ -29,7 +42,7 @@ func (b *booking) wait(ctx context.Context, r Receipt) Receipt {
 	case <-ctx.Done():
 		return r
 	}
-	if b.result == nil || b.result.Charge == nil {
+	if b.result.Charge == nil {
 		return r
 	}
 	r.Booked, r.Remaining, r.Unlimited = true, b.result.Available, b.result.Unlimited
@@ -37,59 +50,69 @@ func (b *booking) wait(ctx context.Context, r Receipt) Receipt {
 	return r
 }
 
-// reprice prices a settle again with another remainder of the free tier; n counts the
-// tries.
-type reprice func(s ledger.Settle, left money.Amount, n int) ledger.Settle
-
-// bookEnd books the end of a charge without waiting. A settle whose price assumed
-// another remainder of the free tier is priced again and booked again. then is called
-// from the ledger's writer, once, and must not block.
-func (m *Gateway) bookEnd(account ledger.AccountID, end ledger.Command, again reprice, then func(ledger.Result, error)) {
-	m.settling.begin()
-	m.tryEnd(account, end, again, 1, func(res ledger.Result, err error) {
-		then(res, err)
-		m.settling.end()
-	})
+// send books without waiting.
+func (b *booking) send() {
+	b.m.settling.begin()
+	b.try()
 }
 
-func (m *Gateway) tryEnd(account ledger.AccountID, end ledger.Command, again reprice, n int, then func(ledger.Result, error)) {
-	m.writer.GoSoon(account, end, func(res ledger.Result, err error) {
-		var other *ledger.OtherFree
-		settle, ok := end.(ledger.Settle)
-		if !ok || again == nil || !errors.As(err, &other) {
-			then(res, err)
-			return
-		}
-		go func() { // prices are not computed in the writer, whose goroutine this is
-			m.tryEnd(account, again(settle, other.Left, n+1), again, n+1, then)
-		}()
-	})
+func (b *booking) try() {
+	b.tries++
+	b.m.writer.GoSoon(b.account, b.end, b.answered)
+}
+
+// answered takes the writer's answer. It runs in the writer, where prices are not
+// computed.
+func (b *booking) answered(res ledger.Result, err error) {
+	if err != nil && b.bill != nil && b.again(err) {
+		return
+	}
+	if b.refused != nil {
+		err = b.refused
+	}
+	if b.ended != nil {
+		b.ended(res, err)
+	} else {
+		b.report(res, err)
+	}
+	b.m.settling.end()
+}
+
+// again prices and books a settle once more, if that is what it needs.
+func (b *booking) again(err error) bool {
+	var other *ledger.OtherFree
+	settle, ok := b.end.(ledger.Settle)
+	if !ok || !errors.As(err, &other) {
+		return false
+	}
+	go func() {
+		b.end = b.bill.again(settle, other.Left, b.tries+1)
+		b.try()
+	}()
+	return true
+}
+
+func (b *booking) report(res ledger.Result, err error) {
+	if err == nil {
+		b.result = res
+	}
+	close(b.done)
+	switch {
+	case err == nil:
+		b.m.tellBooked(&res, b.began)
+	case !errors.Is(err, ledger.ErrSuspended): // suspended while a free request ran: nothing to book
+		b.m.opt.Problem(fmt.Errorf("settling charge %s: %w", b.charge, err))
+	}
 }
 
 // post books the end of a charge, and first its beginning if that has not been
 // booked.
-func (m *Gateway) post(id ledger.ChargeID, account ledger.AccountID, first *ledger.Reserve, e *closing, again reprice) *booking {
-	b := &booking{done: make(chan struct{})}
-	began := time.Now() // measured with the system clock, not with the ledger's
-	var refused error   // written and read by the ledger's writer alone
+func (m *Gateway) post(id ledger.ChargeID, account ledger.AccountID, first *ledger.Reserve, e *closing, priced *bill) *booking {
+	b := &booking{m: m, account: account, charge: id, end: e.command, bill: priced, began: time.Now(), done: make(chan struct{})} // measured with the system clock, not with the ledger's
 	if first != nil {
-		m.writer.Go(account, *first, func(_ ledger.Result, err error) { refused = err })
+		m.writer.Go(account, *first, func(_ ledger.Result, err error) { b.refused = err })
 	}
-	m.bookEnd(account, e.command, again, func(res ledger.Result, err error) {
-		if refused != nil {
-			err = refused
-		}
-		if err == nil {
-			b.result = &res
-		}
-		close(b.done)
-		switch {
-		case err == nil:
-			m.tellBooked(&res, began)
-		case !errors.Is(err, ledger.ErrSuspended): // suspended while a free request ran: nothing to book
-			m.opt.Problem(fmt.Errorf("settling charge %s: %w", id, err))
-		}
-	})
+	b.send()
 	return b
 }
 
@@ -112,7 +135,7 @@ func (b *bill) again(settle ledger.Settle, left money.Amount, n int) ledger.Sett
 		left = min(left, b.claimed)
 	}
 	x := b.x
-	q, claim, err := x.claim(left, func(free pricing.FreeLeft) (pricing.Quote, error) { return x.price.Cost(b.answer, x.plan, free) })
+	q, claim, err := x.claim(left, func(free pricing.FreeLeft) (pricing.Quote, error) { return x.price.Cost(&b.answer, x.plan, free) })
 	if err != nil {
 		x.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s again: %w", x.id, err))
 	}

@@ -73,7 +73,7 @@ func (c *Charge) settle(ctx context.Context, o Outcome, keep []byte) Receipt {
 	}
 	r := c.result()
 	e := b.end(o, r)
-	job := c.startsJob(b, e, r)
+	job := c.startsJob(b, &e, r)
 	e.Remaining, e.Unlimited = c.hold.available, c.hold.unlimited
 	if c.req.Idempotency == "" || e.Quota || c.status == 402 { // an answer caused by the operator's empty upstream account is not kept
 		keep = nil
@@ -86,7 +86,7 @@ func (c *Charge) settle(ctx context.Context, o Outcome, keep []byte) Receipt {
 		e.Remaining += max(0, c.hold.amount-e.Cost)
 	}
 	e.keep(keep)
-	return c.hold.settle(e, b.again).wait(ctx, e.Receipt)
+	return c.hold.settle(&e, b).wait(ctx, e.Receipt)
 }
 
 // Socket implements Metered.

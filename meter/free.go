@@ -38,5 +38,5 @@ func (f *Free) settle(ctx context.Context, o Outcome) Receipt {
 	f.close()
 	b := &bill{x: &f.exchange}
 	e := b.end(o, f.result())
-	return f.m.post(ledger.ChargeID(f.id), ledger.AccountID(f.req.Caller.Account), &f.reserve, e, b.again).wait(ctx, e.Receipt)
+	return f.m.post(ledger.ChargeID(f.id), ledger.AccountID(f.req.Caller.Account), &f.reserve, &e, b).wait(ctx, e.Receipt)
 }

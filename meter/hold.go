@@ -70,21 +70,21 @@ func (h *hold) observe(observed money.Amount) {
 }
 
 // settle books the end of the charge. It does not wait.
-func (h *hold) settle(e *closing, again reprice) *booking {
-	return h.m.post(h.id, h.account(), nil, e, again)
+func (h *hold) settle(e *closing, priced *bill) *booking {
+	return h.m.post(h.id, h.account(), nil, e, priced)
 }
 
 // released is the end of a charge that returns all of its credits.
-func (h *hold) released(why string, status int) *closing {
-	return &closing{Receipt: Receipt{Refunded: true, Outcome: why}, command: ledger.Release{
+func (h *hold) released(why string, status int) closing {
+	return closing{Receipt: Receipt{Refunded: true, Outcome: why}, command: ledger.Release{
 		Charge: h.id, Failed: true, Outcome: ledger.Outcome{Text: why, Status: status},
 	}}
 }
 
 // captured is the end of a charge that costs what was held, because its usage is
 // unknown.
-func (h *hold) captured(why string, status int) *closing {
-	return &closing{Receipt: Receipt{Cost: h.amount, Estimated: true, Outcome: why}, command: ledger.Settle{
+func (h *hold) captured(why string, status int) closing {
+	return closing{Receipt: Receipt{Cost: h.amount, Estimated: true, Outcome: why}, command: ledger.Settle{
 		Charge: h.id, Cost: h.amount, Outcome: ledger.Outcome{Text: why, Estimated: true, Status: status},
 	}}
 }

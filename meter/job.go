@@ -22,7 +22,7 @@ func (c *Charge) startsJob(b *bill, e *closing, r *dialect.Result) *job.Record {
 	op := c.price.Operation()
 	id, poll := r.JobID, ""
 	if op.Job != nil {
-		if id = op.JobID(b.answer); id != "" {
+		if id = op.JobID(&b.answer); id != "" {
 			poll = op.Job.StatusPath(id)
 		}
 	} else if r.Status != dialect.StatusPending {
@@ -34,9 +34,9 @@ func (c *Charge) startsJob(b *bill, e *closing, r *dialect.Result) *job.Record {
 	if id == "" || len(id) > 500 || op.Job == nil && poll == "" {
 		return nil
 	}
-	switch job.StateOf(op, c.api, b.answer, r) {
+	switch job.StateOf(op, c.api, &b.answer, r) {
 	case job.Failed:
-		*e = *c.hold.released(event.JobFailed, c.status)
+		*e = c.hold.released(event.JobFailed, c.status)
 	case job.Running:
 		e.Pending = true
 		return c.jobRecord(id, job.CleanPath(poll))
@@ -105,7 +105,7 @@ func (c *Charge) jobRecord(id, poll string) *job.Record {
 		Tokens: c.est.Tokens, Bound: c.bound, Hold: c.hold.amount,
 	}
 	if c.req.Origin != nil {
-		rec.Origin = c.req.Origin()
+		rec.Origin = c.req.Origin.JSON()
 	}
 	if x := c.price.Operation().Job; x != nil {
 		rec.Lost, rec.LostRefund = x.MaxAge.After(now, c.book.Policies.Timezone), x.LostRefund

@@ -95,7 +95,7 @@ func (s *Jobs) seen(j *job.Job, answer *JobReader, r *dialect.Result) {
 	case job.Ended:
 		if !c.price.TokenPriced() || r.Usage.InputTotal.OK || r.Usage.OutputTotal.OK || answer.path == rec.Results {
 			b := &bill{x: &c.exchange, held: c.hold.amount}
-			s.end(j, rec, b.end(Answered, r), b.again)
+			s.end(j, rec, b.end(Answered, r), b)
 			return
 		}
 		if rec.Results = answer.api.Jobs().ResultsPath(answer.path, r.Body); rec.Results != "" {
@@ -121,14 +121,14 @@ func (s *Jobs) lose(ctx context.Context, j *job.Job) {
 }
 
 // end books the end of a job, once.
-func (s *Jobs) end(j *job.Job, rec *job.Record, e *closing, again reprice) {
+func (s *Jobs) end(j *job.Job, rec *job.Record, e closing, priced *bill) {
 	if !s.open.BeginEnd(j) {
 		return
 	}
 	m := s.m
 	e.keep(rec.Answer)
 	began := time.Now()
-	m.bookEnd(j.Account, e.command, again, func(res ledger.Result, err error) {
+	(&booking{m: m, account: j.Account, charge: j.Charge, end: e.command, bill: priced, ended: func(res ledger.Result, err error) {
 		if err == nil {
 			m.tellBooked(&res, began)
 		}
@@ -142,7 +142,7 @@ func (s *Jobs) end(j *job.Job, rec *job.Record, e *closing, again reprice) {
 			m.opt.JobEnded(rec.Operation, e.Receipt)
 		}
 		s.open.Remove(j)
-	})
+	}}).send()
 }
 
 // JobReader reads an answer about a job. It belongs to one goroutine.

@@ -28,12 +28,6 @@ type offer struct {
 // hold holds credits for the request: what it may cost or, if that is not
 // available, what a shorter answer may cost.
 func (a *admission) hold(ctx context.Context, reserve ledger.Reserve) (ledger.Result, error) {
-	account := ledger.AccountID(a.req.Caller.Account)
-	return a.holdBy(reserve, func(c ledger.Command) (ledger.Result, error) { return a.m.writer.Do(ctx, account, c) })
-}
-
-// holdBy is hold that sends its commands through do.
-func (a *admission) holdBy(reserve ledger.Reserve, do func(ledger.Command) (ledger.Result, error)) (ledger.Result, error) {
 	left := a.freeUnits()
 	o, err := a.offer(left)
 	needed := o.amount
@@ -43,7 +37,7 @@ func (a *admission) holdBy(reserve ledger.Reserve, do func(ledger.Command) (ledg
 		if reserve.Free != nil && n == priceTries {
 			reserve.Free.Less = true
 		}
-		res, failed := do(reserve)
+		res, failed := a.do(ctx, reserve)
 		if failed == nil {
 			return res, nil
 		}
@@ -68,6 +62,14 @@ func (a *admission) holdBy(reserve ledger.Reserve, do func(ledger.Command) (ledg
 		}
 	}
 	return ledger.Result{}, err
+}
+
+// do sends a command to the account, or to a copy of it.
+func (a *admission) do(ctx context.Context, c ledger.Command) (ledger.Result, error) {
+	if a.on != nil {
+		return a.on.do(c)
+	}
+	return a.m.writer.Do(ctx, ledger.AccountID(a.req.Caller.Account), c)
 }
 
 // offer is what the request may cost, with left units of its free tier.

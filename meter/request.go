@@ -50,8 +50,8 @@ type Request struct {
 	// Idempotency is the client's Idempotency-Key, "" if none.
 	Idempotency string
 	// Origin is kept with a job that the request starts, for whoever asks how it
-	// is; see Jobs.Due. It is asked for only when there is one.
-	Origin     func() []byte
+	// is; see Jobs.Due. It is written down only when there is one.
+	Origin     interface{ JSON() []byte }
 	UnknownIDs []string // see ownership.Request
 }
 

@@ -50,7 +50,7 @@ type closing struct {
 
 // keep stores an answer with the end, for replays.
 func (e *closing) keep(answer []byte) {
-	if s, ok := e.command.(ledger.Settle); ok {
+	if s, ok := e.command.(ledger.Settle); ok && answer != nil {
 		s.Answer = answer
 		e.command = s
 	}
@@ -61,28 +61,32 @@ type bill struct {
 	x             *exchange
 	held, claimed money.Amount
 	room          money.Amount // that it may cost beyond its hold
-	answer        *pricing.Answer
+	answer        pricing.Answer
 }
 
 // end decides between charge and refund.
-func (b *bill) end(o Outcome, r *dialect.Result) *closing {
+func (b *bill) end(o Outcome, r *dialect.Result) closing {
 	x := b.x
-	a := &pricing.Answer{Status: x.status, Header: x.header, Body: r.Body, Fields: x.fields, ServiceTier: r.ServiceTier, Model: r.Model}
-	b.answer = a
+	b.answer = pricing.Answer{Status: x.status, Header: x.header, Body: r.Body, Fields: x.fields, ServiceTier: r.ServiceTier, Model: r.Model}
+	a := &b.answer
 	used := x.usage(o, r)
 	if used.known {
 		a.Usage = used.Usage
 	}
 	out := ledger.Outcome{Text: x.text(o, r), Status: x.status}
 	if x.failed(o, a, r) {
-		return &closing{
+		return closing{
 			Receipt: Receipt{Refunded: true, Outcome: out.Text, Quota: r.UpstreamQuota},
 			command: ledger.Release{Charge: ledger.ChargeID(x.id), Failed: x.status != 0 || o != NotReached, Outcome: out},
 		}
 	}
 	a.Usage = used.Usage
-	out.Usage, out.Estimated = x.recordOf(a, r), used.estimated
-	q, claim, err := x.costOf(x.left, a, r)
+	record, q, err := x.recordOf(a, r)
+	out.Usage, out.Estimated = record, used.estimated
+	var claim *ledger.FreeClaim
+	if x.price.FreeTier() != nil { // else the price that was recorded is the cost
+		q, claim, err = x.costOf(x.left, a, r)
+	}
 	if err != nil { // an absurd report must not cost more than the hold
 		x.m.opt.Problem(fmt.Errorf("pricing the answer of charge %s: %w", x.id, err))
 		q.Amount, out.Estimated, claim = b.held, true, nil
@@ -96,23 +100,25 @@ func (b *bill) end(o Outcome, r *dialect.Result) *closing {
 	if q.Model != x.price.Model().ID() {
 		out.Model = q.Model
 	}
-	return &closing{
+	return closing{
 		Receipt: Receipt{Cost: q.Amount, Estimated: used.estimated, Outcome: out.Text, Usage: ledger.Usage{Quantities: out.Usage.Quantities}, Model: q.Model, Quota: r.UpstreamQuota},
 		command: ledger.Settle{Charge: ledger.ChargeID(x.id), Cost: q.Amount, Free: claim, Outcome: out},
 	}
 }
 
-// recordOf is the ledger's record of how the answer was priced.
-func (x *exchange) recordOf(a *pricing.Answer, r *dialect.Result) ledger.Usage {
+// recordOf is the ledger's record of how the answer was priced, and its price
+// without a free tier.
+func (x *exchange) recordOf(a *pricing.Answer, r *dialect.Result) (ledger.Usage, pricing.Quote, error) {
 	if x.price.Free() {
-		return pricebook.UsageOf(a.Usage, &pricing.Marks{})
+		return pricebook.UsageOf(a.Usage, &pricing.Marks{}), pricing.Quote{}, nil
 	}
 	if parts := x.parts(a, r); parts != nil {
 		marks := pricing.Parts(parts).Record(x.price, x.plan)
-		return pricebook.UsageOf(a.Usage, &marks)
+		q, err := pricing.Parts(parts).Cost(x.price, x.plan)
+		return pricebook.UsageOf(a.Usage, &marks), q, err
 	}
-	used, marks := x.price.Record(a, x.plan)
-	return pricebook.UsageOf(&used, &marks)
+	used, marks, q, err := x.price.Record(a, x.plan)
+	return pricebook.UsageOf(&used, &marks), q, err
 }
 
 func (x *exchange) text(o Outcome, r *dialect.Result) string {

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"context"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -38,7 +39,8 @@ func (t *trial) admits(a *admission) bool {
 	if b.plan = b.book.Plan(plan); b.price.PlanAllows(b.plan) != nil {
 		return false
 	}
-	_, err := b.holdBy(ledger.Reserve{Charge: b.record("ch_trial"), Plan: plan, Caps: b.m.memberCaps(b.req.Caller)}, t.do)
+	b.on = t
+	_, err := b.hold(context.Background(), ledger.Reserve{Charge: b.record("ch_trial"), Plan: plan, Caps: b.m.memberCaps(b.req.Caller)})
 	return err == nil
 }
 

@@ -98,7 +98,8 @@ func (x *exchange) countInput(u *pricing.Usage) {
 // disjoint kinds and units.
 func usageOf(d dialect.Usage) *pricing.Usage {
 	u := &pricing.Usage{}
-	for _, t := range d.Disjoint() {
+	var room [int(pricing.NumKinds)]dialect.Token
+	for _, t := range d.AppendDisjoint(room[:0]) {
 		if k, ok := pricing.KindByName(t.Kind); ok {
 			u.Tokens[k] = t.N
 		}

@@ -209,7 +209,7 @@ func (r *Reader) readUsage(at *place, data []byte) {
 	} else if tier := jsonscan.Content(jsonscan.Get(data, at.base+"service_tier")); tier != nil {
 		r.tier = string(tier)
 	}
-	if model := jsonscan.Content(jsonscan.Get(data, at.base+"model")); model != nil {
+	if model := jsonscan.Content(jsonscan.Get(data, at.base+"model")); model != nil && string(model) != r.model {
 		r.model = string(model)
 	}
 	// The usage chunk comes last, with no choices; nothing follows but [DONE]. Servers leave the choices empty, null or out.

@@ -121,13 +121,22 @@ func duplicateBelow(v gjson.Result, path string, depth int) (field string) {
 
 // duplicateIn is the path of the first key that an object has twice.
 func duplicateIn(obj gjson.Result, path string) (field string) {
-	var room [16][]byte
-	met := newSeen(room[:0])
+	var room [16]string
+	few, many := room[:0], map[string]bool(nil)
 	obj.ForEach(func(key, _ gjson.Result) bool {
-		if met.again([]byte(key.Str)) {
+		if slices.Contains(few, key.Str) || many[key.Str] {
 			field = path + key.Str
+			return false
 		}
-		return field == ""
+		if len(few) < cap(few) {
+			few = append(few, key.Str)
+			return true
+		}
+		if many == nil {
+			many = map[string]bool{}
+		}
+		many[key.Str] = true
+		return true
 	})
 	return field
 }
@@ -256,10 +265,8 @@ var conversations = []string{"messages", "contents", "system", "documents", "ins
 
 // duplicate returns the first metered name that occurs twice, or the path of a duplicate key below one of them, or "".
 func (p *profile) duplicate(list members) string {
-	var room [16][]byte
-	seen := newSeen(room[:0])
-	for i := range list {
-		if key := list[i].key; p.keys.names[string(key)] && seen.again(key) {
+	for i := range list { // few of them are metered
+		if key := list[i].key; p.keys.names[string(key)] && slices.ContainsFunc(list[:i], func(m topMember) bool { return bytes.Equal(m.key, key) }) {
 			return string(key)
 		}
 	}
@@ -273,33 +280,4 @@ func (p *profile) duplicate(list members) string {
 		}
 	}
 	return ""
-}
-
-// seen are the keys of an object that have been met.
-type seen struct {
-	few  [][]byte
-	many map[string]bool
-}
-
-func newSeen(room [][]byte) seen { return seen{few: room} }
-
-// again notes a key and reports whether it has been met before.
-func (s *seen) again(key []byte) bool {
-	for _, k := range s.few {
-		if bytes.Equal(k, key) {
-			return true
-		}
-	}
-	if s.many[string(key)] {
-		return true
-	}
-	if len(s.few) < cap(s.few) {
-		s.few = append(s.few, key)
-		return false
-	}
-	if s.many == nil {
-		s.many = map[string]bool{}
-	}
-	s.many[string(key)] = true
-	return false
 }

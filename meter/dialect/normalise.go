@@ -159,7 +159,10 @@ const (
 // Disjoint splits the totals into parts that do not overlap, so that each is priced once and their sum is the totals. Kinds
 // with no tokens are left out. Everything read from a cache is cached_input, except audio that the answer
 // reports as cached.
-func (u Usage) Disjoint() []Token {
+func (u Usage) Disjoint() []Token { return u.AppendDisjoint(make([]Token, 0, 4)) }
+
+// AppendDisjoint appends Disjoint to a list.
+func (u *Usage) AppendDisjoint(parts []Token) []Token {
 	fresh := [4]int64{
 		mText:  max(u.InputTotal.N-u.VideoIn.N-u.ImageIn.N-u.AudioIn.N, 0),
 		mVideo: u.VideoIn.N - u.CachedVideoIn.N, mImage: u.ImageIn.N - u.CachedImageIn.N, mAudio: u.AudioIn.N - u.CachedAudioIn.N,
@@ -188,7 +191,6 @@ func (u Usage) Disjoint() []Token {
 		{"video_output", u.VideoOut.N},
 		{"citation", u.Citation.N},
 	}
-	parts := make([]Token, 0, 4)
 	for _, t := range all {
 		if t.N > 0 {
 			parts = append(parts, t)

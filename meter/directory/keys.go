@@ -36,14 +36,12 @@ type Keys struct{ *core }
 
 // Find finds a key that is in force. The error is a *Refusal.
 func (d *Keys) Find(secret string) (Key, error) {
-	if !wellFormed(secret, KeyPrefix) {
-		if secret == "" {
-			return Key{}, &Refusal{NoKey, `An API key is needed; send it as "Authorization: Bearer ` + KeyPrefix + `…" or "x-api-key".`}
-		}
-		return Key{}, &Refusal{UnknownKey, "This service does not know this API key. It may be mistyped; keys begin with " + KeyPrefix + "."}
-	}
 	k := d.keys.find(secret)
 	switch {
+	case secret == "":
+		return Key{}, &Refusal{NoKey, `An API key is needed; send it as "Authorization: Bearer ` + KeyPrefix + `…" or "x-api-key".`}
+	case k == nil && !wellFormed(secret, KeyPrefix):
+		return Key{}, &Refusal{UnknownKey, "This service does not know this API key. It may be mistyped; keys begin with " + KeyPrefix + "."}
 	case k == nil:
 		return Key{}, &Refusal{UnknownKey, "This API key is unknown."}
 	case !k.RevokedAt.IsZero():

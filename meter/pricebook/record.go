@@ -7,8 +7,12 @@ import (
 
 // UsageOf is the record of a price as the ledger keeps it.
 func UsageOf(u *pricing.Usage, m *pricing.Marks) (kept ledger.Usage) {
-	for _, q := range u.Quantities() {
-		kept.Quantities = append(kept.Quantities, ledger.Quantity{Unit: q.Unit, Count: q.Count})
+	var room [8]pricing.UnitCount
+	if used := u.AppendQuantities(room[:0]); len(used) > 0 {
+		kept.Quantities = make([]ledger.Quantity, len(used))
+		for i, q := range used {
+			kept.Quantities[i] = ledger.Quantity{Unit: q.Unit, Count: q.Count}
+		}
 	}
 	for _, x := range m.List() {
 		kept.Marks = append(kept.Marks, ledger.Mark{Name: x.Name, Value: x.Value})

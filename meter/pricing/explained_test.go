@@ -205,7 +205,7 @@ func explained(t *testing.T, b *pricing.Book, r *pricing.Request, f *pricing.Fac
 		text = pricing.RecordText(&pricing.Usage{}, &whole)
 	} else {
 		cost, err = r.Cost(parts[0], plan, free)
-		used, marks := r.Record(parts[0], plan)
+		used, marks, _, _ := r.Record(parts[0], plan)
 		text = pricing.RecordText(&used, &marks)
 	}
 	if err != nil {

@@ -43,15 +43,16 @@ type Marks struct {
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}$`)
 
 // Record is what to keep of an answer's price: the usage with the quantities that
-// were asked for, and the marks.
-func (r *Request) Record(a *Answer, plan *Plan) (u Usage, m Marks) {
-	q, err := r.record(a, plan, &u, &m)
+// were asked for, and the marks. It returns the price, too, as Cost without a free
+// tier does.
+func (r *Request) Record(a *Answer, plan *Plan) (u Usage, m Marks, q Quote, err error) {
+	q, err = r.record(a, plan, &u, &m)
 	name := r.Asked.Model
 	if err == nil && q.Model != r.Model().ID() {
 		name = q.Model // as the ledger has it
 	}
 	m.leaveOut(name, r)
-	return u, m
+	return u, m, q, err
 }
 
 // leaveOut drops what the model's name in the charge says.
@@ -89,7 +90,10 @@ func (r *Request) record(a *Answer, plan *Plan, u *Usage, m *Marks) (Quote, erro
 }
 
 // Quantities are all that was used, tokens first.
-func (u *Usage) Quantities() (list []UnitCount) {
+func (u *Usage) Quantities() []UnitCount { return u.AppendQuantities(nil) }
+
+// AppendQuantities appends Quantities to a list.
+func (u *Usage) AppendQuantities(list []UnitCount) []UnitCount {
 	for k := range NumKinds {
 		if n := u.Tokens[k]; n > 0 {
 			list = append(list, UnitCount{k.String(), money.FromInt(uint64(n))}) //nolint:gosec // positive

@@ -8,8 +8,13 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
-func recordText(r *pricing.Request, a *pricing.Answer, plan *pricing.Plan) string {
-	used, marks := r.Record(a, plan)
+// recordText is the record of an answer; its price is the one that Cost finds.
+func recordText(t *testing.T, r *pricing.Request, a *pricing.Answer, plan *pricing.Plan) string {
+	t.Helper()
+	used, marks, cost, err := r.Record(a, plan)
+	if q, failed := r.Cost(a, plan, pricing.FreeLeft{}); q.Amount != cost.Amount || q.Model != cost.Model || (failed == nil) != (err == nil) {
+		t.Errorf("recorded as %v %v, costs %v %v", cost, err, q, failed)
+	}
 	return pricing.RecordText(&used, &marks)
 }
 
@@ -19,7 +24,7 @@ func recordedAgain(t *testing.T, b *pricing.Book, r *pricing.Request, a *pricing
 	if r.Operation() == nil || r.Free() {
 		return
 	}
-	text := recordText(r, a, plan)
+	text := recordText(t, r, a, plan)
 	u, marks, err := pricing.ParseRecord(text)
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +66,7 @@ func TestRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := recordText(r, &pricing.Answer{Status: 200}, b.Plan("team"))
+	text := recordText(t, r, &pricing.Answer{Status: 200}, b.Plan("team"))
 	if want := "second=2.5 quantity:3 tier:flex adjust:o0,o1 plan:team"; text != want {
 		t.Errorf("record %q, want %q", text, want)
 	}
@@ -100,7 +105,7 @@ func TestRecordIsNoPlaceForText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := recordText(r, &pricing.Answer{Status: 200}, nil)
+	text := recordText(t, r, &pricing.Answer{Status: 200}, nil)
 	u, marks, err := pricing.ParseRecord(text)
 	if err != nil || len(u.Units) != 1 || marks.Plan != "" || marks.Tier != "?" {
 		t.Errorf("record %q: %v %+v %v", text, u.Units, marks, err)

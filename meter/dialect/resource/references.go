@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/farebox-dev/farebox/internal/jsonscan"
 )
@@ -64,11 +65,18 @@ var freeForm = map[string]bool{
 // InBody are the resources that the JSON body of a request names. All members of a
 // name count, in any case and at any depth.
 func InBody(body []byte) []Ref {
-	var room [8]refFrame
-	w := refWalk{b: body, stack: room[:0]}
+	w := walks.Get().(*refWalk) //nolint:forcetypeassert // the pool holds nothing else
+	w.b = body
 	w.run()
-	return w.found
+	found := w.found
+	clear(w.stack[:cap(w.stack)]) // the next request's walk has nothing of this one
+	if *w = (refWalk{stack: w.stack[:0]}); cap(w.stack) <= 64 {
+		walks.Put(w)
+	}
+	return found
 }
+
+var walks = sync.Pool{New: func() any { return new(refWalk) }}
 
 // refWalk reads a document once. It is lenient: it finds what any parser may find.
 type refWalk struct {

@@ -147,7 +147,11 @@ func (a *App) startNotify(e *engine) error {
 		return w.URL, key, err
 	}
 	s.Admins = func(account string) (to []string) {
-		for _, m := range e.Directory.Members.List(account) {
+		members, err := e.Directory.Members.List(account)
+		if err != nil {
+			a.log.Error("looking for the admins of an account", zap.String("account", account), zap.Error(err))
+		}
+		for _, m := range members {
 			if m.Role == directory.RoleAdmin && m.Email != "" {
 				to = append(to, m.Email)
 			}

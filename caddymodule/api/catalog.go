@@ -281,10 +281,11 @@ func (c *call) accountSummary() (AccountSummary, error) {
 	if err != nil {
 		return AccountSummary{}, err
 	}
+	members, err := c.m.Directory.Members.List(c.who.account)
 	return AccountSummary{
 		ID: string(a.ID), Name: nameOf(string(a.ID), a.Name), Plan: planView(a, c.bookNow()), Suspended: a.Suspended,
-		CreatedAt: a.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), Members: len(c.m.Directory.Members.List(c.who.account)),
-	}, nil
+		CreatedAt: a.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), Members: len(members),
+	}, err
 }
 
 // sessionAccounts are those that the session opens.

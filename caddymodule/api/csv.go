@@ -138,7 +138,7 @@ func (c *call) chargesFocus(f report.ChargeFilter) error {
 	if brand == "" {
 		brand = "Farebox"
 	}
-	s := c.sheet("focus", focusColumns)
+	s, operation := c.sheet("focus", focusColumns), c.groupNames("operation")
 	err = c.m.Reports.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
 		_, sum := usage.Of(h)
 		if h.State == ledger.Held || sum.Net() == 0 {
@@ -147,7 +147,7 @@ func (c *call) chargesFocus(f report.ChargeFilter) error {
 		cost, _, _ := strings.Cut(c.exactWorth(sum.Net()), " ")
 		month := time.Date(h.At.UTC().Year(), h.At.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
 		quantity, unit := consumed(&sum)
-		name := c.groupName("operation", h.Operation)
+		name := operation(h.Operation)
 		stamp := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 		end := h.At.Truncate(time.Second).Add(time.Second)
 		s.row(cost, string(a.ID), nameOf(string(a.ID), a.Name), b.Credit.Worth.Currency, stamp(month.AddDate(0, 1, 0)), stamp(month),

@@ -11,7 +11,8 @@ import (
 )
 
 func (c *call) listOperatorKeys() (List[directory.Key], error) {
-	return List[directory.Key]{Data: append([]directory.Key{}, c.m.Directory.Operators.List()...)}, nil
+	keys, err := c.m.Directory.Operators.List()
+	return List[directory.Key]{Data: append([]directory.Key{}, keys...)}, err
 }
 
 type operatorKeyRequest struct {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/directory"
@@ -12,12 +13,13 @@ func (c *call) keys() (List[directory.Key], error) {
 	if _, err := c.m.Accounts.Get(c.Context(), c.who.account); err != nil {
 		return out, err
 	}
-	for _, k := range c.m.Directory.Keys.List(c.who.account) {
+	keys, err := c.m.Directory.Keys.List(c.who.account)
+	for _, k := range keys {
 		if c.who.seesAll || k.Member == c.who.member {
 			out.Data = append(out.Data, k)
 		}
 	}
-	return out, nil
+	return out, err
 }
 
 // NewKeyView is a key with its secret, which is shown only once.
@@ -53,11 +55,11 @@ func (c *call) createKey(in keyRequest) (NewKeyView, error) {
 func (c *call) revokeKey() (directory.Key, error) {
 	id := c.PathValue("key")
 	if !c.who.admin() {
-		mine := false
-		for _, k := range c.m.Directory.Keys.List(c.who.account) {
-			mine = mine || k.ID == id && k.Member == c.who.member && k.Member != ""
+		keys, err := c.m.Directory.Keys.List(c.who.account)
+		if err != nil {
+			return directory.Key{}, err
 		}
-		if !mine {
+		if !slices.ContainsFunc(keys, func(k directory.Key) bool { return k.ID == id && k.Member == c.who.member && k.Member != "" }) {
 			return directory.Key{}, ErrForbidden
 		}
 	}
@@ -70,12 +72,13 @@ func (c *call) members() (List[directory.Member], error) {
 	if _, err := c.m.Accounts.Get(c.Context(), c.who.account); err != nil {
 		return out, err
 	}
-	for _, m := range c.m.Directory.Members.List(c.who.account) {
+	members, err := c.m.Directory.Members.List(c.who.account)
+	for _, m := range members {
 		if c.who.seesAll || m.ID == c.who.member {
 			out.Data = append(out.Data, m)
 		}
 	}
-	return out, nil
+	return out, err
 }
 
 func (c *call) putMember(in directory.MemberChange) (directory.Member, error) {
@@ -112,12 +115,13 @@ func (c *call) alerts() (AlertsView, error) {
 			v.Below = append(v.Below, LevelView{Threshold: l.Text, Credits: c.text(l.Limit), Due: l.Due})
 		}
 	}
-	for _, m := range c.m.Directory.Members.List(c.who.account) {
+	members, err := c.m.Directory.Members.List(c.who.account)
+	for _, m := range members {
 		if m.Role == directory.RoleAdmin && m.Email != "" {
 			v.Email = append(v.Email, m.Email)
 		}
 	}
-	return v, nil
+	return v, err
 }
 
 type alertsRequest struct {

@@ -86,10 +86,11 @@ func (c *call) usageView(r, before *usage.Report, labels []string) UsageView {
 		Unit: c.bookNow().Credit.Plural, Data: []UsageLine{}, Intervals: r.Intervals(), Total: c.sum(&r.Total), Before: c.sum(&before.Total),
 		Groups: map[string]string{}, Labels: labels,
 	}
+	name := c.groupNames(r.By)
 	for _, l := range r.Lines() {
 		v.Data = append(v.Data, UsageLine{Start: l.Start, Group: l.Group, UsageSum: c.sum(&l.Sum)})
 		if _, ok := v.Groups[l.Group]; !ok {
-			v.Groups[l.Group] = c.groupName(r.By, l.Group)
+			v.Groups[l.Group] = name(l.Group)
 		}
 	}
 	return v
@@ -109,30 +110,33 @@ func (c *call) labels() []string {
 // reserved are parameters that a label of the same name must not shadow.
 var reserved = []string{"account", "from", "to", "period", "interval", "group_by", "tz", "format", "state", "q", "limit", "cursor", "outcome"}
 
-// groupName is a group for people: the name that the price file or the key has.
-func (c *call) groupName(by, group string) string {
-	b := c.bookNow()
-	switch by {
-	case "operation":
-		if op := b.Operation(group); op != nil {
-			return op.Name
-		}
-	case "model":
-		if m := b.Model(group); m != nil {
-			return m.Name
-		}
-	case "key":
-		for _, k := range c.m.Directory.Keys.List(c.who.account) {
-			if k.ID == group {
-				return strings.TrimSpace(k.Name + " " + k.Hint)
-			}
-		}
-	case "member":
-		if m, err := c.m.Directory.Members.Get(c.who.account, group); err == nil && m.Name != "" {
-			return m.Name
+// groupNames names a group for people: as the price file, the key or the member does.
+func (c *call) groupNames(by string) func(group string) string {
+	b, names := c.bookNow(), map[string]string{}
+	if by == "key" { // a name is no reason for the report to fail: without one, the id is shown
+		keys, _ := c.m.Directory.Keys.List(c.who.account)
+		for _, k := range keys {
+			names[k.ID] = strings.TrimSpace(k.Name + " " + k.Hint)
 		}
 	}
-	return group
+	if by == "member" {
+		members, _ := c.m.Directory.Members.List(c.who.account)
+		for _, m := range members {
+			names[m.ID] = m.Name
+		}
+	}
+	return func(group string) string {
+		if op := b.Operation(group); by == "operation" && op != nil {
+			return op.Name
+		}
+		if m := b.Model(group); by == "model" && m != nil {
+			return m.Name
+		}
+		if name := names[group]; name != "" {
+			return name
+		}
+		return group
+	}
 }
 
 // usageQuery reads the parameters of a report. Who may not see what others use

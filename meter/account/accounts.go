@@ -66,7 +66,11 @@ func (s *Accounts) Close(ctx context.Context, id, reason string) (*ledger.Accoun
 	if _, err := s.Do(ctx, id, ledger.SetAttributes{Suspended: &suspended, Reason: reason}); err != nil {
 		return nil, err
 	}
-	for _, k := range s.keys.List(id) {
+	keys, err := s.keys.List(id)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
 		if _, err := s.keys.Revoke(ctx, id, k.ID); err != nil {
 			return nil, err
 		}

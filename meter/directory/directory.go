@@ -5,6 +5,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/event"
@@ -50,20 +51,29 @@ type core struct {
 	roster          roster
 }
 
-// Load reads the directory from a writer.
+// Load opens the directory of a writer's store. It reads no keys and no members:
+// there may be millions.
 func Load(ctx context.Context, b *writer.Writer, books *pricebook.Books, events *event.Hub, now func() time.Time) (*Directory, error) {
-	c := &core{writer: b, books: books, events: events, now: now, keys: keyring{kind: store.Key}, operators: keyring{kind: store.Operator}}
-	err := errors.Join(c.keys.load(ctx, b), c.operators.load(ctx, b), c.roster.load(ctx, b, books.InForce().Credit.Decimals))
-	return &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}}, err
+	c := &core{
+		writer: b, books: books, events: events, now: now,
+		keys:      keyring{kind: store.Key, prefix: "key_", begins: KeyPrefix, writer: b},
+		operators: keyring{kind: store.Operator, prefix: "op_", begins: OperatorPrefix, writer: b},
+		roster:    roster{writer: b, decimals: books.InForce().Credit.Decimals},
+	}
+	return &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}}, c.keys.listAll(ctx)
 }
 
 // keyLives: a session ends with the API or operator key that opened it.
-func (c *core) keyLives(id string) bool {
-	now := c.now()
-	lives := func(k *Key) bool {
-		return k.ID == id && k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(now))
+func (c *core) keyLives(s store.Snapshot, id string) (bool, error) {
+	from := &c.keys
+	if strings.HasPrefix(id, c.operators.prefix) {
+		from = &c.operators
 	}
-	return c.keys.any(lives) || c.operators.any(lives)
+	k, _, err := from.named(s, id)
+	if errors.Is(err, ErrNoSuchKey) {
+		return false, nil
+	}
+	return err == nil && k.lives(c.now()), err
 }
 
 // ValidID accepts 1 to 128 printable characters without spaces, quotes

@@ -3,13 +3,13 @@ package directory
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // KeyPrefix begins every API key.
@@ -36,10 +36,13 @@ type Keys struct{ *core }
 
 // Find finds a key that is in force. The error is a *Refusal.
 func (d *Keys) Find(secret string) (Key, error) {
-	k := d.keys.find(secret)
-	switch {
-	case secret == "":
+	if secret == "" {
 		return Key{}, &Refusal{NoKey, `An API key is needed; send it as "Authorization: Bearer ` + KeyPrefix + `…" or "x-api-key".`}
+	}
+	k, err := d.keys.find(secret)
+	switch {
+	case err != nil:
+		return Key{}, err
 	case k == nil && !wellFormed(secret, KeyPrefix):
 		return Key{}, &Refusal{UnknownKey, "This service does not know this API key. It may be mistyped; keys begin with " + KeyPrefix + "."}
 	case k == nil:
@@ -61,15 +64,17 @@ func (d *Keys) Create(ctx context.Context, k Key) (secret string, created Key, e
 	if k.Member != "" {
 		d.roster.change.Lock() // the member is not removed meanwhile
 		defer d.roster.change.Unlock()
-		if x := d.roster.find(k.Account, k.Member); x != nil && !x.RemovedAt.IsZero() {
+		if x, err := d.roster.find(k.Account, k.Member); err != nil {
+			return "", Key{}, err
+		} else if x != nil && !x.RemovedAt.IsZero() {
 			return "", Key{}, fmt.Errorf("%w: %s was removed; add it again first", ErrNoMember, k.Member)
 		}
 	}
 	secret = newSecret(KeyPrefix)
-	hash := sha256.Sum256([]byte(secret))
-	k.ID, k.CreatedAt = "key_"+hex.EncodeToString(hash[:8]), d.now().UTC().Truncate(time.Second)
+	of := hash(sha256.Sum256([]byte(secret)))
+	k.ID, k.CreatedAt = d.keys.id(of), d.now().UTC().Truncate(time.Second)
 	k.Hint = hint(secret, KeyPrefix)
-	if err = d.keys.store(ctx, d.writer, hash, k); err != nil {
+	if err = d.keys.add(ctx, of, &k); err != nil {
 		return "", Key{}, err
 	}
 	return secret, k, d.events.Post(ctx, k.Account, event.KeyCreated, k.ID, map[string]any{"key": k.ID, "name": k.Name, "hint": k.Hint, "member": k.Member})
@@ -77,7 +82,19 @@ func (d *Keys) Create(ctx context.Context, k Key) (secret string, created Key, e
 
 // Revoke ends a key at once. Revoking a revoked one changes nothing.
 func (d *Keys) Revoke(ctx context.Context, account, id string) (Key, error) {
-	k, err := d.keys.revoke(ctx, d.writer, d.now(), func(k *Key) bool { return k.Account == account && k.ID == id })
+	return d.revoke(ctx, &d.keys, account, id)
+}
+
+func (c *core) revoke(ctx context.Context, from *keyring, account, id string) (Key, error) {
+	k, err := from.change(ctx, id, func(k *Key) error {
+		if k.Account != account {
+			return ErrNoSuchKey
+		}
+		if k.RevokedAt.IsZero() {
+			k.RevokedAt = c.now().UTC().Truncate(time.Second)
+		}
+		return nil
+	})
 	if errors.Is(err, ErrNoSuchKey) {
 		err = fmt.Errorf("%w: %s", err, id)
 	}
@@ -85,23 +102,42 @@ func (d *Keys) Revoke(ctx context.Context, account, id string) (Key, error) {
 }
 
 // List lists the keys of an account, oldest first.
-func (d *Keys) List(account string) []Key {
-	return d.keys.list(func(k *Key) bool { return k.Account == account })
-}
+func (d *Keys) List(account string) ([]Key, error) { return d.keys.list(account) }
 
 // Rotate makes a new key like another one of the account, which ends after
 // overlap.
 func (d *Keys) Rotate(ctx context.Context, account, id string, overlap time.Duration) (secret string, k Key, err error) {
-	found, hash := d.keys.first(func(k *Key) bool { return k.Account == account && k.ID == id })
-	if found == nil || !d.keyLives(id) {
+	var old Key
+	err = d.writer.View(ctx, func(s store.Snapshot) error {
+		found, _, err := d.keys.named(s, id)
+		if err == nil && (found.Account != account || !found.lives(d.now())) {
+			err = ErrNoSuchKey
+		}
+		if err == nil {
+			old = *found
+		}
+		return err
+	})
+	if errors.Is(err, ErrNoSuchKey) {
 		return "", k, fmt.Errorf("%w that could be rotated: %s", ErrNoSuchKey, id)
 	}
-	old := *found
+	if err != nil {
+		return "", k, err
+	}
 	if secret, k, err = d.Create(ctx, Key{Account: account, Member: old.Member, Name: old.Name}); err != nil {
 		return "", k, err
 	}
-	if end := d.now().Add(overlap).UTC().Truncate(time.Second); old.ExpiresAt.IsZero() || end.Before(old.ExpiresAt) {
-		old.ExpiresAt = end
-	}
-	return secret, k, d.keys.store(ctx, d.writer, hash, old)
+	end := d.now().Add(overlap).UTC().Truncate(time.Second)
+	_, err = d.keys.change(ctx, id, func(k *Key) error {
+		if k.ExpiresAt.IsZero() || end.Before(k.ExpiresAt) {
+			k.ExpiresAt = end
+		}
+		return nil
+	})
+	return secret, k, err
+}
+
+// lives reports whether a key is in force.
+func (k *Key) lives(now time.Time) bool {
+	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(now))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
@@ -15,7 +14,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/store"
-	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Errors of what operators and admins do with members.
@@ -65,45 +63,6 @@ type MemberChange struct {
 	Caps    *[]MemberCap `json:"caps,omitempty"`
 }
 
-type memberID struct{ account, id string }
-
-// rostered is a member as the request path needs it.
-type rostered struct {
-	Member
-	caps []ledger.Cap
-}
-
-// roster knows all members.
-type roster struct {
-	change  sync.Mutex // one change at a time: the last admin must not go twice
-	mu      sync.RWMutex
-	members map[memberID]*rostered
-}
-
-func (r *roster) load(ctx context.Context, b *writer.Writer, decimals int) error {
-	r.members = map[memberID]*rostered{}
-	return b.View(ctx, func(s store.Snapshot) error {
-		return s.Scan(store.ID{Kind: store.Member}, false, func(id store.ID, v []byte) error {
-			x := &rostered{}
-			err := json.Unmarshal(v, &x.Member)
-			if err == nil {
-				x.caps, err = capsOf(x.Caps, decimals)
-			}
-			if err != nil {
-				return fmt.Errorf("reading member %s of account %s: %w", id.Name, id.Account, err)
-			}
-			r.members[memberID{id.Account, id.Name}] = x
-			return nil
-		})
-	})
-}
-
-func (r *roster) find(account, id string) *rostered {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.members[memberID{account, id}]
-}
-
 // capsOf reads a member's caps, and writes their amounts in one form.
 func capsOf(caps []MemberCap, decimals int) (list []ledger.Cap, err error) {
 	for i := range caps {
@@ -130,7 +89,10 @@ type Members struct{ *core }
 
 // Get finds a member that was added and not removed.
 func (d *Members) Get(account, id string) (Member, error) {
-	x := d.roster.find(account, id)
+	x, err := d.roster.find(account, id)
+	if err != nil {
+		return Member{}, err
+	}
 	if x == nil || !x.RemovedAt.IsZero() {
 		return Member{}, fmt.Errorf("%w: %s", ErrNoMember, id)
 	}
@@ -138,23 +100,27 @@ func (d *Members) Get(account, id string) (Member, error) {
 }
 
 // List lists an account's members, in order of id.
-func (d *Members) List(account string) (list []Member) {
-	d.roster.mu.RLock()
-	defer d.roster.mu.RUnlock()
-	for _, x := range d.roster.members {
-		if x.Account == account && x.RemovedAt.IsZero() {
-			list = append(list, x.Member)
-		}
-	}
-	slices.SortFunc(list, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
-	return list
+func (d *Members) List(account string) (list []Member, err error) {
+	err = d.writer.View(context.Background(), func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: store.Member, Account: account}, true, func(at store.ID, raw []byte) error {
+			x, err := d.roster.decode(account, at.Name, raw)
+			if err == nil && x.RemovedAt.IsZero() {
+				list = append(list, x.Member)
+			}
+			return err
+		})
+	})
+	return list, err
 }
 
 // Add adds a member; one that was removed comes back without its keys.
 func (d *Members) Add(ctx context.Context, account, id string, c MemberChange) (Member, error) {
 	d.roster.change.Lock()
 	defer d.roster.change.Unlock()
-	if _, err := d.Get(account, id); err == nil {
+	if _, err := d.Get(account, id); !errors.Is(err, ErrNoMember) {
+		if err != nil {
+			return Member{}, err
+		}
 		return Member{}, fmt.Errorf("%w: %s", ErrMemberExists, id)
 	}
 	return d.setMember(ctx, account, id, c)
@@ -175,11 +141,16 @@ func (d *Members) setMember(ctx context.Context, account, id string, c MemberCha
 		return Member{}, err
 	}
 	x, err := d.Get(account, id)
+	if err != nil && !errors.Is(err, ErrNoMember) {
+		return Member{}, err
+	}
 	if err != nil {
 		x = Member{Account: account, ID: id, Role: RoleMember, CreatedAt: d.now().UTC().Truncate(time.Second)}
 	}
-	if c.Role != nil && *c.Role != RoleAdmin && d.lastAdmin(account, id) {
-		return Member{}, fmt.Errorf("%w: %s", ErrLastAdmin, id)
+	if c.Role != nil && *c.Role != RoleAdmin {
+		if err := d.notLastAdmin(account, id); err != nil {
+			return Member{}, err
+		}
 	}
 	set(&x.Name, c.Name)
 	set(&x.Email, c.Email)
@@ -188,11 +159,10 @@ func (d *Members) setMember(ctx context.Context, account, id string, c MemberCha
 	if c.Caps != nil {
 		x.Caps = slices.Clone(*c.Caps)
 	}
-	caps, err := capsOf(x.Caps, d.books.InForce().Credit.Decimals)
-	if err != nil {
+	if _, err := capsOf(x.Caps, d.roster.decimals); err != nil {
 		return Member{}, err
 	}
-	return x, d.putMember(ctx, &rostered{x, caps}, nil)
+	return x, d.putMember(ctx, &x)
 }
 
 func set[T any](to, from *T) {
@@ -217,18 +187,18 @@ func validMember(id string, c MemberChange) error {
 	return nil
 }
 
-// lastAdmin reports whether id is the only admin that an account has.
-func (d *Members) lastAdmin(account, id string) bool {
-	is := false
-	for _, x := range d.List(account) {
-		if x.Role == RoleAdmin {
-			if x.ID != id {
-				return false
-			}
-			is = true
-		}
+// notLastAdmin returns ErrLastAdmin if id is the only admin that an account has.
+func (d *Members) notLastAdmin(account, id string) error {
+	list, err := d.List(account)
+	if err != nil {
+		return err
 	}
-	return is
+	is := func(x Member) bool { return x.Role == RoleAdmin && x.ID == id }
+	others := func(x Member) bool { return x.Role == RoleAdmin && x.ID != id }
+	if slices.ContainsFunc(list, is) && !slices.ContainsFunc(list, others) {
+		return fmt.Errorf("%w: %s", ErrLastAdmin, id)
+	}
+	return nil
 }
 
 // Remove ends a member: its keys are revoked, and whoever names it is
@@ -240,49 +210,48 @@ func (d *Members) Remove(ctx context.Context, account, id string) (Member, error
 	if err != nil {
 		return Member{}, err
 	}
-	if d.lastAdmin(account, id) {
-		return Member{}, fmt.Errorf("%w: %s", ErrLastAdmin, id)
+	if err := d.notLastAdmin(account, id); err != nil {
+		return Member{}, err
 	}
-	now := d.now().UTC().Truncate(time.Second)
-	x.RemovedAt = now
-	gone := d.keys.ofMember(account, id)
-	for hash, k := range gone {
-		k.RevokedAt = now
-		gone[hash] = k
-	}
-	return x, d.putMember(ctx, &rostered{Member: x}, gone)
+	x.RemovedAt = d.now().UTC().Truncate(time.Second)
+	return x, d.putMember(ctx, &x)
 }
 
-// putMember writes a member, and keys that change with it, in one commit.
-func (d *Members) putMember(ctx context.Context, x *rostered, keys map[[32]byte]Key) error {
-	raw, err := json.Marshal(x.Member)
+// putMember writes a member and, if it was removed, revokes its keys in the same
+// commit.
+func (d *Members) putMember(ctx context.Context, x *Member) error {
+	raw, err := json.Marshal(x)
 	if err != nil {
 		return err
 	}
+	revoked := map[hash]*Key{}
 	err = d.writer.Update(ctx, func(tx store.Tx) error {
-		for hash, k := range keys {
-			if err := d.keys.write(tx, hash, &k); err != nil {
-				return err
+		err := d.keys.each(tx, x.Account, func(of hash, k *Key) {
+			if !x.RemovedAt.IsZero() && k.Member == x.ID && k.RevokedAt.IsZero() {
+				k.RevokedAt = x.RemovedAt
+				revoked[of] = k
 			}
+		})
+		for of, k := range revoked {
+			err = errors.Join(err, d.keys.write(tx, of, k))
 		}
-		return tx.Put(store.ID{Kind: store.Member, Account: x.Account, Name: x.ID}, raw)
+		return errors.Join(err, tx.Put(store.ID{Kind: store.Member, Account: x.Account, Name: x.ID}, raw))
 	})
-	if err != nil {
-		return err
+	d.roster.recent.forget(memberID{x.Account, x.ID})
+	for of := range revoked {
+		d.keys.recent.forget(of)
 	}
-	d.roster.mu.Lock()
-	d.roster.members[memberID{x.Account, x.ID}] = x
-	d.roster.mu.Unlock()
-	d.keys.put(keys)
-	return nil
+	return err
 }
 
 // Check refuses the requests of a member that was removed and, of one that only
 // looks, those that cost something. The error is a *Refusal.
 func (d *Members) Check(account, member string, free bool) error {
-	x := d.roster.find(account, member)
+	x, err := d.roster.find(account, member)
 	switch {
-	case member == "" || x == nil:
+	case err != nil:
+		return err
+	case x == nil:
 		return nil
 	case !x.RemovedAt.IsZero():
 		return &Refusal{MemberRemoved, "The member " + member + " was removed from this account at " + x.RemovedAt.Format(time.RFC3339) + "."}
@@ -292,23 +261,29 @@ func (d *Members) Check(account, member string, free bool) error {
 	return nil
 }
 
-// Removed reports whether a member was removed from an account.
+// Removed reports whether a member was removed from an account, or may have been:
+// the store cannot be read.
 func (d *Members) Removed(account, member string) bool {
-	x := d.roster.find(account, member)
-	return member != "" && x != nil && !x.RemovedAt.IsZero()
+	x, err := d.roster.find(account, member)
+	return err != nil || x != nil && !x.RemovedAt.IsZero()
 }
 
-// Caps are a member's own caps, on top of those of the plan.
+// Caps are a member's own caps, on top of those of the plan. While the store
+// cannot say what a member may spend, it may spend nothing.
 func (d *Members) Caps(account, member string) []ledger.Cap {
-	if x := d.roster.find(account, member); member != "" && x != nil {
-		return x.caps
+	x, err := d.roster.find(account, member)
+	switch {
+	case err != nil:
+		return []ledger.Cap{{Per: "member", Every: calendar.Hour}}
+	case x == nil:
+		return nil
 	}
-	return nil
+	return x.caps
 }
 
 // MayBuy reports whether a member is offered credits: of an account that has
 // named its members, only admins are. A key of no member is the account's own.
 func (d *Members) MayBuy(account, member string) bool {
-	x := d.roster.find(account, member)
-	return member == "" || x == nil || x.Role == RoleAdmin
+	x, err := d.roster.find(account, member)
+	return err == nil && (x == nil || x.Role == RoleAdmin)
 }

@@ -21,6 +21,15 @@ func (f *fixture) set(id string, c directory.MemberChange) directory.Member {
 }
 
 // check is why a member may not make a request; "" if they may.
+func (f *fixture) members(account string) []directory.Member {
+	f.Helper()
+	list, err := f.Directory.Members.List(account)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return list
+}
+
 func (f *fixture) check(member string, free bool) string {
 	f.Helper()
 	err := f.Directory.Members.Check("acme", member, free)
@@ -114,11 +123,11 @@ func TestTheLastAdminStays(t *testing.T) {
 		}
 		close(begin)
 		wg.Wait()
-		if left := f.Directory.Members.List("acme"); len(left) != 1 || left[0].Role != directory.RoleAdmin {
+		if left := f.members("acme"); len(left) != 1 || left[0].Role != directory.RoleAdmin {
 			t.Fatalf("round %d: %+v are left, want one admin", round, left)
 		}
 	}
-	left := f.Directory.Members.List("acme")
+	left := f.members("acme")
 	f.set(left[0].ID, directory.MemberChange{Name: new("the boss")}) // keeps the role
 }
 
@@ -129,9 +138,9 @@ func TestMembersOutliveTheProcess(t *testing.T) {
 	if _, err := f.Directory.Members.Remove(t.Context(), "acme", "gone"); err != nil {
 		t.Fatal(err)
 	}
-	before := f.Directory.Members.List("acme")
+	before := f.members("acme")
 	f.Reopen()
-	after := f.Directory.Members.List("acme")
+	after := f.members("acme")
 	if fmt.Sprintf("%+v", before) != fmt.Sprintf("%+v", after) || len(after) != 1 {
 		t.Errorf("before: %+v\nafter: %+v", before, after)
 	}
@@ -166,7 +175,7 @@ func TestMembersThatCannotBe(t *testing.T) {
 	if _, err := f.Directory.Members.Set(t.Context(), "nowhere", "mira", directory.MemberChange{}); !errors.Is(err, ledger.ErrNoAccount) {
 		t.Errorf("a member of no account: %v", err)
 	}
-	if len(f.Directory.Members.List("acme")) != 0 {
-		t.Errorf("%+v", f.Directory.Members.List("acme"))
+	if len(f.members("acme")) != 0 {
+		t.Errorf("%+v", f.members("acme"))
 	}
 }

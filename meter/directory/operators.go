@@ -3,9 +3,6 @@ package directory
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -35,12 +32,12 @@ func (d *Operators) Create(ctx context.Context, name, scope string, expires time
 		return "", k, input.Errorf("the scope %q is none of read, grant, admin", scope)
 	}
 	secret = newSecret(OperatorPrefix)
-	hash := sha256.Sum256([]byte(secret))
+	of := hash(sha256.Sum256([]byte(secret)))
 	k = Key{
-		ID: "op_" + hex.EncodeToString(hash[:8]), Name: name, Scopes: scopes[:n+1], Hint: hint(secret, OperatorPrefix),
+		ID: d.operators.id(of), Name: name, Scopes: scopes[:n+1], Hint: hint(secret, OperatorPrefix),
 		CreatedAt: d.now().UTC().Truncate(time.Second), ExpiresAt: expires,
 	}
-	return secret, k, d.operators.store(ctx, d.writer, hash, k)
+	return secret, k, d.operators.add(ctx, of, &k)
 }
 
 // Find finds an operator's key; ok is false if it is unknown, revoked or expired.
@@ -48,21 +45,17 @@ func (d *Operators) Find(secret string) (k Key, ok bool) {
 	if !wellFormed(secret, OperatorPrefix) {
 		return k, false
 	}
-	found := d.operators.find(secret)
-	if found == nil || !d.keyLives(found.ID) {
+	found, err := d.operators.find(secret)
+	if err != nil || found == nil || !found.lives(d.now()) {
 		return k, false
 	}
 	return *found, true
 }
 
 // List lists them, oldest first.
-func (d *Operators) List() []Key { return d.operators.list(func(*Key) bool { return true }) }
+func (d *Operators) List() ([]Key, error) { return d.operators.list("") }
 
 // Revoke ends a key, and the sessions that were opened with it, at once.
 func (d *Operators) Revoke(ctx context.Context, id string) (Key, error) {
-	k, err := d.operators.revoke(ctx, d.writer, d.now(), func(k *Key) bool { return k.ID == id })
-	if errors.Is(err, ErrNoSuchKey) {
-		err = fmt.Errorf("%w: %s", err, id)
-	}
-	return k, err
+	return d.revoke(ctx, &d.operators, "", id)
 }

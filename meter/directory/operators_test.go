@@ -30,8 +30,8 @@ func TestOperatorsKeys(t *testing.T) {
 		ids[scope] = secret
 		f.Pass(time.Second)
 	}
-	if list := f.Directory.Operators.List(); len(list) != 3 || list[0].Name != "of read" {
-		t.Errorf("%+v", list)
+	if list, err := f.Directory.Operators.List(); err != nil || len(list) != 3 || list[0].Name != "of read" {
+		t.Errorf("%+v %v", list, err)
 	}
 	for _, scope := range []string{"", "write", "READ"} {
 		if _, _, err := f.Directory.Operators.Create(ctx, "x", scope, time.Time{}); !errors.Is(err, input.ErrInvalid) {
@@ -48,7 +48,7 @@ func TestOperatorsKeys(t *testing.T) {
 			t.Errorf("%q is %+v", secret, k)
 		}
 	}
-	for _, k := range f.Directory.Keys.List("acme") {
+	for _, k := range f.keys("acme") {
 		if strings.HasPrefix(k.ID, "op_") {
 			t.Errorf("an account's keys hold %+v", k)
 		}

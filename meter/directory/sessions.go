@@ -105,26 +105,41 @@ func (d *Sessions) putSession(ctx context.Context, prefix string, s Session, las
 		return "", err
 	}
 	return secret, d.writer.Update(ctx, func(tx store.Tx) error {
-		if err := forgetSessions(tx, now); err != nil {
+		if err := forgetSessions(tx, sessionID(secret), now); err != nil {
 			return err
 		}
 		return tx.Put(sessionID(secret), raw)
 	})
 }
 
-// forgetSessions removes some of those that are over, so that they do not pile up.
-func forgetSessions(tx store.Tx, now time.Time) error {
+// lookedAt bounds the sessions that one that begins looks at. It is far more than
+// one: those that are over go faster than new ones come.
+const lookedAt = 100
+
+// forgetSessions removes some of those that are over, so that they do not pile up:
+// of those next to the new one, whose place is random.
+func forgetSessions(tx store.Tx, beside store.ID, now time.Time) error {
 	var over []store.ID
-	err := tx.Scan(store.ID{Kind: store.Session}, false, func(id store.ID, raw []byte) error {
+	looked := 0
+	look := func(id store.ID, raw []byte) error {
 		var s Session
 		if json.Unmarshal(raw, &s) != nil || !s.ExpiresAt.After(now) {
 			over = append(over, id)
 		}
-		if len(over) == 100 {
+		if looked++; looked >= lookedAt {
 			return store.ErrStop
 		}
 		return nil
-	})
+	}
+	err := tx.Scan(beside, true, look)
+	if err == nil && looked < lookedAt { // from the first one on
+		err = tx.Scan(store.ID{Kind: store.Session}, true, func(id store.ID, raw []byte) error {
+			if id.Name >= beside.Name {
+				return store.ErrStop
+			}
+			return look(id, raw)
+		})
+	}
 	for _, id := range over {
 		err = errors.Join(err, tx.Delete(id))
 	}
@@ -146,11 +161,18 @@ func (d *Sessions) Find(ctx context.Context, cookie string) (s Session, err erro
 		if errors.Is(err, store.ErrNotFound) {
 			return ErrNoSession
 		}
-		return errors.Join(err, json.Unmarshal(raw, &s))
+		if err = errors.Join(err, json.Unmarshal(raw, &s)); err != nil {
+			return err
+		}
+		lives := s.ExpiresAt.After(d.now())
+		if lives && s.APIKey != "" {
+			lives, err = d.keyLives(v, s.APIKey)
+		}
+		if err == nil && !lives {
+			err = ErrNoSession
+		}
+		return err
 	})
-	if err == nil && (!s.ExpiresAt.After(d.now()) || s.APIKey != "" && !d.keyLives(s.APIKey)) {
-		err = ErrNoSession
-	}
 	return s, err
 }
 

@@ -27,6 +27,7 @@ const (
 	Entry       Kind = 'j' // the journal, by account and sequence
 	Idempotency Kind = 'i' // results under idempotency keys, by account and key
 	Key         Kind = 'k' // API keys, by hash
+	KeyOf       Kind = 'l' // which API keys an account has, by account and hash
 	Member      Kind = 'p' // members, by account and id
 	Owned       Kind = 'o' // whose a grant is: id → account
 	Job         Kind = 'q' // jobs that have not ended, by charge

@@ -135,6 +135,9 @@ func (c *check) run(ctx context.Context) (*Report, error) {
 			err = c.orphans(&c.whole, kind, "", kind == store.Hold)
 		}
 	}
+	if err == nil {
+		err = c.keys()
+	}
 	for i := 1; i <= last.n; i++ {
 		f := c.found[i]
 		if f.own != nil {

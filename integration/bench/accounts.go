@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // needKeys makes sure that the gateway has n accounts, each with a key. A gateway
@@ -33,7 +34,7 @@ func (g *gateway) needKeys(n int) error {
 	}
 	wg.Wait()
 	g.keys = append(g.keys, keys...)
-	return errors.Join(failed...)
+	return errors.Join(append(failed, g.idle(3*time.Second))...) // each account that was made is an event to deliver
 }
 
 // key is that of the account whose turn it is.

@@ -103,9 +103,12 @@ func (b *bench) compare(r row) (map[string]figures, error) {
 	return found, nil
 }
 
+// shortly is how long a gateway is quiet between turns.
+const shortly = 200 * time.Millisecond
+
 // turn loads one gateway for a while. What it leaves for later is on its bill, too.
 func (g *gateway) turn(r row) (figures, error) {
-	if err := errors.Join(g.idle(), g.resetPeak()); err != nil {
+	if err := errors.Join(g.idle(shortly), g.resetPeak()); err != nil {
 		return figures{}, err
 	}
 	before, err := g.meters()
@@ -118,7 +121,7 @@ func (g *gateway) turn(r row) (figures, error) {
 		return figures{}, err
 	}
 	took := time.Since(began)
-	if err = g.idle(); err != nil {
+	if err = g.idle(shortly); err != nil {
 		return figures{}, err
 	}
 	after, err := g.meters()

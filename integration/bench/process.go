@@ -66,15 +66,17 @@ func (g *gateway) mallocs() (float64, error) {
 	return 0, fmt.Errorf("%s reports no go_memstats_mallocs_total", g.name)
 }
 
-// idle waits until the gateway has done what it left for later.
-func (g *gateway) idle() error {
-	const look, busy, atMost = 200 * time.Millisecond, 20 * time.Millisecond, 20 * time.Second
+// idle waits until the gateway has done what it left for later: until it has used
+// next to no CPU time for a while.
+func (g *gateway) idle(quiet time.Duration) error {
+	const look, busy, atMost = 200 * time.Millisecond, 20 * time.Millisecond, time.Minute
 	before, err := g.cpu()
-	for began := time.Now(); err == nil && time.Since(began) < atMost; {
+	began, since := time.Now(), time.Now()
+	for err == nil && time.Since(since) < quiet && time.Since(began) < atMost {
 		time.Sleep(look)
 		var now time.Duration
-		if now, err = g.cpu(); now-before < busy {
-			break
+		if now, err = g.cpu(); now-before >= busy {
+			since = time.Now()
 		}
 		before = now
 	}

@@ -94,9 +94,13 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	m.Jobs = &Jobs{m, jobs}
-	watchers := new(account.Watchers)
+	watchers, names := new(account.Watchers), new(account.Names)
+	applied := func(tx store.Tx, a *ledger.Account, r *ledger.Result, err error, now time.Time) error {
+		names.Applied(a, r)
+		return m.Events.Record(tx, a, r, err, now)
+	}
 	b, err := writer.Open(ctx, o.Store, writer.Options{
-		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.Jobs.open.IsOpen, Problem: o.Problem, OnApply: m.Events.Record, Changed: watchers.Notify, Committed: o.Committed,
+		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.Jobs.open.IsOpen, Problem: o.Problem, OnApply: applied, Changed: watchers.Notify, Committed: o.Committed,
 	})
 	if err != nil {
 		return nil, err
@@ -116,7 +120,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	m.owners.Start()
-	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, o.Now)
+	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, names, o.Now)
 	return m, nil
 }
 

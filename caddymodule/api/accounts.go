@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/input"
@@ -51,11 +50,8 @@ func (c *call) accountView(a *ledger.Account) AccountView {
 func (c *call) listAccounts() (List[AccountView], error) {
 	const most = 200
 	out := List[AccountView]{Data: []AccountView{}}
-	from, wanted := c.URL.Query().Get("cursor"), strings.ToLower(c.URL.Query().Get("q"))
-	err := c.m.Accounts.Each(c.Context(), from, func(a *ledger.Account) bool {
-		if !strings.Contains(strings.ToLower(string(a.ID)+"\n"+a.Name+"\n"+a.Sub.Plan), wanted) {
-			return true
-		}
+	q := c.URL.Query()
+	err := c.m.Accounts.Search(c.Context(), q.Get("cursor"), q.Get("q"), func(a *ledger.Account) bool {
 		if len(out.Data) == most {
 			out.NextCursor = string(a.ID)
 			return false

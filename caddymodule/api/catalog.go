@@ -139,11 +139,7 @@ type PlansView struct {
 
 // listPlans are the plans and packs of the price file that is in force.
 func (c *call) listPlans() (PlansView, error) {
-	on := map[string]int{}
-	err := c.m.Accounts.Each(c.Context(), "", func(a *ledger.Account) bool {
-		on[a.Sub.Plan]++
-		return true
-	})
+	on, err := c.m.Accounts.OnPlans(c.Context())
 	if err != nil {
 		return PlansView{}, err
 	}

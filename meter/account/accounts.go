@@ -24,12 +24,14 @@ type Accounts struct {
 	writer *writer.Writer
 	books  *pricebook.Books
 	keys   *directory.Keys
+	names  *Names
 	now    func() time.Time
 }
 
-// New works on the accounts of a writer, by the plans of books.
-func New(w *writer.Writer, books *pricebook.Books, keys *directory.Keys, watchers *Watchers, now func() time.Time) *Accounts {
-	return &Accounts{Watchers: watchers, writer: w, books: books, keys: keys, now: now}
+// New works on the accounts of a writer, by the plans of books. The writer tells
+// watchers and names of what it does.
+func New(w *writer.Writer, books *pricebook.Books, keys *directory.Keys, watchers *Watchers, names *Names, now func() time.Time) *Accounts {
+	return &Accounts{Watchers: watchers, writer: w, books: books, keys: keys, names: names, now: now}
 }
 
 // Create opens an account on a plan; "" is the default plan.

@@ -285,6 +285,19 @@ func AppendAccount(b []byte, a *Account) []byte {
 	return e
 }
 
+// DecodeNames reads what an account is found by: the beginning of its record.
+func DecodeNames(b []byte) (name, plan string, err error) {
+	d := decoder{b: b}
+	d.version("account")
+	_ = d.string()
+	name = d.string()
+	_, _, _, _, _ = d.bool(), d.time(), d.time(), d.uint(), d.hash()
+	if s := d.subscription(); s != nil {
+		plan = s.Plan
+	}
+	return name, plan, d.err
+}
+
 // DecodeAccount reads what AppendAccount wrote.
 func DecodeAccount(b []byte) (*Account, error) {
 	d := decoder{b: b}

@@ -18,6 +18,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/report"
+	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/memory"
 	"github.com/farebox-dev/farebox/meter/ulid"
 	"github.com/farebox-dev/farebox/meter/writer"
@@ -60,13 +61,17 @@ func Open(t *testing.T, prices, start string) *Ledger {
 
 func (l *Ledger) open(endpoints []event.Endpoint) {
 	l.Helper()
-	watchers, problem := new(account.Watchers), func(err error) { l.Error("problem:", err) }
+	watchers, names, problem := new(account.Watchers), new(account.Names), func(err error) { l.Error("problem:", err) }
+	applied := func(tx store.Tx, a *ledger.Account, r *ledger.Result, err error, now time.Time) error {
+		names.Applied(a, r)
+		return l.Events.Record(tx, a, r, err, now)
+	}
 	l.Books = pricebook.New(l.book, l.Now)
 	var err error
 	if l.Events, err = event.NewHub(l.Context(), event.Options{Store: l.Store, Books: l.Books, Now: l.Now, Problem: problem, Endpoints: endpoints}); err != nil {
 		l.Fatal(err)
 	}
-	l.Writer, err = writer.Open(l.Context(), l.Store, writer.Options{Now: l.Now, Terms: l.Books.InForce().Terms, Problem: problem, OnApply: l.Events.Record, Changed: watchers.Notify})
+	l.Writer, err = writer.Open(l.Context(), l.Store, writer.Options{Now: l.Now, Terms: l.Books.InForce().Terms, Problem: problem, OnApply: applied, Changed: watchers.Notify})
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -78,7 +83,7 @@ func (l *Ledger) open(endpoints []event.Endpoint) {
 	if err = l.Books.Open(l.Context(), l.Writer, nil); err != nil {
 		l.Fatal(err)
 	}
-	l.Accounts = account.New(l.Writer, l.Books, l.Directory.Keys, watchers, l.Now)
+	l.Accounts = account.New(l.Writer, l.Books, l.Directory.Keys, watchers, names, l.Now)
 }
 
 // Close ends deliveries and waits until all is durable. It can be repeated.

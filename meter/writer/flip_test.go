@@ -2,6 +2,7 @@ package writer
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -27,11 +28,16 @@ func TestBitFlips(t *testing.T) {
 	seed := seed.Of(t)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	dir := t.TempDir()
-	want := fillLedger(t, dir)
+	killed := filepath.Join(t.TempDir(), "killed")
+	want := fillLedger(t, dir, killed)
 	refused, named, whole := 0, 0, 0
 	for i := range flips {
 		broken := filepath.Join(t.TempDir(), "ledger")
-		if err := os.CopyFS(broken, os.DirFS(dir)); err != nil {
+		from := dir
+		if i%2 == 1 {
+			from = killed
+		}
+		if err := os.CopyFS(broken, os.DirFS(from)); err != nil {
 			t.Fatal(err)
 		}
 		what := flip(t, broken, rng)
@@ -49,7 +55,10 @@ func TestBitFlips(t *testing.T) {
 	t.Logf("seed %d: %d flips: %d refused at open, %d named, %d made good or without effect, 0 silent", seed, flips, refused, named, whole)
 }
 
-func fillLedger(t *testing.T, dir string) []byte {
+// fillLedger makes a ledger in dir. killed becomes what dir was before the end: half
+// of the ledger is in the log only.
+func fillLedger(t *testing.T, dir, killed string) []byte {
+	t.Helper()
 	s, err := badger.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +68,7 @@ func fillLedger(t *testing.T, dir string) []byte {
 	for i := range 40 {
 		must(t, b, "acme", reserve(i, 10))
 		must(t, b, "acme", ledger.Settle{Charge: ledger.ChargeID(fmt.Sprint("ch_", i)), Cost: 3})
-		if i == 20 { // one part lies in tables, the other only in memtable and log
+		if i == 20 { // one part is in the tables, the other only in the log
 			b.Close()
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
@@ -72,7 +81,7 @@ func fillLedger(t *testing.T, dir string) []byte {
 	}
 	b.Close()
 	state := dump(s)
-	if err := s.Close(); err != nil {
+	if err := errors.Join(os.CopyFS(killed, os.DirFS(dir)), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return state

@@ -12,7 +12,12 @@ import (
 
 // formatVersion is the layout of records in a store. What changes it adds a
 // migration.
-const formatVersion = 3
+const formatVersion = 4
+
+// sameRecords is the oldest format with the same records as formatVersion. A store
+// of it becomes one of formatVersion when it is opened. Format 4 only says that
+// records may be in the archive of package badger, where older versions do not look.
+const sameRecords = 3
 
 // migration turns a store of format from into one of the next. It may be cut off
 // anywhere and run again from its first step: a step skips what it finds done.
@@ -41,6 +46,7 @@ var migrations = []migration{
 		{"jobs and owners of upstream ids", moveOwned},
 		{"usage sums", rebuildUsage},
 	}},
+	{3, nil},
 }
 
 // Progress says how far a migration is.
@@ -85,7 +91,7 @@ func readFormat(v store.Snapshot) (int, error) {
 // fits explains a format that this version does not read.
 func fits(format int) error {
 	switch {
-	case format < formatVersion:
+	case format < sameRecords:
 		return fmt.Errorf("%w: it has format %d, this version of farebox reads and writes format %d; stop the gateway and run: farebox meter migrate --data <dir>   (it makes a backup first)",
 			ErrOtherFormat, format, formatVersion)
 	case format > formatVersion:

@@ -23,7 +23,9 @@ func (w *Writer) checkFormat(ctx context.Context) error {
 		case errors.Is(err, ErrNoLedger):
 			err = tx.Put(formatID, []byte(strconv.Itoa(formatVersion)))
 		case err == nil:
-			err = fits(format)
+			if err = fits(format); err == nil && format < formatVersion {
+				err = tx.Put(formatID, []byte(strconv.Itoa(formatVersion)))
+			}
 		}
 		if err != nil {
 			return err

@@ -53,8 +53,10 @@ func VerifyWith(ctx context.Context, s store.Store, o VerifyOptions) (*Report, e
 	}
 	var whole *Report
 	err := s.View(ctx, func(v store.Snapshot) (err error) {
-		if format, err := readFormat(v); err == nil && format != formatVersion {
-			return fits(format)
+		if format, err := readFormat(v); err == nil {
+			if err := fits(format); err != nil {
+				return err
+			}
 		}
 		c := &check{v: v, o: o, found: map[int]found{}}
 		whole, err = c.run(ctx)

@@ -96,6 +96,9 @@ func compare(x, y *run) int {
 func (a *Archive) Write(from, to uint64, fill func(*Writer) error) error {
 	a.writing.Lock()
 	defer a.writing.Unlock()
+	if a.has(from, to) { // the flush is repeated, after something else of it failed
+		return nil
+	}
 	w := &Writer{temporary: "writing", dir: a.dir, from: from, to: to, codec: Fast}
 	if err := fill(w); err != nil {
 		return errors.Join(err, w.abandon())
@@ -106,6 +109,12 @@ func (a *Archive) Write(from, to uint64, fill func(*Writer) error) error {
 	}
 	a.replace(nil, r)
 	return nil
+}
+
+func (a *Archive) has(from, to uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.ContainsFunc(a.set.runs, func(r *run) bool { return r.from <= from && r.to == to })
 }
 
 // replace makes r take the place of old runs; it is the newest if there are none.

@@ -18,6 +18,7 @@ import (
 	boptions "github.com/dgraph-io/badger/v4/options"
 
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/archive"
 )
 
 // ErrInUse: another process has the directory open.
@@ -25,12 +26,13 @@ var ErrInUse = errors.New("the data directory is in use")
 
 // Store is a store.Store on Badger, with a log of its own in front. An update is
 // durable when it is in the log; it is in memory from then on, in fresh, and a
-// goroutine writes what has gathered there to Badger every few seconds. A record
-// that changed many times in between is written once, and one that came and went
-// not at all.
+// goroutine writes what has gathered there every few seconds: journal entries and
+// resolved charges to the archive, all others to Badger. A record that changed many
+// times in between is written once, and one that came and went not at all.
 type Store struct {
-	db  *badger.DB
-	log *wal
+	db      *badger.DB
+	log     *wal
+	archive *archive.Archive // of journal entries and resolved charges
 
 	updating sync.Mutex // one Update at a time; guards log, tx and broken
 	tx       *tx
@@ -52,7 +54,9 @@ type Store struct {
 	flushing sync.Mutex // one flush at a time; guards marks
 	marks    marks
 	wake     chan struct{} // the next flush is due early
-	stop     chan struct{}
+	merge    chan struct{} // the archive has one more run
+	stop     context.Context
+	halted   context.CancelFunc
 	stopped  sync.WaitGroup
 }
 
@@ -106,7 +110,7 @@ func Open(dir string, logf func(format string, args ...any)) (*Store, error) {
 	for try := range 20 {
 		var db *badger.DB
 		if db, err = badger.Open(options(dir, logf)); err == nil {
-			return open(db, filepath.Join(dir, "log"), logf)
+			return open(db, dir, logf)
 		}
 		if try > 2 && !locked(err) {
 			break // an open right after a kill during an open can fail once
@@ -136,16 +140,17 @@ func holder(dir string) string {
 // has is harmless, as a batch sets absolute values.
 func open(db *badger.DB, dir string, logf func(string, ...any)) (*Store, error) {
 	s := &Store{
-		db: db, logf: logf, fresh: new(layer), tx: newTx(), wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		db: db, logf: logf, fresh: new(layer), tx: newTx(), wake: make(chan struct{}, 1), merge: make(chan struct{}, 1),
 		base: &base{t: db.NewTransaction(false), users: 1},
 	}
 	s.room = sync.NewCond(&s.mu)
+	s.stop, s.halted = context.WithCancel(context.Background())
 	if err := s.replay(dir); err != nil {
 		s.base.release()
 		return nil, errors.Join(err, db.Close())
 	}
-	s.stopped.Add(1)
-	go s.flusher()
+	s.stopped.Go(s.flusher)
+	s.stopped.Go(s.merger)
 	return s, nil
 }
 
@@ -162,7 +167,7 @@ func (s *Store) replay(dir string) error {
 	case len(s.marks.list) > 0: // Badger has lost something that was not in a table yet
 		need = s.marks.certain()
 	}
-	if s.log, err = openLog(dir, after, s.again); err != nil {
+	if s.log, err = openLog(filepath.Join(dir, "log"), after, s.again); err != nil {
 		return err
 	}
 	if err = s.checkLog(head, need, had); err == nil {
@@ -172,9 +177,11 @@ func (s *Store) replay(dir string) error {
 		}
 		s.seq = s.log.seq
 		s.log.certain.Store(min(s.marks.certain(), s.flushed))
-		return nil
+		err = s.openArchive(filepath.Join(dir, "archive"))
 	}
-	s.log.close()
+	if err != nil {
+		s.log.close()
+	}
 	return err
 }
 
@@ -269,7 +276,7 @@ func (s *Store) halt() bool {
 	s.closed = true
 	s.room.Broadcast()
 	s.mu.Unlock()
-	close(s.stop)
+	s.halted()
 	s.stopped.Wait()
 	s.updating.Lock() // the update that runs, if there is one, ends first
 	defer s.updating.Unlock()
@@ -282,6 +289,7 @@ func (s *Store) shut() error {
 	s.mu.Lock()
 	s.base.release()
 	s.mu.Unlock()
+	s.archive.Close()
 	return s.db.Close()
 }
 

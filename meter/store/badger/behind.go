@@ -13,12 +13,11 @@ const flushEvery = 2 * time.Second
 
 // flusher writes to Badger what has gathered in memory, until stop.
 func (s *Store) flusher() {
-	defer s.stopped.Done()
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-s.stop:
+		case <-s.stop.Done():
 			return
 		case <-tick.C:
 		case <-s.wake:
@@ -42,11 +41,13 @@ func (s *Store) flush() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed = err; err == nil {
-		old := s.base
-		s.base = &base{t: s.db.NewTransaction(false), users: 1}
+		s.renew()
 		s.frozen, s.flushed = nil, s.freezing
-		old.release()
 		s.log.certain.Store(s.marks.certain())
+		select {
+		case s.merge <- struct{}{}:
+		default:
+		}
 	}
 	s.room.Broadcast()
 	return err
@@ -64,13 +65,20 @@ func (s *Store) freeze() (*layer, mark) {
 	return s.frozen, mark{from: s.flushed, to: s.freezing}
 }
 
-// writeTables writes a layer in transactions of a bounded size. Each carries a
-// mark, so that the next start knows whether one is missing.
+// writeTables writes a layer: first the run of the archive, then the transactions
+// of Badger, of a bounded size. Each of these carries a mark, so that the next start
+// knows whether one is missing.
 func (s *Store) writeTables(frozen *layer, m mark) error {
+	if err := s.writeRun(frozen, m); err != nil {
+		return err
+	}
 	part := s.newPart(m)
 	it := frozen.Iter()
 	for ok := it.First(); ok; ok = it.Next() {
 		key, value := it.Key(), it.Value()
+		if archived(key) {
+			continue
+		}
 		if value == nil {
 			if _, err := s.base.t.Get(bytesOf(key)); errors.Is(err, badger.ErrKeyNotFound) {
 				continue // it came and went while it was in memory
@@ -124,7 +132,7 @@ func (p *part) commit(last bool) error {
 		err = errors.Join(err, p.t.Delete(mark{n: n}.key()))
 	}
 	if last {
-		err = errors.Join(err, p.t.Set(headKey, binary.BigEndian.AppendUint64(nil, m.to)))
+		err = errors.Join(err, p.t.Set(headKey, binary.BigEndian.AppendUint64(nil, m.to)), p.t.Set(runsKey, p.s.runNames()))
 	}
 	if err != nil {
 		p.t.Discard()

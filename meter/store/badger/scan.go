@@ -9,6 +9,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/archive"
 )
 
 // span is what a scan covers: the keys with a prefix, from start on, or backwards
@@ -48,7 +49,13 @@ type cursor interface {
 	// value calls fn with the record, unless it was deleted.
 	value(fn func(key string, value []byte) error) error
 	next()
+	err() error // why it has ended early
 }
+
+// sound is the err of cursors that cannot fail.
+type sound struct{}
+
+func (sound) err() error { return nil }
 
 // merge calls fn for the records of all sources in order. Of several with one key
 // it takes that of the first source, which is the newest.
@@ -63,7 +70,7 @@ func merge(sources []cursor, back bool, fn func(key string, value []byte) error)
 			}
 		}
 		if first < 0 {
-			return nil
+			return ended(sources)
 		}
 		if err := sources[first].value(fn); err != nil {
 			return err
@@ -77,8 +84,43 @@ func merge(sources []cursor, back bool, fn func(key string, value []byte) error)
 	}
 }
 
+func ended(sources []cursor) error {
+	for _, c := range sources {
+		if err := c.err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runCursor walks over a run of the archive.
+type runCursor struct {
+	c      *archive.Cursor
+	prefix string
+}
+
+func (c *runCursor) key() string {
+	if !c.c.Valid() || !strings.HasPrefix(c.c.Record().Key, c.prefix) {
+		return ""
+	}
+	return c.c.Record().Key
+}
+
+func (c *runCursor) value(fn func(string, []byte) error) error {
+	r := c.c.Record()
+	if r.Value == nil {
+		return nil
+	}
+	return fn(r.Key, r.Value)
+}
+
+func (c *runCursor) next() { c.c.Next() }
+
+func (c *runCursor) err() error { return c.c.Err() }
+
 // layerCursor walks over a layer.
 type layerCursor struct {
+	sound
 	it   btree.MapIter[string, []byte]
 	span span
 	on   bool
@@ -121,6 +163,7 @@ func (c *layerCursor) next() {
 
 // tableCursor walks over Badger.
 type tableCursor struct {
+	sound
 	it     *badger.Iterator
 	prefix []byte
 }
@@ -150,6 +193,7 @@ func (c *tableCursor) next() { c.it.Next() }
 
 // listCursor walks over the writes of an update.
 type listCursor struct {
+	sound
 	t    *tx
 	keys []string
 }

@@ -174,7 +174,7 @@ func (t *tx) write(id store.ID, value []byte, deleted bool) error {
 func (t *tx) Get(id store.ID) ([]byte, error) {
 	key := id.Append(make([]byte, 0, 96))
 	if i, ok := t.own[string(key)]; ok {
-		return found(t.value(i))
+		return found(t.value(i), nil)
 	}
 	return t.view.get(key)
 }

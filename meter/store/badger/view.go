@@ -8,29 +8,45 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/archive"
 )
 
 // layer is records in memory, by key; nil is a record that was deleted. A copy of
 // it costs nothing until one of the two changes.
 type layer = btree.Map[string, []byte]
 
-// view is one consistent state: Badger, and above it the layers, newest first.
+// view is one consistent state: Badger and the archive, and above them the layers,
+// newest first.
 type view struct {
 	layers [2]*layer // nil: there is none
 	base   *base
 }
 
-// base is Badger at one instant, shared by all views that began while nothing was
-// written to it.
+// base is Badger and the archive at one instant, shared by all views that began
+// while nothing was written to them.
 type base struct {
-	t     *badger.Txn
-	users int // guarded by Store.mu
+	t       *badger.Txn
+	runs    *archive.Set
+	archive *archive.Archive
+	users   int // guarded by Store.mu
+}
+
+// renew makes Badger and the archive as they are now the base of later views. The
+// caller holds mu.
+func (s *Store) renew() {
+	old := s.base
+	s.base = &base{t: s.db.NewTransaction(false), runs: s.archive.Acquire(), archive: s.archive, users: 1}
+	old.release()
 }
 
 // release gives up one use.
 func (b *base) release() {
-	if b.users--; b.users == 0 {
-		b.t.Discard()
+	if b.users--; b.users > 0 {
+		return
+	}
+	b.t.Discard()
+	if b.archive != nil {
+		b.archive.Release(b.runs)
 	}
 }
 
@@ -45,7 +61,12 @@ func (v *view) get(key []byte) ([]byte, error) {
 			continue
 		}
 		if value, ok := l.Get(text(key)); ok {
-			return found(value)
+			return found(value, nil)
+		}
+	}
+	if archived(text(key)) && v.base.runs != nil {
+		if value, ok, err := v.base.runs.Get(text(key)); ok || err != nil {
+			return found(value, err)
 		}
 	}
 	item, err := v.base.t.Get(key)
@@ -58,11 +79,11 @@ func (v *view) get(key []byte) ([]byte, error) {
 	return item.ValueCopy(nil)
 }
 
-func found(value []byte) ([]byte, error) {
-	if value == nil {
+func found(value []byte, err error) ([]byte, error) {
+	if value == nil && err == nil {
 		return nil, store.ErrNotFound
 	}
-	return value, nil
+	return value, err
 }
 
 // Scan implements store.Snapshot.
@@ -75,7 +96,8 @@ func (v *view) ScanBack(from store.ID, fn func(store.ID, []byte) error) error {
 	return v.scan(rangeBefore(from), nil, fn)
 }
 
-// scan calls fn for the records of r in own, in the layers and in Badger.
+// scan calls fn for the records of r in own, in the layers, in the archive and in
+// Badger.
 func (v *view) scan(r span, own cursor, fn func(store.ID, []byte) error) error {
 	err := v.merged(r, own, func(key string, value []byte) error {
 		id, err := parse(key)
@@ -98,6 +120,11 @@ func (v *view) merged(r span, own cursor, fn func(key string, value []byte) erro
 	for _, l := range v.layers {
 		if l != nil {
 			sources = append(sources, newLayerCursor(l, r))
+		}
+	}
+	if r.prefix == "" || archived(r.prefix) {
+		for _, c := range v.base.runs.Cursors(r.prefix, r.start, r.back) {
+			sources = append(sources, &runCursor{c, r.prefix})
 		}
 	}
 	table := newTableCursor(v.base.t, r)

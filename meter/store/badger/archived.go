@@ -1,0 +1,93 @@
+package badger
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/archive"
+)
+
+// runsKey holds the names of the archive's files, so that a missing one is noticed.
+var runsKey = []byte("!/runs")
+
+// archived reports whether a key is one of the records that the archive keeps:
+// they are most of a ledger, and hardly ever change. Directories from before there
+// was an archive have them in Badger.
+func archived(key string) bool {
+	return len(key) > 1 && key[1] == '/' && (key[0] == byte(store.Entry) || key[0] == byte(store.Charge))
+}
+
+func (s *Store) openArchive(dir string) error {
+	names, err := (&view{base: s.base}).get(runsKey)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	s.archive, err = archive.Open(dir, s.flushed, strings.Fields(string(names)))
+	if errors.Is(err, archive.ErrDamaged) {
+		return errors.Join(ErrDamaged, err)
+	}
+	if err != nil {
+		return err
+	}
+	s.renew()
+	return nil
+}
+
+// writeRun writes the records of a layer that belong in the archive.
+func (s *Store) writeRun(frozen *layer, m mark) error {
+	return s.archive.Write(m.from, m.to, func(w *archive.Writer) (err error) {
+		for _, kind := range []store.Kind{store.Charge, store.Entry} { // in order
+			prefix := string([]byte{byte(kind), '/'})
+			frozen.Ascend(prefix, func(key string, value []byte) bool {
+				if !strings.HasPrefix(key, prefix) {
+					return false
+				}
+				err = w.Add(archive.Record{Key: key, Value: value})
+				return err == nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Store) runNames() []byte {
+	set := s.archive.Acquire()
+	defer s.archive.Release(set)
+	return []byte(strings.Join(set.Names(), " "))
+}
+
+// merger merges runs of the archive when there are too many, until the store halts.
+func (s *Store) merger() {
+	for {
+		select {
+		case <-s.stop.Done():
+			return
+		case <-s.merge:
+		}
+		for again := true; again; {
+			var err error
+			if again, err = s.mergeRuns(); err != nil && s.stop.Err() == nil && s.logf != nil {
+				s.logf("error: merging the archive: %v; it is tried again after the next flush", err)
+			}
+		}
+	}
+}
+
+// mergeRuns makes one run of several, if there are too many.
+func (s *Store) mergeRuns() (bool, error) {
+	merged, err := s.archive.Merge(s.stop)
+	if !merged {
+		return false, err
+	}
+	err = errors.Join(err, s.db.Update(func(t *badger.Txn) error { return t.Set(runsKey, s.runNames()) }))
+	s.mu.Lock()
+	s.renew()
+	s.mu.Unlock()
+	return err == nil, err
+}

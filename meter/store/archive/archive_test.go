@@ -200,7 +200,7 @@ func TestASetOutlivesAMerge(t *testing.T) {
 	}
 }
 
-// A crash can leave a merged run beside those that it was made of, files that are
+// A crash can leave a merged run next to those that it was made of, files that are
 // not finished, and runs of a flush that was not done.
 func TestWhatACrashLeavesIsTidiedUp(t *testing.T) {
 	m := newModel(t)

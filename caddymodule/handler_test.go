@@ -13,6 +13,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -403,4 +404,48 @@ func TestRefusalFormats(t *testing.T) {
 			t.Errorf("%s: %v %d %s %s", format, err, w.Code, w.Header().Get("Content-Type"), w.Body)
 		}
 	}
+}
+
+// Memory is used again for the next request; what one client sends, or gets, must
+// never reach another.
+func TestClientsGetNothingOfEachOther(t *testing.T) {
+	a, key := running(t)
+	s := serve(t, &Handler{app: a}, func(w http.ResponseWriter, r *http.Request) error {
+		sent, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(string(sent), `{"model":"demo-small","max_tokens":1,"user":"`), `"`)
+		if want := echoed(name); string(sent) != want {
+			t.Errorf("upstream got %.200q, want %.200q", sent, want)
+		}
+		return answered(w, "application/json", `{"choices":[{"message":{"content":"`+strings.Repeat(name, 1+len(sent)%700)+`"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`)
+	})
+	var wg sync.WaitGroup
+	for client := range 16 {
+		wg.Go(func() {
+			for i := range 25 {
+				name := "c" + strconv.Itoa(client) + "n" + strconv.Itoa(i) + "z"
+				body := echoed(name)
+				res, got, err := ask(t, s, key, body)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if want := strings.Repeat(name, 1+len(body)%700); res.StatusCode != http.StatusOK || !strings.Contains(got, `"content":"`+want+`"`) {
+					t.Errorf("%s got %s %.300q", name, res.Status, got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// echoed is a request whose length depends on its name.
+func echoed(name string) string {
+	n := 0
+	for _, c := range name {
+		n = (n*31 + int(c)) % 997
+	}
+	return `{"model":"demo-small","max_tokens":1,"user":"` + name + `","messages":[{"role":"user","content":"` + strings.Repeat(name+" ", n) + `"}]}`
 }

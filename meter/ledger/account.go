@@ -163,10 +163,10 @@ func (a *Account) Clone() *Account {
 	return &c
 }
 
-// Clone is a copy that shares nothing that changes.
+// Clone is a copy that shares nothing that changes: the elements of a charge's lists
+// never do, what wants to change one replaces its list.
 func (c *Charge) Clone() *Charge {
 	d := *c
-	d.Allocations, d.Captures = slices.Clone(c.Allocations), slices.Clone(c.Captures)
-	d.Counters = slices.Clone(c.Counters)
+	d.Allocations, d.Captures, d.Counters = slices.Clip(c.Allocations), slices.Clip(c.Captures), slices.Clip(c.Counters)
 	return &d
 }

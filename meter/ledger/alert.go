@@ -124,12 +124,13 @@ func (w *work) lift(now []level) {
 		return
 	}
 	available, unlimited := w.a.Available(w.Now)
-	period, lifted := w.alertPeriod(), map[AlertKey]time.Time{}
+	period := w.alertPeriod()
+	var lifted map[AlertKey]time.Time
 	for i := range now {
 		x := &now[i]
 		key := AlertKey{Plan: w.a.Sub.Plan, Threshold: x.Text}
 		if sent := w.a.Alerted[key]; !x.Overage && !sent.IsZero() && !sent.Before(period) && (unlimited || available-x.limit >= x.limit/10) && x.fine {
-			lifted[key.lift()] = w.Now
+			put(&lifted, key.lift(), w.Now)
 		}
 	}
 	if len(lifted) > 0 {
@@ -162,8 +163,11 @@ func (w *work) warn(before []level) []level {
 }
 
 func (w *work) warnOf(overage bool, before, after []level) {
+	if len(after) == 0 {
+		return
+	}
 	period := w.alertPeriod()
-	alerted := map[AlertKey]time.Time{}
+	var alerted map[AlertKey]time.Time
 	var urgent *level
 	for i := range after {
 		x := &after[i]
@@ -171,7 +175,7 @@ func (w *work) warnOf(overage bool, before, after []level) {
 		if x.Overage != overage || x.fine || !wasFine(before, x.Text) || w.latched(key, period) {
 			continue
 		}
-		alerted[key] = w.Now
+		put(&alerted, key, w.Now)
 		if urgent == nil || x.limit < urgent.limit != overage {
 			urgent = x
 		}

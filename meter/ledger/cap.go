@@ -122,6 +122,7 @@ func shift(counters []CounterDelta, held money.Amount) (list []CounterDelta) {
 }
 
 func merged(counters, more []CounterDelta) []CounterDelta {
+	counters = slices.Clone(counters)
 	for _, m := range more {
 		for i := range counters {
 			if counters[i].Key == m.Key {

@@ -9,9 +9,8 @@ import (
 	"github.com/farebox-dev/farebox/meter/selector"
 )
 
-// eligible lists the grants that may pay for x now, in draw order.
-func (w *work) eligible(x *selector.Subject) []*Grant {
-	var list []*Grant
+// eligible appends the grants that may pay for x now to list, in draw order.
+func (w *work) eligible(list []*Grant, x *selector.Subject) []*Grant {
 	for _, g := range w.a.Grants {
 		if g.Live(w.Now) && g.permits(x) {
 			list = append(list, g)
@@ -79,7 +78,8 @@ type draw struct {
 // charge has already: the two are rounded as one.
 func (w *work) draw(need money.Amount, x *selector.Subject, before Allocation) draw {
 	var d draw
-	for _, g := range w.eligible(x) {
+	var room [8]*Grant
+	for _, g := range w.eligible(room[:0], x) {
 		take := min(need, g.Available)
 		if g.Unlimited {
 			take = need
@@ -153,7 +153,8 @@ func (w *work) times(base money.Amount, factor money.Decimal) money.Amount {
 }
 
 // hold turns planned parts into postings that hold them.
-func (w *work) hold(parts []Allocation) (postings []Posting) {
+func (w *work) hold(parts []Allocation) []Posting {
+	postings := make([]Posting, 0, 2*len(parts))
 	for _, x := range parts {
 		from := Posting{Book: BookAvailable, Grant: x.Grant, Amount: -x.Amount}
 		switch {

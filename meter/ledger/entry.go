@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"sync"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -136,8 +137,11 @@ func (e *Entry) Reseal(head [32]byte) { e.seal(head) }
 
 // seal chains e to the entry before it.
 func (e *Entry) seal(head [32]byte) {
-	h := sha256.New()
-	h.Write(head[:])
-	h.Write(e.appendBody(make([]byte, 0, 512)))
-	h.Sum(e.Hash[:0])
+	room := bodies.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	*room = e.appendBody(append((*room)[:0], head[:]...))
+	e.Hash = sha256.Sum256(*room)
+	bodies.Put(room)
 }
+
+// bodies are buffers in which entries are hashed.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}

@@ -107,6 +107,7 @@ func (w *work) lowerCost(e *Entry, done *Charge, less money.Amount) {
 		done.Absorbed -= part
 		less -= part
 	}
+	done.Captures = slices.Clone(done.Captures)
 	for i := len(done.Captures) - 1; i >= 0 && less > 0; i-- {
 		x := &done.Captures[i]
 		part := min(less, x.Base)

@@ -179,7 +179,7 @@ func (w *work) replay(key string, hash [32]byte) (bool, error) {
 
 // refuse is a *Refusal if amount can't be held.
 func (w *work) refuse(amount money.Amount, d draw, h *Charge, own []Cap) error {
-	r := &Refusal{Reason: InsufficientCredits, LimitSource: LimitBalance, Needed: amount}
+	r := Refusal{Reason: InsufficientCredits, LimitSource: LimitBalance, Needed: amount}
 	var unlimited bool
 	r.Available, unlimited = w.a.AvailableFor(&h.Subject, w.Now)
 	for _, g := range w.a.Grants {
@@ -188,23 +188,23 @@ func (w *work) refuse(amount money.Amount, d draw, h *Charge, own []Cap) error {
 		}
 	}
 	r.Fits = r.Available
-	if l := w.tightest(h, own); l != nil {
-		if r.Fits = min(r.Fits, l.Left()); total(d.parts)+d.short > l.Left() {
-			r.LimitSource, r.Limit = l.Per+"_cap", l
-			return r
-		}
+	l := w.tightest(h, own)
+	if l != nil {
+		r.Fits = min(r.Fits, l.Left())
 	}
 	switch {
+	case l != nil && total(d.parts)+d.short > l.Left():
+		r.LimitSource, r.Limit = l.Per+"_cap", l
 	case d.overageRefused:
 		r.LimitSource = LimitOverage
-		return r
 	case d.short > 0 && r.Available+r.Held >= amount:
 		r.Reason = InFlightHolds
-		return r
 	case d.short > 0, w.a.Debt > w.Terms.Overdraft && !unlimited:
-		return r
+	default:
+		return nil
 	}
-	return nil
+	refusal := r
+	return &refusal
 }
 
 // claim takes h's share of its free tier.
@@ -262,6 +262,7 @@ func (c Extend) apply(w *work) error {
 
 // merge adds parts to what was drawn before. A source stays one part.
 func merge(have, parts []Allocation) []Allocation {
+	have = slices.Clone(have)
 	for _, x := range parts {
 		found := false
 		for i := range have {

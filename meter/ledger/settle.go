@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -86,7 +87,9 @@ func (w *work) close(h *Charge, o Outcome, s ChargeState) *Charge {
 // to its sources. It returns what the hold does not cover.
 func (w *work) capture(e *Entry, done, h *Charge, cost money.Amount) (rest money.Amount) {
 	rest = cost
-	taken := make([]money.Amount, len(h.Allocations))
+	var room [8]money.Amount
+	taken := append(room[:0], make([]money.Amount, len(h.Allocations))...)
+	e.Postings = slices.Grow(e.Postings, 4*len(h.Allocations)) // at most: some is taken, the rest goes back
 	for i, x := range h.Allocations {
 		take := min(rest, x.Base)
 		rest -= take

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -157,4 +158,28 @@ func BenchmarkInPath(b *testing.B) {
 	for b.Loop() {
 		InPath("/v1/chat/completions")
 	}
+}
+
+// The walk's memory is used again; what one body names must not be found in another,
+// even in one that is cut off.
+func TestBodiesNameNothingOfEachOther(t *testing.T) {
+	var wg sync.WaitGroup
+	for client := range 8 {
+		wg.Go(func() {
+			for i := range 2000 {
+				id := fmt.Sprintf("file-%d-%d", client, i)
+				deep := i % 90
+				body := strings.Repeat(`{"a":[`, deep) + `{"file_id":"` + id + `"}` + strings.Repeat(`]}`, deep*(i%2))
+				if got := InBody([]byte(body)); len(got) != 1 || got[0].ID != id {
+					t.Errorf("%s: %+v", body, got)
+					return
+				}
+				if got := InBody([]byte(`{"messages":[{"content":"` + id)); len(got) != 0 {
+					t.Errorf("a body that names nothing: %+v", got)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -60,7 +60,8 @@ func run(ctx context.Context) error {
 	}
 	defer m.stop()
 	if err := m.run(ctx); err != nil {
-		return fmt.Errorf("%w\n%s", err, m.log.String())
+		said := m.log.Bytes()
+		return fmt.Errorf("%w\n%s", err, said[max(0, len(said)-4000):])
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "%d ACCOUNTS, %d CHARGES\tMEASURED\tAIM\n", *accounts, *charges)

@@ -28,19 +28,76 @@ func (h *Hub) sweeper(ctx context.Context) {
 	}
 }
 
+// sweepPage is how many accounts a sweep looks at before it rests.
+const sweepPage = 500
+
 // Sweep books what is due on every account, which reports periods that
-// closed and credits that expired, and reports what will expire soon.
+// closed and credits that expired, and reports what will expire soon. It looks at
+// stored accounts, a page at a time, and asks the writer only for those that have
+// anything due or to tell: there may be millions.
 func (h *Hub) Sweep(ctx context.Context) error {
-	var ids []string
-	if err := h.writer.Accounts(ctx, "", func(a *ledger.Account) bool { ids = append(ids, string(a.ID)); return true }); err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if err := h.soon(ctx, id); err != nil {
+	for from, more := "", true; more; {
+		began := time.Now()
+		var ids []string
+		looked := 0
+		more = false
+		err := h.writer.Accounts(ctx, from, func(a *ledger.Account) bool {
+			if looked++; looked > sweepPage {
+				from, more = string(a.ID), true
+				return false
+			}
+			if h.worthALook(a) {
+				ids = append(ids, string(a.ID))
+			}
+			return true
+		})
+		if err != nil {
 			return err
+		}
+		for _, id := range ids {
+			if err := h.soon(ctx, id); err != nil {
+				return err
+			}
+		}
+		if more && !rest(ctx, 4*time.Since(began)) {
+			return ctx.Err()
 		}
 	}
 	return nil
+}
+
+// rest leaves the processors to requests; false: ctx has ended.
+func rest(ctx context.Context, pause time.Duration) bool {
+	select {
+	case <-time.After(pause):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// worthALook reports whether soon can have anything to do for a stored account. Its
+// open holds are not in it: what it holds anything for, it is worth a look.
+func (h *Hub) worthALook(a *ledger.Account) (worth bool) {
+	defer func() {
+		if recover() != nil { // a damaged account: that is the writer's to report
+			worth = true
+		}
+	}()
+	now, book := h.writer.Now(), h.o.Books.InForce()
+	for _, x := range book.Alerts {
+		if x.RunsOutWithin != nil && now.Sub(a.Clock) < (report.BurnDays+2)*24*time.Hour {
+			return true
+		}
+	}
+	if a.HeldTotal() > 0 {
+		return true
+	}
+	if _, expiring := Soon(a, h.words(a.Sub.Plan), &Notice{}, now); expiring {
+		return true
+	}
+	r, err := ledger.Apply(a, ledger.Touch{}, ledger.Env{Now: now, Terms: book.Terms})
+	return err != nil || len(r.Entries) > 0
 }
 
 func (h *Hub) soon(ctx context.Context, id string) error {

@@ -24,10 +24,13 @@ type Burn struct {
 	Coming             []Point // what is there at the start of each day to come: until it runs out, 60 at most
 }
 
+// BurnDays is how many of the last days a Burn rests on.
+const BurnDays = 14
+
 // Burn rests on the full days of the last 14, or since the first use. With
 // fewer than 3 of them it says nothing (ok is false).
 func (rs *Reports) Burn(ctx context.Context, account string) (b Burn, ok bool, err error) {
-	const window, least = 14, 3
+	const window, least = BurnDays, 3
 	book := rs.books.InForce()
 	now, zone := rs.writer.Now(), book.Policies.Timezone
 	today := calendar.At(now, calendar.Day, now, zone).Start

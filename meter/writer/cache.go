@@ -162,11 +162,15 @@ func loadState(s store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
 
 func loadHolds(s store.Snapshot, a *ledger.Account) error {
 	return s.Scan(store.ID{Kind: store.Hold, Account: string(a.ID)}, true, func(x store.ID, v []byte) error {
-		h, err := ledger.DecodeCharge(v)
-		if err != nil {
-			return fmt.Errorf("reading hold %s of account %s: %w", x.Name, a.ID, err)
-		}
-		a.Holds[h.ID] = h
-		return nil
+		return addHold(a, x, v)
 	})
+}
+
+func addHold(a *ledger.Account, id store.ID, value []byte) error {
+	h, err := ledger.DecodeCharge(value)
+	if err != nil {
+		return fmt.Errorf("reading hold %s of account %s: %w", id.Name, id.Account, err)
+	}
+	a.Holds[h.ID] = h
+	return nil
 }

@@ -96,36 +96,41 @@ type numbered struct {
 func (c *check) run(ctx context.Context) (*Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	work := make(chan numbered, 4*c.o.Workers)
+	work := make(chan []numbered, 2*c.o.Workers)
 	var workers sync.WaitGroup
 	for range c.o.Workers {
 		workers.Go(func() {
-			for x := range work {
-				if err := c.one(x); err != nil {
+			for row := range work {
+				if err := c.row(row); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
-	last := numbered{}
-	send := func(next string) error {
-		if last.next = next; last.n == 0 {
-			return nil
-		}
+	var row []numbered
+	accounts := 0
+	send := func() error {
 		select {
-		case work <- last:
+		case work <- row:
+			row = nil
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-	err := c.v.Scan(store.ID{Kind: store.Account}, false, func(id store.ID, raw []byte) error {
-		err := send(id.Account)
-		last = numbered{n: last.n + 1, id: ledger.AccountID(id.Account), raw: slices.Clone(raw)}
+	err := c.v.Scan(store.ID{Kind: store.Account}, false, func(id store.ID, raw []byte) (err error) {
+		if len(row) > 0 {
+			row[len(row)-1].next = id.Account
+		}
+		if len(row) == rowLength {
+			err = send()
+		}
+		accounts++
+		row = append(row, numbered{n: accounts, id: ledger.AccountID(id.Account), raw: slices.Clone(raw)})
 		return err
 	})
-	if err == nil {
-		err = send("")
+	if err == nil && len(row) > 0 {
+		err = send()
 	}
 	close(work)
 	workers.Wait()
@@ -140,7 +145,13 @@ func (c *check) run(ctx context.Context) (*Report, error) {
 	if err == nil {
 		err = c.keys()
 	}
-	for i := 1; i <= last.n; i++ {
+	c.list(accounts)
+	return &c.whole, err
+}
+
+// list lists what was found in order of account.
+func (c *check) list(accounts int) {
+	for i := 1; i <= accounts; i++ {
 		f := c.found[i]
 		if f.own != nil {
 			c.whole.Problems = append(c.whole.Problems, f.own.Problems...)
@@ -148,12 +159,26 @@ func (c *check) run(ctx context.Context) (*Report, error) {
 		}
 		c.whole.Problems = append(c.whole.Problems, f.beside...)
 	}
-	return &c.whole, err
+}
+
+// rowLength is how many accounts in a row one worker takes: enough to make up for
+// the scans that it begins, few enough to share the work out.
+const rowLength = 32
+
+func (c *check) row(row []numbered) error {
+	all := newWalks(c.v, row[0].id)
+	defer all.stop()
+	for _, x := range row {
+		if err := c.one(x, all); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // one verifies an account and adds what it found.
-func (c *check) one(x numbered) error {
-	a := &accountCheck{check: c, numbered: x}
+func (c *check) one(x numbered, all walks) error {
+	a := &accountCheck{check: c, numbered: x, walks: all}
 	err := a.run()
 	f := found{beside: a.beside.Problems}
 	if err == nil && !a.Clean() {

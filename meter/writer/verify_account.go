@@ -2,6 +2,7 @@ package writer
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -13,6 +14,7 @@ type accountCheck struct {
 	*check
 	Report
 	numbered
+	walks   walks
 	a       *ledger.Account
 	stored  *ledger.Account
 	sound   uint64 // the last entry that is intact
@@ -23,23 +25,19 @@ type accountCheck struct {
 
 func (c *accountCheck) run() error {
 	c.Accounts = 1
-	var err error
-	if c.stored, err = Load(c.v, c.id); err != nil {
+	if err := c.load(); err != nil {
 		c.problem("account %s: %v", c.id, err)
 		return nil
 	}
 	c.a, c.charges = &ledger.Account{}, map[ledger.ChargeID]money.Amount{}
 	ok := true
-	err = c.scan(store.Entry, func(_ store.ID, value []byte) error {
+	err := c.scan(store.Entry, func(_ store.ID, value []byte) error {
 		c.Entries++
 		if ok = c.entry(value); !ok {
 			return store.ErrStop
 		}
 		return nil
 	})
-	if err == nil && !ok { // the scan did not get to the record behind
-		err = c.orphans(&c.beside, store.Entry, string(c.id), false)
-	}
 	if err != nil || !ok {
 		return err
 	}
@@ -54,17 +52,22 @@ func (c *accountCheck) run() error {
 	return c.settled()
 }
 
+// load decodes the stored state and its open holds.
+func (c *accountCheck) load() (err error) {
+	if c.stored, err = ledger.DecodeAccount(c.raw); err != nil {
+		c.stored = nil
+		return fmt.Errorf("reading account %s: %w", c.id, err)
+	}
+	_, err = c.walks[store.Hold].of(c.id, func(x store.ID, value []byte) error {
+		return addHold(c.stored, x, value)
+	})
+	return err
+}
+
 // scan calls fn for the account's records of a kind, and reports orphans between
 // them and the next account.
 func (c *accountCheck) scan(kind store.Kind, fn func(store.ID, []byte) error) error {
-	behind := ""
-	err := c.v.Scan(store.ID{Kind: kind, Account: string(c.id)}, false, func(id store.ID, value []byte) error {
-		if id.Account != string(c.id) {
-			behind = id.Account
-			return store.ErrStop
-		}
-		return fn(id, value)
-	})
+	behind, err := c.walks[kind].of(c.id, fn)
 	if err != nil || behind == "" || behind == c.next {
 		return err
 	}

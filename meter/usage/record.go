@@ -29,6 +29,10 @@ func slot(t time.Time) uint64 {
 	return uint64(max(0, t.Unix()/int64(Slot/time.Second))) //nolint:gosec // not negative
 }
 
+func startOf(slot uint64) time.Time {
+	return time.Unix(int64(slot)*int64(Slot/time.Second), 0).UTC() //nolint:gosec // a slot that Name wrote
+}
+
 // ParseName reads what Name wrote.
 func ParseName(name string) (Key, error) {
 	n, rest, ok := store.ParseSequence(name)
@@ -37,7 +41,7 @@ func ParseName(name string) (Key, error) {
 		return Key{}, ErrFormat
 	}
 	k := Key{
-		At:        time.Unix(int64(n)*int64(Slot/time.Second), 0).UTC(), //nolint:gosec // a slot that Name wrote
+		At:        startOf(n),
 		Operation: f[0], Feature: f[1], Model: f[2], Member: f[3], APIKey: f[4],
 	}
 	for f = f[5:]; len(f) > 0; f = f[2:] {
@@ -68,38 +72,61 @@ func (s *Sum) Append(b []byte) []byte {
 
 // Decode reads what Append wrote.
 func Decode(b []byte) (s Sum, err error) {
+	err = s.decode(b, nil)
+	return s, err
+}
+
+// decode reads a row into s, whose units it overwrites. It takes names of units
+// from known, and adds those that are not there; known may be nil.
+func (s *Sum) decode(b []byte, known map[string]string) (err error) {
 	if len(b) == 0 || b[0] != rowVersion {
-		return s, ErrFormat
+		return ErrFormat
 	}
 	b = b[1:]
 	var n [7]int64
 	for i := range n {
 		size := 0
 		if n[i], size = binary.Varint(b); size <= 0 {
-			return s, ErrFormat
+			return ErrFormat
 		}
 		b = b[size:]
 	}
-	s = Sum{Requests: n[0], Failed: n[1], Estimated: n[2], Cost: money.Amount(n[3]), Refunded: money.Amount(n[4]), Absorbed: money.Amount(n[5])}
+	*s = Sum{Requests: n[0], Failed: n[1], Estimated: n[2], Cost: money.Amount(n[3]), Refunded: money.Amount(n[4]), Absorbed: money.Amount(n[5]), Units: s.Units[:0]}
 	for range n[6] {
-		var u ledger.Quantity
-		var count string
-		for _, text := range []*string{&u.Unit, &count} {
-			size, l := binary.Uvarint(b)
-			if l <= 0 || size > uint64(len(b)-l) { //nolint:gosec // not negative: l bytes were there
-				return s, ErrFormat
+		unit, rest, ok := text(b)
+		if !ok {
+			return ErrFormat
+		}
+		count, rest, ok := text(rest)
+		if !ok {
+			return ErrFormat
+		}
+		b = rest
+		name, seen := known[string(unit)]
+		if !seen {
+			if name = string(unit); known != nil {
+				known[name] = name
 			}
-			*text, b = string(b[l:l+int(size)]), b[l+int(size):] //nolint:gosec // bounded by the line above
 		}
-		if u.Count, err = money.ParseDecimal(count); err != nil {
-			return s, ErrFormat
+		number, err := money.ParseDecimal(string(count))
+		if err != nil {
+			return ErrFormat
 		}
-		s.Units = append(s.Units, u)
+		s.Units = append(s.Units, ledger.Quantity{Unit: name, Count: number})
 	}
 	if len(b) > 0 {
-		return s, ErrFormat
+		return ErrFormat
 	}
-	return s, nil
+	return nil
+}
+
+// text is a length and as many bytes.
+func text(b []byte) (value, rest []byte, ok bool) {
+	size, l := binary.Uvarint(b)
+	if l <= 0 || size > uint64(len(b)-l) { //nolint:gosec // not negative: l bytes were there
+		return nil, nil, false
+	}
+	return b[l : l+int(size)], b[l+int(size):], true //nolint:gosec // bounded by the line above
 }
 
 func (s *Sum) sort() {

@@ -34,7 +34,23 @@ type Report struct {
 	Query
 	Total Sum
 	cells map[cell]*Sum
+
+	// A year has a hundred thousand rows, but few kinds of them, and they come in
+	// order of time: what was worked out for the last ones serves the next.
+	kinds map[string]kind   // by what a name says besides the time
+	last  calendar.Period   // the interval of the last row
+	row   Sum               // scratch
+	units map[string]string // names of units
 }
+
+// kind is what a report makes of rows that differ in time only.
+type kind struct {
+	selected bool
+	group    string
+}
+
+// mostKinds bounds kinds and units: clients may choose labels.
+const mostKinds = 10_000
 
 type cell struct {
 	start int64 // Unix seconds
@@ -50,7 +66,7 @@ func NewReport(q Query) *Report {
 		q.Zone = time.UTC
 	}
 	q.From, q.To = Align(q.From), Align(q.To)
-	return &Report{Query: q, cells: map[cell]*Sum{}}
+	return &Report{Query: q, cells: map[cell]*Sum{}, kinds: map[string]kind{}, units: map[string]string{}}
 }
 
 // Start is the least name of the rows that a report reads.
@@ -58,27 +74,53 @@ func (r *Report) Start() string { return store.Sequence(slot(r.From)) }
 
 // Add adds a row. more is false if no later row can be in the report's range.
 func (r *Report) Add(name string, value []byte) (more bool, err error) {
-	k, err := ParseName(name)
-	if err != nil {
-		return false, err
+	slot, rest, ok := store.ParseSequence(name)
+	if !ok {
+		return false, ErrFormat
 	}
-	if !k.At.Before(r.To) {
+	at := startOf(slot)
+	if !at.Before(r.To) {
 		return false, nil
 	}
-	if k.At.Before(r.From) || !r.selects(&k) {
+	if at.Before(r.From) {
 		return true, nil
 	}
-	s, err := Decode(value)
-	if err != nil {
-		return false, fmt.Errorf("usage of %s: %w", k.At.Format(time.RFC3339), err)
+	k, known := r.kinds[rest]
+	if !known {
+		if k, err = r.kindOf(name, rest); err != nil {
+			return false, err
+		}
 	}
-	r.Total.Add(&s)
-	at := cell{r.interval(k.At).Unix(), k.Value(r.By)}
-	if r.cells[at] == nil {
-		r.cells[at] = &Sum{}
+	if !k.selected {
+		return true, nil
 	}
-	r.cells[at].Add(&s)
+	if err := r.row.decode(value, r.units); err != nil {
+		return false, fmt.Errorf("usage of %s: %w", at.Format(time.RFC3339), err)
+	}
+	r.Total.Add(&r.row)
+	to := cell{r.interval(at).Unix(), k.group}
+	sum := r.cells[to]
+	if sum == nil {
+		sum = &Sum{}
+		r.cells[to] = sum
+	}
+	sum.Add(&r.row)
 	return true, nil
+}
+
+// kindOf reads all of a name.
+func (r *Report) kindOf(name, rest string) (kind, error) {
+	key, err := ParseName(name)
+	if err != nil {
+		return kind{}, err
+	}
+	if len(r.kinds) >= mostKinds || len(r.units) >= mostKinds {
+		clear(r.kinds)
+		clear(r.units)
+	}
+	k := kind{r.selects(&key), key.Value(r.By)}
+	r.kinds[strings.Clone(rest)] = k
+	return k, nil
 }
 
 func (r *Report) selects(k *Key) bool {
@@ -95,8 +137,11 @@ func (r *Report) interval(t time.Time) time.Time {
 	if r.Interval == 0 {
 		return r.From
 	}
-	anchor := time.Date(2024, 1, 1, 0, 0, 0, 0, r.Zone) // a Monday, and the first of a month
-	return calendar.At(anchor, r.Interval, t, r.Zone).Start
+	if t.Before(r.last.Start) || !t.Before(r.last.End) {
+		anchor := time.Date(2024, 1, 1, 0, 0, 0, 0, r.Zone) // a Monday, and the first of a month
+		r.last = calendar.At(anchor, r.Interval, t, r.Zone)
+	}
+	return r.last.Start
 }
 
 // Value is the key's value of a dimension or label.

@@ -48,6 +48,9 @@ func (b *buffered) write(p []byte) error {
 
 // spill gives up holding the answer back.
 func (b *buffered) spill() (*streamed, error) {
+	if b.t.durable() != nil {
+		return nil, errLost
+	}
 	if len(b.announced) > 0 {
 		b.t.Header()["Trailer"] = b.announced
 	}

@@ -131,6 +131,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		member         <placeholder>
 //		max_body       <size>
 //		on_disconnect  cancel | drain [<max>]
+//		hold durable | overlap
 //		on_store_error reject | pass
 //		refusal_format  auto | openai | anthropic | gemini | problem | none
 //		upgrade        reject | meter
@@ -158,7 +159,7 @@ func (h *Handler) option(d *caddyfile.Dispenser) error {
 	}
 	texts := map[string]*string{
 		"account": &h.Account, "member": &h.Member, "on_store_error": &h.OnStoreError, "refusal_format": &h.RefusalFormat,
-		"upgrade": &h.Upgrade,
+		"upgrade": &h.Upgrade, "hold": &h.Hold,
 	}
 	switch {
 	case texts[name] != nil:
@@ -186,7 +187,7 @@ func (h *Handler) option(d *caddyfile.Dispenser) error {
 		}
 		h.StreamComment = true
 	default:
-		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, on_store_error, refusal_format, upgrade, unknown_ids and stream_comment", name)
+		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, hold, on_store_error, refusal_format, upgrade, unknown_ids and stream_comment", name)
 	}
 	return nil
 }
@@ -201,6 +202,8 @@ func (h *Handler) sensible(d *caddyfile.Dispenser, name, value string) error {
 		}
 	case "on_store_error":
 		err = oneOf(name, value, "reject", "pass")
+	case "hold":
+		err = oneOf(name, value, "durable", "overlap")
 	case "upgrade":
 		err = oneOf(name, value, "reject", "meter")
 	case "refusal_format":

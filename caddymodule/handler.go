@@ -37,6 +37,10 @@ type Handler struct {
 	OnDisconnect string `json:"on_disconnect,omitempty"`
 	// DrainMax is how long drain reads on. Default: two minutes.
 	DrainMax caddy.Duration `json:"drain_max,omitempty"`
+	// Hold is when a request goes upstream: durable (the default) when its hold is on
+	// disk, overlap while it is being written. With overlap, too, nothing of an
+	// answer reaches the client before its hold is on disk.
+	Hold string `json:"hold,omitempty"`
 	// OnStoreError is what happens when the ledger can't be written: reject (the
 	// default) answers 503, pass lets requests through unmetered.
 	OnStoreError string `json:"on_store_error,omitempty"`
@@ -93,6 +97,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) Validate() error {
 	return errors.Join(
 		oneOf("on_disconnect", h.OnDisconnect, "", "cancel", "drain"),
+		oneOf("hold", h.Hold, "", "durable", "overlap"),
 		oneOf("on_store_error", h.OnStoreError, "", "reject", "pass"),
 		h.knownKinds(),
 		oneOf("upgrade", h.Upgrade, "", "reject", "meter"),
@@ -227,6 +232,12 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		defer h.app.metrics.open.Dec()
 	}
 	defer func() {
+		if lost := t.durable(); lost != nil {
+			_ = recover() // the request to the upstream was cancelled
+			t.reset()
+			err = h.deny(w, r, lost)
+			return
+		}
 		outcome := t.outcome(finished, err)
 		t.settle(outcome, err)
 		switch {

@@ -35,7 +35,7 @@ func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*mete
 	if upgrades(r) && !route.Free && !h.metersUpgrade(r) {
 		return nil, &meter.Refusal{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
 	}
-	req := &meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key"), UnknownIDs: h.UnknownIDs}
+	req := &meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key"), UnknownIDs: h.UnknownIDs, Overlap: h.Hold == "overlap" && r.Header.Get("Upgrade") == ""}
 	if len(req.Idempotency) > 255 {
 		return nil, &meter.Refusal{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
 	}

@@ -158,6 +158,10 @@ func (t *response) WriteHeader(status int) {
 		t.body = t.buffer()
 		return
 	}
+	if t.durable() != nil {
+		t.body = lost{}
+		return
+	}
 	t.body = t.stream()
 }
 

@@ -188,12 +188,8 @@ func (t *response) failed(f *meter.Receipt, status int) {
 		message += " " + t.credits(f.Cost) + " were charged (" + t.info.ID + ")."
 	}
 	header := t.Header()
-	if t.body != nil { // the headers of the upstream's answer do not apply to this one
-		for name := range header {
-			if !t.before.has(name) {
-				delete(header, name)
-			}
-		}
+	if t.body != nil {
+		t.reset()
 	}
 	t.status = status
 	t.h.app.metrics.refused.WithLabelValues(reason).Inc()
@@ -205,6 +201,16 @@ func (t *response) failed(f *meter.Receipt, status int) {
 	t.ResponseWriter.WriteHeader(status)
 	if t.r.Method != http.MethodHead {
 		_ = t.forward(body)
+	}
+}
+
+// reset removes the headers of the upstream's answer, which do not apply to another one.
+func (t *response) reset() {
+	header := t.Header()
+	for name := range header {
+		if !t.before.has(name) {
+			delete(header, name)
+		}
 	}
 }
 

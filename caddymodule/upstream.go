@@ -132,6 +132,7 @@ func (t *response) beginUpstream() {
 	t.upstream, t.cancel = context.WithCancel(&t.parent)
 	t.trace.WroteRequest = t.wroteRequest
 	t.upstream = httptrace.WithClientTrace(t.upstream, &t.trace)
+	t.cancelIfLost()
 	if t.parent.drains {
 		t.stopDrain = context.AfterFunc(t.r.Context(), t.clientLeft)
 	}

@@ -129,21 +129,32 @@ func TestKill(t *testing.T) {
 	for first := 0; first < rounds; first += killsEach {
 		t.Run(fmt.Sprint("from ", first), func(t *testing.T) {
 			t.Parallel()
-			killed(t, min(killsEach, rounds-first), rand.New(rand.NewPCG(seed, uint64(first)))) //nolint:gosec // chosen times, not secrets
+			n := min(killsEach, rounds-first)
+			killed(t, "durable", n-n/2, rand.New(rand.NewPCG(seed, uint64(first)))) //nolint:gosec // chosen times, not secrets
+			killed(t, "overlap", n/2, rand.New(rand.NewPCG(seed, uint64(first)+1))) //nolint:gosec // likewise
 		})
 	}
 }
 
-// killed kills one gateway under load, again and again.
-func killed(t *testing.T, rounds int, random *rand.Rand) {
-	g := start(t, setup{mock: mockai.Options{Pace: 2 * time.Millisecond}})
+// killed kills one gateway under load, again and again. It holds credits as hold
+// says. Some of its lives are long enough for a flush of the store.
+func killed(t *testing.T, hold string, rounds int, random *rand.Rand) {
+	config := strings.Replace(read(t, "../Caddyfile"), "\n\tmeter\n", "\n\tmeter {\n\t\thold "+hold+"\n\t}\n", 1)
+	if !strings.Contains(config, "hold "+hold) {
+		t.Fatal("the Caddyfile has changed")
+	}
+	g := start(t, setup{mock: mockai.Options{Pace: 2 * time.Millisecond}, caddyfile: config})
 	key := g.account("acme", "1000")
 	p := &promised{grants: map[string]string{}, charges: map[string]string{}}
 	p.grants["setup"] = "1000"
 	for round := range rounds {
 		stop := make(chan struct{})
 		wg := g.load(p, key, stop)
-		time.Sleep(time.Duration(20+random.IntN(400)) * time.Millisecond)
+		life := 20 + random.IntN(400)
+		if random.IntN(8) == 0 {
+			life = 1900 + random.IntN(400)
+		}
+		time.Sleep(time.Duration(life) * time.Millisecond)
 		g.kill()
 		close(stop)
 		wg.Wait()

@@ -8,27 +8,29 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // admission is one request on its way to a charge.
 type admission struct {
-	m     *Gateway
-	req   *Request
-	book  *loaded
-	plan  *pricing.Plan
-	price *pricing.Request
-	api   *dialect.API // of the endpoint: how errors look, what may be edited
-	reads *dialect.API // how the answer is read
-	body  dialect.Body
-	info  dialect.RequestInfo
-	scan  dialect.InputEstimate // what the dialect says of the input
-	est   pricing.Usage         // the same as tokens, by what the model has made of such input before
-	bound int64                 // output tokens of one answer that are held
-	clamp int64                 // written into the request; 0: not
-	left  money.Amount          // units of the free tier that were left for it
-	began time.Time
-	on    *trial        // what the hold is tried on; nil: the account itself
-	facts pricing.Facts // of the request, for its price
+	m       *Gateway
+	req     *Request
+	book    *loaded
+	plan    *pricing.Plan
+	price   *pricing.Request
+	api     *dialect.API // of the endpoint: how errors look, what may be edited
+	reads   *dialect.API // how the answer is read
+	body    dialect.Body
+	info    dialect.RequestInfo
+	scan    dialect.InputEstimate // what the dialect says of the input
+	est     pricing.Usage         // the same as tokens, by what the model has made of such input before
+	bound   int64                 // output tokens of one answer that are held
+	clamp   int64                 // written into the request; 0: not
+	left    money.Amount          // units of the free tier that were left for it
+	began   time.Time
+	on      *trial          // what the hold is tried on; nil: the account itself
+	pending *writer.Pending // the hold, if it is not on disk yet
+	facts   pricing.Facts   // of the request, for its price
 }
 
 // read finds operation, model, quantities and dialect.

@@ -116,7 +116,7 @@ func (a *admission) withPlan(ctx context.Context, plan string) (Call, error) {
 	}
 	a.limit()
 	x.out.prepare(a.m.wantsUsage(a))
-	return &Charge{exchange: x, hold: newHold(a.m, a.req.Caller, &res)}, nil
+	return &Charge{exchange: x, hold: newHold(a.m, a.req.Caller, &res, a.pending)}, nil
 }
 
 func (m *Gateway) wantsUsage(a *admission) bool {

@@ -23,6 +23,15 @@ type Charge struct {
 	receipt Receipt
 }
 
+// Durable waits until the hold is on disk, if the request runs with
+// Request.Overlap; without, it is. An error is a *Refusal: there is no hold, and
+// nothing of the answer may reach the client.
+func (c *Charge) Durable() error { return c.hold.durable() }
+
+// OnLost calls fn if it turns out, while the request runs, that the hold is not on
+// disk: to cancel the request to the upstream.
+func (c *Charge) OnLost(fn func()) { c.hold.onLost(fn) }
+
 // Info implements Call.
 func (c *Charge) Info() Info {
 	i := c.exchange.Info()

@@ -24,12 +24,26 @@ type hold struct {
 	available money.Amount // after the hold
 	unlimited bool
 	noted     time.Time
+	pending   *writer.Pending // nil: the hold is durable
 }
 
-func newHold(m *Gateway, c Caller, res *ledger.Result) hold {
+func newHold(m *Gateway, c Caller, res *ledger.Result, pending *writer.Pending) hold {
 	return hold{
-		m: m, id: res.Charge.ID, caller: c, amount: res.Charge.Hold, claimed: res.Charge.FreeUsed,
+		m: m, pending: pending, id: res.Charge.ID, caller: c, amount: res.Charge.Hold, claimed: res.Charge.FreeUsed,
 		total: res.Charge.HeldTotal(), available: res.Available, unlimited: res.Unlimited,
+	}
+}
+
+func (h *hold) durable() error {
+	if h.pending == nil {
+		return nil
+	}
+	return refusalOf(h.pending.Wait())
+}
+
+func (h *hold) onLost(fn func()) {
+	if h.pending != nil {
+		h.pending.OnLost(fn)
 	}
 }
 

@@ -69,6 +69,14 @@ func (a *admission) do(ctx context.Context, c ledger.Command) (ledger.Result, er
 	if a.on != nil {
 		return a.on.do(c)
 	}
+	if a.req.Overlap {
+		p, err := a.m.writer.Begin(ctx, ledger.AccountID(a.req.Caller.Account), c)
+		if err != nil {
+			return ledger.Result{}, err
+		}
+		a.pending = p
+		return p.Result, nil
+	}
 	return a.m.writer.Do(ctx, ledger.AccountID(a.req.Caller.Account), c)
 }
 

@@ -53,6 +53,9 @@ type Request struct {
 	// is; see Jobs.Due. It is written down only when there is one.
 	Origin     interface{ JSON() []byte }
 	UnknownIDs []string // see ownership.Request
+	// Overlap lets the request run while its hold is being written. Nothing of the
+	// answer may reach the client before Charge.Durable returns nil.
+	Overlap bool
 }
 
 // names is the part of a request that may name what belongs to others.

@@ -106,7 +106,11 @@ func (w *Writer) write(batch []*job) error {
 			if runs++; runs > 1 { // after a conflict
 				w.forget(batch)
 			}
-			return w.apply(tx, batch)
+			err := w.apply(tx, batch)
+			if err == nil {
+				passOn(batch)
+			}
+			return err
 		})
 	}
 	switch {
@@ -116,6 +120,15 @@ func (w *Writer) write(batch []*job) error {
 		w.clock.persisted = w.stamp
 	}
 	return err
+}
+
+// passOn lets those go on that do not wait for the disk.
+func passOn(batch []*job) {
+	for _, j := range batch {
+		if j.pending != nil {
+			j.pending.begin(j)
+		}
+	}
 }
 
 // finish answers the caller of a job whose batch was written, or failed with err.

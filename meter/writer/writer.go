@@ -119,6 +119,7 @@ type job struct {
 	soon    bool                       // does not linger
 	last    bool                       // cannot be retried
 	answer  func(ledger.Result, error) // called once, after the commit, unless a caller waits
+	pending *Pending                   // of Begin
 	done    chan struct{}
 	result  ledger.Result
 	err     error

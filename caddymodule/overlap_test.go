@@ -1,0 +1,151 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/store/memory"
+	"go.uber.org/zap"
+)
+
+// slowDisk is a store whose commits wait for the test, once they have been applied.
+type slowDisk struct {
+	store.Store
+	slow   atomic.Bool
+	commit chan error // what becomes of the next commit
+}
+
+func newSlowDisk() *slowDisk { return &slowDisk{Store: memory.New(), commit: make(chan error)} }
+
+func (d *slowDisk) Address() string { return "slow:" }
+
+func (d *slowDisk) Open(*zap.Logger) (store.Store, error) { return d, nil }
+
+func (d *slowDisk) Update(ctx context.Context, accounts []string, fn func(store.Tx) error) error {
+	return d.Store.Update(ctx, accounts, func(tx store.Tx) error {
+		err := fn(tx)
+		if err == nil && d.slow.Load() {
+			err = <-d.commit
+		}
+		return err
+	})
+}
+
+func overlapping(t *testing.T) (a *App, disk *slowDisk, key string) {
+	t.Helper()
+	a = provisioned(t, t.TempDir())
+	disk = newSlowDisk()
+	a.store = disk
+	return a, disk, started(t, a)
+}
+
+// With overlap the request runs while its hold is being written. Not a byte of the
+// answer reaches the client before.
+func TestAnAnswerWaitsForItsHold(t *testing.T) {
+	a, disk, key := overlapping(t)
+	for name, body := range map[string]string{"document": hello, "stream": helloStream} {
+		disk.slow.Store(true)
+		upstream := make(chan struct{}, 1)
+		s := serve(t, &Handler{app: a, Hold: "overlap"}, func(w http.ResponseWriter, _ *http.Request) error {
+			upstream <- struct{}{}
+			if body == hello {
+				return answered(w, "application/json", reply)
+			}
+			return answered(w, "text/event-stream", events)
+		})
+		got := make(chan string, 1)
+		go func() {
+			req, _ := http.NewRequest(http.MethodPost, s.URL+"/v1/chat/completions", strings.NewReader(body))
+			req.Header.Set("Authorization", "Bearer "+key)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				got <- err.Error()
+				return
+			}
+			defer res.Body.Close() //nolint:errcheck // read to its end
+			b, _ := io.ReadAll(res.Body)
+			got <- res.Status + string(b)
+		}()
+		<-upstream // although the hold is not on disk
+		select {
+		case early := <-got:
+			t.Errorf("%s: the client has %q before the hold is on disk", name, early)
+		case <-time.After(50 * time.Millisecond):
+		}
+		disk.slow.Store(false)
+		disk.commit <- nil
+		if all := <-got; !strings.HasPrefix(all, "200 OK") {
+			t.Errorf("%s: %s", name, all)
+		}
+		settled(t, a)
+	}
+}
+
+// A hold that could not be written ends the request to the upstream. The client gets
+// a 503 without a word of the answer, nothing is held, and nothing is charged.
+func TestAHoldThatIsLostEndsItsRequest(t *testing.T) {
+	a, disk, key := overlapping(t)
+	for name, next := range map[string]func(w http.ResponseWriter, r *http.Request) error{
+		"before the answer": func(_ http.ResponseWriter, r *http.Request) error {
+			disk.commit <- errors.New("no space left")
+			<-r.Context().Done() // it is cancelled
+			return r.Context().Err()
+		},
+		"with a document": func(w http.ResponseWriter, _ *http.Request) error {
+			err := answered(w, "application/json", reply)
+			disk.commit <- errors.New("no space left")
+			return err
+		},
+		"with a stream": func(w http.ResponseWriter, _ *http.Request) error {
+			go func() { disk.commit <- errors.New("no space left") }()
+			_ = answered(w, "text/event-stream", events)
+			panic(http.ErrAbortHandler) // as reverse_proxy does when copying fails
+		},
+	} {
+		disk.slow.Store(true)
+		s := serve(t, &Handler{app: a, Hold: "overlap"}, func(w http.ResponseWriter, r *http.Request) error {
+			disk.slow.Store(false)
+			return next(w, r)
+		})
+		res, body, err := ask(t, s, key, hello)
+		if err != nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Credits-Charge") != "" || strings.Contains(body, "hi there") || strings.Contains(body, "choices") {
+			t.Errorf("%s: %v %v %s", name, err, res, body)
+		}
+	}
+	if got := spent(t, a); got != "0" {
+		t.Errorf("%s was charged", got)
+	}
+}
+
+// A refusal is final: it is sent when what it rests on is on disk.
+func TestARefusalWaitsForTheDisk(t *testing.T) {
+	a, _, key := overlapping(t)
+	s := serve(t, &Handler{app: a, Hold: "overlap"}, func(w http.ResponseWriter, _ *http.Request) error {
+		return answered(w, "application/json", reply)
+	})
+	refused := 0
+	for range 15 { // 100 credits, 9 each
+		res, body, err := ask(t, s, key, hello)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case res.StatusCode == http.StatusPaymentRequired:
+			refused++
+		case res.StatusCode != http.StatusOK:
+			t.Errorf("%s %s", res.Status, body)
+		}
+	}
+	if refused == 0 {
+		t.Error("no request was refused")
+	}
+	if acc := settled(t, a); acc.SpentNet() > acc.Issued {
+		t.Errorf("spent %v of %v", acc.SpentNet(), acc.Issued)
+	}
+}

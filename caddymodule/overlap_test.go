@@ -95,7 +95,11 @@ func TestAHoldThatIsLostEndsItsRequest(t *testing.T) {
 	for name, next := range map[string]func(w http.ResponseWriter, r *http.Request) error{
 		"before the answer": func(_ http.ResponseWriter, r *http.Request) error {
 			disk.commit <- errors.New("no space left")
-			<-r.Context().Done() // it is cancelled
+			select {
+			case <-r.Context().Done(): // it is cancelled
+			case <-time.After(10 * time.Second):
+				t.Error("the request goes on")
+			}
 			return r.Context().Err()
 		},
 		"with a document": func(w http.ResponseWriter, _ *http.Request) error {

@@ -151,3 +151,15 @@ func (b *streamed) takesComment() bool {
 	header := b.t.Header()
 	return frame.FormatOf(header.Get("Content-Type")) == frame.SSE && coding.Of(header) == "" && (b.last == '\n' || b.last == '\r' || b.last == 0)
 }
+
+// errLost ends the copying of an answer that has no hold.
+var errLost = errors.New("the hold could not be written")
+
+// lost is the body of an answer whose hold could not be written: nothing is sent.
+type lost struct{}
+
+func (lost) write([]byte) error                    { return errLost }
+func (lost) held() bool                            { return true }
+func (lost) end(meter.Outcome)                     {}
+func (lost) kept() []byte                          { return nil }
+func (lost) settled(meter.Outcome, *meter.Receipt) {}

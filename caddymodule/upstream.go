@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -209,4 +210,23 @@ func asMatched(r *http.Request) {
 		clean += "/"
 	}
 	r.URL.Path, r.URL.RawPath = clean, "" // in place, as Caddy's rewrite does: placeholders such as {uri} must not have the other one
+}
+
+// With `hold overlap` a request goes upstream while its hold is being written. Its
+// answer waits for that: no byte of it is sent for a hold that may not exist.
+
+// durable waits until the hold is on disk. After an error nothing is sent to the
+// client but a refusal.
+func (t *response) durable() error {
+	if c, ok := t.call.(*meter.Charge); ok {
+		return c.Durable()
+	}
+	return nil
+}
+
+// cancelIfLost ends the request to the upstream if its hold is not on disk after all.
+func (t *response) cancelIfLost() {
+	if c, ok := t.call.(*meter.Charge); ok {
+		c.OnLost(t.cancel)
+	}
 }

@@ -58,7 +58,7 @@ func (b *booking) send() {
 
 func (b *booking) try() {
 	b.tries++
-	b.m.writer.GoSoon(b.account, b.end, b.answered)
+	b.m.writer.Go(b.account, b.end, b.answered)
 }
 
 // answered takes the writer's answer. It runs in the writer, where prices are not

@@ -163,16 +163,11 @@ func (w *Writer) Do(ctx context.Context, account ledger.AccountID, c ledger.Comm
 }
 
 // Go applies a command without waiting. When it is durable or has failed, the
-// writer calls then, if not nil; then must not block. A command that cannot be
-// written is retried until Close.
+// writer calls then; then must not block. Without then the command may wait some
+// milliseconds to share a commit with others. A command that cannot be written is
+// retried until Close.
 func (w *Writer) Go(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
-	w.post(&job{account: account, command: c, answer: orNothing(then)})
-}
-
-// GoSoon is Go for a command whose durability a caller waits for in its own way:
-// it does not wait for other commands to share a commit.
-func (w *Writer) GoSoon(account ledger.AccountID, c ledger.Command, then func(ledger.Result, error)) {
-	w.post(&job{account: account, command: c, answer: orNothing(then), soon: true})
+	w.post(&job{account: account, command: c, answer: orNothing(then), soon: then != nil})
 }
 
 func orNothing(then func(ledger.Result, error)) func(ledger.Result, error) {

@@ -76,12 +76,15 @@ func (x *exchange) Observe(_ context.Context, p []byte) ([]byte, error) {
 	return out, nil
 }
 
-// event takes an object of a stream.
-func (x *exchange) event(doc []byte) {
+// event takes an object of a stream. One that repeats the one before, but for its
+// text, issues no other ids.
+func (x *exchange) event(doc []byte, repeats bool) {
 	if x.fields != nil {
 		x.fields.Add(doc)
 	}
-	x.gift.event(doc)
+	if !repeats {
+		x.gift.event(doc)
+	}
 }
 
 // End implements Call.

@@ -13,11 +13,12 @@ import (
 
 // answer reads one JSON document: an event of a stream, or a whole body. The cheap part runs for every event; usage is looked
 // for only where its name occurs. (The name cannot occur inside a string value: there its quotes would be escaped. It only
-// decides whether to parse; values always come from their path.)
-func (r *Reader) answer(data []byte, name string) {
+// decides whether to parse; values always come from their path.) It reports whether the document counts for more than its text.
+func (r *Reader) answer(data []byte, name string) (counted bool) {
 	p := r.api.profile
 	r.events++
 	before := r.contents
+	r.pieces = 0
 	var kind, direct []byte
 	for key, value := range jsonscan.Members(data) {
 		if string(key) == "type" || string(key) == "event_type" {
@@ -36,17 +37,19 @@ func (r *Reader) answer(data []byte, name string) {
 	}
 	r.contents = min(r.contents, before+1) // an event counts once
 	ended := r.signal(string(kind), name, data)
+	counted = ended || r.failed
 	for i := range p.usage {
 		at := &p.usage[i]
 		if (at.mark == "" || bytes.Contains(data, []byte(at.mark))) && (at.kind == "" || at.kind == string(kind)) {
-			r.readUsage(at, data)
+			counted = r.readUsage(at, data) || counted
 		}
 	}
 	r.countItems(data, ended)
-	r.passDocument(data)
+	r.passDocument(data, false)
 	if p.job != nil {
 		r.readJob(p.job, data)
 	}
+	return counted
 }
 
 // member reads one of a document's own members.
@@ -168,8 +171,8 @@ func (r *Reader) stopReason(v []byte) {
 	}
 }
 
-// readUsage reads usage, model and tier at one place of the answer.
-func (r *Reader) readUsage(at *place, data []byte) {
+// readUsage reads usage, model and tier at one place of the answer. It reports whether there is any.
+func (r *Reader) readUsage(at *place, data []byte) bool {
 	p := r.api.profile
 	usage := data
 	if strings.Contains(at.path, ".0.") {
@@ -178,21 +181,21 @@ func (r *Reader) readUsage(at *place, data []byte) {
 		usage = jsonscan.Get(data, at.path)
 	}
 	if len(usage) == 0 || usage[0] != '{' {
-		return
+		return false
 	}
 	if p.sum {
 		r.addTurn(at, data, usage)
-		return
+		return true
 	}
 	var fresh counts
 	if at.tool {
 		fresh.readTool(usage)
 		r.tools.merge(&fresh)
-		return
+		return true
 	}
 	if !fresh.read(usage, p.fields, at.except) {
 		r.counts.bad = r.counts.bad || fresh.bad
-		return
+		return true
 	}
 	r.known = true
 	fresh.readCost(usage)
@@ -218,22 +221,23 @@ func (r *Reader) readUsage(at *place, data []byte) {
 	if missing || bytes.HasPrefix(choices, []byte{'['}) && empty(choices) {
 		r.finish, r.drop = true, true
 	}
+	return true
 }
 
 // passDocument passes an event to ReaderOptions.Document in the shape of a JSON answer: what an event wraps (the message of
 // message_start, the response of a Responses event) counts as the answer.
-func (r *Reader) passDocument(data []byte) {
+func (r *Reader) passDocument(data []byte, repeats bool) {
 	if r.opt.Document == nil || r.format == frame.JSON && !r.overflow {
 		return
 	}
 	for _, at := range r.api.profile.usage {
 		if at.base != "" && at.kind == "" {
 			if inner := jsonscan.Get(data, strings.TrimSuffix(at.base, ".")); len(inner) > 0 && inner[0] == '{' {
-				r.opt.Document(inner)
+				r.opt.Document(inner, repeats)
 			}
 		}
 	}
-	r.opt.Document(data)
+	r.opt.Document(data, repeats)
 }
 
 // empty reports whether an object or an array has no members.
@@ -275,6 +279,7 @@ func (r *Reader) addText(s []byte) {
 		return
 	}
 	r.contents++
+	r.pieces, r.piece = r.pieces+1, s
 	if len(s) >= jsonscan.MaxString-6 { // it may be cut
 		r.scan.WriteCut(s, r.doc.Dropped(s))
 	} else {

@@ -20,7 +20,8 @@ type ReaderOptions struct {
 	// MaxBody bounds Result.Body and the memory for a JSON answer; 0 means 4 MB. Usage is found beyond it as well.
 	MaxBody int
 	// Document gets the JSON objects of a stream, one by one; see Reader.passDocument. A JSON answer is in Result.Body instead.
-	Document func([]byte)
+	// repeats: it differs from the one before in its text alone.
+	Document func(doc []byte, repeats bool)
 }
 
 const (
@@ -52,6 +53,9 @@ type Reader struct {
 	parts            [numCounts]Count // counted by the reader itself: images, searches
 	scan             tokens.Counter
 	contents         int64
+	pieces           int    // of text in the current event
+	piece            []byte // the last of them
+	last             sample
 	text             []byte
 	model, tier      string
 	jobID, errorCode string
@@ -167,11 +171,11 @@ func (r *Reader) event(e frame.Event) {
 				return
 			}
 		}
-		r.answer(e.Data, string(e.Name))
+		r.document(e.Name, e.Data)
 	case string(e.Data) == frame.Done:
 		r.finish = true
 	case jsonscan.IsObject(e.Data):
-		r.answer(e.Data, string(e.Name))
+		r.document(e.Name, e.Data)
 	}
 }
 
@@ -238,4 +242,57 @@ func (r *Reader) closeBody() {
 	if !r.pending && !r.failed {
 		r.finish = true
 	}
+}
+
+// sample is the last event of a stream, if all that it brought was one piece of text. Most events of a stream differ from the
+// one before in that text alone. Such a repeat is compared with the sample, not parsed: all else that it says has been read.
+type sample struct {
+	name, doc  []byte
+	start, end int // of the text in doc, between its quotes
+}
+
+// maxSample is the longest event that is kept for comparison.
+const maxSample = 4 << 10
+
+// note keeps an event that was parsed; text is a part of doc.
+func (s *sample) note(name, doc, text []byte) {
+	start := cap(doc) - cap(text) // text is a slice of doc: its capacity says where it begins there
+	end := start + len(text)
+	if len(doc) > maxSample || start < 1 || end >= len(doc) || doc[start-1] != '"' || doc[end] != '"' {
+		s.forget()
+		return
+	}
+	s.name, s.doc, s.start, s.end = append(s.name[:0], name...), append(s.doc[:0], doc...), start, end
+}
+
+func (s *sample) forget() { s.doc = s.doc[:0] }
+
+// textOf returns the text of an event that repeats the sample with another text.
+func (s *sample) textOf(name, doc []byte) (text []byte, ok bool) {
+	end := len(doc) - (len(s.doc) - s.end)
+	if len(s.doc) == 0 || end < s.start || !bytes.HasPrefix(doc, s.doc[:s.start]) || !bytes.Equal(doc[end:], s.doc[s.end:]) || !bytes.Equal(name, s.name) {
+		return nil, false
+	}
+	text = doc[s.start:end]
+	if bytes.IndexByte(text, '"') >= 0 || len(text) > 0 && text[len(text)-1] == '\\' { // the text may end elsewhere
+		return nil, false
+	}
+	return text, true
+}
+
+// document reads an event of a stream.
+func (r *Reader) document(name, data []byte) {
+	if text, repeats := r.last.textOf(name, data); repeats {
+		r.events++
+		r.addText(text)
+		r.passDocument(data, true)
+		return
+	}
+	counted := r.answer(data, string(name))
+	if p := r.api.profile; r.pieces == 1 && !counted && !p.sum && p.searches == nil { // nothing in it would count again
+		r.last.note(name, data, r.piece)
+	} else {
+		r.last.forget()
+	}
+	r.piece = nil
 }

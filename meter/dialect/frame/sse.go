@@ -16,6 +16,7 @@ type eventSource struct {
 	nameLen   int
 	eventName []byte
 	hasData   bool
+	whole     []byte // the data of an event that needs no copy; nil: it is in doc
 	doc       *jsonscan.Truncator
 }
 
@@ -46,6 +47,9 @@ func (s *eventSource) Next(p []byte) (rest []byte, ended bool) {
 				continue
 			}
 		}
+		if size := s.short(p); size > 0 {
+			return p[size:], true
+		}
 		line := p
 		end := bytes.IndexByte(p, '\n')
 		if end >= 0 {
@@ -69,6 +73,25 @@ func (s *eventSource) Next(p []byte) (rest []byte, ended bool) {
 		}
 	}
 	return nil, false
+}
+
+var dataField = []byte("data:")
+
+// maxShort is shorter than the strings that doc would cut.
+const maxShort = jsonscan.MaxString / 2
+
+// short takes an event whose only line of data, and the blank line behind it, are in p. Most events are like that, and their data
+// need not be copied. size is 0 if this is none.
+func (s *eventSource) short(p []byte) (size int) {
+	if s.line != lineEmpty || s.hasData || !bytes.HasPrefix(p, dataField) {
+		return 0
+	}
+	end := bytes.IndexByte(p[:min(len(p), maxShort)], '\n')
+	if end < 0 || end+1 >= len(p) || p[end+1] != '\n' || bytes.IndexByte(p[:end], '\r') >= 0 {
+		return 0
+	}
+	s.whole, s.hasData = p[len(dataField):end], true
+	return end + 2
 }
 
 // takeLF reports whether a line feed is the second half of the last line end, and takes it as that.
@@ -153,12 +176,15 @@ func (s *eventSource) endLine() {
 const Done = "[DONE]"
 
 func (s *eventSource) Event() (e Event, ok bool) {
-	e = Event{Name: s.eventName, Data: bytes.TrimSpace(s.doc.Bytes())}
-	return e, s.hasData && !s.doc.Overflow()
+	data := s.whole
+	if data == nil {
+		data = s.doc.Bytes()
+	}
+	return Event{Name: s.eventName, Data: bytes.TrimSpace(data)}, s.hasData && !s.doc.Overflow()
 }
 
 func (s *eventSource) Reset() {
-	s.eventName, s.hasData = s.eventName[:0], false
+	s.eventName, s.hasData, s.whole = s.eventName[:0], false, nil
 	s.doc.Reset()
 }
 

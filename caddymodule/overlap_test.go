@@ -58,10 +58,12 @@ func TestAnAnswerWaitsForItsHold(t *testing.T) {
 			if body == hello {
 				return answered(w, "application/json", reply)
 			}
-			return answered(w, "text/event-stream", events)
+			err := answered(w, "text/event-stream", events)
+			return errors.Join(err, http.NewResponseController(w).Flush())
 		})
-		got := make(chan string, 1)
+		got, begun := make(chan string, 1), make(chan struct{})
 		go func() {
+			defer close(begun)
 			req, _ := http.NewRequest(http.MethodPost, s.URL+"/v1/chat/completions", strings.NewReader(body))
 			req.Header.Set("Authorization", "Bearer "+key)
 			res, err := http.DefaultClient.Do(req)
@@ -69,18 +71,20 @@ func TestAnAnswerWaitsForItsHold(t *testing.T) {
 				got <- err.Error()
 				return
 			}
+			begun <- struct{}{}    // the header is there
 			defer res.Body.Close() //nolint:errcheck // read to its end
 			b, _ := io.ReadAll(res.Body)
 			got <- res.Status + string(b)
 		}()
 		<-upstream // although the hold is not on disk
 		select {
-		case early := <-got:
-			t.Errorf("%s: the client has %q before the hold is on disk", name, early)
+		case <-begun:
+			t.Fatalf("%s: the answer begins before the hold is on disk", name)
 		case <-time.After(50 * time.Millisecond):
 		}
 		disk.slow.Store(false)
 		disk.commit <- nil
+		<-begun
 		if all := <-got; !strings.HasPrefix(all, "200 OK") {
 			t.Errorf("%s: %s", name, all)
 		}

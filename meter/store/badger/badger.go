@@ -70,13 +70,14 @@ var logKey = []byte("!/log")
 var errClosed = errors.New("the store is closed")
 
 // size is a variable for tests, which make everything small.
-var size = sizes{memTable: 16 << 20, table: 4 << 20, value: 1 << 20, segment: 8 << 20, behind: 32 << 20}
+var size = sizes{memTable: 16 << 20, table: 4 << 20, value: 1 << 20, segment: 8 << 20, behind: 32 << 20, log: 256 << 20}
 
 type sizes struct {
 	memTable int64 // up to four of them are not yet in synced tables
 	table    int64
 	value    int64 // largest that stays out of Badger's value log
 	segment  int64 // of the log in front
+	log      int64 // bytes of log that are kept, about, before Badger is made to write tables
 	behind   int64 // bytes of updates after which a flush begins before its time
 }
 

@@ -38,6 +38,9 @@ func (s *Store) flush() error {
 		return nil
 	}
 	err := s.writeTables(frozen, m)
+	if err == nil && s.log.kept.Load()*size.segment > size.log {
+		err = s.push(m.to)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed = err; err == nil {
@@ -142,4 +145,21 @@ func (p *part) commit(last bool) error {
 		p.s.marks.add(m)
 	}
 	return err
+}
+
+// fillKey is overwritten to fill Badger's memtables.
+var fillKey = []byte("!/fill")
+
+// push makes Badger write its memtables as synced tables, by filling them: Badger offers no
+// other way to do so. Until then the log is needed, and where few accounts are
+// busy, that would be long: most of the log goes to the archive.
+func (s *Store) push(to uint64) error {
+	filler := make([]byte, s.db.MaxBatchSize()/4)
+	for done := int64(0); done < keepBytes(); done += int64(len(filler)) {
+		p := s.newPart(mark{from: to, to: to})
+		if err := errors.Join(p.put(text(fillKey), filler), p.commit(true)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

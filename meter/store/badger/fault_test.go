@@ -14,7 +14,7 @@ import (
 func makeSmall(t *testing.T) {
 	was := size
 	t.Cleanup(func() { size = was })
-	size = sizes{memTable: 512 << 10, table: 256 << 10, value: 64 << 10, segment: 128 << 10, behind: 64 << 10}
+	size = sizes{memTable: 512 << 10, table: 256 << 10, value: 64 << 10, segment: 128 << 10, behind: 64 << 10, log: 1 << 20}
 }
 
 // What can go wrong with one append to the log, at each of its steps. After an

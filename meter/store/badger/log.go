@@ -52,6 +52,7 @@ type wal struct {
 	spare    chan prepared // the next segment, made ahead
 	touched  bool          // an append failed after it had begun to change files
 	certain  atomic.Uint64 // batches up to here are no longer needed
+	kept     atomic.Int64  // segments
 	witness  *witness
 
 	sync func(*os.File) error                             // makes an append durable
@@ -134,6 +135,7 @@ func (l *wal) room(n int64) (*segment, error) {
 	l.touched = false
 	l.prepare()
 	l.drop()
+	l.kept.Store(int64(len(l.segments)))
 	return s, nil
 }
 

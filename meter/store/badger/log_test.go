@@ -288,3 +288,39 @@ func flush(t *testing.T, s *Store) {
 		t.Fatal(err)
 	}
 }
+
+// One busy account writes little to Badger and much to the log. The log does not
+// grow without end, and a start finds everything.
+func TestTheLogOfABusyAccountIsBounded(t *testing.T) {
+	makeSmall(t)
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	value := bytes.Repeat([]byte("entry"), 2000)
+	most := 0
+	for n := range 1500 { // 15 MB
+		err := s.Update(context.Background(), nil, func(tx store.Tx) error {
+			return errors.Join(tx.Put(store.ID{Kind: store.Entry, Account: "acme", Name: store.Sequence(uint64(n))}, value), //nolint:gosec // not negative
+				tx.Put(store.ID{Kind: store.Account, Account: "acme"}, fmt.Append(nil, n)))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n%20 == 0 {
+			flush(t, s)
+		}
+		most = max(most, len(s.log.segments))
+	}
+	if bound := 2 * int(size.log/size.segment); most > bound {
+		t.Errorf("%d segments were kept, want at most %d", most, bound)
+	}
+	crash(t, s)
+	s = openStore(t, dir)
+	defer s.Close() //nolint:errcheck // a test's store
+	found := 0
+	err := s.View(context.Background(), func(v store.Snapshot) error {
+		return v.Scan(store.ID{Kind: store.Entry}, false, func(store.ID, []byte) error { found++; return nil })
+	})
+	if err != nil || found != 1500 {
+		t.Errorf("%d entries, %v", found, err)
+	}
+}

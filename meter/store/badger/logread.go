@@ -41,6 +41,7 @@ func openLog(dir string, after uint64, replay func(seq uint64, payload []byte) e
 		return nil, err
 	}
 	l.prepare()
+	l.kept.Store(int64(len(l.segments)))
 	return l, nil
 }
 

@@ -134,26 +134,35 @@ func TestAHoldThatIsLostEndsItsRequest(t *testing.T) {
 
 // A refusal is final: it is sent when what it rests on is on disk.
 func TestARefusalWaitsForTheDisk(t *testing.T) {
-	a, _, key := overlapping(t)
+	a, disk, key := overlapping(t)
 	s := serve(t, &Handler{app: a, Hold: "overlap"}, func(w http.ResponseWriter, _ *http.Request) error {
 		return answered(w, "application/json", reply)
 	})
-	refused := 0
-	for range 15 { // 100 credits, 9 each
-		res, body, err := ask(t, s, key, hello)
-		switch {
-		case err != nil:
-			t.Fatal(err)
-		case res.StatusCode == http.StatusPaymentRequired:
-			refused++
-		case res.StatusCode != http.StatusOK:
-			t.Errorf("%s %s", res.Status, body)
+	status := func() int {
+		res, _, err := ask(t, s, key, hello)
+		if err != nil {
+			t.Error(err)
+			return 0
 		}
+		return res.StatusCode
 	}
-	if refused == 0 {
-		t.Error("no request was refused")
+	for range 15 { // 100 credits, 9 each
+		status()
 	}
 	if acc := settled(t, a); acc.SpentNet() > acc.Issued {
 		t.Errorf("spent %v of %v", acc.SpentNet(), acc.Issued)
+	}
+	disk.slow.Store(true)
+	got := make(chan int, 1)
+	go func() { got <- status() }()
+	select {
+	case early := <-got:
+		t.Fatalf("%d before the disk has answered", early)
+	case <-time.After(50 * time.Millisecond):
+	}
+	disk.slow.Store(false)
+	disk.commit <- nil
+	if code := <-got; code != http.StatusPaymentRequired {
+		t.Errorf("%d, want 402", code)
 	}
 }

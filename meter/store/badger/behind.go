@@ -150,9 +150,9 @@ func (p *part) commit(last bool) error {
 // fillKey is overwritten to fill Badger's memtables.
 var fillKey = []byte("!/fill")
 
-// push makes Badger write its memtables as synced tables, by filling them: Badger offers no
-// other way to do so. Until then the log is needed, and where few accounts are
-// busy, that would be long: most of the log goes to the archive.
+// push fills Badger's memtables, so that Badger writes them as synced tables; it has
+// no call for that. Until then the log is needed. With few busy accounts that would
+// be long, because most of the log goes to the archive and little to Badger.
 func (s *Store) push(to uint64) error {
 	filler := make([]byte, s.db.MaxBatchSize()/4)
 	for done := int64(0); done < keepBytes(); done += int64(len(filler)) {

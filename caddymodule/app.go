@@ -17,13 +17,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
+	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
 
 func init() {
 	caddy.RegisterModule(App{})
-	caddy.RegisterModule(BadgerStore{})
 	caddy.RegisterModule(Handler{})
 	caddy.RegisterModule(adminAPI{})
 }
@@ -54,7 +54,7 @@ type App struct {
 	docs     atomic.Value // path of the pages, if a dashboard serves them
 	sender   *notifier.Sender
 	log      *zap.Logger
-	store    StoreOpener
+	store    stores.Opener
 	metrics  *metrics
 	file     string
 	book     *pricing.Book
@@ -83,7 +83,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading the store: %w", err)
 	}
-	opener, ok := s.(StoreOpener)
+	opener, ok := s.(stores.Opener)
 	if !ok {
 		return fmt.Errorf("%T is not a store", s)
 	}

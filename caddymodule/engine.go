@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/farebox-dev/farebox/caddymodule/alarm"
+	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
@@ -23,7 +25,7 @@ type engine struct {
 	*meter.Gateway
 	store   store.Store
 	log     *zap.Logger
-	alarm   *alarm
+	alarm   *alarm.Alarm
 	inForce atomic.Pointer[App] // the configuration whose prices and endpoints are
 }
 
@@ -64,7 +66,7 @@ type users struct {
 
 // Destruct is called by the pool when the engine is no longer used.
 func (e *engine) Destruct() error {
-	e.alarm.stop()
+	e.alarm.Stop()
 	e.Close() // everything that was settled is durable after this
 	return e.store.Close()
 }
@@ -116,7 +118,7 @@ func (a *App) open() (*engine, error) {
 		if s, err = a.store.Open(a.log); !errors.Is(err, badger.ErrInUse) {
 			break
 		}
-		if !closing(err) {
+		if !stores.Closing(err) {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -124,14 +126,14 @@ func (a *App) open() (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	alarm := newAlarm(a.log)
+	bell := alarm.New(a.log)
 	m, err := meter.Open(context.Background(), meter.Options{
 		Store: s, Book: a.book, Text: a.bookText,
-		Problem: alarm.ring, Endpoints: a.endpoints(),
+		Problem: bell.Ring, Endpoints: a.endpoints(),
 		Committed: a.metrics.committed, JobEnded: a.metrics.settled, Booked: a.metrics.booked, Unpriced: a.metrics.unpriced.Inc,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())
 	}
-	return &engine{Gateway: m, store: s, log: a.log, alarm: alarm}, nil
+	return &engine{Gateway: m, store: s, log: a.log, alarm: bell}, nil
 }

@@ -168,7 +168,7 @@ func (a *App) startNotify(e *engine) error {
 	if err := e.Events.Deliver(context.Background(), o); err != nil {
 		return err
 	}
-	e.alarm.start(e.Gateway)
+	e.alarm.Start(e.Gateway)
 	return nil
 }
 

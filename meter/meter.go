@@ -19,6 +19,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/calibration"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
+	"github.com/farebox-dev/farebox/meter/health"
 	"github.com/farebox-dev/farebox/meter/job"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/ownership"
@@ -49,6 +50,8 @@ type Options struct {
 	Endpoints []event.Endpoint
 	// Committed, if set, receives each batch that the ledger wrote.
 	Committed func(commands int, took time.Duration)
+	// Health gets the parts that the gateway knows of, next to those of its caller.
+	Health *health.Parts
 }
 
 // Gateway admits requests and settles them. Its methods are safe for concurrent use.
@@ -60,6 +63,7 @@ type Gateway struct {
 	Accounts  *account.Accounts    // opening, granting, closing; their state
 	Jobs      *Jobs                // work that goes on after an answer
 	Unpriced  report.UnpricedLog   // requests that have no price
+	Health    *health.Parts        // how the parts of the gateway do
 
 	opt         Options
 	writer      *writer.Writer
@@ -84,7 +88,10 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if o.Problem == nil {
 		o.Problem = func(error) {}
 	}
-	m := &Gateway{opt: o, Books: pricebook.New(o.Book, o.Now)}
+	if o.Health == nil {
+		o.Health = new(health.Parts)
+	}
+	m := &Gateway{opt: o, Books: pricebook.New(o.Book, o.Now), Health: o.Health}
 	events, err := event.NewHub(ctx, event.Options{Store: o.Store, Books: m.Books, Now: o.Now, Problem: o.Problem, Endpoints: o.Endpoints})
 	if m.Events = events; err != nil {
 		return nil, err
@@ -121,6 +128,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	m.owners.Start()
 	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, names, o.Now)
+	m.Health.Set("clock", m.clockState)
 	return m, nil
 }
 
@@ -178,3 +186,11 @@ func (m *Gateway) ClockProblem() error { return m.writer.ClockProblem() }
 
 // ConfirmClock accepts the time that the system's clock shows now.
 func (m *Gateway) ConfirmClock() { m.writer.ConfirmClock() }
+
+// clockState is the clock as a part of the gateway's health.
+func (m *Gateway) clockState() health.State {
+	if err := m.ClockProblem(); err != nil {
+		return health.State{Status: health.Warning, Text: err.Error(), Do: "set the clock right; if it is right: POST /meter/clock/confirm"}
+	}
+	return health.State{Status: health.OK, Text: "ok"}
+}

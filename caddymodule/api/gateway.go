@@ -3,6 +3,7 @@ package api
 import (
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/health"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
@@ -79,10 +80,12 @@ func (c *call) backup() error {
 
 // HealthView is how the gateway does.
 type HealthView struct {
-	OK     bool      `json:"ok"`
-	Clock  string    `json:"clock"` // "ok", or what is wrong with it
-	Prices BookView  `json:"prices"`
-	Now    time.Time `json:"now"`
+	OK     bool          `json:"ok"`    // no part needs an operator
+	Ready  bool          `json:"ready"` // paid requests are served
+	Parts  []health.Part `json:"parts"`
+	Clock  string        `json:"clock"` // "ok", or what is wrong with it
+	Prices BookView      `json:"prices"`
+	Now    time.Time     `json:"now"`
 }
 
 // BookView is which price book is in force.
@@ -93,9 +96,10 @@ type BookView struct {
 
 func (c *call) health() (HealthView, error) {
 	b, since := c.m.Book()
-	v := HealthView{OK: true, Clock: "ok", Prices: BookView{b.Digest, since.UTC()}, Now: c.m.Now().UTC()}
+	r := c.m.Health.Report()
+	v := HealthView{OK: r.OK, Ready: r.Ready, Parts: r.Parts, Clock: "ok", Prices: BookView{b.Digest, since.UTC()}, Now: c.m.Now().UTC()}
 	if err := c.m.ClockProblem(); err != nil {
-		v.OK, v.Clock = false, err.Error()
+		v.Clock = err.Error()
 	}
 	return v, nil
 }

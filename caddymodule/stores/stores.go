@@ -1,4 +1,5 @@
-package caddymodule
+// Package stores has the Caddy modules that say where a ledger is kept.
+package stores
 
 import (
 	"errors"
@@ -15,8 +16,10 @@ import (
 	"github.com/farebox-dev/farebox/meter/store/badger"
 )
 
-// StoreOpener is a module in the namespace meter.stores.
-type StoreOpener interface {
+func init() { caddy.RegisterModule(Badger{}) }
+
+// Opener is a module in the namespace meter.stores.
+type Opener interface {
 	// Address identifies what Open would open; equal addresses share one ledger.
 	Address() string
 	// Open opens or creates the store. It is not called while a configuration is
@@ -24,20 +27,20 @@ type StoreOpener interface {
 	Open(log *zap.Logger) (store.Store, error)
 }
 
-// BadgerStore keeps the ledger in a directory on this machine.
-type BadgerStore struct {
+// Badger keeps the ledger in a directory on this machine.
+type Badger struct {
 	// Dir is the data directory; it is created if it is not there. Default:
 	// "meter" in Caddy's data directory.
 	Dir string `json:"dir,omitempty"`
 }
 
 // CaddyModule implements caddy.Module.
-func (BadgerStore) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "meter.stores.badger", New: func() caddy.Module { return new(BadgerStore) }}
+func (Badger) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "meter.stores.badger", New: func() caddy.Module { return new(Badger) }}
 }
 
 // Provision implements caddy.Provisioner.
-func (b *BadgerStore) Provision(caddy.Context) error {
+func (b *Badger) Provision(caddy.Context) error {
 	b.Dir = caddy.NewReplacer().ReplaceAll(b.Dir, "")
 	if b.Dir == "" {
 		b.Dir = filepath.Join(caddy.AppDataDir(), "meter")
@@ -50,16 +53,16 @@ func (b *BadgerStore) Provision(caddy.Context) error {
 	return nil
 }
 
-// Address implements StoreOpener.
-func (b *BadgerStore) Address() string { return "badger:" + b.Dir }
+// Address implements Opener.
+func (b *Badger) Address() string { return "badger:" + b.Dir }
 
-// Open implements StoreOpener.
-func (b *BadgerStore) Open(log *zap.Logger) (store.Store, error) {
+// Open implements Opener.
+func (b *Badger) Open(log *zap.Logger) (store.Store, error) {
 	return badger.Open(b.Dir, func(format string, args ...any) { log.Warn(fmt.Sprintf("store: "+format, args...)) })
 }
 
 // UnmarshalCaddyfile reads `badger [<dir>]`.
-func (b *BadgerStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (b *Badger) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the store's name
 	if d.NextArg() {
 		b.Dir = d.Val()
@@ -73,13 +76,13 @@ func (b *BadgerStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// closing reports whether the directory's lock is held by this very process.
-func closing(err error) bool {
+// Closing reports whether the directory's lock is held by this very process.
+func Closing(err error) bool {
 	return errors.Is(err, badger.ErrInUse) && strings.Contains(err.Error(), fmt.Sprintf("process %d;", os.Getpid()))
 }
 
 var (
-	_ StoreOpener           = (*BadgerStore)(nil)
-	_ caddy.Provisioner     = (*BadgerStore)(nil)
-	_ caddyfile.Unmarshaler = (*BadgerStore)(nil)
+	_ Opener                = (*Badger)(nil)
+	_ caddy.Provisioner     = (*Badger)(nil)
+	_ caddyfile.Unmarshaler = (*Badger)(nil)
 )

@@ -1,4 +1,4 @@
-package caddymodule
+package alarm
 
 import (
 	"context"
@@ -65,14 +65,14 @@ func (s *recorder) got(t *testing.T, want ...string) {
 	}
 }
 
-func alarmed(t *testing.T, s store.Store) (*meter.Gateway, *alarm, *recorder) {
+func alarmed(t *testing.T, s store.Store) (*meter.Gateway, *Alarm, *recorder) {
 	t.Helper()
 	book, problems := pricefile.Load("pricing.yaml", []byte("version: 1\ncredit: {name: credit}\noperations: {image: {match: POST /v1/images, price: 10}}\n"))
 	if book == nil {
 		t.Fatal(problems)
 	}
-	a, to := newAlarm(zap.NewNop()), &recorder{}
-	m, err := meter.Open(t.Context(), meter.Options{Store: s, Book: book, Problem: a.ring})
+	a, to := New(zap.NewNop()), &recorder{}
+	m, err := meter.Open(t.Context(), meter.Options{Store: s, Book: book, Problem: a.Ring})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func alarmed(t *testing.T, s store.Store) (*meter.Gateway, *alarm, *recorder) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { a.stop(); m.Close() })
+	t.Cleanup(func() { a.Stop(); m.Close() })
 	return m, a, to
 }
 
@@ -90,14 +90,14 @@ func alarmed(t *testing.T, s store.Store) (*meter.Gateway, *alarm, *recorder) {
 func TestTheAlarmSendsOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, a, to := alarmed(t, memory.New())
-		a.ring(errors.New("at the start"))
-		a.start(m)
+		a.Ring(errors.New("at the start"))
+		a.Start(m)
 		to.got(t, "ops ledger.problem at the start")
 		for range 1000 {
-			a.ring(errors.New("again"))
+			a.Ring(errors.New("again"))
 		}
 		to.got(t, "ops ledger.problem at the start")
-		time.Sleep(alarmPause)
+		time.Sleep(pause)
 		to.got(t, "ops ledger.problem at the start", "ops ledger.problem again")
 	})
 }
@@ -108,8 +108,8 @@ func TestTheWriterMayRing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &failing{Store: memory.New()}
 		m, a, to := alarmed(t, s)
-		a.start(m)
-		ring := func() { a.ring(errors.New("in a commit")) }
+		a.Start(m)
+		ring := func() { a.Ring(errors.New("in a commit")) }
 		s.within.Store(&ring)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // of the bubble's clock
 		defer cancel()
@@ -126,9 +126,9 @@ func TestTheAlarmGoesPastAnOutboxThatCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &failing{Store: memory.New()}
 		m, a, to := alarmed(t, s)
-		a.start(m)
+		a.Start(m)
 		s.full.Store(true)
-		a.ring(errFull)
+		a.Ring(errFull)
 		to.got(t, "ops ledger.problem "+errFull.Error())
 		s.full.Store(false)
 	})

@@ -1,4 +1,5 @@
-package caddymodule
+// Package alarm tells operators of the ledger's problems.
+package alarm
 
 import (
 	"context"
@@ -12,14 +13,14 @@ import (
 	"github.com/farebox-dev/farebox/meter/event"
 )
 
-// alarmPause is the time between two ledger.problem events: a problem
+// pause is the time between two ledger.problem events: a problem
 // that comes with every request is one message a minute, not thousands.
-const alarmPause = time.Minute
+const pause = time.Minute
 
-// alarm tells operators of the ledger's problems. Who rings it may be the
+// Alarm tells operators of the ledger's problems. Who rings it may be the
 // ledger's writer itself, so telling, which waits for the writer, is done
 // elsewhere.
-type alarm struct {
+type Alarm struct {
 	log  *zap.Logger
 	rung chan struct{} // holds one
 	quit chan struct{}
@@ -31,12 +32,13 @@ type alarm struct {
 	more int // that came since the last message, besides last
 }
 
-func newAlarm(log *zap.Logger) *alarm {
-	return &alarm{log: log, rung: make(chan struct{}, 1), quit: make(chan struct{})}
+// New is an alarm; its messages go out after Start.
+func New(log *zap.Logger) *Alarm {
+	return &Alarm{log: log, rung: make(chan struct{}, 1), quit: make(chan struct{})}
 }
 
-// ring logs a problem, and has it told soon. It never waits.
-func (a *alarm) ring(err error) {
+// Ring logs a problem, and has it told soon. It never waits.
+func (a *Alarm) Ring(err error) {
 	a.log.Error("ledger.problem", zap.Error(err))
 	a.mu.Lock()
 	if a.last != nil {
@@ -50,18 +52,19 @@ func (a *alarm) ring(err error) {
 	}
 }
 
-// start begins to send, once a dispatcher exists. Problems from before
+// Start begins to send, once a dispatcher exists. Problems from before
 // are sent then.
-func (a *alarm) start(m *meter.Gateway) {
+func (a *Alarm) Start(m *meter.Gateway) {
 	a.once.Do(func() { a.done.Go(func() { a.run(m) }) })
 }
 
-func (a *alarm) stop() {
+// Stop ends the sending.
+func (a *Alarm) Stop() {
 	close(a.quit)
 	a.done.Wait()
 }
 
-func (a *alarm) run(m *meter.Gateway) {
+func (a *Alarm) run(m *meter.Gateway) {
 	for {
 		select {
 		case <-a.rung:
@@ -70,7 +73,7 @@ func (a *alarm) run(m *meter.Gateway) {
 		}
 		a.tell(m)
 		select {
-		case <-time.After(alarmPause):
+		case <-time.After(pause):
 		case <-a.quit:
 			return
 		}
@@ -78,7 +81,7 @@ func (a *alarm) run(m *meter.Gateway) {
 }
 
 // tell goes through the outbox, or past it if it cannot be written.
-func (a *alarm) tell(m *meter.Gateway) {
+func (a *Alarm) tell(m *meter.Gateway) {
 	a.mu.Lock()
 	err, more := a.last, a.more
 	a.last, a.more = nil, 0
@@ -91,7 +94,7 @@ func (a *alarm) tell(m *meter.Gateway) {
 	if m.Events.Post(context.Background(), "", event.LedgerProblem, what, data) == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), alarmPause/4)
+	ctx, cancel := context.WithTimeout(context.Background(), pause/4)
 	defer cancel()
 	if err := m.Events.NotifyOperator(ctx, event.LedgerProblem, what, data); err != nil {
 		a.log.Warn("the event of the problem could not be sent", zap.Error(err))

@@ -49,6 +49,7 @@ type core struct {
 	now             func() time.Time
 	keys, operators keyring
 	roster          roster
+	ends            ends
 }
 
 // Load opens the directory of a writer's store. It reads no keys and no members:
@@ -60,7 +61,8 @@ func Load(ctx context.Context, b *writer.Writer, books *pricebook.Books, events 
 		operators: keyring{kind: store.Operator, prefix: "op_", begins: OperatorPrefix, writer: b},
 		roster:    roster{writer: b, decimals: books.InForce().Credit.Decimals},
 	}
-	return &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}}, c.keys.listAll(ctx)
+	d := &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}}
+	return d, errors.Join(c.keys.listAll(ctx), d.Sessions.listAll(ctx))
 }
 
 // keyLives: a session ends with the API or operator key that opened it.

@@ -146,6 +146,9 @@ func (d *Members) setMember(ctx context.Context, account, id string, c MemberCha
 	}
 	if err != nil {
 		x = Member{Account: account, ID: id, Role: RoleMember, CreatedAt: d.now().UTC().Truncate(time.Second)}
+		if err := d.stayRevoked(ctx, account, id); err != nil {
+			return Member{}, err
+		}
 	}
 	if c.Role != nil && *c.Role != RoleAdmin {
 		if err := d.notLastAdmin(account, id); err != nil {
@@ -163,6 +166,19 @@ func (d *Members) setMember(ctx context.Context, account, id string, c MemberCha
 		return Member{}, err
 	}
 	return x, d.putMember(ctx, &x)
+}
+
+// stayRevoked finishes the removal of a member who comes back, if it ended halfway.
+func (d *Members) stayRevoked(ctx context.Context, account, id string) error {
+	x, err := d.roster.find(account, id)
+	if err != nil || x == nil {
+		return err
+	}
+	keys, err := d.keysOf(ctx, account, id)
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	return d.putMember(ctx, &x.Member)
 }
 
 func set[T any](to, from *T) {
@@ -217,31 +233,65 @@ func (d *Members) Remove(ctx context.Context, account, id string) (Member, error
 	return x, d.putMember(ctx, &x)
 }
 
-// putMember writes a member and, if it was removed, revokes its keys in the same
-// commit.
+// revokedAtOnce is how many keys one commit revokes.
+const revokedAtOnce = 100
+
+// putMember writes a member and, if it was removed, revokes its keys: those that
+// one commit has no room for in more commits, as an account can have any number.
+// Meanwhile they are refused all the same, because the member is.
 func (d *Members) putMember(ctx context.Context, x *Member) error {
 	raw, err := json.Marshal(x)
 	if err != nil {
 		return err
 	}
-	revoked := map[hash]*Key{}
-	err = d.writer.Update(ctx, func(tx store.Tx) error {
-		err := d.keys.each(tx, x.Account, func(of hash, k *Key) {
-			if !x.RemovedAt.IsZero() && k.Member == x.ID && k.RevokedAt.IsZero() {
-				k.RevokedAt = x.RemovedAt
-				revoked[of] = k
-			}
-		})
-		for of, k := range revoked {
-			err = errors.Join(err, d.keys.write(tx, of, k))
+	var keys []hash
+	if !x.RemovedAt.IsZero() {
+		if keys, err = d.keysOf(ctx, x.Account, x.ID); err != nil {
+			return err
 		}
+	}
+	err = d.writer.Update(ctx, func(tx store.Tx) error {
+		err := d.revokeIn(tx, keys[:min(revokedAtOnce, len(keys))], x.RemovedAt)
 		return errors.Join(err, tx.Put(store.ID{Kind: store.Member, Account: x.Account, Name: x.ID}, raw))
 	})
 	d.roster.recent.forget(memberID{x.Account, x.ID})
-	for of := range revoked {
+	for n := revokedAtOnce; err == nil && n < len(keys); n += revokedAtOnce {
+		err = d.writer.Update(ctx, func(tx store.Tx) error {
+			return d.revokeIn(tx, keys[n:min(n+revokedAtOnce, len(keys))], x.RemovedAt)
+		})
+	}
+	for _, of := range keys {
 		d.keys.recent.forget(of)
 	}
 	return err
+}
+
+// keysOf are the keys of a member that are in force.
+func (d *Members) keysOf(ctx context.Context, account, member string) (keys []hash, err error) {
+	err = d.writer.View(ctx, func(s store.Snapshot) error {
+		return d.keys.each(s, account, func(of hash, k *Key) {
+			if k.Member == member && k.RevokedAt.IsZero() {
+				keys = append(keys, of)
+			}
+		})
+	})
+	return keys, err
+}
+
+func (d *Members) revokeIn(tx store.Tx, keys []hash, at time.Time) error {
+	for _, of := range keys {
+		k, err := d.keys.read(tx, of)
+		if err != nil {
+			return err
+		}
+		if k.RevokedAt.IsZero() { // not meanwhile by somebody else
+			k.RevokedAt = at
+			if err := d.keys.write(tx, of, k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Check refuses the requests of a member that was removed and, of one that only

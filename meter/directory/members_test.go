@@ -1,14 +1,19 @@
 package directory_test
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 func (f *fixture) set(id string, c directory.MemberChange) directory.Member {
@@ -97,6 +102,77 @@ func TestARemovedMember(t *testing.T) {
 	}
 	if _, err := f.Directory.Keys.Find(secret); err == nil {
 		t.Error("the key came back with its member")
+	}
+}
+
+// A member can have more keys than one commit revokes. A removal that was cut off
+// between two commits is finished before the member comes back.
+func TestAMemberWithManyKeysIsRemoved(t *testing.T) {
+	f := newFixture(t)
+	f.set("mira", directory.MemberChange{})
+	var ids []string
+	for range 250 {
+		_, k, err := f.Directory.Keys.Create(f.Context(), directory.Key{Account: "acme", Member: "mira"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, k.ID)
+	}
+	_, kept, err := f.Directory.Keys.Create(f.Context(), directory.Key{Account: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := func() (n int) {
+		list, err := f.Directory.Keys.List("acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range list {
+			if k.RevokedAt.IsZero() {
+				n++
+			}
+		}
+		return n
+	}
+	if _, err := f.Directory.Members.Remove(f.Context(), "acme", "mira"); err != nil {
+		t.Fatal(err)
+	}
+	if n := live(); n != 1 {
+		t.Errorf("%d keys live, and only %s should", n, kept.ID)
+	}
+	for _, id := range ids[200:] { // as if the last commit had not happened
+		f.unrevoke(id)
+	}
+	f.Reopen()
+	if n := live(); n != 51 {
+		t.Fatalf("%d keys live after the removal was cut off", n)
+	}
+	f.set("mira", directory.MemberChange{})
+	if n := live(); n != 1 {
+		t.Errorf("%d keys live when the member is back", n)
+	}
+}
+
+// unrevoke puts a key back as it was.
+func (f *fixture) unrevoke(id string) {
+	f.Helper()
+	begin, err := hex.DecodeString(strings.TrimPrefix(id, "key_"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	err = f.Writer.Update(f.Context(), func(tx store.Tx) error {
+		return tx.Scan(store.ID{Kind: store.Key, Name: string(begin)}, true, func(at store.ID, raw []byte) error {
+			var k directory.Key
+			if err := json.Unmarshal(raw, &k); err != nil {
+				return err
+			}
+			k.RevokedAt = time.Time{}
+			raw, err := json.Marshal(k)
+			return errors.Join(err, tx.Put(at, raw), store.ErrStop)
+		})
+	})
+	if err != nil && !errors.Is(err, store.ErrStop) {
+		f.Fatal(err)
 	}
 }
 

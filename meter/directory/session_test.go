@@ -2,6 +2,7 @@ package directory_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -172,11 +173,115 @@ func TestOldSessionsAreForgotten(t *testing.T) {
 	}
 	f.Pass(time.Hour)
 	f.link(directory.Session{Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}}})
-	n := 0
-	err := f.Writer.View(t.Context(), func(s store.Snapshot) error {
-		return s.Scan(store.ID{Kind: store.Session}, false, func(store.ID, []byte) error { n++; return nil })
+	if n := f.kept(store.Session); n != 1 {
+		t.Errorf("%d are kept", n)
+	}
+}
+
+// kept is how many records of a kind there are.
+func (f *fixture) kept(kind store.Kind) (n int) {
+	f.Helper()
+	err := f.Writer.View(f.Context(), func(s store.Snapshot) error {
+		return s.Scan(store.ID{Kind: kind}, false, func(store.ID, []byte) error { n++; return nil })
 	})
-	if err != nil || n != 1 {
-		t.Errorf("%d are kept, %v", n, err)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return n
+}
+
+func (f *fixture) signIn(member string) string {
+	f.Helper()
+	cookie, _, err := f.Directory.Sessions.Open(f.Context(), directory.Session{Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}}, Member: member})
+	if err != nil {
+		f.Fatal(err)
+	}
+	return cookie
+}
+
+// Whoever signs in again and again ends their own oldest sessions, and nobody else's.
+func TestSessionsOfAMemberAreBounded(t *testing.T) {
+	f := newFixture(t)
+	other := f.signIn("jon")
+	token := f.link(directory.Session{Seats: []directory.Seat{{Account: "acme", Role: directory.RoleAdmin}}, Member: "mira"})
+	first := f.signIn("mira")
+	if err := f.Directory.Sessions.Close(t.Context(), f.signIn("mira")); err != nil { // does not count any more
+		t.Fatal(err)
+	}
+	var last string
+	for range 49 {
+		last = f.signIn("mira")
+	}
+	f.isOpen("the first of 50", first)
+	newest := f.signIn("mira")
+	f.closed("the first of 51", first)
+	f.isOpen("the last but one", last)
+	f.isOpen("the last", newest)
+	f.isOpen("of another member", other)
+	if _, _, err := f.Directory.Sessions.OpenLink(t.Context(), token); err != nil {
+		t.Errorf("the link: %v", err)
+	}
+	if sessions, places := f.kept(store.Session), f.kept(store.SessionEnd); sessions != 51 || places != 51 {
+		t.Errorf("%d sessions, %d places in the order of time", sessions, places)
+	}
+}
+
+// Sessions of members who never come back go, too, some with each sign-in, and
+// leave nothing behind.
+func TestASignInRemovesSomeSessionsThatAreOver(t *testing.T) {
+	f := newFixture(t)
+	for n := range 100 {
+		f.signIn(fmt.Sprint("member", n))
+		f.Pass(time.Second)
+	}
+	f.Pass(directory.SessionLasts)
+	had := f.kept(store.Session)
+	for n := 0; f.kept(store.Session) > n+1; n++ {
+		if n > 10 {
+			t.Fatalf("%d sessions are still kept", f.kept(store.Session))
+		}
+		f.link(directory.Session{Seats: []directory.Seat{{Account: "beta", Role: directory.RoleAdmin}}})
+		now := f.kept(store.Session)
+		if gone := had + 1 - now; gone > 20 {
+			t.Fatalf("one sign-in removed %d sessions", gone)
+		}
+		had = now
+	}
+	f.Pass(directory.LinkLasts) // before the sessions of members that are looked at next
+	f.signIn("jon")
+	for _, kind := range []store.Kind{store.Session, store.SessionEnd, store.SessionsOf} {
+		if n := f.kept(kind); n != 1 {
+			t.Errorf("%d records of kind %c", n, kind)
+		}
+	}
+}
+
+// Sessions that an earlier version has written have no place in the order of time.
+func TestSessionsOfAnEarlierVersionGo(t *testing.T) {
+	f := newFixture(t)
+	old := f.signIn("mira")
+	err := f.Writer.Update(t.Context(), func(tx store.Tx) error {
+		var ids []store.ID
+		for _, kind := range []store.Kind{store.SessionEnd, store.SessionsOf} {
+			if err := tx.Scan(store.ID{Kind: kind}, false, func(id store.ID, _ []byte) error { ids = append(ids, id); return nil }); err != nil {
+				return err
+			}
+		}
+		for _, id := range append(ids, store.ID{Kind: store.Meta, Name: "sessions by end"}) {
+			if err := tx.Delete(id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Reopen()
+	f.isOpen("it goes on", old)
+	f.Pass(directory.SessionLasts)
+	f.signIn("jon")
+	if n := f.kept(store.Session); n != 1 {
+		t.Errorf("%d are kept", n)
 	}
 }

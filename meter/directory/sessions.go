@@ -83,7 +83,7 @@ func (d *Sessions) OpenLink(ctx context.Context, token string) (cookie string, s
 		if s.ExpiresAt.After(d.now()) {
 			taken = nil
 		}
-		return tx.Delete(id)
+		return endSession(tx, id, linkPrefix, &s)
 	})
 	if err = errors.Join(err, taken); err != nil {
 		return "", Session{}, err
@@ -104,46 +104,22 @@ func (d *Sessions) putSession(ctx context.Context, prefix string, s Session, las
 	if err != nil {
 		return "", err
 	}
+	over, err := d.ends.over(ctx, d.writer, now, s.ExpiresAt)
+	if err != nil {
+		return "", err
+	}
+	id := sessionID(secret)
 	return secret, d.writer.Update(ctx, func(tx store.Tx) error {
-		if err := forgetSessions(tx, sessionID(secret), now); err != nil {
+		for _, x := range over {
+			if err := x.forget(tx, now); err != nil {
+				return err
+			}
+		}
+		if err := addToOwner(tx, sessionOwner(prefix, &s), ending{id.Name, s.ExpiresAt}, now); err != nil {
 			return err
 		}
-		return tx.Put(sessionID(secret), raw)
+		return tx.Put(id, raw)
 	})
-}
-
-// lookedAt bounds the sessions that one that begins looks at. It is far more than
-// one: those that are over go faster than new ones come.
-const lookedAt = 100
-
-// forgetSessions removes some of those that are over, so that they do not pile up:
-// of those next to the new one, whose place is random.
-func forgetSessions(tx store.Tx, beside store.ID, now time.Time) error {
-	var over []store.ID
-	looked := 0
-	look := func(id store.ID, raw []byte) error {
-		var s Session
-		if json.Unmarshal(raw, &s) != nil || !s.ExpiresAt.After(now) {
-			over = append(over, id)
-		}
-		if looked++; looked >= lookedAt {
-			return store.ErrStop
-		}
-		return nil
-	}
-	err := tx.Scan(beside, true, look)
-	if err == nil && looked < lookedAt { // from the first one on
-		err = tx.Scan(store.ID{Kind: store.Session}, true, func(id store.ID, raw []byte) error {
-			if id.Name >= beside.Name {
-				return store.ErrStop
-			}
-			return look(id, raw)
-		})
-	}
-	for _, id := range over {
-		err = errors.Join(err, tx.Delete(id))
-	}
-	return err
 }
 
 func sessionID(secret string) store.ID {
@@ -181,5 +157,13 @@ func (d *Sessions) Close(ctx context.Context, cookie string) error {
 	if !wellFormed(cookie, sessionPrefix) {
 		return nil
 	}
-	return d.writer.Update(ctx, func(tx store.Tx) error { return tx.Delete(sessionID(cookie)) })
+	return d.writer.Update(ctx, func(tx store.Tx) error {
+		var s Session
+		id := sessionID(cookie)
+		raw, err := tx.Get(id)
+		if err != nil || json.Unmarshal(raw, &s) != nil {
+			return nil // unknown, or over
+		}
+		return endSession(tx, id, sessionPrefix, &s)
+	})
 }

@@ -44,14 +44,14 @@ const keepDeliveries = 7 * 24 * time.Hour
 
 // Dispatcher empties the outbox.
 type Dispatcher struct {
-	Store     Store
-	Sender    Sender
-	Endpoints func() []Endpoint
-	Now       func() time.Time
-	Timeout   time.Duration                        // of one attempt; default 15 s
-	Told      func(d *Delivery)                    // after each attempt; may be nil
-	Problem   func(error)                          // the store fails
-	Off       func(ctx context.Context, to string) // an endpoint said 410; may be nil
+	Store    Store
+	Sender   Sender
+	Endpoint func(name string) (Endpoint, bool) // that gets events
+	Now      func() time.Time
+	Timeout  time.Duration                        // of one attempt; default 15 s
+	Told     func(d *Delivery)                    // after each attempt; may be nil
+	Problem  func(error)                          // the store fails
+	Off      func(ctx context.Context, to string) // an endpoint said 410; may be nil
 
 	wake chan struct{}
 	once sync.Once
@@ -144,15 +144,11 @@ func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.Wait
 	running := map[string]bool{}                                                      // before the look: what they are delivering is still in the outbox
 	busy.Range(func(name, _ any) bool { running[name.(string)] = true; return true }) //nolint:forcetypeassert // only names are stored
 	due, next, err := d.look(ctx, d.Now())
-	known := map[string]Endpoint{}
-	for _, e := range d.Endpoints() {
-		known[e.Name] = e
-	}
 	for name, list := range due {
 		if running[name] { // it wakes us when it is done
 			continue
 		}
-		to, ok := known[name]
+		to, ok := d.Endpoint(name)
 		busy.Store(name, true)
 		under.Go(func() {
 			defer d.Wake() // there may be more

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,7 +90,7 @@ func TestADeliveryThatCannotBeBookedIsNotSentInALoop(t *testing.T) {
 		endpoints := []Endpoint{{Name: "hook"}}
 		o.post(t, endpoints, "evt_1", "evt_2")
 		var problems atomic.Int64
-		d := &Dispatcher{Store: o, Sender: c, Endpoints: func() []Endpoint { return endpoints }, Now: time.Now, Problem: func(error) { problems.Add(1) }}
+		d := &Dispatcher{Store: o, Sender: c, Endpoint: among(&endpoints), Now: time.Now, Problem: func(error) { problems.Add(1) }}
 		o.full.Store(true)
 		run(t, d)
 		synctest.Wait()
@@ -143,7 +144,7 @@ func TestEndpointsAreIndependent(t *testing.T) {
 		endpoints := []Endpoint{{Name: "ok"}, {Name: "down"}, {Name: "gone"}}
 		o.post(t, append(endpoints, Endpoint{Name: "removed"}), "evt_1")
 		var off []string
-		d := &Dispatcher{Store: o, Sender: a, Endpoints: func() []Endpoint { return endpoints }, Now: time.Now, Problem: func(err error) { t.Error(err) }, Off: func(_ context.Context, to string) { off = append(off, to) }}
+		d := &Dispatcher{Store: o, Sender: a, Endpoint: among(&endpoints), Now: time.Now, Problem: func(err error) { t.Error(err) }, Off: func(_ context.Context, to string) { off = append(off, to) }}
 		run(t, d)
 		synctest.Wait()
 		states := map[string]string{}
@@ -171,7 +172,7 @@ func TestADeliveryIsGivenUp(t *testing.T) {
 		a := &answers{by: map[string]Answer{"down": {Err: errors.New("refused")}}, sent: map[string]int{}}
 		endpoints := []Endpoint{{Name: "down"}}
 		o.post(t, endpoints, "evt_1")
-		run(t, &Dispatcher{Store: o, Sender: a, Endpoints: func() []Endpoint { return endpoints }, Now: time.Now, Problem: func(err error) { t.Error(err) }})
+		run(t, &Dispatcher{Store: o, Sender: a, Endpoint: among(&endpoints), Now: time.Now, Problem: func(err error) { t.Error(err) }})
 		time.Sleep(12 * time.Hour) // of the bubble's clock
 		if n := o.count(t, store.Outbox); n != 1 {
 			t.Errorf("after 12 hours %d deliveries are pending, want 1", n)
@@ -224,7 +225,7 @@ func TestALongOutboxIsReadRarely(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Dispatcher{Store: o, Sender: c, Endpoints: func() []Endpoint { return endpoints }, Now: func() time.Time { return now }, Problem: func(err error) { t.Error(err) }}
+	d := &Dispatcher{Store: o, Sender: c, Endpoint: among(&endpoints), Now: func() time.Time { return now }, Problem: func(err error) { t.Error(err) }}
 	c.each = make(chan struct{}, many)
 	stop := run(t, d)
 	for range many {
@@ -250,4 +251,47 @@ func TestALongOutboxIsReadRarely(t *testing.T) {
 	if old > 0 {
 		t.Errorf("%d old deliveries are still there", old)
 	}
+}
+
+// among finds the endpoints of a list that a test may change.
+func among(list *[]Endpoint) func(string) (Endpoint, bool) {
+	return func(name string) (Endpoint, bool) {
+		i := slices.IndexFunc(*list, func(e Endpoint) bool { return e.Name == name })
+		if i < 0 {
+			return Endpoint{}, false
+		}
+		return (*list)[i], true
+	}
+}
+
+// A commit asks for the endpoints of its account alone, whatever others there are.
+func TestAnAccountsEndpoints(t *testing.T) {
+	var l live
+	l.set([]Endpoint{{Name: "ops"}, {Name: "acme-1", Account: "acme"}, {Name: "beta-1", Account: "beta"}})
+	check := func(what, account string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, e := range l.of(account) {
+			got = append(got, e.Name)
+			if found, ok := l.named(e.Name); !ok || found.Account != e.Account {
+				t.Errorf("%s: %s is not found by its name: %+v", what, e.Name, found)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q has %q, want %q", what, account, got, want)
+		}
+	}
+	check("both", "acme", "ops", "acme-1")
+	check("the operator's", "gamma", "ops")
+	check("of the gateway", "", "ops")
+	l.replace(Endpoint{Name: "acme-2", Account: "acme"}, true)
+	check("replaced", "acme", "ops", "acme-2")
+	if _, ok := l.named("acme-1"); ok {
+		t.Error("the one before is still found")
+	}
+	l.replace(Endpoint{Name: "acme-3", Account: "acme"}, false)
+	check("removed", "acme", "ops")
+	check("another's", "beta", "ops", "beta-1")
+	l.set(nil)
+	check("none", "beta")
 }

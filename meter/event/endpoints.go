@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/input"
@@ -59,31 +60,81 @@ func (h *Hub) All() []EndpointState {
 
 // Test sends an event to one endpoint, whichever types it wants.
 func (h *Hub) Test(ctx context.Context, name string) (event string, err error) {
-	for _, e := range h.Endpoints() {
-		if e.Name != name {
-			continue
-		}
-		now := h.o.Now().UTC()
-		x := eventOf(e.Account, Test, "test-"+now.Format("20060102T150405.000000000"), map[string]any{"endpoint": name, "sent_at": now}, now)
-		e.Only = nil
-		return x.ID, h.postTo(ctx, []Endpoint{e}, &x)
+	e, ok := h.endpoints.named(name)
+	if !ok {
+		return "", input.Errorf("there is no endpoint %q that gets events; see farebox meter webhook list", name)
 	}
-	return "", input.Errorf("there is no endpoint %q that gets events; see farebox meter webhook list", name)
+	now := h.o.Now().UTC()
+	x := eventOf(e.Account, Test, "test-"+now.Format("20060102T150405.000000000"), map[string]any{"endpoint": name, "sent_at": now}, now)
+	e.Only = nil
+	return x.ID, h.postTo(ctx, []Endpoint{e}, &x)
 }
 
+// join makes the live endpoints what they should be.
 func (h *Hub) join() {
 	list := []Endpoint{}
-	for _, e := range h.opt.Endpoints {
+	for _, e := range slices.Concat(h.opt.Endpoints, slices.Collect(maps.Values(h.own))) {
 		if !h.off[e.Name] {
 			list = append(list, e)
 		}
 	}
-	for _, e := range h.own {
-		if !h.off[e.Name] {
-			list = append(list, e)
-		}
+	h.endpoints.set(list)
+}
+
+// live is the endpoints that get events. There may be as many as accounts, and
+// every commit asks for those of its accounts, so it finds them without a search.
+type live struct {
+	mu        sync.RWMutex
+	operators []Endpoint // it is replaced, never changed
+	byAccount map[string]Endpoint
+	byName    map[string]Endpoint
+}
+
+func (l *live) set(list []Endpoint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.operators, l.byAccount, l.byName = nil, map[string]Endpoint{}, map[string]Endpoint{}
+	for _, e := range list {
+		l.add(e)
 	}
-	h.endpoints.Store(&list)
+}
+
+func (l *live) add(e Endpoint) {
+	l.byName[e.Name] = e
+	if e.Account == "" {
+		l.operators = append(l.operators, e)
+	} else {
+		l.byAccount[e.Account] = e
+	}
+}
+
+// replace makes an account's own endpoint e, or none if on is false.
+func (l *live) replace(e Endpoint, on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.byName, l.byAccount[e.Account].Name)
+	delete(l.byAccount, e.Account)
+	if on {
+		l.add(e)
+	}
+}
+
+// of are the endpoints that can get events of an account: the operator's, and its
+// own. They must not be changed.
+func (l *live) of(account string) []Endpoint {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if e, ok := l.byAccount[account]; ok {
+		return append(l.operators[:len(l.operators):len(l.operators)], e)
+	}
+	return l.operators
+}
+
+func (l *live) named(name string) (Endpoint, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	e, ok := l.byName[name]
+	return e, ok
 }
 
 // turnOff stops an endpoint that said 410, for good: it is on again when its
@@ -160,7 +211,8 @@ func (h *Hub) SetWebhook(ctx context.Context, account, url string) (w Webhook, e
 	if h.own[account] = w.Endpoint(account); url == "" {
 		delete(h.own, account)
 	}
-	h.join()
+	e := w.Endpoint(account)
+	h.endpoints.replace(e, url != "" && !h.off[e.Name])
 	return w, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -41,7 +40,7 @@ type Hub struct {
 	o         Options
 	writer    *writer.Writer
 	reports   *report.Reports
-	endpoints atomic.Pointer[[]Endpoint] // nil: there are none
+	endpoints live
 
 	mu       sync.Mutex
 	opt      DeliveryOptions
@@ -81,7 +80,7 @@ func (h *Hub) Deliver(ctx context.Context, o DeliveryOptions) error {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop, h.done = stop, make(chan struct{})
 	h.dispatch = &Dispatcher{
-		Store: h.writer, Sender: o.Sender, Endpoints: h.Endpoints, Now: h.o.Now, Told: o.Told, Problem: h.o.Problem, Off: h.turnOff,
+		Store: h.writer, Sender: o.Sender, Endpoint: h.endpoints.named, Now: h.o.Now, Told: o.Told, Problem: h.o.Problem, Off: h.turnOff,
 	}
 	go func(d *Dispatcher, done chan struct{}) {
 		defer close(done)
@@ -96,7 +95,7 @@ func (h *Hub) Deliver(ctx context.Context, o DeliveryOptions) error {
 // Stop ends the deliveries, and writes no more events; the outbox keeps what it has.
 func (h *Hub) Stop() {
 	h.Close()
-	h.endpoints.Store(nil)
+	h.endpoints.set(nil)
 }
 
 // Close ends the deliveries. Events go on into the outbox.
@@ -111,17 +110,9 @@ func (h *Hub) Close() {
 	}
 }
 
-// Endpoints are all that get events now.
-func (h *Hub) Endpoints() []Endpoint {
-	if p := h.endpoints.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
-
 // Record runs in the commit of each command; see writer.Options.
 func (h *Hub) Record(tx store.Tx, a *ledger.Account, r *ledger.Result, err error, now time.Time) error {
-	endpoints := h.Endpoints()
+	endpoints := h.endpoints.of(string(a.ID))
 	if len(endpoints) == 0 {
 		return nil
 	}
@@ -165,7 +156,7 @@ func (h *Hub) wake() {
 // Post posts an event that is not about credits: of an account, or with "" of
 // the gateway. what makes it the same event however often it is posted.
 func (h *Hub) Post(ctx context.Context, account, kind, what string, data map[string]any) error {
-	endpoints := h.Endpoints()
+	endpoints := h.endpoints.of(account)
 	if len(endpoints) == 0 {
 		return nil
 	}
@@ -200,8 +191,8 @@ func (h *Hub) NotifyOperator(ctx context.Context, kind, what string, data map[st
 	h.mu.Unlock()
 	e := eventOf("", kind, what, data, h.o.Now())
 	var failed error
-	for _, to := range h.Endpoints() {
-		if to.Account == "" && to.Wants(&e) {
+	for _, to := range h.endpoints.of("") {
+		if to.Wants(&e) {
 			failed = errors.Join(failed, sender.Send(ctx, to, &e).Err)
 		}
 	}

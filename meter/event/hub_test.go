@@ -311,8 +311,8 @@ func TestAnEndpointThatSaysGoneIsOffUntilSwitchedOn(t *testing.T) {
 		n.Create("acme", "basic")
 		n.grant("acme", "pay_1")
 		settle()
-		if left := n.Events.Endpoints(); len(left) != 0 {
-			n.Errorf("still on: %+v", left)
+		if all := n.Events.All(); len(all) != 1 || !all[0].Off {
+			n.Errorf("still on: %+v", all)
 		}
 		n.l.fails(nil, false)
 		n.grant("acme", "pay_2")

@@ -112,7 +112,7 @@ func (h *Hub) soon(ctx context.Context, id string) error {
 	}
 	told := false
 	err = h.writer.Update(ctx, func(tx store.Tx) error {
-		told, err = post(tx, id, h.Endpoints(), now, func(n *Notice) ([]Event, bool) {
+		told, err = post(tx, id, h.endpoints.of(id), now, func(n *Notice) ([]Event, bool) {
 			events, changed := Soon(a, w, n, now)
 			if warn && burn.RunsOut.Before(until) {
 				more, too := RunsOutSoon(a, w, n, now, burn.RunsOut, burn.PerDay)

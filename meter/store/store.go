@@ -35,6 +35,8 @@ const (
 	Book        Kind = 'b' // price books, by digest
 	Usage       Kind = 'u' // sums of what was used, by account, time and what it was for
 	Session     Kind = 's' // portal sessions and links to them, by hash
+	SessionEnd  Kind = 'e' // when sessions and links end, by time and hash
+	SessionsOf  Kind = 't' // the sessions and links of each key or member
 	Operator    Kind = 'r' // operators' keys, by hash
 	Notice      Kind = 'n' // what an account was notified of, by account
 	Outbox      Kind = 'x' // events that wait for delivery, in order

@@ -199,7 +199,7 @@ func (f *fixture) signIn(member string) string {
 	return cookie
 }
 
-// Whoever signs in again and again ends their own oldest sessions, and nobody else's.
+// Whoever signs in again and again ends their own oldest sessions, and no others.
 func TestSessionsOfAMemberAreBounded(t *testing.T) {
 	f := newFixture(t)
 	other := f.signIn("jon")

@@ -2,8 +2,11 @@ package integration
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,7 +115,7 @@ func TestBackupAndRestore(t *testing.T) {
 	g.post(key, "/v1/images", `{"prompt":"x"}`) // after the backup
 	g.settled("acme")
 	g.cli("restore", file).want(t, "restore without a directory", 2, "--data")
-	g.cli("restore", file, "--data", dir).want(t, "restore", 0, "verified")
+	g.cli("restore", file, "--data", dir).want(t, "restore", 0, "verified", "end mark", "accounts 1 · API keys 1 ·")
 	g.cli("restore", file, "--data", dir).want(t, "into the same directory", 2, "not empty")
 	shown := g.exec("meter", "account", "show", "acme", "--data", dir, "--pricing", g.path("pricing.yaml"), "--address", "127.0.0.1:1")
 	shown.want(t, "the restored ledger", 0)
@@ -123,10 +126,61 @@ func TestBackupAndRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, raw[:len(raw)/2], 0o600); err != nil {
+	flipped := slices.Clone(raw)
+	flipped[len(raw)/2] ^= 1
+	for what, bad := range map[string][]byte{"half": raw[:len(raw)/2], "empty": nil, "endless": append(slices.Clone(raw), raw...), "flipped": flipped} {
+		if err := os.WriteFile(file, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g.exec("meter", "restore", file, "--data", g.path(what)).want(t, what, 2, "backup")
+		if left, _ := filepath.Glob(g.path(what) + "*"); len(left) > 0 {
+			t.Errorf("the failed restore of a %s backup left %v", what, left)
+		}
+	}
+}
+
+// A directory of backups: a full one, increments, and each moment of them again.
+func TestASeriesOfBackups(t *testing.T) {
+	g := start(t, setup{})
+	key := g.account("acme", "500")
+	dir := g.path("backups") + "/"
+	var left, taken []string
+	for i := range 4 {
+		args := []string{"backup", dir}
+		if i == 3 {
+			args = append(args, "--full")
+		}
+		out := g.cli(args...)
+		out.want(t, "backup", 0, `"file"`)
+		if gjson.Get(out.stdout, "base").Exists() != (i == 1 || i == 2) {
+			t.Errorf("backup %d: %s", i, out.stdout)
+		}
+		taken = append(taken, gjson.Get(out.stdout, "taken").String())
+		left = append(left, g.settled("acme").Available)
+		g.post(key, "/v1/images", `{"prompt":"x"}`)
+		g.settled("acme")
+	}
+	for i, at := range taken {
+		to := g.path(fmt.Sprint("restored", i))
+		g.cli("restore", dir, "--data", to, "--at", at).want(t, "restore", 0, "verified", "end mark")
+		shown := g.cli("account", "show", "acme", "--data", to, "--pricing", g.path("pricing.yaml")) // while a server runs
+		if got := gjson.Get(shown.stdout, "available").String(); got != left[i] {
+			t.Errorf("restored %s as of %s, want %s: %s", got, at, left[i], shown.stderr)
+		}
+	}
+	g.cli("restore", dir, "--data", g.path("x"), "--at", "2020-01-01T00:00:00Z").want(t, "before the first", 2, "oldest")
+	g.cli("restore", dir, "--data", g.path("x"), "--at", "yesterday").want(t, "no time", 2, "2026-03-01T12:00:00Z")
+	g.cli("backups", dir, "--table").want(t, "list", 0, "yes", "increment")
+	increments, err := filepath.Glob(dir + "*-increment.backup")
+	if err != nil || len(increments) != 2 {
+		t.Fatal(increments, err)
+	}
+	g.cli("restore", increments[1], "--data", g.path("x")).want(t, "an increment alone", 2, "directory")
+	if err := os.Remove(increments[0]); err != nil {
 		t.Fatal(err)
 	}
-	if o := g.exec("meter", "restore", file, "--data", g.path("half")); o.code == 0 {
-		t.Errorf("half a backup was restored: %s", o.stdout)
-	}
+	g.cli("backups", dir, "--table").want(t, "a chain with a hole", 6, "1 of 3", "not in the directory")
+	g.cli("restore", dir, "--data", g.path("x"), "--at", taken[2]).want(t, "a hole", 2, "not in the directory")
+	g.cli("backup", dir, "--keep", "1d").want(t, "goes on from the newest", 0, `"base"`)
+	g.cli("backup", dir, "--keep", "soon").want(t, "keep", 2, "30d")
 }

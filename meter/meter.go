@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/account"
+	"github.com/farebox-dev/farebox/meter/backup"
 	"github.com/farebox-dev/farebox/meter/calibration"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
@@ -27,6 +28,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/ulid"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
@@ -171,13 +173,16 @@ func (m *Gateway) Verify(ctx context.Context) (*writer.Report, error) {
 	return writer.Verify(ctx, m.opt.Store)
 }
 
-// Backup writes a copy of the whole ledger as it is after everything that was
+// Backup writes a full backup of the ledger as it is after everything that was
 // asked for until now.
 func (m *Gateway) Backup(ctx context.Context, w io.Writer) error {
 	if err := m.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil {
 		return err
 	}
-	return m.opt.Store.Backup(ctx, w)
+	return m.opt.Store.View(ctx, func(s store.Snapshot) error {
+		_, err := backup.Write(ctx, w, backup.Header{ID: ulid.New("bk_", time.Now()), Taken: m.Now()}, s)
+		return err
+	})
 }
 
 // ClockProblem is not nil while the system's clock has jumped ahead and nothing

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/backup"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -120,7 +121,18 @@ func unzipped(t *testing.T, name string) io.Reader {
 }
 
 func restore(t *testing.T, dir string) {
-	if err := badger.Restore(dir, unzipped(t, "format2.backup.gz")); err != nil {
+	from, header, err := backup.Open(unzipped(t, "format2.backup.gz"))
+	if err != nil || header != nil {
+		t.Fatal(header, err)
+	}
+	s, err := badger.Open(dir, t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := backup.Load(t.Context(), s, from); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -41,13 +41,18 @@ func (c *cli) ask(method, uri, idempotency string, in, out any) (http.Header, er
 		return nil, c.wouldDo(method, uri, in)
 	}
 	defer c.patience()()
+	if c.data != "" && !changes(method, uri) { // that directory, whatever ledger a server has open
+		if err := c.offline(method, uri, in, out); !errors.Is(err, badger.ErrInUse) {
+			return nil, err
+		}
+	}
 	header := http.Header{}
 	if idempotency != "" {
 		header.Set("Idempotency-Key", idempotency)
 	}
 	res, err := c.send(method, uri, header, body)
 	if err != nil {
-		return nil, c.unreachable(method, uri, in, out, err)
+		return nil, c.unreachable(method, uri, err)
 	}
 	defer res.Body.Close() //nolint:errcheck // read to its end
 	return res.Header, decodeAnswer(res, out)
@@ -118,16 +123,12 @@ func (c *cli) send(method, uri string, header http.Header, body io.Reader) (*htt
 	return client.Do(req)
 }
 
-// unreachable tries without a server where that is harmless.
-func (c *cli) unreachable(method, uri string, in, out any, err error) error {
-	reads := !changes(method, uri)
+// unreachable says what to do when no server answers.
+func (c *cli) unreachable(method, uri string, err error) error {
 	var op *net.OpError
-	switch {
-	case errors.As(err, &op) && reads && c.data != "":
-		return c.offline(method, uri, in, out)
-	case errors.As(err, &op):
+	if errors.As(err, &op) {
 		err = fmt.Errorf("%w at %s: %w\nStart it with: farebox run   (or name another one: --address host:port)", errNoServer, c.address, err)
-		if reads {
+		if !changes(method, uri) {
 			err = fmt.Errorf("%w\nTo read a data directory that no server uses: --data <dir>", err)
 		}
 		return &exit{exitNoServer, err}

@@ -21,8 +21,8 @@ func init() {
 		Long: `Accounts, credits, API keys and prices of the meter.
 
 Commands talk to the running server through Caddy's admin endpoint. Those that
-only read (list, show, journal, verify) open the data directory themselves when
-no server runs and --data names one.
+only read (list, show, journal, verify) open the data directory that --data names,
+whether a server runs or not; if a server has it open, they ask that one.
 
 They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
 2 invalid input or price file, 3 server not reachable, 4 refused, 5 not found,
@@ -31,7 +31,7 @@ They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
 			c := &cli{}
 			f := cmd.PersistentFlags()
 			f.StringVar(&c.address, "address", caddy.DefaultAdminListen, "admin endpoint of the running server")
-			f.StringVar(&c.data, "data", "", "data directory to read when no server runs")
+			f.StringVar(&c.data, "data", "", "data directory to read instead of asking the server")
 			f.StringVar(&c.prices, "pricing", "pricing.yaml", "price file that belongs to --data")
 			f.BoolVar(&c.json, "json", false, "print JSON")
 			f.BoolVar(&c.dryRun, "dry-run", false, "print what would be changed, and change nothing")
@@ -47,7 +47,7 @@ func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
 		c.accountCommands(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(),
 		c.journalCommand(), oldName(c.journalCommand(), "history ACCOUNT", "journal"), c.usageCommand(), c.estimateCommand(), c.exportCommand(), c.webhookCommands(), c.operatorCommands(), c.portalCommand(), c.doctorCommand(),
-		c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand(), c.demoCommand(),
+		c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.backupsCommand(), c.restoreCommand(), c.migrateCommand(), c.demoCommand(),
 	}
 }
 

@@ -77,7 +77,7 @@ func copyStore(ctx context.Context, from store.Store, dir string) error {
 	}
 	var all []record
 	err = from.View(ctx, func(s store.Snapshot) error {
-		for kind := store.Kind('a'); kind <= 'z'; kind++ {
+		for _, kind := range store.Kinds() {
 			if err := s.Scan(store.ID{Kind: kind}, false, func(id store.ID, v []byte) error {
 				all = append(all, record{id, append([]byte{}, v...)})
 				return nil

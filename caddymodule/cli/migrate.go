@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/farebox-dev/farebox/meter/backup"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
+	"github.com/farebox-dev/farebox/meter/ulid"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
@@ -97,7 +99,11 @@ func backupBefore(ctx context.Context, s store.Store, dir, file string, format i
 	if err != nil {
 		return "", &exit{exitInvalid, fmt.Errorf("--backup: %w", err)}
 	}
-	err = s.Backup(ctx, f)
+	err = s.View(ctx, func(v store.Snapshot) error {
+		now := time.Now()
+		_, err := backup.Write(ctx, f, backup.Header{ID: ulid.New("bk_", now), Taken: now}, v)
+		return err
+	})
 	if err == nil {
 		err = f.Sync()
 	}

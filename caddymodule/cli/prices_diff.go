@@ -71,7 +71,7 @@ func (c *cli) bookAgainst(against string) (*pricing.Book, error) {
 func (c *cli) replay(file, since string) (*api.ReplayView, error) {
 	days, err := parseDays(since)
 	if err != nil {
-		return nil, &exit{exitInvalid, err}
+		return nil, &exit{exitInvalid, fmt.Errorf("--replay: %w", err)}
 	}
 	text, err := os.ReadFile(file) //nolint:gosec // the operator's own file
 	if err != nil {
@@ -109,7 +109,7 @@ var daysForm = regexp.MustCompile(`^([0-9]{1,4}) ?(d|day|days)$`)
 func parseDays(text string) (int, error) {
 	m := daysForm.FindStringSubmatch(text)
 	if m == nil {
-		return 0, fmt.Errorf("--replay %q: write a number of days such as 30d", text)
+		return 0, fmt.Errorf("%q: write a number of days such as 30d", text)
 	}
 	return strconv.Atoi(m[1])
 }

@@ -108,7 +108,7 @@ func share(part, of string) string {
 func (c *cli) copy(uri string, w io.Writer) error {
 	res, err := c.send(http.MethodGet, uri, http.Header{}, nil)
 	if err != nil {
-		return c.unreachable(http.MethodPost, uri, nil, nil, err)
+		return c.unreachable(http.MethodPost, uri, err)
 	}
 	defer res.Body.Close() //nolint:errcheck // read to its end
 	if res.StatusCode >= 300 {

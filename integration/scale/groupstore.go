@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"maps"
 	"os"
@@ -27,8 +26,6 @@ type groupStore struct {
 
 func newGroupStore() *groupStore { return &groupStore{data: map[string][]byte{}} }
 
-var errNoBackup = errors.New("the store of a group has no backup")
-
 func (s *groupStore) Update(_ context.Context, _ []string, fn func(store.Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,8 +38,7 @@ func (s *groupStore) View(_ context.Context, fn func(store.Snapshot) error) erro
 	return fn((*groupTx)(s))
 }
 
-func (s *groupStore) Backup(context.Context, io.Writer) error { return errNoBackup }
-func (s *groupStore) Close() error                            { return nil }
+func (s *groupStore) Close() error { return nil }
 
 type groupTx groupStore
 

@@ -5,7 +5,6 @@ package store
 import (
 	"context"
 	"errors"
-	"io"
 	"strings"
 )
 
@@ -44,6 +43,37 @@ const (
 	Delivery    Kind = 'd' // deliveries of the last days, in order
 	Meta        Kind = 'm' // format, decimals, clock
 )
+
+// names of the kinds, in the order of their keys.
+var names = []struct {
+	Kind
+	plural string
+}{
+	{Account, "accounts"}, {Book, "price books"}, {Charge, "charges"}, {Delivery, "deliveries"}, {UpstreamID, "upstream ids"},
+	{Hold, "open holds"}, {Idempotency, "idempotency keys"}, {Entry, "entries"}, {Key, "API keys"}, {KeyOf, "API keys by account"},
+	{Meta, "settings"}, {Notice, "notices"}, {Owned, "grants"}, {Member, "members"}, {Job, "jobs"}, {Operator, "operator keys"},
+	{Session, "sessions"}, {Usage, "usage sums"}, {Endpoint, "endpoints"}, {Outbox, "events to deliver"},
+}
+
+// Kinds are all kinds, in the order of their keys: a scan of each of them reads
+// everything.
+func Kinds() []Kind {
+	list := make([]Kind, len(names))
+	for i, n := range names {
+		list[i] = n.Kind
+	}
+	return list
+}
+
+// String is what the records of a kind are called, in the plural.
+func (k Kind) String() string {
+	for _, n := range names {
+		if n.Kind == k {
+			return n.plural
+		}
+	}
+	return "records of kind " + string(k)
+}
 
 // ID addresses a record.
 type ID struct {
@@ -109,8 +139,6 @@ type Store interface {
 	Update(ctx context.Context, accounts []string, fn func(tx Tx) error) error
 	// View reads a consistent snapshot.
 	View(ctx context.Context, fn func(s Snapshot) error) error
-	// Backup writes a copy of everything.
-	Backup(ctx context.Context, w io.Writer) error
 	// Close releases the store. No other method may be running.
 	Close() error
 }

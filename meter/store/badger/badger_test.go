@@ -1,10 +1,8 @@
 package badger
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
@@ -55,23 +53,5 @@ func TestTheSecondOneIsToldWhoHasTheDirectory(t *testing.T) {
 	_, err := Open(dir, t.Logf)
 	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "process ") {
 		t.Errorf("second open: %v", err)
-	}
-}
-
-// A file that is no backup is refused and leaves nothing, so that the directory
-// can be used for the right one.
-func TestRestoreRefusesWhatIsNoBackup(t *testing.T) {
-	for name, file := range map[string][]byte{
-		"random bytes": bytes.Repeat([]byte{0x9b, 0x1f, 0x8b, 0x7a, 0xff}, 700),
-		"a text":       []byte("this is not a backup"),
-		"a few bytes":  {1, 2, 3},
-	} {
-		dir := t.TempDir()
-		if err := Restore(dir, bytes.NewReader(file)); !errors.Is(err, ErrNotABackup) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-			t.Errorf("%s: the directory keeps %v, %v", name, left, err)
-		}
 	}
 }

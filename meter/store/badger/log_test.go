@@ -223,31 +223,6 @@ func TestABatchTooLargeForATransactionLeavesNothing(t *testing.T) {
 	holds(t, s, 1)
 }
 
-func TestARestoredBackupHasEverything(t *testing.T) {
-	s := openStore(t, t.TempDir())
-	for i := range 30 {
-		batch(t, s, i)
-	}
-	var file bytes.Buffer
-	if err := s.Backup(context.Background(), &file); err != nil {
-		t.Fatal(err)
-	}
-	batch(t, s, 30) // after the backup
-	crash(t, s)
-	dir := t.TempDir()
-	if err := Restore(dir, bytes.NewReader(file.Bytes())); err != nil {
-		t.Fatal(err)
-	}
-	if err := Restore(dir, &file); !errors.Is(err, ErrNotEmpty) {
-		t.Errorf("into a directory that is in use: %v", err)
-	}
-	s = openStore(t, dir)
-	defer s.Close() //nolint:errcheck // a test's store
-	holds(t, s, 30)
-	batch(t, s, 30)
-	holds(t, s, 31)
-}
-
 // Badger opens without what it cannot read of its memtables. The marks show it, and
 // the log brings it back.
 func TestWhatBadgerHasLostComesBack(t *testing.T) {

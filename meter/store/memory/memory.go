@@ -5,8 +5,6 @@ package memory
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"sort"
 	"sync"
@@ -70,18 +68,6 @@ func (s *Store) View(_ context.Context, fn func(store.Snapshot) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return fn(&tx{s: s})
-}
-
-// Backup implements store.Store.
-func (s *Store) Backup(_ context.Context, w io.Writer) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, k := range s.keys {
-		if _, err := fmt.Fprintf(w, "%q %q\n", k, s.data[k]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Close implements store.Store.

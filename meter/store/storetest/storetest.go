@@ -4,7 +4,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"io"
 	"reflect"
 	"testing"
 
@@ -18,7 +17,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, store.Store){
 		"get what was put": getPut, "all or nothing": atomic, "own writes": ownWrites, "order and bounds of a scan": scan, "a scan backwards": scanBack,
-		"an empty value is a value": empty, "backup": backup,
+		"an empty value is a value": empty,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -161,13 +160,6 @@ func empty(t *testing.T, s store.Store) {
 	err := s.Update(context.Background(), nil, func(tx store.Tx) error { return tx.Put(x, nil) })
 	if v, again := get(t, s, x); err != nil || again != nil || v != "" {
 		t.Errorf("%q, %v, %v", v, err, again)
-	}
-}
-
-func backup(t *testing.T, s store.Store) {
-	put(t, s, id(store.Account, "acme", ""))
-	if err := s.Backup(context.Background(), io.Discard); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -52,6 +53,7 @@ var kinds = []kind{
 	{name: "plain", binary: farebox},
 	{name: "limit", binary: buildLimit, handler: "limit * {own}"},
 	{name: "durable", binary: farebox, global: meterOptions, handler: "meter", ledger: true},
+	{name: "before", binary: earlier, global: meterOptions, handler: "meter", ledger: true},
 	{name: "transaction", binary: buildLimit, handler: "transaction * {own}"},
 	{name: "one-api", launch: launchOneAPI},
 	{name: "one-api-batch", launch: launchOneAPI},
@@ -59,6 +61,15 @@ var kinds = []kind{
 }
 
 func farebox(string) (string, error) { return *binary, nil }
+
+// earlier is another binary, so that a change is compared with what was before it in
+// one run.
+func earlier(string) (string, error) {
+	if *before == "" {
+		return "", errors.New("-before does not say which binary to compare with")
+	}
+	return *before, nil
+}
 
 // buildLimit builds integration/bench/limit. Most of it is in the build cache.
 func buildLimit(dir string) (string, error) {

@@ -7,6 +7,7 @@
 //     integration/bench/limit; nothing that keeps this promise is faster,
 //   - durable: `meter` as it is by default,
 //   - overlap: `meter` with `hold overlap`,
+//   - before: durable, with the binary that -before names,
 //   - transaction: the usual way to charge durably, a synced transaction for each
 //     hold and settle; see integration/bench/limit,
 //   - one-api, one-api-batch: a gateway of others, see oneapi.go.
@@ -33,6 +34,7 @@ var (
 	only     = flag.String("only", "", "rows to measure, a regular expression: "+strings.Join(rowNames(), ", "))
 	names    = flag.String("gateways", "plain,limit,durable,overlap", "gateways to measure")
 	binary   = flag.String("farebox", "bin/farebox", "binary to measure")
+	before   = flag.String("before", "", "binary of the gateway \"before\", which is durable by another build")
 	profiles = flag.String("profiles", "", "directory for CPU profiles of the gateways, one for each row")
 	oneAPIDB = flag.String("one-api-db", "", "SQL_DSN of one-api, such as postgres://…; without it, SQLite")
 	accounts = flag.Int("accounts", 10_000, "accounts of the rows with many")

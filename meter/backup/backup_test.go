@@ -218,6 +218,9 @@ func TestEveryMomentOfASeriesCanBeRestored(t *testing.T) {
 		}
 		moments = append(moments, contents(t, s))
 		change(t, s, r, r.IntN(60))
+		if i == 6 {
+			deleteLast(t, s)
+		}
 	}
 	list, err := backup.List(dir)
 	if err != nil || len(list) != len(moments) {
@@ -241,6 +244,24 @@ func TestEveryMomentOfASeriesCanBeRestored(t *testing.T) {
 	}
 	if all := list.Expired(func(backup.File) bool { return false }); len(all) != 10 {
 		t.Errorf("the newest chain must stay; expired: %v", all)
+	}
+}
+
+// deleteLast deletes all records of the last kind: afterwards the older state has more
+// than the newer one.
+func deleteLast(t *testing.T, s store.Store) {
+	t.Helper()
+	kinds := store.Kinds()
+	err := s.Update(t.Context(), nil, func(tx store.Tx) error {
+		var all []store.ID
+		err := tx.Scan(store.ID{Kind: kinds[len(kinds)-1]}, false, func(id store.ID, _ []byte) error { all = append(all, id); return nil })
+		for _, id := range all {
+			err = errors.Join(err, tx.Delete(id))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -98,12 +98,15 @@ func (id ID) Append(b []byte) []byte {
 func (id ID) Len() int { return len(id.Account) + len(id.Name) + 3 }
 
 // ParseID reads what Bytes wrote.
-func ParseID(b []byte) (id ID, ok bool) {
-	if len(b) < 3 {
+func ParseID(b []byte) (id ID, ok bool) { return ParseKey(string(b)) }
+
+// ParseKey is ParseID of a key that does not change: the id keeps parts of it.
+func ParseKey(key string) (id ID, ok bool) {
+	if len(key) < 3 {
 		return ID{}, false
 	}
-	account, name, ok := strings.Cut(string(b[2:]), "\x00")
-	return ID{Kind: Kind(b[0]), Account: account, Name: name}, ok
+	account, name, ok := strings.Cut(key[2:], "\x00")
+	return ID{Kind: Kind(key[0]), Account: account, Name: name}, ok
 }
 
 // Snapshot reads one consistent state.

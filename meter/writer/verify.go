@@ -108,7 +108,7 @@ func (c *check) run(ctx context.Context) (*Report, error) {
 		})
 	}
 	var row []numbered
-	accounts := 0
+	accounts, length := 0, shortestRow
 	send := func() error {
 		select {
 		case work <- row:
@@ -122,7 +122,8 @@ func (c *check) run(ctx context.Context) (*Report, error) {
 		if len(row) > 0 {
 			row[len(row)-1].next = id.Account
 		}
-		if len(row) == rowLength {
+		if len(row) == length {
+			length = min(2*length, longestRow)
 			err = send()
 		}
 		accounts++
@@ -161,9 +162,12 @@ func (c *check) list(accounts int) {
 	}
 }
 
-// rowLength is how many accounts in a row one worker takes: enough to make up for
-// the scans that it begins, few enough to share the work out.
-const rowLength = 32
+// How many accounts in a row one worker takes: the more there are, the more, which
+// makes up for the scans that it begins; few at first, to share the work out.
+const (
+	shortestRow = 32
+	longestRow  = 1024
+)
 
 func (c *check) row(row []numbered) error {
 	all := newWalks(c.v, row[0].id)

@@ -300,7 +300,7 @@ func TestBlocks(t *testing.T) {
 			raw = appendRecord(raw, last, r)
 			last = r.Key
 		}
-		got, err := decodeBlock(appendBlock(nil, raw, codec))
+		got, err := new(room).decodeBlock(appendBlock(nil, raw, codec))
 		if err != nil || !reflect.DeepEqual(got, list) {
 			t.Errorf("codec %d: %v, %v", codec, got, err)
 		}
@@ -311,13 +311,13 @@ func TestBlocks(t *testing.T) {
 func FuzzBlock(f *testing.F) {
 	f.Add([]byte{0, 1, 'a', 2, 'x', 1, 1, 'b', 0})
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if list, err := decodeRecords(raw); err == nil {
+		if list, err := (&room{raw: raw}).decodeRecords(); err == nil {
 			for _, r := range list {
 				if len(r.Key)+len(r.Value) > len(raw)*len(raw)+1 {
 					t.Errorf("%+v", r)
 				}
 			}
 		}
-		_, _ = decodeBlock(raw)
+		_, _ = new(room).decodeBlock(raw)
 	})
 }

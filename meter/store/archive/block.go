@@ -81,33 +81,43 @@ func appendBlock(b, records []byte, codec Codec) []byte {
 	return b
 }
 
+// room is memory that blocks are read into. What is in it is valid until the next
+// one is; keys stay.
+type room struct {
+	file, raw []byte
+	list      []Record
+}
+
 // decodeBlock is the records of a whole block, as it is in the file.
-func decodeBlock(b []byte) ([]Record, error) {
+func (m *room) decodeBlock(b []byte) ([]Record, error) {
 	if len(b) < blockHead || int(binary.LittleEndian.Uint32(b)) != len(b)-blockHead || binary.LittleEndian.Uint32(b[4:]) != crc32.Checksum(b[8:], castagnoli) {
 		return nil, ErrDamaged
 	}
-	var raw []byte
 	var err error
 	switch Codec(b[8]) {
 	case Fast:
-		raw, err = s2.Decode(nil, b[blockHead:])
+		m.raw, err = s2.Decode(m.raw[:cap(m.raw)], b[blockHead:])
 	case Small:
-		raw, err = zstdReader.DecodeAll(b[blockHead:], make([]byte, 0, 2*blockSize))
+		m.raw, err = zstdReader.DecodeAll(b[blockHead:], slices.Grow(m.raw[:0], blockSize+blockSize/4))
 	default:
 		err = ErrDamaged
 	}
 	if err != nil {
 		return nil, ErrDamaged
 	}
-	return decodeRecords(raw)
+	return m.decodeRecords()
 }
 
-func decodeRecords(raw []byte) (list []Record, err error) {
-	list = make([]Record, 0, 128)
+func (m *room) decodeRecords() ([]Record, error) {
+	if m.list == nil {
+		m.list = make([]Record, 0, 128)
+	}
+	m.list = m.list[:0]
 	keys := make([]byte, 0, 8<<10)
 	last := ""
-	for len(raw) > 0 {
+	for raw := m.raw; len(raw) > 0; {
 		var n [3]uint64
+		var err error
 		for i := range 2 {
 			if n[i], raw, err = uvarint(raw); err != nil {
 				return nil, err
@@ -126,10 +136,10 @@ func decodeRecords(raw []byte) (list []Record, err error) {
 			r.Value = raw[: n[2]-1 : n[2]-1]
 			raw = raw[n[2]-1:]
 		}
-		list = append(list, r)
+		m.list = append(m.list, r)
 		last = r.Key
 	}
-	return list, nil
+	return m.list, nil
 }
 
 func uvarint(b []byte) (uint64, []byte, error) {

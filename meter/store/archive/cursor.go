@@ -8,13 +8,17 @@ type Cursor struct {
 	list  []Record
 	at    int
 	err   error
+	room  room // of blocks behind the first one
 }
 
 // newCursor begins at the first record whose key is not less than start or, going
 // back, at the last one whose key is less.
 func newCursor(r *run, start string, back bool) *Cursor {
 	c := &Cursor{run: r, back: back, block: max(r.blockOf(start), 0)}
-	if c.load(); c.list == nil {
+	if c.block < len(r.blocks) { // many cursors read no further: the next one may begin here, too
+		c.list, c.err = r.block(c.block)
+	}
+	if c.list == nil {
 		return c
 	}
 	c.at = find(c.list, start)
@@ -25,11 +29,15 @@ func newCursor(r *run, start string, back bool) *Cursor {
 	return c
 }
 
-// load reads the current block.
+// load reads the current block, in the place of the last one: a long walk makes no
+// garbage, and drives nothing out of the run's cache.
 func (c *Cursor) load() {
 	c.list = nil
-	if c.block >= 0 && c.block < len(c.run.blocks) {
-		c.list, c.err = c.run.block(c.block)
+	if c.block < 0 || c.block >= len(c.run.blocks) {
+		return
+	}
+	if c.list = c.run.cache.get(c.block); c.list == nil {
+		c.list, c.err = c.run.read(c.block, &c.room)
 	}
 }
 
@@ -51,7 +59,7 @@ func (c *Cursor) settle() {
 // Valid reports whether there is a record. Look at Err when there is none.
 func (c *Cursor) Valid() bool { return c.list != nil }
 
-// Record is the current record. It must not be changed.
+// Record is the current record. It must not be changed; its value is valid until Next.
 func (c *Cursor) Record() Record { return c.list[c.at] }
 
 // Next moves on.

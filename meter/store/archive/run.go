@@ -132,16 +132,24 @@ func (r *run) block(i int) ([]Record, error) {
 	if list := r.cache.get(i); list != nil {
 		return list, nil
 	}
+	list, err := r.read(i, &room{})
+	if err == nil {
+		r.cache.put(i, list)
+	}
+	return list, err
+}
+
+// read reads the records of a block into m.
+func (r *run) read(i int, m *room) ([]Record, error) {
 	x := r.blocks[i]
-	b := make([]byte, x.len)
-	if _, err := r.file.ReadAt(b, x.at); err != nil {
+	m.file = slices.Grow(m.file[:0], int(x.len))[:x.len]
+	if _, err := r.file.ReadAt(m.file, x.at); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", r.path, err)
 	}
-	list, err := decodeBlock(b)
+	list, err := m.decodeBlock(m.file)
 	if err != nil || len(list) == 0 || list[0].Key != x.first {
 		return nil, r.damaged(fmt.Sprintf("block %d", i))
 	}
-	r.cache.put(i, list)
 	return list, nil
 }
 

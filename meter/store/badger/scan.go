@@ -36,7 +36,7 @@ func rangeBefore(from store.ID) span {
 }
 
 func parse(key string) (store.ID, error) {
-	id, ok := store.ParseID(bytesOf(key))
+	id, ok := store.ParseKey(key)
 	if !ok {
 		return id, fmt.Errorf("a key of unknown form in the data directory: %q", key)
 	}
@@ -46,7 +46,7 @@ func parse(key string) (store.ID, error) {
 // cursor walks over the records of one source.
 type cursor interface {
 	key() string // "": there are no more. It is valid until next
-	// value calls fn with the record, unless it was deleted.
+	// value calls fn with the record, unless it was deleted. The key stays valid.
 	value(fn func(key string, value []byte) error) error
 	next()
 	err() error // why it has ended early
@@ -60,27 +60,43 @@ func (sound) err() error { return nil }
 // merge calls fn for the records of all sources in order. Of several with one key
 // it takes that of the first source, which is the newest.
 func merge(sources []cursor, back bool, fn func(key string, value []byte) error) error {
+	before := func(a, b string) bool { return a != b && a < b != back }
 	for {
 		first := -1
-		least := ""
+		least, bound := "", "" // bound: where another source goes on
 		for i, c := range sources {
 			k := c.key()
-			if k != "" && (first < 0 || k != least && k < least != back) {
-				first, least = i, k
+			switch {
+			case k == "":
+			case first < 0 || before(k, least):
+				first, least, bound = i, k, least
+			case bound == "" || before(k, bound):
+				bound = k
 			}
 		}
 		if first < 0 {
 			return ended(sources)
 		}
-		if err := sources[first].value(fn); err != nil {
-			return err
-		}
-		for i := len(sources) - 1; i > first; i-- {
-			if sources[i].key() == least {
-				sources[i].next()
+		c := sources[first]
+		if bound == least {
+			if err := c.value(fn); err != nil {
+				return err
 			}
+			for i := len(sources) - 1; i > first; i-- {
+				if sources[i].key() == least {
+					sources[i].next()
+				}
+			}
+			c.next()
+			continue
 		}
-		sources[first].next()
+		// Sources mostly have long stretches of their own: no other needs a look.
+		for k := least; k != "" && (bound == "" || before(k, bound)); k = c.key() {
+			if err := c.value(fn); err != nil {
+				return err
+			}
+			c.next()
+		}
 	}
 }
 
@@ -186,7 +202,7 @@ func (c *tableCursor) key() string {
 }
 
 func (c *tableCursor) value(fn func(string, []byte) error) error {
-	return c.it.Item().Value(func(v []byte) error { return fn(c.key(), v) })
+	return c.it.Item().Value(func(v []byte) error { return fn(strings.Clone(c.key()), v) })
 }
 
 func (c *tableCursor) next() { c.it.Next() }

@@ -48,13 +48,14 @@ type setup struct {
 	prices    func(string) string                  // edits pricing.yaml
 	mock      mockai.Options                       // default: no pauses
 	upstream  func(mock http.Handler) http.Handler // default: the mock itself
+	data      string                               // the ledger's directory, if it is not to be in dir
 }
 
 // gateway is a running farebox with its upstream. Files are in dir: Caddyfile,
 // pricing.yaml and the data directory.
 type gateway struct {
 	t           testing.TB
-	dir         string
+	dir, data   string
 	addr, admin string
 	mock        *mockai.Mock
 	upstream    *httptest.Server
@@ -92,7 +93,10 @@ func start(t testing.TB, s setup) *gateway {
 	if s.mock.Pace == 0 {
 		s.mock.Pace = -1
 	}
-	g := &gateway{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), mock: mockai.New(s.mock)}
+	g := &gateway{t: t, dir: t.TempDir(), data: s.data, addr: freePort(t), admin: freePort(t), mock: mockai.New(s.mock)}
+	if g.data == "" {
+		g.data = g.path("data")
+	}
 	var handler http.Handler = g.mock
 	if s.upstream != nil {
 		handler = s.upstream(handler)
@@ -178,7 +182,7 @@ func freePort(t testing.TB) string {
 func (g *gateway) env() []string {
 	_, port, _ := net.SplitHostPort(g.addr)
 	return append(os.Environ(),
-		"FAREBOX_ADMIN="+g.admin, "FAREBOX_PORT="+port, "FAREBOX_DATA="+g.path("data"), "FAREBOX_PRICING="+g.path("pricing.yaml"),
+		"FAREBOX_ADMIN="+g.admin, "FAREBOX_PORT="+port, "FAREBOX_DATA="+g.data, "FAREBOX_PRICING="+g.path("pricing.yaml"),
 		"FAREBOX_UPSTREAM="+g.upstream.URL, "OPENAI_API_KEY=sk-of-the-provider",
 		"HOME="+g.dir, "XDG_DATA_HOME="+g.path("xdg"), "XDG_CONFIG_HOME="+g.path("xdg"))
 }

@@ -133,6 +133,25 @@ type Tx interface {
 	Delete(id ID) error
 }
 
+// ErrFull: the disk is nearly full. What has begun can end; nothing new may begin.
+var ErrFull = errors.New("the disk is nearly full")
+
+// Space is the room on the disk of a store, in bytes.
+type Space struct {
+	Free, Total int64
+	Needs       int64 // with less than that free, nothing new may begin
+}
+
+// OnDisk is a Store that knows how much room its disk has.
+type OnDisk interface {
+	// Space is the room on the disk, as it was some moments ago.
+	Space() Space
+	// Full is not nil while the disk is nearly full; then it wraps ErrFull. Updates
+	// still succeed, as long as there is a byte left: they are for the end of what
+	// has begun.
+	Full() error
+}
+
 // Store keeps records. Every method is safe for concurrent use.
 type Store interface {
 	// Update calls fn while no other update can change the named accounts, and

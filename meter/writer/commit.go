@@ -139,6 +139,8 @@ func (w *Writer) finish(j *job, err error) {
 		}
 	}
 	switch {
+	case err == nil && j.early && w.mayWait(j):
+		w.retryLater(j)
 	case err == nil:
 		w.endLease(j)
 		account, changed := j.account, len(j.result.Entries) > 0
@@ -236,7 +238,12 @@ func (w *Writer) applyOne(tx store.Tx, j *job) error {
 		w.terms = j.terms
 	case j.update != nil:
 		t := &strict{Tx: tx}
-		j.err = j.update(t)
+		if j.awaited {
+			t.full = w.full()
+		}
+		if j.err = j.update(t); t.refused {
+			j.err = t.full
+		}
 		return t.err
 	case !j.retry:
 		return w.command(tx, j)
@@ -248,22 +255,38 @@ func (w *Writer) applyOne(tx store.Tx, j *job) error {
 // whatever the update does with the error.
 type strict struct {
 	store.Tx
-	err error
+	err     error
+	full    error // not nil: it may not write
+	refused bool
 }
 
 func (s *strict) Put(id store.ID, value []byte) error {
+	if s.full != nil {
+		s.refused = true
+		return s.full
+	}
 	err := s.Tx.Put(id, value)
 	s.err = errors.Join(s.err, err)
 	return err
 }
 
 func (s *strict) Delete(id store.ID) error {
+	if s.full != nil {
+		s.refused = true
+		return s.full
+	}
 	err := s.Tx.Delete(id)
 	s.err = errors.Join(s.err, err)
 	return err
 }
 
 func (w *Writer) command(tx store.Tx, j *job) error {
+	if j.lapsed == "" && begins(j.command) {
+		if j.err = w.full(); j.err != nil {
+			j.early = true
+			return nil
+		}
+	}
 	a, err := w.cache.load(tx, j.account)
 	if err != nil {
 		return err

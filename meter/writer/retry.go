@@ -19,15 +19,15 @@ func (w *Writer) mayWait(j *job) bool {
 	return !j.awaited && !j.last && j.command != nil && w.broken == nil && len(w.waiting) < maxWaiting
 }
 
-// queueBehind moves jobs that may wait behind those that already do, so that they
-// stay in order. It returns the others.
+// queueBehind moves jobs that may wait behind those of the same charge that already
+// do, so that they stay in order. It returns the others.
 func (w *Writer) queueBehind(batch []*job) []*job {
 	if len(w.waiting) == 0 {
 		return batch
 	}
 	rest := batch[:0:0]
 	for _, j := range batch {
-		if w.mayWait(j) {
+		if w.mayWait(j) && w.behind[chargeOf(j.command)] {
 			w.retryLater(j)
 		} else {
 			rest = append(rest, j)
@@ -37,12 +37,13 @@ func (w *Writer) queueBehind(batch []*job) []*job {
 }
 
 func (w *Writer) retryLater(j *job) {
-	j.result, j.err = ledger.Result{}, nil
+	j.result, j.err, j.early = ledger.Result{}, nil, false
 	if r, ok := j.command.(ledger.Reserve); ok { // it may have been written
 		r.Fresh = false
 		j.command = r
 	}
 	w.waiting = append(w.waiting, j)
+	w.behind[chargeOf(j.command)] = true
 	w.anyWaiting.Store(true)
 }
 
@@ -55,8 +56,12 @@ func (w *Writer) retryWaiting(last bool) {
 	w.tried = time.Now()
 	list := w.waiting
 	w.waiting = nil
+	clear(w.behind)
 	for _, j := range list {
-		j.last = last
+		if j.last = last; w.behind[chargeOf(j.command)] && w.mayWait(j) {
+			w.retryLater(j)
+			continue
+		}
 		w.commit([]*job{j})
 	}
 	w.anyWaiting.Store(len(w.waiting) > 0)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -58,6 +59,9 @@ func (w *Writer) openHolds(ctx context.Context) (open []*ledger.Charge, err erro
 	return open, err
 }
 
+// recoverWithin bounds how long a start waits for that.
+const recoverWithin = 10 * time.Second
+
 // recover resolves holds that were left open: their requests cannot settle them
 // any more.
 func (w *Writer) recover(open []*ledger.Charge) error {
@@ -74,9 +78,15 @@ func (w *Writer) recover(open []*ledger.Charge) error {
 	for _, h := range open {
 		w.post(&job{account: h.Account, lapsed: h.ID, why: "gateway stopped", answer: func(_ ledger.Result, err error) { failed <- err }})
 	}
+	patience := time.After(recoverWithin)
 	for _, h := range open {
-		if err := <-failed; err != nil {
-			return fmt.Errorf("resolving hold %s of account %s: %w", h.ID, h.Account, err)
+		select {
+		case err := <-failed:
+			if err != nil {
+				return fmt.Errorf("resolving hold %s of account %s: %w", h.ID, h.Account, err)
+			}
+		case <-patience: // on a full disk they wait, and are resolved when it has room
+			return nil
 		}
 	}
 	return nil

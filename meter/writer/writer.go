@@ -88,9 +88,10 @@ type Writer struct {
 	cache   cache
 	sums    map[store.ID]usage.Sum // recently used rows
 	broken  error
-	waiting []*job    // could not be written, to be retried
-	tried   time.Time // when waiting was last retried
-	stamp   time.Time // clock reading in the current batch
+	waiting []*job                   // could not be written, to be retried
+	behind  map[ledger.ChargeID]bool // charges of waiting
+	tried   time.Time                // when waiting was last retried
+	stamp   time.Time                // clock reading in the current batch
 
 	// Of the current batch; kept for the next one to use again.
 	dirty map[ledger.AccountID]*ledger.Account
@@ -117,6 +118,7 @@ type job struct {
 
 	awaited bool                       // a caller waits, at done
 	soon    bool                       // does not linger
+	early   bool                       // may not begin now, see full
 	last    bool                       // cannot be retried
 	answer  func(ledger.Result, error) // called once, after the commit, unless a caller waits
 	pending *Pending                   // of Begin
@@ -131,7 +133,7 @@ func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
 	w := &Writer{
 		store: s, opt: o, terms: o.Terms, queue: make(chan *job, 4*maxBatch), done: make(chan struct{}), plans: plans{of: map[ledger.AccountID]string{}},
 		sums: map[store.ID]usage.Sum{}, clock: newClock(&o), leases: newLeases(&o), stop: make(chan struct{}),
-		dirty: map[ledger.AccountID]*ledger.Account{}, used: rows{}, named: map[ledger.AccountID]bool{},
+		behind: map[ledger.ChargeID]bool{}, dirty: map[ledger.AccountID]*ledger.Account{}, used: rows{}, named: map[ledger.AccountID]bool{},
 	}
 	w.cache = newCache(&w.plans)
 	if err := w.checkFormat(ctx); err != nil {

@@ -40,6 +40,16 @@ func due(runs []*run) []*run {
 	return nil
 }
 
+// Need is about how many bytes the next merge takes until it removes what it merged.
+func (a *Archive) Need() (n int64) {
+	s := a.Acquire()
+	defer a.Release(s)
+	for _, r := range due(s.runs) {
+		n += r.size
+	}
+	return n
+}
+
 // Merge makes one run of several if there are too many. It reports whether it did.
 // The end of ctx ends it, without a change.
 func (a *Archive) Merge(ctx context.Context) (bool, error) {

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -79,15 +80,46 @@ func (s *Store) merger() {
 	}
 }
 
-// mergeRuns makes one run of several, if there are too many.
+// mergeRuns makes one run of several, if there are too many, and the disk has room.
 func (s *Store) mergeRuns() (bool, error) {
-	merged, err := s.archive.Merge(s.stop)
+	ctx, cancel := context.WithCancel(s.stop)
+	defer cancel()
+	s.mu.Lock()
+	s.merging = cancel
+	s.mu.Unlock()
+	if now := s.space.measure(); s.Full() != nil || s.archive.Need() > now.Free-now.Needs {
+		return false, nil
+	}
+	merged, err := s.archive.Merge(ctx)
+	if !merged && s.Full() != nil {
+		return false, nil
+	}
 	if !merged {
 		return false, err
 	}
-	err = errors.Join(err, s.db.Update(func(t *badger.Txn) error { return t.Set(runsKey, s.runNames()) }))
+	err = errors.Join(err, s.noteRuns())
 	s.mu.Lock()
 	s.renew()
 	s.mu.Unlock()
 	return err == nil, err
+}
+
+// noteRuns writes the names of the runs. While Badger is paused, those from before
+// have to do: a run stands for those that were merged into it.
+func (s *Store) noteRuns() error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	if !s.mayMakeTables() {
+		return nil
+	}
+	return s.db.Update(func(t *badger.Txn) error { return t.Set(runsKey, s.runNames()) })
+}
+
+// stopMerge ends the merge that runs.
+func (s *Store) stopMerge() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.merging != nil {
+		s.merging()
+	}
 }

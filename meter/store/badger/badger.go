@@ -52,9 +52,11 @@ type Store struct {
 	closed   bool
 
 	flushing sync.Mutex // one flush at a time; guards marks
+	space    *space
 	marks    marks
-	wake     chan struct{} // the next flush is due early
-	merge    chan struct{} // the archive has one more run
+	wake     chan struct{}      // the next flush is due early
+	merge    chan struct{}      // the archive has one more run
+	merging  context.CancelFunc // ends the merge that runs; guarded by mu
 	stop     context.Context
 	halted   context.CancelFunc
 	stopped  sync.WaitGroup
@@ -107,11 +109,19 @@ func Open(dir string, logf func(format string, args ...any)) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the data directory: %w", err)
 	}
+	room := &space{dir: dir}
+	if err := room.prepare(); err != nil {
+		return nil, err
+	}
+	o := options(dir, logf)
+	if room.cramped {
+		o = o.WithNumCompactors(0)
+	}
 	var err error
 	for try := range 20 {
 		var db *badger.DB
-		if db, err = badger.Open(options(dir, logf)); err == nil {
-			return open(db, dir, logf)
+		if db, err = badger.Open(o); err == nil {
+			return open(db, room, logf)
 		}
 		if try > 2 && !locked(err) {
 			break // an open right after a kill during an open can fail once
@@ -139,18 +149,20 @@ func holder(dir string) string {
 
 // open replays the part of the log that Badger lacks. Replaying a batch that it
 // has is harmless, as a batch sets absolute values.
-func open(db *badger.DB, dir string, logf func(string, ...any)) (*Store, error) {
+func open(db *badger.DB, room *space, logf func(string, ...any)) (*Store, error) {
 	s := &Store{
-		db: db, logf: logf, fresh: new(layer), tx: newTx(), wake: make(chan struct{}, 1), merge: make(chan struct{}, 1),
+		db: db, space: room, logf: logf, fresh: new(layer), tx: newTx(), wake: make(chan struct{}, 1), merge: make(chan struct{}, 1),
 		base: &base{t: db.NewTransaction(false), users: 1},
 	}
 	s.room = sync.NewCond(&s.mu)
 	s.stop, s.halted = context.WithCancel(context.Background())
-	if err := s.replay(dir); err != nil {
+	if err := s.replay(room.dir); err != nil {
 		s.base.release()
 		return nil, errors.Join(err, db.Close())
 	}
+	s.beginSpace()
 	s.stopped.Go(s.flusher)
+	s.stopped.Go(s.watchSpace)
 	s.stopped.Go(s.merger)
 	return s, nil
 }
@@ -291,7 +303,7 @@ func (s *Store) shut() error {
 	s.base.release()
 	s.mu.Unlock()
 	s.archive.Close()
-	return s.db.Close()
+	return s.closeBadger()
 }
 
 // logger passes on Badger's warnings and errors only.

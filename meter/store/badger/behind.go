@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // flushEvery is how far Badger is behind, unless there is much to write.
@@ -33,6 +35,9 @@ func (s *Store) flusher() {
 func (s *Store) flush() error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
+	if !s.mayMakeTables() { // the log has everything
+		return nil
+	}
 	frozen, m := s.freeze()
 	if frozen == nil {
 		return nil
@@ -40,6 +45,9 @@ func (s *Store) flush() error {
 	err := s.writeTables(frozen, m)
 	if err == nil && s.log.kept.Load()*size.segment > size.log {
 		err = s.push(m.to)
+	}
+	if err == nil && s.space.cramped && s.db.Levels()[0].NumTables >= 5 { // else compactors do it
+		err = s.db.Flatten(1)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,6 +148,10 @@ func (p *part) commit(last bool) error {
 	if err != nil {
 		p.t.Discard()
 		return err
+	}
+	if !p.s.space.ahead.keep(p.s.space.dir) {
+		p.t.Discard()
+		return store.ErrFull
 	}
 	if err = p.t.Commit(); err == nil {
 		p.s.marks.add(m)

@@ -143,16 +143,9 @@ func (l *wal) room(n int64) (*segment, error) {
 func (l *wal) prepare() {
 	l.spare = make(chan prepared, 1)
 	go func(out chan<- prepared, length int64) {
-		f, err := os.OpenFile(filepath.Join(l.dir, "spare"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+		f, err := os.OpenFile(filepath.Join(l.dir, "spare"), os.O_RDWR|os.O_CREATE, 0o600)
 		if err == nil {
-			zeros := make([]byte, 64<<10)
-			for n := int64(0); n < length && err == nil; n += int64(len(zeros)) {
-				_, err = f.Write(zeros)
-			}
-			if err == nil {
-				err = f.Sync()
-			}
-			if err != nil { // free the space that it took on a full disk
+			if err = fillWithZeros(f, length); err != nil { // free the space that it took on a full disk
 				_ = f.Close()
 				_ = os.Remove(f.Name())
 				f = nil
@@ -160,6 +153,26 @@ func (l *wal) prepare() {
 		}
 		out <- prepared{f, err}
 	}(l.spare, size.segment)
+}
+
+// fillWithZeros makes a file of zeros that has all of its blocks. One that the last
+// process made stays as it is: on a full disk its space would be gone.
+func fillWithZeros(f *os.File, length int64) error {
+	have, err := os.ReadFile(f.Name())
+	if err == nil && int64(len(have)) == length && isZero(have) && allocate(f, length) == nil {
+		return f.Sync()
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	zeros := make([]byte, 64<<10)
+	for n := int64(0); n < length && err == nil; n += int64(len(zeros)) {
+		_, err = f.Write(zeros)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return err
 }
 
 // drop removes segments of which no start will need a batch again.
@@ -191,7 +204,6 @@ func (l *wal) close() {
 	if l.spare != nil {
 		if p := <-l.spare; p.file != nil {
 			_ = p.file.Close()
-			_ = os.Remove(p.file.Name())
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
+	"github.com/farebox-dev/farebox/meter/report"
 )
 
 // FundsView is what an account has. Amounts are decimal strings in credits.
@@ -121,14 +122,14 @@ type LinksView struct {
 }
 
 func (c *call) balance() (BalanceView, error) {
-	a, err := c.m.Accounts.Get(c.Context(), c.who.account)
+	r, err := c.m.Reports.Recent(c.Context(), c.who.account)
 	if err != nil {
 		return BalanceView{}, err
 	}
-	b, now := c.bookNow(), c.m.Now()
+	a, b, now := r.Account, c.bookNow(), c.m.Now()
 	v := BalanceView{
 		FundsView: c.funds(a), Account: string(a.ID), Name: nameOf(string(a.ID), a.Name), Plan: planView(a, b), Unit: unitView(b),
-		Affordable: c.affordable(a), Links: c.links(a),
+		Affordable: c.affordable(a, r.TypicalCosts()), Links: c.links(a),
 	}
 	if a.OveragePeriod+a.OverageHeld > 0 {
 		v.OverageFor = c.worth(a.OveragePeriod + a.OverageHeld)
@@ -138,8 +139,8 @@ func (c *call) balance() (BalanceView, error) {
 	if at, amount, ok := account.NextGrant(a, b.Plan(a.Sub.Plan), now, b.Policies.Timezone); ok {
 		v.NextGrant = &NextGrantView{At: at, Amount: c.text(amount)}
 	}
-	v.Burn, err = c.burn()
-	return v, err
+	v.Burn = c.burn(r)
+	return v, nil
 }
 
 func unitView(b *pricing.Book) UnitView {
@@ -214,14 +215,14 @@ func percent(part, of money.Amount) int {
 	return int(share)
 }
 
-func (c *call) burn() (*BurnView, error) {
-	b, ok, err := c.m.Reports.Burn(c.Context(), c.who.account)
-	if err != nil || !ok {
-		return nil, err
+func (c *call) burn(r *report.Recent) *BurnView {
+	b, ok := r.Burn()
+	if !ok {
+		return nil
 	}
 	return &BurnView{
 		PerDay: c.text(b.PerDay), PerMonth: c.text(b.PerMonth), WindowDays: b.Days, RunsOutAt: timeOf(b.RunsOut), EnoughUntilRenewal: b.EnoughUntilRenewal,
-	}, nil
+	}
 }
 
 // links are where admins buy; who may not buy is not sent there.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/report"
 )
@@ -170,10 +171,9 @@ type AffordableView struct {
 
 // affordable goes by the price list; what has no single price, such as tokens,
 // goes by its mean cost of late.
-func (c *call) affordable(a *ledger.Account) []AffordableView {
+func (c *call) affordable(a *ledger.Account, typical map[string]money.Amount) []AffordableView {
 	b, out := c.bookNow(), []AffordableView{}
 	plan := b.Plan(a.Sub.Plan)
-	typical := c.m.Reports.TypicalCosts(c.Context(), c.who.account)
 	seen := map[string]bool{}
 	for _, x := range b.PricesList() {
 		s := report.SubjectOf(b, x.Operation, x.Model)

@@ -6,7 +6,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/selector"
-	"github.com/farebox-dev/farebox/meter/usage"
 )
 
 // SubjectOf is what plans and grants look at, for an operation and, if it is
@@ -41,13 +40,17 @@ func Count(b *pricing.Book, p *pricing.Plan, have money.Amount, price money.Deci
 // TypicalCosts is what a request of each operation cost the account on average
 // in the last 30 days, rounded up.
 func (rs *Reports) TypicalCosts(ctx context.Context, account string) map[string]money.Amount {
-	now := rs.writer.Now()
-	r, err := rs.Usage(ctx, account, usage.Query{From: now.AddDate(0, 0, -30), To: now.Add(usage.Slot), By: "operation"})
+	r, err := rs.Recent(ctx, account)
 	if err != nil {
 		return nil
 	}
+	return r.TypicalCosts()
+}
+
+// TypicalCosts is TypicalCosts of the account.
+func (r *Recent) TypicalCosts() map[string]money.Amount {
 	costs := map[string]money.Amount{}
-	for _, l := range r.Lines() {
+	for _, l := range r.month.Lines() {
 		if paid := money.Amount(l.Requests - l.Failed); paid > 0 && l.Net() > 0 {
 			costs[l.Group] = (l.Net() + paid - 1) / paid
 		}

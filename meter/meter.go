@@ -13,6 +13,7 @@ package meter
 import (
 	"context"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/account"
@@ -76,6 +77,9 @@ type Gateway struct {
 	renewals renewals
 
 	estimate func(*Request) pricing.Usage // of the input; nil: the dialect's
+
+	stop       context.CancelFunc // ends what runs in the background
+	background sync.WaitGroup
 }
 
 // loaded is a price book with what was derived from it.
@@ -131,6 +135,9 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	m.owners.Start()
 	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, names, o.Now)
 	m.Health.Set("clock", m.clockState)
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	m.stop = stop
+	m.background.Go(func() { m.Accounts.KeepNames(run) })
 	return m, nil
 }
 
@@ -148,6 +155,8 @@ func abandoned(b *pricing.Book) writer.Abandoned {
 // Close ends the deliveries of events and waits until everything that was
 // settled is durable.
 func (m *Gateway) Close() {
+	m.stop()
+	m.background.Wait()
 	m.Events.Close()
 	m.Jobs.open.Close()
 	m.owners.Close()

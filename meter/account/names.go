@@ -9,6 +9,8 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -18,14 +20,15 @@ import (
 // Names finds accounts by a text in their id, name or plan, among millions. It has
 // these, and no more, in memory, some 50 bytes for each account, and looks through
 // all of them: an index of the store that finds any part of a word would be larger
-// than the accounts, and would cost every new account a dozen writes. It is made
-// when it is first asked for, so that gateways on which no operator searches never
-// pay for it.
+// than the accounts, and would cost every new account a dozen writes. It is made in
+// the background after the start, in pages, as all accounts have to be read for it.
 //
 // Names only says where to look: what it finds is read from the store and compared.
 type Names struct {
 	mu    sync.Mutex
 	dirty map[string]bool // accounts that may have changed since they were read; nil: the list is not made
+
+	searches atomic.Int32 // that wait or run
 
 	use    sync.Mutex     // guards what follows
 	blocks []block        // in order of id
@@ -74,13 +77,12 @@ func (n *Names) refresh(ctx context.Context, w *writer.Writer) error {
 		return nil
 	}
 	err := w.Update(ctx, func(store.Tx) error { return nil }) // behind the commits that marked them
-	if err == nil {
-		err = w.View(ctx, func(s store.Snapshot) error {
-			if changed == nil {
-				return n.readAll(s)
-			}
-			return n.readAgain(s, changed)
-		})
+	switch {
+	case err != nil:
+	case changed == nil:
+		err = n.readAll(ctx, w)
+	default:
+		err = w.View(ctx, func(s store.Snapshot) error { return n.readAgain(s, changed) })
 	}
 	if err != nil { // the next search makes it anew
 		n.mu.Lock()
@@ -90,22 +92,81 @@ func (n *Names) refresh(ctx context.Context, w *writer.Writer) error {
 	return err
 }
 
-func (n *Names) readAll(s store.Snapshot) error {
+// readPage is how many accounts are read before a rest.
+const readPage = 2_000
+
+// readAll makes the list, a page at a time. It leaves the processors to requests, and
+// hurries when a search waits. What changes behind it is marked, and read again.
+func (n *Names) readAll(ctx context.Context, w *writer.Writer) error {
 	n.blocks, n.plans = nil, map[string]int{}
-	return s.Scan(store.ID{Kind: store.Account}, false, func(id store.ID, raw []byte) error {
-		name, plan, err := ledger.DecodeNames(raw)
+	for from, more := "", true; more; {
+		began, read := time.Now(), 0
+		more = false
+		err := w.View(ctx, func(s store.Snapshot) error {
+			return s.Scan(store.ID{Kind: store.Account, Account: from}, false, func(id store.ID, raw []byte) error {
+				if read++; read > readPage {
+					from, more = id.Account, true
+					return store.ErrStop
+				}
+				return n.add(id.Account, raw)
+			})
+		})
 		if err != nil {
 			return err
 		}
-		last := len(n.blocks) - 1
-		if last < 0 || len(n.blocks[last].text) > blockSize {
-			n.blocks = append(n.blocks, block{first: id.Account, text: make([]byte, 0, blockSize+512)})
-			last++
+		if more && n.searches.Load() == 0 {
+			select {
+			case <-time.After(4 * time.Since(began)):
+			case <-ctx.Done():
+			}
 		}
-		n.blocks[last].text = appendLine(n.blocks[last].text, id.Account, name, plan)
-		n.plans[plan]++
-		return nil
-	})
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// add adds the account behind all others.
+func (n *Names) add(id string, raw []byte) error {
+	name, plan, err := ledger.DecodeNames(raw)
+	if err != nil {
+		return err
+	}
+	last := len(n.blocks) - 1
+	if last < 0 || len(n.blocks[last].text) > blockSize {
+		n.blocks = append(n.blocks, block{first: id, text: make([]byte, 0, blockSize+512)})
+		last++
+	}
+	n.blocks[last].text = appendLine(n.blocks[last].text, id, name, plan)
+	n.plans[plan]++
+	return nil
+}
+
+// KeepNames makes the list that searches look through, and brings it up to date now
+// and then, until ctx ends: a search shall find little to do.
+func (s *Accounts) KeepNames(ctx context.Context) {
+	for tick := time.NewTicker(time.Minute); ; {
+		s.names.use.Lock()
+		_ = s.names.refresh(ctx, s.writer) // the next search tries it again, and reports an error
+		s.names.use.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		}
+	}
+}
+
+// begin begins a search; call what it returns when it ends.
+func (n *Names) begin() (end func()) {
+	n.searches.Add(1)
+	n.use.Lock()
+	return func() {
+		n.use.Unlock()
+		n.searches.Add(-1)
+	}
 }
 
 func (n *Names) readAgain(s store.Snapshot, ids map[string]bool) error {
@@ -220,8 +281,7 @@ func (s *Accounts) Search(ctx context.Context, from, text string, fn func(*ledge
 	if wanted == "" {
 		return s.Each(ctx, from, fn)
 	}
-	s.names.use.Lock()
-	defer s.names.use.Unlock()
+	defer s.names.begin()()
 	if err := s.names.refresh(ctx, s.writer); err != nil {
 		return err
 	}
@@ -257,8 +317,7 @@ func (s *Accounts) stored(ctx context.Context, id string) (a *ledger.Account, er
 
 // OnPlans is how many accounts are on each plan.
 func (s *Accounts) OnPlans(ctx context.Context) (map[string]int, error) {
-	s.names.use.Lock()
-	defer s.names.use.Unlock()
+	defer s.names.begin()()
 	if err := s.names.refresh(ctx, s.writer); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Writer makes a run. Records come in order of key.
@@ -35,7 +36,7 @@ func (w *Writer) Add(r Record) error {
 		w.file = f
 	}
 	if len(w.records) == 0 {
-		w.first, w.last = r.Key, ""
+		w.first, w.last = strings.Clone(r.Key), "" // a key keeps those of its block in memory
 	}
 	w.records = appendRecord(w.records, w.last, r)
 	w.last = r.Key

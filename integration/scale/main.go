@@ -105,7 +105,7 @@ func data(ctx context.Context, home string) (keys []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	log.Printf("generated %s in %s: %.1f GB", size, time.Since(began).Round(time.Second), float64(diskOf(home))/1e9)
+	log.Printf("generated %s in %s: %.1f GB", size, time.Since(began).Round(time.Second), float64(diskOf(home, ""))/1e9)
 	if err := os.WriteFile(done, []byte(size), 0o600); err != nil {
 		return nil, err
 	}

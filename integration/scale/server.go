@@ -145,23 +145,31 @@ func (m *measurement) stop() {
 	_ = m.upstream.Close()
 }
 
-// rss is the gateway's resident memory, now and at most so far, in MB.
-func (m *measurement) rss() (now, most float64) {
+// memory is what the gateway has in memory: all of it, and what is its own. The rest
+// is pages of files, which the kernel takes back when it needs them.
+func (m *measurement) memory() string {
 	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
+	mb := map[string]float64{}
 	for line := range strings.Lines(string(raw)) {
-		f := strings.Fields(line)
-		if len(f) < 2 {
-			continue
-		}
-		kb, _ := strconv.ParseFloat(f[1], 64)
-		switch f[0] {
-		case "VmRSS:":
-			now = kb / 1024
-		case "VmHWM:":
-			most = kb / 1024
+		if f := strings.Fields(line); len(f) > 1 {
+			kb, _ := strconv.ParseFloat(f[1], 64)
+			mb[f[0]] = kb / 1024
 		}
 	}
-	return now, most
+	return fmt.Sprintf("%.0f MB, of which %.0f are its own (peak of all %.0f)", mb["VmRSS:"], mb["RssAnon:"], mb["VmHWM:"])
+}
+
+// cpu is the CPU time of the gateway so far.
+func (m *measurement) cpu() time.Duration {
+	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.cmd.Process.Pid))
+	_, rest, _ := strings.Cut(string(raw), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(f[11], 10, 64)
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // get reads a page of the gateway.
@@ -199,9 +207,9 @@ func (m *measurement) profile(kind, name string) {
 	}
 }
 
-// diskOf is how many bytes the files of a directory take.
-func diskOf(dir string) (sum int64) {
-	_ = filepath.WalkDir(filepath.Join(dir, "ledger"), func(_ string, d fs.DirEntry, err error) error {
+// diskOf is how many bytes the files of the ledger, or of a directory in it, take.
+func diskOf(home, part string) (sum int64) {
+	_ = filepath.WalkDir(filepath.Join(home, "ledger", part), func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return nil //nolint:nilerr // a file that compaction has just removed
 		}

@@ -27,6 +27,11 @@ func Open(dir string, after uint64, names []string) (*Archive, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	for _, name := range []string{writing, merging} { // what a stop has cut off
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.run"))
 	if err != nil {
 		return nil, err
@@ -99,7 +104,7 @@ func (a *Archive) Write(from, to uint64, fill func(*Writer) error) error {
 	if a.has(from, to) { // the flush is repeated, after something else of it failed
 		return nil
 	}
-	w := &Writer{temporary: "writing", dir: a.dir, from: from, to: to, codec: Fast}
+	w := &Writer{temporary: writing, dir: a.dir, from: from, to: to, codec: Fast}
 	if err := fill(w); err != nil {
 		return errors.Join(err, w.abandon())
 	}

@@ -52,17 +52,31 @@ func (a *Archive) Need() (n int64) {
 
 // Merge makes one run of several if there are too many. It reports whether it did.
 // The end of ctx ends it, without a change.
-func (a *Archive) Merge(ctx context.Context) (bool, error) {
+func (a *Archive) Merge(ctx context.Context) (bool, error) { return a.mergeSome(ctx, due, true) }
+
+// MergeAll makes one run of all, as fast as it can: for a compaction that somebody
+// waits for.
+func (a *Archive) MergeAll(ctx context.Context) error {
+	_, err := a.mergeSome(ctx, func(runs []*run) []*run {
+		if len(runs) < 2 {
+			return nil
+		}
+		return slices.Clone(runs)
+	}, false)
+	return err
+}
+
+func (a *Archive) mergeSome(ctx context.Context, which func([]*run) []*run, paced bool) (bool, error) {
 	a.merging.Lock()
 	defer a.merging.Unlock()
 	s := a.Acquire()
 	defer a.Release(s)
-	old := due(s.runs)
+	old := which(s.runs)
 	if old == nil {
 		return false, nil
 	}
-	w := &Writer{temporary: "merging", dir: a.dir, from: old[0].from, to: old[len(old)-1].to, codec: Small}
-	if err := merge(ctx, old, w); err != nil {
+	w := &Writer{temporary: merging, dir: a.dir, from: old[0].from, to: old[len(old)-1].to, codec: Small}
+	if err := merge(ctx, old, w, paced); err != nil {
 		return false, errors.Join(err, w.abandon())
 	}
 	r, err := w.finish()
@@ -82,7 +96,7 @@ const paceEvery = 1 << 20
 
 // merge adds the records of all runs to w. If several have a record, that of the
 // newest counts. Deleted records stay: the database may have them, too.
-func merge(ctx context.Context, runs []*run, w *Writer) error {
+func merge(ctx context.Context, runs []*run, w *Writer, paced bool) error {
 	cursors := make([]*Cursor, len(runs)) // oldest first
 	for i, r := range runs {
 		cursors[i] = newCursor(r, "", false)
@@ -111,10 +125,14 @@ func merge(ctx context.Context, runs []*run, w *Writer) error {
 			continue
 		}
 		next = w.raw + paceEvery
+		pause := time.Duration(0)
+		if paced {
+			pause = time.Since(began)
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(time.Since(began)):
+		case <-time.After(pause):
 		}
 		began = time.Now()
 	}

@@ -7,6 +7,12 @@ import (
 	"strings"
 )
 
+// Names of files that are being written.
+const (
+	writing = "writing"
+	merging = "merging"
+)
+
 // Writer makes a run. Records come in order of key.
 type Writer struct {
 	temporary string // name of the file while it is written

@@ -104,6 +104,22 @@ func (s *Store) mergeRuns() (bool, error) {
 	return err == nil, err
 }
 
+// Compact makes the directory as small as it gets: one run of the archive, and tables
+// without what was replaced. It takes as long as it takes to read everything.
+func (s *Store) Compact(ctx context.Context) error {
+	err := errors.Join(s.flush(), s.archive.MergeAll(ctx))
+	if err == nil {
+		err = s.noteRuns()
+	}
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.renew()
+	s.mu.Unlock()
+	return s.db.Flatten(2)
+}
+
 // noteRuns writes the names of the runs. While Badger is paused, those from before
 // have to do: a run stands for those that were merged into it.
 func (s *Store) noteRuns() error {

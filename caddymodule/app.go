@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -41,6 +42,9 @@ type App struct {
 	// Poll is how soon the gateway polls a job that no client polls
 	// for; the pauses then grow to five minutes. 0 is 10 seconds, negative never.
 	Poll caddy.Duration `json:"poll_jobs,omitempty"`
+	// LedgerTimeout is how long a request waits for the ledger before it is refused with
+	// 503; 0 is five seconds, negative: for as long as it takes.
+	LedgerTimeout caddy.Duration `json:"ledger_timeout,omitempty"`
 	// MaxChange refuses a changed price file in which any rate differs from the
 	// one in force by more than this, such as "50%". Default: no limit.
 	MaxChange string `json:"max_change,omitempty"`
@@ -140,6 +144,8 @@ func (a *App) Start() error {
 	}
 	a.before = old
 	e.inForce.Store(a)
+	e.Patience.Set(time.Duration(a.LedgerTimeout))
+	a.metrics.gateway.Store(e.Gateway)
 	if err := e.Books.Set(context.Background(), a.book, a.bookText); err != nil {
 		return fmt.Errorf("price file %s: %w", a.file, err)
 	}

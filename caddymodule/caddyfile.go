@@ -29,6 +29,7 @@ func init() {
 //			max_change <percent>
 //		}
 //		poll_jobs <interval>|off
+//		ledger_timeout <interval>|off
 //		notify webhook|email|slack … [only <events>…]
 //		account_webhooks public|private|off
 //	}
@@ -50,6 +51,8 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 			err = a.parsePricing(d)
 		case "poll_jobs":
 			a.Poll, err = intervalOrOff(d)
+		case "ledger_timeout":
+			a.LedgerTimeout, err = intervalOrOff(d)
 		case "notify":
 			err = a.parseNotify(d)
 		case "account_webhooks":
@@ -57,7 +60,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 				err = d.Err("account_webhooks takes public, private or off")
 			}
 		default:
-			err = d.Errf("meter has no option %q; it has store, pricing, poll_jobs, notify and account_webhooks", d.Val())
+			err = d.Errf("meter has no option %q; it has store, pricing, poll_jobs, ledger_timeout, notify and account_webhooks", d.Val())
 		}
 		if err != nil {
 			return nil, err

@@ -68,6 +68,9 @@ type users struct {
 func (e *engine) Destruct() error {
 	e.alarm.Stop()
 	e.Close() // everything that was settled is durable after this
+	if !e.Patience.Ended() {
+		return errors.New("the ledger's disk hangs: the store stays open until the process ends; what was acknowledged is in its log")
+	}
 	return e.store.Close()
 }
 
@@ -130,7 +133,8 @@ func (a *App) open() (*engine, error) {
 	m, err := meter.Open(context.Background(), meter.Options{
 		Store: s, Book: a.book, Text: a.bookText,
 		Problem: bell.Ring, Endpoints: a.endpoints(),
-		Committed: a.metrics.committed, JobEnded: a.metrics.settled, Booked: a.metrics.booked, Unpriced: a.metrics.unpriced.Inc,
+		LedgerTimeout: time.Duration(a.LedgerTimeout),
+		Committed:     a.metrics.committed, JobEnded: a.metrics.settled, Booked: a.metrics.booked, Unpriced: a.metrics.unpriced.Inc,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())

@@ -12,6 +12,7 @@ import (
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // metrics are created once per registry of a configuration. There is no label
@@ -32,10 +33,12 @@ type metrics struct {
 	age      prometheus.Histogram
 	ratio    prometheus.Histogram
 	batch    prometheus.Histogram
+	commit   prometheus.Histogram
 	loaded   prometheus.Gauge
 	webhooks *prometheus.CounterVec
 
 	decimals atomic.Int64 // of the credits, see credit.decimals
+	gateway  atomic.Pointer[meter.Gateway]
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -55,7 +58,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		return register(r, prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "caddy", Subsystem: "meter", Name: name, Help: help, Buckets: buckets}))
 	}
 	times := prometheus.ExponentialBuckets(0.0005, 2, 12)
-	return &metrics{
+	m := &metrics{
 		requests: vec("requests_total", "Metered requests by operation and outcome.", "operation", "outcome"),
 		refused:  vec("refused_total", "Refused requests by reason.", "reason"),
 		charged:  vec("charged_requests_total", "Requests that were charged, by operation and price entry of the model.", "operation", "model"),
@@ -71,8 +74,33 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		age:      histogram("hold_age_seconds", "How long credits were held, when the hold ended.", prometheus.ExponentialBuckets(0.05, 3, 14)),
 		ratio:    histogram("estimate_ratio", "Charged ÷ held, of requests that held anything.", []float64{0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 4}),
 		batch:    histogram("commit_batch_size", "Ledger commands per commit.", prometheus.ExponentialBuckets(1, 2, 10)),
+		commit:   histogram("commit_seconds", "Time to write a commit of the ledger and to sync it.", times),
 		loaded:   gauge("prices_loaded", "1 if the price file on disk is in force, 0 if it has errors."),
 	}
+	looked := func(name, help string, value func(*meter.Gateway) float64) {
+		register(r, prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts(name, help)), func() float64 {
+			if g := m.gateway.Load(); g != nil {
+				return value(g)
+			}
+			return 0
+		}))
+	}
+	looked("ledger_writable", "1 if the ledger can be written, 0 while paid requests are refused because it cannot.", writable)
+	looked("disk_free_bytes", "Free space on the ledger's disk.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Free) })
+	looked("disk_needed_bytes", "With less than this free, paid requests are refused.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Needs) })
+	return m
+}
+
+func writable(g *meter.Gateway) float64 {
+	if g.Patience.Trouble() != nil {
+		return 0
+	}
+	return 1
+}
+
+func spaceOf(g *meter.Gateway) store.Space {
+	s, _ := g.Space()
+	return s
 }
 
 // register keeps a collector that an earlier Provision has registered already.
@@ -86,7 +114,10 @@ func register[C prometheus.Collector](r *prometheus.Registry, c C) C {
 	return c
 }
 
-func (m *metrics) committed(commands int, _ time.Duration) { m.batch.Observe(float64(commands)) }
+func (m *metrics) committed(commands int, took time.Duration) {
+	m.batch.Observe(float64(commands))
+	m.commit.Observe(took.Seconds())
+}
 
 func (m *metrics) delivered(state string) { m.webhooks.WithLabelValues(state).Inc() }
 

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -238,6 +239,59 @@ func (g *gateway) worksWithoutLedger(key string) {
 		_ = res.Body.Close()
 		if res.StatusCode != http.StatusOK {
 			g.t.Errorf("on a full disk: %s: %s", url, res.Status)
+		}
+	}
+}
+
+// A disk that hangs does not hang requests: they are refused within ledger_timeout,
+// the rest goes on, and afterwards no hold is left and no charge is lost.
+func TestAHungDisk(t *testing.T) {
+	d := mount(t, "ext4", 512)
+	caddyfile := strings.Replace(read(t, "../Caddyfile"), "\tmeter {\n", "\tmeter {\n\t\tledger_timeout 2s\n", 1)
+	if !strings.Contains(caddyfile, "ledger_timeout") {
+		t.Fatal("the Caddyfile has another shape")
+	}
+	g := start(t, setup{caddyfile: caddyfile, data: filepath.Join(d.dir, "meter")})
+	key := g.account("acme", "100000000")
+	p := g.pay(key, 16)
+	g.eventually("paid requests run", func() bool { return p.count(http.StatusOK) > 50 })
+	if out, err := exec.Command("fsfreeze", "-f", d.dir).CombinedOutput(); err != nil {
+		p.stop()
+		t.Skipf("this machine cannot freeze a file system: %v %s", err, out)
+	}
+	until := time.Now().Add(8 * time.Second)
+	g.eventually("paid requests are refused", func() bool { return p.count(http.StatusServiceUnavailable) > 100 })
+	g.eventually("the gateway says so", func() bool { return strings.Contains(g.log.String(), "ledger.stopped") })
+	g.lives()
+	time.Sleep(time.Until(until))
+	before := p.count(http.StatusOK)
+	d.thaw()
+	g.eventually("paid requests run again", func() bool { return p.count(http.StatusOK) > before+50 })
+	g.eventually("the gateway says so", func() bool { return strings.Contains(g.log.String(), "ledger.resumed") })
+	p.stop()
+	if slow := time.Duration(p.slow.Load()); slow > 6*time.Second {
+		t.Errorf("a request waited for %s", slow)
+	}
+	if n := p.count(0); n > 0 {
+		t.Errorf("%d requests had no answer", n)
+	}
+}
+
+// lives asks for what needs no disk.
+func (g *gateway) lives() {
+	g.t.Helper()
+	client := &http.Client{Timeout: 2 * time.Second}
+	for _, url := range []string{"http://" + g.admin + "/metrics", "http://" + g.admin + "/meter/health", "http://" + g.addr + "/_meter/"} {
+		res, err := client.Get(url)
+		if err != nil {
+			g.t.Errorf("while the disk hangs: %v", err)
+			continue
+		}
+		var body bytes.Buffer
+		_, _ = body.ReadFrom(res.Body)
+		_ = res.Body.Close()
+		if strings.HasSuffix(url, "/health") && !strings.Contains(body.String(), `"ready":false`) {
+			g.t.Errorf("the health of a gateway whose disk hangs: %s", body.String())
 		}
 	}
 }

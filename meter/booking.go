@@ -210,14 +210,23 @@ func (s *settling) end() {
 	s.mu.Unlock()
 }
 
-// wait returns when all are booked.
-func (s *settling) wait() {
+// wait returns when all are booked, or how many are not in time.
+func (s *settling) wait(within time.Duration) (left int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.none == nil {
 		s.none = sync.NewCond(&s.mu)
 	}
-	for s.n > 0 {
+	late := false
+	timer := time.AfterFunc(within, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		late = true
+		s.none.Broadcast()
+	})
+	defer timer.Stop()
+	for s.n > 0 && !late {
 		s.none.Wait()
 	}
+	return s.n
 }

@@ -12,6 +12,7 @@ package meter
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -55,6 +56,9 @@ type Options struct {
 	Committed func(commands int, took time.Duration)
 	// Health gets the parts that the gateway knows of, next to those of its caller.
 	Health *health.Parts
+	// LedgerTimeout is how long a request waits for the ledger; 0 is
+	// writer.DefaultTimeout, negative: for as long as it takes.
+	LedgerTimeout time.Duration
 }
 
 // Gateway admits requests and settles them. Its methods are safe for concurrent use.
@@ -67,6 +71,7 @@ type Gateway struct {
 	Jobs      *Jobs                // work that goes on after an answer
 	Unpriced  report.UnpricedLog   // requests that have no price
 	Health    *health.Parts        // how the parts of the gateway do
+	Patience  *writer.Patience     // how long requests wait for the ledger, and why they would
 
 	opt         Options
 	writer      *writer.Writer
@@ -114,11 +119,12 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	b, err := writer.Open(ctx, o.Store, writer.Options{
 		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.Jobs.open.IsOpen, Problem: o.Problem, OnApply: applied, Changed: watchers.Notify, Committed: o.Committed,
+		Timeout: o.LedgerTimeout,
 	})
 	if err != nil {
 		return nil, err
 	}
-	m.writer = b
+	m.writer, m.Patience = b, b.Patience
 	m.owners = ownership.New(b, o.Now, o.Problem)
 	m.Reports = report.New(b, m.Books)
 	m.Events.Open(b, m.Reports)
@@ -134,6 +140,10 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	m.owners.Start()
 	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, names, o.Now)
+	m.Health.Set("ledger", m.ledgerState)
+	if _, ok := m.Space(); ok {
+		m.Health.Set("disk", m.diskState)
+	}
 	m.Health.Set("clock", m.clockState)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m.stop = stop
@@ -153,16 +163,23 @@ func abandoned(b *pricing.Book) writer.Abandoned {
 }
 
 // Close ends the deliveries of events and waits until everything that was
-// settled is durable.
+// settled is durable. A disk that hangs or is full does not hold it up: what
+// could not be booked is resolved at the next start, by the policy abandoned. The store
+// may be closed if Patience.Ended.
 func (m *Gateway) Close() {
 	m.stop()
 	m.background.Wait()
 	m.Events.Close()
 	m.Jobs.open.Close()
 	m.owners.Close()
-	m.settling.wait()
+	if left := m.settling.wait(settleWithin); left > 0 {
+		m.opt.Problem(fmt.Errorf("%d charges could not be booked before the end: their holds are resolved at the next start", left))
+	}
 	m.writer.Close()
 }
+
+// settleWithin bounds how long Close waits for settles that cannot be written.
+var settleWithin = 10 * time.Second
 
 // Book is the price book in force, and since when.
 func (m *Gateway) Book() (*pricing.Book, time.Time) {

@@ -55,7 +55,10 @@ func (a *Alarm) Ring(err error) {
 // Start begins to send, once a dispatcher exists. Problems from before
 // are sent then.
 func (a *Alarm) Start(m *meter.Gateway) {
-	a.once.Do(func() { a.done.Go(func() { a.run(m) }) })
+	a.once.Do(func() {
+		a.done.Go(func() { a.run(m) })
+		a.done.Go(func() { a.watch(m) })
+	})
 }
 
 // Stop ends the sending.
@@ -80,7 +83,7 @@ func (a *Alarm) run(m *meter.Gateway) {
 	}
 }
 
-// tell goes through the outbox, or past it if it cannot be written.
+// tell sends the last problem.
 func (a *Alarm) tell(m *meter.Gateway) {
 	a.mu.Lock()
 	err, more := a.last, a.more
@@ -89,14 +92,18 @@ func (a *Alarm) tell(m *meter.Gateway) {
 	if err == nil {
 		return
 	}
-	data := map[string]any{"problem": err.Error(), "more": more}
+	a.send(m, event.LedgerProblem, map[string]any{"problem": err.Error(), "more": more})
+}
+
+// send goes through the outbox, or past it if it cannot be written.
+func (a *Alarm) send(m *meter.Gateway, kind string, data map[string]any) {
 	what := fmt.Sprint(m.Now().UnixNano())
-	if m.Events.Post(context.Background(), "", event.LedgerProblem, what, data) == nil {
+	if m.Events.Post(context.Background(), "", kind, what, data) == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pause/4)
 	defer cancel()
-	if err := m.Events.NotifyOperator(ctx, event.LedgerProblem, what, data); err != nil {
-		a.log.Warn("the event of the problem could not be sent", zap.Error(err))
+	if err := m.Events.NotifyOperator(ctx, kind, what, data); err != nil {
+		a.log.Warn("the event could not be sent", zap.String("event", kind), zap.Error(err))
 	}
 }

@@ -129,7 +129,12 @@ func TestTheAlarmGoesPastAnOutboxThatCannotBeWritten(t *testing.T) {
 		a.Start(m)
 		s.full.Store(true)
 		a.Ring(errFull)
-		to.got(t, "ops ledger.problem "+errFull.Error())
+		to.got(t, "ops ledger.problem "+errFull.Error(), "ops ledger.stopped "+errFull.Error())
 		s.full.Store(false)
+		if _, err := m.Accounts.Create(t.Context(), "acme", "", ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * lookEvery)
+		to.got(t, "ops ledger.problem "+errFull.Error(), "ops ledger.stopped "+errFull.Error(), "ops ledger.resumed ")
 	})
 }

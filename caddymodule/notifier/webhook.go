@@ -85,6 +85,8 @@ func Title(e *event.Event) string {
 		event.PricesLoaded:  "new prices are in force",
 		event.PricesRefused: "a price file was refused",
 		event.LedgerProblem: "the ledger has a problem",
+		event.LedgerStopped: "paid requests are refused: " + get("problem"),
+		event.LedgerResumed: "paid requests run again",
 		event.Test:          "this is a test",
 	}[e.Type]
 	return strings.Map(func(r rune) rune { // a name must not begin a line of its own

@@ -30,13 +30,15 @@ const (
 	PricesLoaded  = "prices.loaded"
 	PricesRefused = "prices.rejected"
 	LedgerProblem = "ledger.problem"
-	Test          = "test" // asked for, to see whether an endpoint works
+	LedgerStopped = "ledger.stopped" // paid requests are refused, because the ledger cannot be written
+	LedgerResumed = "ledger.resumed" // it can be written again
+	Test          = "test"           // asked for, to see whether an endpoint works
 )
 
 // Types are all of them, in the order of the documentation.
 var Types = []string{
 	Low, Exhausted, Recovered, Granted, Expiring, Expired, RunsOut, OverageBegan, OverageAbove, PeriodClosed, SubEnded, Refunded, Absorbed, KeyCreated,
-	PricesLoaded, PricesRefused, LedgerProblem, Test,
+	PricesLoaded, PricesRefused, LedgerProblem, LedgerStopped, LedgerResumed, Test,
 }
 
 // Event is something that happened. Its JSON is the body of a webhook

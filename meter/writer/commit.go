@@ -78,7 +78,9 @@ func (w *Writer) fill(batch []*job, linger *time.Timer) []*job {
 // transaction is written in halves.
 func (w *Writer) commit(batch []*job) {
 	began := time.Now()
+	w.Patience.beginCommit()
 	err := w.write(batch)
+	w.Patience.endCommit(err)
 	if errors.Is(err, store.ErrTooBig) && len(batch) > 1 {
 		w.commit(batch[:len(batch)/2])
 		w.commit(batch[len(batch)/2:])
@@ -143,8 +145,11 @@ func (w *Writer) finish(j *job, err error) {
 		w.retryLater(j)
 	case err == nil:
 		w.endLease(j)
-		account, changed := j.account, len(j.result.Entries) > 0
-		j.tell(j.result, j.err) // from here on the job is its caller's
+		account, command, result := j.account, j.command, j.result
+		changed := len(result.Entries) > 0
+		if !j.tell(result, j.err) { // from here on the job is its caller's
+			w.undo(account, command, &result)
+		}
 		if changed && w.opt.Changed != nil {
 			w.opt.Changed(account)
 		}
@@ -195,6 +200,9 @@ func (w *Writer) apply(tx store.Tx, batch []*job) (err error) {
 	clear(w.used)
 	w.stamp = time.Time{}
 	for _, j := range batch {
+		if j.awaited && j.left() {
+			continue
+		}
 		if err := w.applyOne(tx, j); err != nil {
 			return err
 		}
@@ -281,11 +289,8 @@ func (s *strict) Delete(id store.ID) error {
 }
 
 func (w *Writer) command(tx store.Tx, j *job) error {
-	if j.lapsed == "" && begins(j.command) {
-		if j.err = w.full(); j.err != nil {
-			j.early = true
-			return nil
-		}
+	if w.tooEarly(j) {
+		return nil
 	}
 	a, err := w.cache.load(tx, j.account)
 	if err != nil {

@@ -22,6 +22,23 @@ func (w *Writer) full() error {
 	return nil
 }
 
+// tooEarly reports whether a job may not begin now, or comes behind one that waits for
+// that. The disk can become full between the two.
+func (w *Writer) tooEarly(j *job) bool {
+	if j.lapsed != "" {
+		return false
+	}
+	charge := chargeOf(j.command)
+	if begins(j.command) {
+		j.err = w.full()
+	}
+	j.early = j.err != nil || charge != "" && w.behind[charge] && w.mayWait(j)
+	if j.early && charge != "" && w.mayWait(j) {
+		w.behind[charge] = true
+	}
+	return j.early
+}
+
 // begins reports whether a command begins something. Touch is a look at an account.
 func begins(c ledger.Command) bool {
 	switch c.(type) {

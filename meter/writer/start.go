@@ -59,13 +59,18 @@ func (w *Writer) openHolds(ctx context.Context) (open []*ledger.Charge, err erro
 	return open, err
 }
 
+type resolved struct {
+	*ledger.Charge
+	err error
+}
+
 // recoverWithin bounds how long a start waits for that.
 const recoverWithin = 10 * time.Second
 
 // recover resolves holds that were left open: their requests cannot settle them
 // any more.
 func (w *Writer) recover(open []*ledger.Charge) error {
-	failed := make(chan error, len(open))
+	failed := make(chan resolved, len(open))
 	if w.opt.Keep != nil {
 		open = slices.DeleteFunc(open, func(h *ledger.Charge) bool {
 			keep := w.opt.Keep(h.ID)
@@ -76,17 +81,19 @@ func (w *Writer) recover(open []*ledger.Charge) error {
 		})
 	}
 	for _, h := range open {
-		w.post(&job{account: h.Account, lapsed: h.ID, why: "gateway stopped", answer: func(_ ledger.Result, err error) { failed <- err }})
+		w.post(&job{account: h.Account, lapsed: h.ID, why: "gateway stopped", answer: func(_ ledger.Result, err error) { failed <- resolved{h, err} }})
 	}
 	patience := time.After(recoverWithin)
-	for _, h := range open {
+	for range open {
 		select {
-		case err := <-failed:
-			if err != nil {
-				return fmt.Errorf("resolving hold %s of account %s: %w", h.ID, h.Account, err)
+		case x := <-failed:
+			if x.err != nil && w.full() != nil { // the sweeper tries again until there is room
+				w.leases.begin(x.Account, x.ID)
+			} else if x.err != nil {
+				return fmt.Errorf("resolving hold %s of account %s: %w", x.ID, x.Account, x.err)
 			}
-		case <-patience: // on a full disk they wait, and are resolved when it has room
-			return nil
+		case <-patience:
+			return fmt.Errorf("%w: holds of the last process could not be resolved within %s; the disk may hang", ErrUnavailable, recoverWithin)
 		}
 	}
 	return nil

@@ -38,6 +38,8 @@ type Options struct {
 	// Lease (default DefaultLease; negative: no lease) was not renewed.
 	Abandoned Abandoned
 	Lease     time.Duration
+	// Timeout is how long callers wait for the ledger, see Patience.Set.
+	Timeout time.Duration
 	// Keep, if set, reports which open holds of the last process will still be
 	// settled: they get a new lease instead.
 	Keep func(ledger.ChargeID) bool
@@ -66,6 +68,8 @@ const (
 
 // Writer writes the ledger. It is safe for concurrent use.
 type Writer struct {
+	Patience *Patience
+
 	store store.Store
 	opt   Options
 	queue chan *job
@@ -123,6 +127,8 @@ type job struct {
 	answer  func(ledger.Result, error) // called once, after the commit, unless a caller waits
 	pending *Pending                   // of Begin
 	done    chan struct{}
+	timer   *time.Timer
+	state   int32 // of an awaited job: stateWaiting, …
 	result  ledger.Result
 	err     error
 }
@@ -136,6 +142,7 @@ func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
 		behind: map[ledger.ChargeID]bool{}, dirty: map[ledger.AccountID]*ledger.Account{}, used: rows{}, named: map[ledger.AccountID]bool{},
 	}
 	w.cache = newCache(&w.plans)
+	w.Patience = newPatience(o.Timeout, w)
 	if err := w.checkFormat(ctx); err != nil {
 		return nil, err
 	}
@@ -191,7 +198,10 @@ func (w *Writer) post(j *job) {
 func (w *Writer) Account(ctx context.Context, account ledger.AccountID) (*ledger.Account, error) {
 	var got *ledger.Account
 	_, err := w.wait(ctx, job{account: account, command: ledger.Touch{}, read: func(a *ledger.Account) { got = a.Clone() }})
-	return got, err
+	if err != nil {
+		return nil, err // after a timeout, got is not ours
+	}
+	return got, nil
 }
 
 // Accounts calls fn for every account in order of id, beginning at from, until
@@ -253,8 +263,8 @@ func (w *Writer) ClockProblem() error { return w.clock.problemNow() }
 // ConfirmClock accepts the time that the system's clock shows now.
 func (w *Writer) ConfirmClock() { w.clock.confirm() }
 
-// Close stops the writer when all queued commands are durable. It does not close
-// the store.
+// Close stops the writer when all queued commands are durable, or the disk hangs. It
+// does not close the store.
 func (w *Writer) Close() {
 	w.mu.Lock()
 	if !w.closed {
@@ -264,8 +274,14 @@ func (w *Writer) Close() {
 	}
 	w.mu.Unlock()
 	w.sweeping.Wait()
-	<-w.done
+	select {
+	case <-w.done:
+	case <-time.After(closeWithin):
+	}
 }
+
+// closeWithin bounds how long Close waits for a disk that hangs; see Patience.Ended.
+var closeWithin = 5 * time.Second
 
 func (w *Writer) send(ctx context.Context, j *job) error {
 	w.mu.RLock()
@@ -281,29 +297,38 @@ func (w *Writer) send(ctx context.Context, j *job) error {
 	}
 }
 
-// tell ends a job.
-func (j *job) tell(r ledger.Result, err error) {
+// tell ends a job. It reports false if the caller has left.
+func (j *job) tell(r ledger.Result, err error) bool {
 	if j.answer != nil {
 		j.answer(r, err)
-		return
+		return true
 	}
 	j.result, j.err = r, err
+	if !atomic.CompareAndSwapInt32(&j.state, stateWaiting, stateAnswered) {
+		return false
+	}
 	j.done <- struct{}{}
+	return true
 }
 
 func (w *Writer) wait(ctx context.Context, of job) (ledger.Result, error) {
+	if err := w.Patience.stuck(); err != nil {
+		return ledger.Result{}, err
+	}
 	j, _ := w.waits.Get().(*job)
 	if j == nil {
 		j = &job{done: make(chan struct{}, 1)}
 	}
-	of.done, of.awaited = j.done, true
+	of.done, of.timer, of.awaited = j.done, j.timer, true
 	*j = of
 	err := w.send(ctx, j)
 	if err == nil {
-		<-j.done
+		if !j.await(w.Patience.within()) {
+			return ledger.Result{}, w.Patience.late()
+		}
 		of.result, err = j.result, j.err
 	}
-	*j = job{done: j.done}
+	*j = job{done: j.done, timer: j.timer}
 	w.waits.Put(j)
 	return of.result, err
 }

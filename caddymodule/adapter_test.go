@@ -72,11 +72,14 @@ func TestDirectiveErrors(t *testing.T) {
 	handler := func(lines string) string { return ":8080 {\n\tmeter {\n\t\t" + lines + "\n\t}\n}" }
 	global := func(lines string) string { return "{\n\tmeter {\n\t\t" + lines + "\n\t}\n}\n:8080" }
 	for _, tt := range []struct{ caddyfile, want string }{
-		{handler("max_bodi 1MB"), `meter has no option "max_bodi"; it has account, member, max_body`},
+		{handler("max_bodi 1MB"), `meter has no option "max_bodi"; it has account, member, max_body, body_timeout`},
 		{handler("max_body"), "wrong argument count"},
 		{handler("max_body lots"), `max_body "lots": write a size such as 20MB`},
 		{handler("max_body 0"), `max_body "0"`},
 		{handler("max_body 2GB"), "at most 1GB"},
+		{handler("body_timeout"), "wrong argument count"},
+		{handler("body_timeout soon"), `body_timeout "soon": write a duration such as 5m, at most 1h`},
+		{handler("body_timeout 2h"), "at most 1h"},
 		{handler("max_body 1MB 2MB"), "wrong argument count"},
 		{handler("account"), "wrong argument count"},
 		{handler("account acme"), `account "acme" would be the same for every request; write a placeholder`},

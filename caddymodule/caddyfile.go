@@ -133,6 +133,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //		account        <placeholder>
 //		member         <placeholder>
 //		max_body       <size>
+//		body_timeout   <duration>
 //		on_disconnect  cancel | drain [<max>]
 //		hold durable | overlap
 //		on_store_error reject | pass
@@ -180,6 +181,16 @@ func (h *Handler) option(d *caddyfile.Dispenser) error {
 			return d.Errf("max_body %q: write a size such as 20MB, at most 1GB", size)
 		}
 		h.MaxBody = int64(n) //nolint:gosec // at most 1 GB
+	case name == "body_timeout":
+		var text string
+		if !d.AllArgs(&text) {
+			return d.ArgErr()
+		}
+		most, err := caddy.ParseDuration(text)
+		if err != nil || most <= 0 || most > time.Hour {
+			return d.Errf("body_timeout %q: write a duration such as 5m, at most 1h", text)
+		}
+		h.BodyTimeout = caddy.Duration(most)
 	case name == "on_disconnect":
 		return h.parseDisconnect(d)
 	case name == "unknown_ids":
@@ -190,7 +201,7 @@ func (h *Handler) option(d *caddyfile.Dispenser) error {
 		}
 		h.StreamComment = true
 	default:
-		return d.Errf("meter has no option %q; it has account, member, max_body, on_disconnect, hold, on_store_error, refusal_format, upgrade, unknown_ids and stream_comment", name)
+		return d.Errf("meter has no option %q; it has account, member, max_body, body_timeout, on_disconnect, hold, on_store_error, refusal_format, upgrade, unknown_ids and stream_comment", name)
 	}
 	return nil
 }

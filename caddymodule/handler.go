@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
+	"github.com/farebox-dev/farebox/internal/payload"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/dialect/resource"
 	"github.com/farebox-dev/farebox/meter/ownership"
@@ -31,6 +32,8 @@ type Handler struct {
 	Member string `json:"member,omitempty"`
 	// MaxBody is the largest request body that is read, in bytes. Default: 64 MB.
 	MaxBody int64 `json:"max_body,omitempty"`
+	// BodyTimeout is how long a client may take to send a body that is read. Default: five minutes.
+	BodyTimeout caddy.Duration `json:"body_timeout,omitempty"`
 	// OnDisconnect is what happens when the client leaves: drain (the default)
 	// reads the answer on, for DrainMax at most, and charges what it reports;
 	// cancel ends the upstream request and charges what was delivered.
@@ -69,8 +72,9 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 const (
-	defaultMaxBody  = 64_000_000
-	defaultDrainMax = 2 * time.Minute
+	defaultMaxBody     = 64_000_000
+	defaultBodyTimeout = 5 * time.Minute
+	defaultDrainMax    = 2 * time.Minute
 )
 
 // Provision implements caddy.Provisioner.
@@ -83,6 +87,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.app = app.(*App) //nolint:forcetypeassert // the id is ours
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
+	}
+	if h.BodyTimeout == 0 {
+		h.BodyTimeout = caddy.Duration(defaultBodyTimeout)
 	}
 	if h.DrainMax == 0 {
 		h.DrainMax = caddy.Duration(defaultDrainMax)
@@ -141,7 +148,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	if q, ok := r.Context().Value(questionKey{}).(*question); ok { // the gateway's own
-		return next.ServeHTTP(w, h.upstreamRequest(context.WithValue(r.Context(), contextKey{}, q), r, nil, true))
+		return next.ServeHTTP(w, h.upstreamRequest(context.WithValue(r.Context(), contextKey{}, q), r, payload.Body{}, true))
 	}
 	if preflight(r) { // browsers ask without a key; nothing runs
 		h.allow(w, r)
@@ -149,30 +156,31 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	e, err := h.app.acquire()
 	if err != nil {
-		return h.unavailable(w, r, next, nil, nil, err)
+		return h.unavailable(w, r, next, nil, payload.Body{}, err)
 	}
 	defer h.app.release()
 	if op, ok := e.Jobs.Webhook(r.Method, r.URL.RequestURI()); ok {
 		return h.called(w, r, e, op)
 	}
 	began := time.Now()
-	req, err := h.read(e, w, r)
+	in, err := h.read(e, w, r)
 	if err != nil {
 		return h.deny(w, r, err)
 	}
-	c, err := e.Admit(r.Context(), req)
+	defer in.body.Release()
+	c, err := e.Admit(r.Context(), &in.Request)
 	h.app.metrics.admit.Observe(time.Since(began).Seconds())
 	if err != nil {
-		return h.notAdmitted(w, r, next, e, req, err)
+		return h.notAdmitted(w, r, next, e, in.body, err)
 	}
-	return h.proxy(w, r, next, e, c, req)
+	return h.proxy(w, r, next, e, c, in)
 }
 
 // notAdmitted answers a request that does not run.
-func (h *Handler) notAdmitted(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, req *meter.Request, err error) error {
+func (h *Handler) notAdmitted(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, sent payload.Body, err error) error {
 	var d *meter.Refusal
 	if errors.As(err, &d) && d.Reason == meter.Unavailable {
-		return h.unavailable(w, r, next, e, req.Body, d)
+		return h.unavailable(w, r, next, e, sent, d)
 	}
 	var again *meter.Replay
 	if errors.As(err, &again) {
@@ -184,12 +192,12 @@ func (h *Handler) notAdmitted(w http.ResponseWriter, r *http.Request, next caddy
 // unavailable answers while the ledger cannot be written: closed by default.
 // Without a ledger it is not known whose what upstreams keep is, so a request
 // that names any of that never passes.
-func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, body []byte, err error) error {
+func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, sent payload.Body, err error) error {
 	var d *meter.Refusal
 	if errors.As(err, &d); h.OnStoreError == "pass" && (d == nil || !d.Strict) {
-		if body, passes := h.namesNothing(w, r, e, body); passes {
+		if passed, passes := h.namesNothing(w, r, e, sent); passes {
 			h.app.log.Error("request passes unmetered", zap.Error(err))
-			return next.ServeHTTP(w, h.upstreamRequest(r.Context(), r, body, false))
+			return h.forward(next, w, h.upstreamRequest(r.Context(), r, passed, false))
 		}
 	}
 	if d == nil {
@@ -199,30 +207,31 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddy
 }
 
 // namesNothing reads the body if that is needed to know what the request names.
-func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine, body []byte) (read []byte, ok bool) {
+func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine, sent payload.Body) (read payload.Body, ok bool) {
 	book := h.app.book
 	if e != nil {
 		book, _ = e.Book()
 	}
-	names := &ownership.Request{Method: r.Method, URI: r.URL.RequestURI(), ContentType: r.Header.Get("Content-Type"), Body: body}
+	names := &ownership.Request{Method: r.Method, URI: r.URL.RequestURI(), ContentType: r.Header.Get("Content-Type"), Body: sent.Bytes}
 	some, unread := ownership.Names(book, names)
 	if some || !unread {
-		return body, !some
+		return sent, !some
 	}
-	body, err := h.readBody(w, r)
+	in := incoming{h: h, w: w, r: r}
+	read, err := in.readBody()
 	if err != nil {
-		return nil, false
+		return read, false
 	}
-	names.Body = body
+	names.Body = read.Bytes
 	some, _ = ownership.Names(book, names)
-	return body, !some
+	return read, !some
 }
 
 // proxy runs the rest of the chain and settles, whatever happens: return, error,
 // panic, disconnect, reload, shutdown.
-func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c meter.Call, req *meter.Request) (err error) {
+func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, c meter.Call, in *incoming) (err error) {
 	defer c.KeepAlive()()
-	t := newResponse(w, r, h, e, c, &req.Caller)
+	t := newResponse(w, r, h, e, c, &in.Caller)
 	t.beginUpstream()
 	defer t.endUpstream()
 	finished := false
@@ -258,16 +267,16 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		t.first = newAttempt(r)
 	}
 	send := func() error {
-		var body []byte
-		if req.Body != nil {
-			body = out.Body()
+		sent := in.body
+		if in.Body != nil {
+			sent = sent.With(out.Body())
 		}
-		up := h.upstreamRequest(t.upstream, r, body, true)
-		if sent := out.ContentType(); body != nil && sent != req.ContentType {
-			up.Header.Set("Content-Type", sent)
+		up := h.upstreamRequest(t.upstream, r, sent, true)
+		if kind := out.ContentType(); sent.Bytes != nil && kind != in.ContentType {
+			up.Header.Set("Content-Type", kind)
 		}
-		scopedIdempotency(up.Header, req.Caller.Account)
-		return next.ServeHTTP(t, up)
+		scopedIdempotency(up.Header, in.Caller.Account)
+		return h.forward(next, t, up)
 	}
 	err = send()
 	for err == nil && t.refusedAddition(h.refused) {
@@ -275,6 +284,14 @@ func (h *Handler) proxy(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	}
 	finished = true
 	return err
+}
+
+// forward runs the rest of the chain.
+func (h *Handler) forward(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request) error {
+	if sent, ok := r.Body.(*sentBody); ok {
+		defer sent.Close() //nolint:errcheck // it gives its memory back; a transport may have closed it already
+	}
+	return next.ServeHTTP(w, r)
 }
 
 // drains reports whether answers are read on after the client has left.

@@ -55,11 +55,16 @@ func started(t *testing.T, a *App) (key string) {
 
 func provisioned(t *testing.T, dir string) *App {
 	t.Helper()
+	return provisionedWith(t, dir, "../pricing.yaml")
+}
+
+func provisionedWith(t *testing.T, dir, prices string) *App {
+	t.Helper()
 	raw, err := json.Marshal(map[string]string{"module": "badger", "dir": dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &App{Store: raw, Pricing: "../pricing.yaml", Watch: -1}
+	a := &App{Store: raw, Pricing: prices, Watch: -1}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(cancel)
 	if err := a.Provision(ctx); err != nil {
@@ -72,6 +77,9 @@ func provisioned(t *testing.T, dir string) *App {
 func serve(t *testing.T, h *Handler, next caddyhttp.HandlerFunc) *httptest.Server {
 	t.Helper()
 	h.MaxBody, h.DrainMax = defaultMaxBody, caddy.Duration(defaultDrainMax)
+	if h.BodyTimeout == 0 {
+		h.BodyTimeout = caddy.Duration(defaultBodyTimeout)
+	}
 	if h.RefusalFormat == "" {
 		h.RefusalFormat = "auto"
 	}

@@ -23,6 +23,7 @@ const (
 	bodyTooLarge      = "body_too_large"
 	encodingUnknown   = "encoding_unknown"
 	bodyUnreadable    = "body_unreadable"
+	bodyTimeout       = "body_timeout"
 	upgradeNotMetered = "upgrade_not_metered"
 	upstreamBilling   = "upstream_billing"
 	gatewayBusy       = "gateway_busy"
@@ -64,6 +65,7 @@ var statuses = map[string]int{
 	meter.IdempotencyConflict: http.StatusConflict,
 	bodyTooLarge:              http.StatusRequestEntityTooLarge,
 	encodingUnknown:           http.StatusUnsupportedMediaType,
+	bodyTimeout:               http.StatusRequestTimeout,
 	meter.Unavailable:         http.StatusServiceUnavailable,
 	upstreamBilling:           http.StatusBadGateway,
 	gatewayBusy:               http.StatusServiceUnavailable,

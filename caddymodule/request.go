@@ -5,9 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"slices"
+	"os"
 	"strings"
 	"time"
 
@@ -15,99 +14,148 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/farebox-dev/farebox/internal/coding"
+	"github.com/farebox-dev/farebox/internal/payload"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
+// incoming is a request as it is read.
+type incoming struct {
+	meter.Request
+	body payload.Body // of Request
+
+	h      *Handler
+	e      *engine // nil: there is none
+	w      http.ResponseWriter
+	r      *http.Request
+	route  pricing.Route
+	slow   bool // the body did not come at once
+	passed bool // early has no objection
+	roomy  bool // there is memory for a large body
+}
+
 // read gathers what Admit has to know. Who calls, and whether the operation is
 // refused anyway, is decided before a byte of the body is read.
-func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*meter.Request, error) {
+func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*incoming, error) {
 	caller, err := h.identify(e, r)
 	if err != nil {
 		return nil, err
 	}
 	uri := r.URL.RequestURI()
-	route := e.Route(r.Method, uri)
+	in := &incoming{h: h, e: e, w: w, r: r, route: e.Route(r.Method, uri)}
+	route := &in.route
 	if route.Refusal != nil {
 		return nil, e.Refused(r.Context(), &meter.Request{Method: r.Method, URI: uri, Caller: caller, UnknownIDs: h.UnknownIDs}, route.Refusal)
 	}
 	if upgrades(r) && !route.Free && !h.metersUpgrade(r) {
 		return nil, &meter.Refusal{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
 	}
-	req := &meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key"), UnknownIDs: h.UnknownIDs, Overlap: h.Hold == "overlap" && r.Header.Get("Upgrade") == ""}
-	if len(req.Idempotency) > 255 {
+	in.Request = meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key"), UnknownIDs: h.UnknownIDs, Overlap: h.Hold == "overlap" && r.Header.Get("Upgrade") == ""}
+	if len(in.Idempotency) > 255 {
 		return nil, &meter.Refusal{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
 	}
-	req.Origin = requestOrigin{r}
-	if route.Free && !route.NeedsBody || !route.NeedsBody && req.Idempotency == "" {
-		return req, nil // the body flows through unread
+	in.Origin = requestOrigin{r}
+	if route.Free && !route.NeedsBody || !route.NeedsBody && in.Idempotency == "" {
+		return in, nil // the body flows through unread
 	}
 	if len(r.Header["Content-Type"]) > 1 { // servers differ in which one they take
 		return nil, &meter.Refusal{Reason: pricing.AmbiguousRequest, Field: "header.Content-Type", Message: "The request has more than one Content-Type; send one."}
 	}
-	req.Body, err = h.readBody(w, r)
-	return req, err
+	in.body, err = in.readBody()
+	in.Body = in.body.Bytes
+	return in, err
 }
 
 // readBody reads and decodes the body, at most MaxBody of either.
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
+func (in *incoming) readBody() (none payload.Body, err error) {
+	h, r := in.h, in.r
+	switch {
+	case r.Body == nil || r.Body == http.NoBody:
+		return none, nil
+	case r.ContentLength > h.MaxBody:
+		return none, h.tooLarge()
+	case r.ContentLength > payload.Small:
+		if err = in.early(); err != nil {
+			return none, err
+		}
 	}
-	if r.ContentLength > h.MaxBody {
-		return nil, h.tooLarge()
-	}
-	if err := h.room(r); err != nil {
-		return nil, err
-	}
-	body := r.Body
+	reader := r.Body
 	if r.ContentLength < 0 {
-		body = http.MaxBytesReader(w, r.Body, h.MaxBody)
+		reader = http.MaxBytesReader(in.w, r.Body, h.MaxBody)
 	}
-	raw, err := readAll(body, r.ContentLength, h.MaxBody)
+	sent, err := payload.Read(reader, r.ContentLength, h.MaxBody, in)
 	if err != nil {
-		return nil, h.notRead(err)
+		return none, h.notRead(err)
+	}
+	if in.slow {
+		in.deadline(time.Time{})
 	}
 	encoding := coding.Of(r.Header)
 	if encoding == "" {
-		return raw, nil
+		return sent, nil
 	}
-	decoder, err := coding.Decode(encoding, bytes.NewReader(raw))
+	defer sent.Release()
+	decoder, err := coding.Decode(encoding, bytes.NewReader(sent.Bytes))
 	if errors.Is(err, coding.ErrUnknown) || strings.Contains(encoding, ",") { // one is what clients need; more is a way to make a small body huge
-		return nil, &meter.Refusal{Reason: encodingUnknown, Field: "header.Content-Encoding", Message: fmt.Sprintf("The body's encoding %q can't be read; send it plain, or as gzip, deflate, br or zstd.", encoding)}
+		return none, &meter.Refusal{Reason: encodingUnknown, Field: "header.Content-Encoding", Message: fmt.Sprintf("The body's encoding %q can't be read; send it plain, or as gzip, deflate, br or zstd.", encoding)}
 	}
-	var plain []byte
+	var plain payload.Body
 	if err == nil {
-		plain, err = io.ReadAll(io.LimitReader(decoder, h.MaxBody+1))
+		plain, err = payload.Read(decoder, -1, h.MaxBody, in)
 	}
 	if err != nil {
-		return nil, &meter.Refusal{Reason: bodyUnreadable, Message: "The request body is not valid " + encoding + ".", Err: err}
-	}
-	if int64(len(plain)) > h.MaxBody {
-		return nil, h.tooLarge()
+		return none, h.notDecoded(encoding, err)
 	}
 	return plain, nil
+}
+
+// early refuses what is refused whatever the body says.
+func (in *incoming) early() error {
+	if in.passed || in.e == nil {
+		return nil
+	}
+	in.passed = true
+	return in.e.Early(in.r.Context(), &in.Request, &in.route)
+}
+
+// Slow implements payload.Growth: a client that sends a byte now and then must not keep its memory.
+func (in *incoming) Slow() {
+	if !in.slow {
+		in.slow = true
+		in.deadline(time.Now().Add(time.Duration(in.h.BodyTimeout)))
+	}
+}
+
+// deadline sets until when the client must have sent its body.
+func (in *incoming) deadline(at time.Time) {
+	_ = http.NewResponseController(in.w).SetReadDeadline(at) // a server that has none has limits of its own
+}
+
+// Large implements payload.Growth.
+func (in *incoming) Large() error {
+	if err := in.early(); err != nil || in.roomy {
+		return err
+	}
+	in.roomy = true
+	return in.h.room(in.r)
 }
 
 // Large bodies share a budget of memory, so that many at once wait instead of filling the machine.
 const (
 	bodyBudget = 256 << 20
-	smallBody  = 1 << 20 // does not count
 	roomWithin = 30 * time.Second
 )
 
 var bodyRoom = semaphore.NewWeighted(bodyBudget)
 
-// room waits until there is memory for the body; it is released when the request ends.
+// room waits until there is memory for a large body; it is released when the request ends.
 func (h *Handler) room(r *http.Request) error {
 	size := r.ContentLength
 	if size < 0 || r.Header.Get("Content-Encoding") != "" {
 		size = h.MaxBody // how much will come is not known
 	}
-	if size = min(size, bodyBudget); size <= smallBody {
-		return nil
-	}
+	size = min(size, bodyBudget)
 	ctx, cancel := context.WithTimeout(r.Context(), roomWithin)
 	defer cancel()
 	if err := bodyRoom.Acquire(ctx, size); err != nil {
@@ -117,45 +165,33 @@ func (h *Handler) room(r *http.Request) error {
 	return nil
 }
 
+// notRead is why a body was not read to its end.
 func (h *Handler) notRead(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	var mine *meter.Refusal
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &mine):
+		return mine
+	case errors.As(err, &large):
 		return h.tooLarge()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &meter.Refusal{Reason: bodyTimeout, Message: "The request body did not arrive in time. Nothing was charged.", Err: err}
 	}
 	return &meter.Refusal{Reason: bodyUnreadable, Message: "The request body could not be read to its end.", Err: err}
 }
 
-func (h *Handler) tooLarge() error {
-	return &meter.Refusal{Reason: bodyTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes. Nothing was charged.", h.MaxBody)}
+// notDecoded is why a body that was read could not be decoded.
+func (h *Handler) notDecoded(encoding string, err error) error {
+	var mine *meter.Refusal
+	var large *http.MaxBytesError
+	if errors.As(err, &mine) || errors.As(err, &large) {
+		return h.notRead(err)
+	}
+	return &meter.Refusal{Reason: bodyUnreadable, Message: "The request body is not valid " + encoding + ".", Err: err}
 }
 
-// firstRead is how much room a body gets before its bytes are there.
-const firstRead = 1 << 20
-
-// readAll reads a body of at most limit bytes; size is what it declares, or less than 0. A declared length costs the client nothing, so
-// it gets its memory when the first of it is there: then in one piece, since growing step by step leaves three times as much behind.
-func readAll(r io.Reader, size, limit int64) ([]byte, error) {
-	if size < 0 {
-		size = bytes.MinRead
-	}
-	b := make([]byte, 0, min(size, firstRead)+1) // one more byte finds the end
-	for {
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		switch {
-		case int64(len(b)) > limit:
-			return b, &http.MaxBytesError{Limit: limit}
-		case errors.Is(err, io.EOF):
-			return b, nil
-		case err != nil:
-			return b, err
-		case len(b) < cap(b):
-		case int64(len(b)) <= size:
-			b = slices.Grow(b, int(size)+1-len(b))
-		default:
-			b = slices.Grow(b, len(b))
-		}
-	}
+func (h *Handler) tooLarge() error {
+	return &meter.Refusal{Reason: bodyTooLarge, Message: fmt.Sprintf("The request body is larger than %d bytes. Nothing was charged.", h.MaxBody)}
 }
 
 // identify says who calls: the account that a placeholder names, or the one

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/farebox-dev/farebox/internal/payload"
 )
 
 // The request that goes upstream has no key, and the one that came in keeps its URL.
@@ -12,7 +14,7 @@ func TestKeysDoNotGoUpstream(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/v1/x?k%65y="+key+"&alt=sse", nil)
 	r.Header.Set("Authorization", "Bearer "+key)
 	r.Header.Set("Sec-WebSocket-Protocol", "openai-insecure-api-key."+key) // without an Upgrade
-	out := new(Handler).upstreamRequest(r.Context(), r, nil, false)
+	out := new(Handler).upstreamRequest(r.Context(), r, payload.Body{}, false)
 	if out.URL.RawQuery != "alt=sse" || len(out.Header) > 0 {
 		t.Errorf("query %q, headers %v", out.URL.RawQuery, out.Header)
 	}

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/internal/payload"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/pricing"
@@ -21,10 +21,10 @@ import (
 // upstreamRequest is the request as it goes on: without the client's key and
 // with the body that was priced; nil leaves the body that is there. If the
 // answer will be read, a plain one is asked for.
-func (h *Handler) upstreamRequest(ctx context.Context, r *http.Request, body []byte, read bool) *http.Request {
+func (h *Handler) upstreamRequest(ctx context.Context, r *http.Request, sent payload.Body, read bool) *http.Request {
 	out := r.WithContext(ctx)
 	out.Header = maps.Clone(r.Header)
-	sent := &sentBody{body: body}
+	b := &sentBody{body: sent}
 	if h.Account == "" {
 		stripKeys(out)
 	}
@@ -35,19 +35,19 @@ func (h *Handler) upstreamRequest(ctx context.Context, r *http.Request, body []b
 		}
 	}
 	if read {
-		out.Header["Accept-Encoding"] = sent.values.of("identity")
+		out.Header["Accept-Encoding"] = b.values.of("identity")
 	}
 	if read && upgrades(r) {
 		plainSocket(out.Header)
 	}
-	if body == nil {
+	if sent.Bytes == nil {
 		return out
 	}
-	sent.Reset(body)
-	out.Body, out.GetBody = sent, sent.again
-	out.ContentLength = int64(len(body))
+	sent.Open(&b.Reader)
+	out.Body, out.GetBody = b, b.again
+	out.ContentLength = int64(len(sent.Bytes))
 	out.TransferEncoding = nil
-	out.Header["Content-Length"] = sent.values.of(itoa(out.ContentLength))
+	out.Header["Content-Length"] = b.values.of(itoa(out.ContentLength))
 	for _, name := range []string{"Content-Encoding", "Content-Md5", "Digest", "Content-Digest", "Expect"} {
 		delete(out.Header, name)
 	}
@@ -56,17 +56,16 @@ func (h *Handler) upstreamRequest(ctx context.Context, r *http.Request, body []b
 
 // sentBody is a body that was read, on its way to the upstream.
 type sentBody struct {
-	bytes.Reader
-	body   []byte
+	payload.Reader
+	body   payload.Body
 	values values // that the gateway sets in the header
 }
 
-// Close implements io.Closer.
-func (*sentBody) Close() error { return nil }
-
 // again is http.Request.GetBody.
 func (b *sentBody) again() (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(b.body)), nil
+	r := new(payload.Reader)
+	b.body.Open(r)
+	return r, nil
 }
 
 // values are the values of header fields that have one each. They are allocated with

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/farebox-dev/farebox/internal/payload"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -28,7 +29,7 @@ func TestWhatWasMatchedGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &Handler{Account: "{x}"}
-		if got := h.upstreamRequest(r.Context(), r, nil, false).URL.RequestURI(); got != want {
+		if got := h.upstreamRequest(r.Context(), r, payload.Body{}, false).URL.RequestURI(); got != want {
 			t.Errorf("%s goes on as %s, want %s", sent, got, want)
 		}
 		if got := r.URL.RequestURI(); got != want {
@@ -44,7 +45,7 @@ func TestWhatWasMatchedGoesOn(t *testing.T) {
 		r.Header[name] = []string{"x"}
 	}
 	r.Header["X_Mine"], r.Header["Content-Type"] = []string{"x"}, []string{"application/json"}
-	if got := (&Handler{}).upstreamRequest(r.Context(), r, nil, false).Header; len(got) != 2 {
+	if got := (&Handler{}).upstreamRequest(r.Context(), r, payload.Body{}, false).Header; len(got) != 2 {
 		t.Errorf("%v", got)
 	}
 }

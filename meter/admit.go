@@ -6,6 +6,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/ulid"
@@ -35,6 +36,57 @@ func (m *Gateway) Refused(ctx context.Context, req *Request, why *pricing.Refusa
 		}
 	}
 	return refusalOf(why)
+}
+
+// Early refuses what is refused whatever the body says, so that a large one is not read for nothing: of a caller who may not spend, of a
+// suspended account, and of one without credits where every request costs some.
+func (m *Gateway) Early(ctx context.Context, req *Request, route *pricing.Route) error {
+	if !route.Costs {
+		return nil
+	}
+	c := req.Caller
+	if err := m.Directory.Members.Check(c.Account, c.Member, false); err != nil {
+		return refusalOf(err)
+	}
+	planID, err := m.planOf(ctx, c)
+	if err != nil {
+		return refusalOf(err)
+	}
+	acc, err := m.writer.Account(ctx, ledger.AccountID(c.Account))
+	if err != nil {
+		return refusalOf(err)
+	}
+	if acc.Suspended {
+		return refusalOf(ledger.ErrSuspended)
+	}
+	book := m.Books.InForce()
+	plan := book.Plan(planID)
+	available, unlimited := acc.Available(m.Now())
+	pays := available > 0 || unlimited || plan != nil && (plan.Overage != nil || plan.Keeps().IsZero())
+	if pays || req.Idempotency != "" || acc.HeldTotal() > 0 { // it may have run before; what is held may come back
+		return nil
+	}
+	a := admission{m: m, req: req, book: book}
+	return a.noCredits(acc)
+}
+
+// noCredits refuses a request whose price is not known, but is not nothing.
+func (a *admission) noCredits(acc *ledger.Account) *Refusal {
+	none := money.Amount(0).Text(a.book.Credit.Decimals)
+	f := &Facts{
+		Reason: ledger.InsufficientCredits, LimitSource: ledger.LimitBalance, Available: none, Held: none,
+		Unit: a.book.Credit.Name, Account: a.req.Caller.Account, Book: a.book.Digest,
+	}
+	a.balances(f, acc)
+	d := &Refusal{Reason: f.Reason, Facts: f, Message: a.ended(acc) + "Not enough credits: none are available, and every request of this kind costs some. Nothing was charged."}
+	switch link := FillLink(a.book.Links.TopUp, a.req.Caller.Account, ""); {
+	case !a.m.mayBuy(a.req.Caller):
+		d.Message += " You can ask an admin of the account for more."
+	case link != "":
+		f.Options = append(f.Options, Option{Do: "top_up", URL: link})
+		d.Message += " You can top up at " + link + "."
+	}
+	return d
 }
 
 // Admit prices a request and holds its credits; the hold is durable when it

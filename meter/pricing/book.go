@@ -146,6 +146,7 @@ type Operation struct {
 	reads      []*Field // of measure, quantity, adjust and model, which must not be ambiguous
 	usesTier   bool
 	usesModel  bool // a condition on model
+	costs      bool // every request costs something
 	candidates []*Model
 }
 

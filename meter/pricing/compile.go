@@ -21,6 +21,7 @@ func (b *Book) Compile() {
 	anyTier := b.compileModels()
 	for _, op := range b.Operations {
 		b.compileOperation(op, anyTier)
+		op.costs = op.alwaysCosts() && !b.Policies.UnpricedFree
 		if op.Job != nil {
 			op.Job.status = op.Job.Status
 			op.Job.status.Path = strings.ReplaceAll(op.Job.status.Path, "{id}", "*")

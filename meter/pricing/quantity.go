@@ -221,6 +221,27 @@ func (op *Operation) readsBody() bool {
 	})
 }
 
+// alwaysCosts reports whether each request of the operation costs something, whatever it asks for. Where that takes more than a look
+// at the rates, it says no.
+func (op *Operation) alwaysCosts() bool {
+	if op.Free || op.FreeTier != nil || op.Quantity != nil || len(op.Adjust) > 0 {
+		return false
+	}
+	if !op.Price.ByModel {
+		return op.Price.Table.costs(false)
+	}
+	return !slices.ContainsFunc(op.book.Models, func(m *Model) bool { return len(m.Adjust) > 0 || !m.Table.costs(true) })
+}
+
+// costs reports whether each request costs something at these rates; input: it has some.
+func (t *Table) costs(input bool) bool {
+	some := func(r Rate) bool { return r.Set && !r.Value.IsZero() }
+	if t.Free || t.Maximum.Set && !some(t.Maximum) {
+		return false
+	}
+	return some(t.Request) || some(t.Minimum) || input && some(t.Tokens[Input])
+}
+
 // Reserve is how much of each unit is held where a request does not say.
 type Reserve map[string]money.Decimal
 

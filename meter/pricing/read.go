@@ -92,6 +92,7 @@ type Asked struct {
 type Route struct {
 	NeedsBody bool     // some operation that could match reads the body or a form
 	Free      bool     // certainly free, whatever the rest says
+	Costs     bool     // certainly costs something, unless the plan has a discount of 100%
 	Refusal   *Refusal // certainly refused; nil if not
 }
 
@@ -104,16 +105,16 @@ func (b *Book) Route(method, uri string) Route {
 	}
 	lower := strings.ToLower(path)
 	var route Route
-	free, fitting := true, false
+	free, costs, fitting := true, true, false
 	for _, op := range b.Operations {
 		if !op.fits(method, lower) {
 			continue
 		}
 		fitting = true
 		route.NeedsBody = route.NeedsBody || op.readsBody()
-		free = free && op.Free
+		free, costs = free && op.Free, costs && op.costs
 		if op.Where == nil && op.EffectiveFrom.IsZero() {
-			route.Free = free
+			route.Free, route.Costs = free, costs
 			return route
 		}
 	}

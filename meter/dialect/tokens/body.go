@@ -127,7 +127,7 @@ func (s *bodyScan) value(key, v []byte) {
 		return
 	}
 	s.text.kind = scanNone
-	s.text.Write(v)
+	s.text.WriteText(v)
 }
 
 func (s *bodyScan) addMedia(data []byte) {

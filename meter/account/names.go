@@ -219,6 +219,9 @@ func (n *Names) set(id, name, plan string) {
 		n.blocks = []block{{first: id}}
 	}
 	i := n.at(id)
+	if line := appendLine([]byte{'\n'}, id, name, plan); bytes.HasPrefix(n.blocks[i].text, line[1:]) || bytes.Contains(n.blocks[i].text, line) {
+		return // a renewal, mostly
+	}
 	var text []byte
 	rest, placed := n.blocks[i].text, false
 	for len(rest) > 0 {

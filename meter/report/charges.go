@@ -30,16 +30,25 @@ func (rs *Reports) UsageOfAll(ctx context.Context, q usage.Query, fn func(accoun
 	if err := rs.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil {
 		return err
 	}
-	return rs.writer.View(ctx, func(s store.Snapshot) error {
-		return s.Scan(store.ID{Kind: store.Account}, false, func(at store.ID, _ []byte) error {
-			r := usage.NewReport(q)
-			err := addUsage(s, r, at.Account)
-			if err == nil && r.Total.Requests > 0 {
-				fn(at.Account, r)
+	r, account := usage.NewReport(q), ""
+	end := func() {
+		if r.Total.Requests > 0 {
+			fn(account, r)
+		}
+	}
+	err := rs.writer.View(ctx, func(s store.Snapshot) error {
+		return window(s, store.Usage, r.Start(), func(id store.ID, value []byte) (bool, error) {
+			if id.Account != account {
+				end()
+				r, account = usage.NewReport(q), id.Account
 			}
-			return err
+			return r.Add(id.Name, value)
 		})
 	})
+	if err == nil {
+		end()
+	}
+	return err
 }
 
 func addUsage(s store.Snapshot, r *usage.Report, account string) error {

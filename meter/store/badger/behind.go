@@ -44,7 +44,9 @@ func (s *Store) flush() error {
 	}
 	err := s.writeTables(frozen, m)
 	if err == nil && s.log.kept.Load()*size.segment > size.log {
-		err = s.push(m.to)
+		if err = s.push(m.to); err == nil {
+			s.log.kept.Store(0) // until the next segment begins, which drops what was pushed: one push is enough
+		}
 	}
 	if err == nil && s.space.cramped && s.db.Levels()[0].NumTables >= 5 { // else compactors do it
 		err = s.db.Flatten(1)

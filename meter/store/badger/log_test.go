@@ -299,3 +299,32 @@ func TestTheLogOfABusyAccountIsBounded(t *testing.T) {
 		t.Errorf("%d entries, %v", found, err)
 	}
 }
+
+// A log that is too long makes Badger write its tables once, not with every flush
+// until the next segment begins: that was 80 MB of tables every 2 seconds.
+func TestOnePushIsEnough(t *testing.T) {
+	makeSmall(t)
+	size.log = size.segment / 2 // always too long
+	s := openStore(t, t.TempDir())
+	defer s.Close() //nolint:errcheck // a test's store
+	transactions := func() uint64 {
+		err := s.Update(context.Background(), nil, func(tx store.Tx) error {
+			return tx.Put(store.ID{Kind: store.Account, Account: "acme"}, []byte("state"))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		flush(t, s)
+		return s.marks.list[len(s.marks.list)-1].n
+	}
+	transactions()
+	first := transactions()
+	const flushes = 40
+	for range flushes - 1 {
+		transactions()
+	}
+	push := uint64(keepBytes()/(s.db.MaxBatchSize()/4)) + 1 //nolint:gosec // not negative
+	if n := transactions() - first; n > flushes+2*push {
+		t.Errorf("%d flushes made %d transactions; one push makes %d", flushes, n, push)
+	}
+}

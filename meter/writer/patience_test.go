@@ -67,7 +67,7 @@ func TestACallerLeavesALedgerThatHangs(t *testing.T) {
 		if b.Patience.Trouble() == nil || b.Patience.CommitAge() < DefaultTimeout {
 			t.Errorf("trouble: %v, a commit of %s", b.Patience.Trouble(), b.Patience.CommitAge())
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(10 * time.Second) // less than a lease, which would resolve the hold, too
 		release()
 		if err := <-settled; err != nil {
 			t.Errorf("the settle: %v", err)

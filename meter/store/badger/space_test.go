@@ -161,3 +161,24 @@ func TestMemtablesAreAllocatedAhead(t *testing.T) {
 	}
 	crash(t, s)
 }
+
+// A process that is killed leaves the empty file of the next memtable, which Badger
+// refuses at first.
+func TestWhatWasMadeAheadIsNotInTheWay(t *testing.T) {
+	makeSmall(t)
+	dir, killed := t.TempDir(), filepath.Join(t.TempDir(), "killed")
+	s := openStore(t, dir)
+	for n := range 100 {
+		batch(t, s, n)
+	}
+	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	crash(t, s)
+	s, err := Open(killed, func(format string, args ...any) { t.Errorf(format, args...) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, s, 100)
+	crash(t, s)
+}

@@ -33,7 +33,8 @@ func (w *Writer) run() {
 const lingerFor = 5 * time.Millisecond
 
 // maxYields is how often the writer lets other goroutines run before it commits:
-// requests that are ready to send a command do so now, and share the commit.
+// requests that are ready to send a command do so now, and share the commit. After a
+// commit that was not shared there are none, and to yield would only wake threads.
 const maxYields = 3
 
 // fill adds waiting jobs to the batch.
@@ -47,7 +48,7 @@ func (w *Writer) fill(batch []*job, linger *time.Timer) []*job {
 			select {
 			case j, ok = <-w.queue:
 			default:
-				if yields == maxYields {
+				if yields == maxYields || len(batch) == 1 && !w.shared {
 					return batch
 				}
 				yields++
@@ -78,6 +79,7 @@ func (w *Writer) fill(batch []*job, linger *time.Timer) []*job {
 // transaction is written in halves.
 func (w *Writer) commit(batch []*job) {
 	began := time.Now()
+	w.shared = len(batch) > 1
 	w.Patience.beginCommit()
 	err := w.write(batch)
 	w.Patience.endCommit(err)

@@ -97,6 +97,8 @@ type Writer struct {
 	tried   time.Time                // when waiting was last retried
 	stamp   time.Time                // clock reading in the current batch
 
+	shared bool // the last batch had several jobs
+
 	// Of the current batch; kept for the next one to use again.
 	dirty map[ledger.AccountID]*ledger.Account
 	used  rows

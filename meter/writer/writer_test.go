@@ -300,6 +300,39 @@ func BenchmarkReserveSettle(bm *testing.B) {
 	}
 }
 
+// BenchmarkOneCaller holds and settles one request after the other.
+func BenchmarkOneCaller(bm *testing.B) {
+	s, err := badger.Open(bm.TempDir(), nil)
+	if err != nil {
+		bm.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // a benchmark's store
+	tr := terms()
+	tr.Plans["basic"].Credits[0].Amount = 1 << 50
+	w, err := Open(ctx, s, Options{Now: time.Now, Terms: tr})
+	if err != nil {
+		bm.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := w.Do(ctx, "acme", ledger.Open{ID: "acme"}); err != nil {
+		bm.Fatal(err)
+	}
+	bm.ReportAllocs()
+	before, n := cpu(bm), 0
+	for bm.Loop() {
+		n++
+		r := reserve(n, 10)
+		r.Fresh = true
+		if _, err = w.Do(ctx, "acme", r); err == nil {
+			_, err = w.Do(ctx, "acme", ledger.Settle{Charge: r.Charge.ID, Cost: 7})
+		}
+		if err != nil {
+			bm.Fatal(err)
+		}
+	}
+	bm.ReportMetric(float64((cpu(bm)-before).Microseconds())/float64(bm.N), "cpu-µs/op")
+}
+
 // cpu is the CPU time that this process has used.
 func cpu(bm *testing.B) time.Duration {
 	bm.Helper()

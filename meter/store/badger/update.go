@@ -69,6 +69,7 @@ func (s *Store) keep(t *tx) {
 		w := &t.writes[i]
 		s.fresh.Set(text(t.rec[w.key:w.keyEnd]), t.value(i))
 	}
+	t.room = t.rec[len(t.rec):]
 	s.seq = s.log.seq
 	s.behind += int64(len(t.rec))
 	due := s.behind >= size.behind
@@ -85,6 +86,7 @@ func (s *Store) keep(t *tx) {
 type tx struct {
 	view
 	rec    []byte         // the record so far; the layers keep parts of it
+	room   []byte         // the rest of a block, where the next record goes
 	writes []place        // of each key in rec
 	own    map[string]int // key → its place in writes
 	count  int            // writes in rec, with those that were replaced
@@ -102,11 +104,18 @@ func newTx() *tx { return &tx{own: map[string]int{}} }
 // countSize is the room for the number of writes, which is known at the end.
 const countSize = 5
 
+// blockSize is the size of the blocks that records share: with a block of its own,
+// the record of a small batch would occupy several times its length in the layers.
+const blockSize = 256 << 10
+
 // reset begins the record of a batch.
 func (t *tx) reset(seq uint64) {
-	room := min(max(len(t.rec)+len(t.rec)/4, 4<<10), 1<<20)
-	t.rec = binary.AppendUvarint(make([]byte, headSize, room), seq)
-	t.rec = append(t.rec, make([]byte, countSize)...)
+	if want := len(t.rec) + len(t.rec)/4; cap(t.room) < want || cap(t.room) < 1<<10 {
+		t.room = make([]byte, 0, max(want, blockSize))
+	}
+	var zeros [headSize + countSize]byte
+	t.rec = binary.AppendUvarint(append(t.room[:0], zeros[:headSize]...), seq)
+	t.rec = append(t.rec, zeros[:countSize]...)
 	t.writes, t.count, t.failed = t.writes[:0], 0, nil
 	clear(t.own)
 }

@@ -5,7 +5,10 @@ RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
 .PHONY: build demo test allocations mutants prove bench scale fuzz lint
 
-build: ; go build $(TAGS) -o bin/farebox ./cmd/farebox
+# What farebox version and /meter/health print.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+
+build: ; go build $(TAGS) -ldflags "-X github.com/farebox-dev/farebox.stamped=$(VERSION)" -o bin/farebox ./cmd/farebox
 
 demo: build ; bin/farebox meter demo
 

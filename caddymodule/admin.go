@@ -30,6 +30,9 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("the running configuration has no meter; add the global option: meter { … }")}
 	}
 	app := v.(*App) //nolint:forcetypeassert // the id is ours
+	if app.probed(w, r, healthPath) {
+		return nil
+	}
 	e, err := app.acquire()
 	if err != nil {
 		return err

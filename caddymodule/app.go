@@ -67,7 +67,9 @@ type App struct {
 	engine   *engine
 	users    *users
 	watch    *watcher
-	poller   *poller
+
+	fileProblem atomic.Value // onDisk: how the price file is
+	poller      *poller
 }
 
 // CaddyModule implements caddy.Module.
@@ -75,9 +77,19 @@ func (App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "meter", New: func() caddy.Module { return new(App) }}
 }
 
-// Provision reads the price file; a wrong one fails the load. It opens nothing:
-// `validate` runs it too, while a server runs.
+// Provision reads the price file; a wrong one fails the load. Last, it opens the
+// ledger, before any listener opens: listeners share their port, so those of a second
+// process would take requests from the one that has the ledger. Validating opens
+// nothing, as it is done while a server runs.
 func (a *App) Provision(ctx caddy.Context) error {
+	if err := a.prepare(ctx); err != nil || validating() {
+		return err
+	}
+	return a.openLedger()
+}
+
+// prepare does what needs no ledger.
+func (a *App) prepare(ctx caddy.Context) error {
 	a.log = ctx.Logger()
 	a.metrics, a.users = newMetrics(ctx.GetMetricsRegistry()), new(users)
 	if a.Store == nil {
@@ -130,14 +142,9 @@ func readBook(file string, log *zap.Logger) ([]byte, *pricing.Book, error) {
 	return text, book, nil
 }
 
-// Start opens the ledger, unless a request was quicker or an older
-// configuration has it open, and puts this configuration's prices in force.
+// Start puts this configuration's prices in force.
 func (a *App) Start() error {
-	e, err := a.acquire()
-	if err != nil {
-		return err
-	}
-	a.engine = e
+	e := a.engine
 	old, _ := e.Book()
 	if err := a.guard(old, a.book, e.Now()); err != nil {
 		return err
@@ -155,6 +162,7 @@ func (a *App) Start() error {
 	a.pricesLoaded(old, a.book)
 	a.metrics.prices(true)
 	a.watch = a.startWatcher()
+	e.Health.Set("prices", a.pricesState)
 	a.poller = a.startPoller()
 	return nil
 }

@@ -71,11 +71,11 @@ func benchApp(b *testing.B, accounts int) (*App, []string) {
 	a := &App{Store: json.RawMessage(`{"module":"badger","dir":` + strconv.Quote(dir) + `}`), Pricing: file, Watch: -1, Poll: -1}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: b.Context()})
 	b.Cleanup(cancel)
-	if err := a.Provision(ctx); err != nil {
+	if err := a.prepare(ctx); err != nil {
 		b.Fatal(err)
 	}
 	a.store = benchStore{"memory:" + dir}
-	if err := a.Start(); err != nil {
+	if err := begin(a); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = a.Stop(); _ = a.Cleanup() })

@@ -47,6 +47,7 @@ func (a *App) giveWay() {
 		a.log.Error("going back to the endpoints of the configuration that runs on", zap.Error(err))
 	}
 	running.askForJobs()
+	a.engine.Health.Set("prices", running.pricesState)
 	a.pricesLoaded(a.book, a.before)
 }
 
@@ -139,5 +140,7 @@ func (a *App) open() (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())
 	}
-	return &engine{Gateway: m, store: s, log: a.log, alarm: bell}, nil
+	e := &engine{Gateway: m, store: s, log: a.log, alarm: bell}
+	e.watchLedger()
+	return e, nil
 }

@@ -5,14 +5,18 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/andybalholm/brotli"
+	"github.com/caddyserver/caddy/v2"
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/zap"
 
@@ -96,12 +100,12 @@ func TestRequestsKeepTheLedgerOpen(t *testing.T) {
 	if _, err := old.acquire(); err != nil { // a request
 		t.Fatal(err)
 	}
-	if err := old.Start(); err != nil {
+	if err := begin(old); err != nil {
 		t.Fatal(err)
 	}
 	e := old.engine
 	next := provisioned(t, dir)
-	if err := errors.Join(next.Start(), old.Stop(), old.Cleanup()); err != nil {
+	if err := errors.Join(begin(next), old.Stop(), old.Cleanup()); err != nil {
 		t.Fatal(err)
 	}
 	if next.engine != e {
@@ -119,15 +123,15 @@ func TestRequestsKeepTheLedgerOpen(t *testing.T) {
 	}
 }
 
-// Provision runs for `validate` too: it opens nothing.
-func TestProvisionOpensNothing(t *testing.T) {
+// A configuration that is only validated opens nothing and creates nothing, and
+// does not need a ledger to be there.
+func TestValidatingOpensNothing(t *testing.T) {
 	dir := t.TempDir() + "/not-there"
-	a := provisioned(t, dir)
-	if err := a.Cleanup(); err != nil {
+	config := fmt.Sprintf(`{"store":{"module":"badger","dir":%q},"pricing":"../pricing.yaml"}`, dir)
+	if err := caddy.Validate(&caddy.Config{AppsRaw: caddy.ModuleMap{"meter": json.RawMessage(config)}}); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := http.Dir(dir).Open("/"); err == nil {
-		s.Close() //nolint:errcheck // only whether it is there
+	if _, err := os.Stat(dir); err == nil {
 		t.Error("the data directory was made")
 	}
 }

@@ -20,8 +20,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store/badger"
 )
 
 // running is a started app on a directory of its own, with an account on the
@@ -35,7 +37,7 @@ func running(t *testing.T) (a *App, key string) {
 // started starts an app, and returns a key of its account acme.
 func started(t *testing.T, a *App) (key string) {
 	t.Helper()
-	if err := a.Start(); err != nil {
+	if err := begin(a); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -53,6 +55,16 @@ func started(t *testing.T, a *App) (key string) {
 	return key
 }
 
+// begin does what Caddy does after prepare.
+func begin(a *App) error {
+	if err := a.openLedger(); err != nil {
+		return err
+	}
+	return a.Start()
+}
+
+// provisioned is an app that has read its price file, and has not opened the ledger
+// that is in dir.
 func provisioned(t *testing.T, dir string) *App {
 	t.Helper()
 	return provisionedWith(t, dir, "../pricing.yaml")
@@ -60,6 +72,11 @@ func provisioned(t *testing.T, dir string) *App {
 
 func provisionedWith(t *testing.T, dir, prices string) *App {
 	t.Helper()
+	if !badger.Exists(dir) {
+		if _, err := stores.Create(t.Context(), dir, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	raw, err := json.Marshal(map[string]string{"module": "badger", "dir": dir})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +84,7 @@ func provisionedWith(t *testing.T, dir, prices string) *App {
 	a := &App{Store: raw, Pricing: prices, Watch: -1}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(cancel)
-	if err := a.Provision(ctx); err != nil {
+	if err := a.prepare(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return a

@@ -47,6 +47,9 @@ func TestMaxChange(t *testing.T) {
 	// A configuration that comes with such a file is refused, too.
 	next := provisioned(t, t.TempDir())
 	next.store, next.MaxChange = a.store, "50%"
+	if err := next.openLedger(); err != nil {
+		t.Fatal(err)
+	}
 	if err := next.Start(); err == nil || !strings.Contains(err.Error(), "max_change") {
 		t.Errorf("a reload of the configuration: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/meter/event"
+	"github.com/farebox-dev/farebox/meter/health"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
 
@@ -49,6 +50,7 @@ func (w *watcher) run(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	inForce, last := w.app.bookText, w.app.bookText
+	misses := 0
 	for {
 		select {
 		case <-w.quit:
@@ -56,9 +58,14 @@ func (w *watcher) run(every time.Duration) {
 		case <-tick.C:
 		}
 		now, err := os.ReadFile(w.app.file)
-		if err != nil { // most likely about to be replaced
+		if err != nil {
+			if misses++; misses == 2 { // at first, it may be about to be replaced
+				inForce, last = nil, nil // when it is there again, that is told, too
+				_ = w.app.reloadPrices(context.Background(), false)
+			}
 			continue
 		}
+		misses = 0
 		if bytes.Equal(now, last) && !bytes.Equal(now, inForce) {
 			inForce = now // also if it is wrong: it is reported once, not every two seconds
 			_ = w.app.reloadPrices(context.Background(), false)
@@ -80,6 +87,7 @@ func (a *App) reloadPrices(ctx context.Context, force bool) error {
 		err = a.engine.Books.Set(ctx, book, text)
 	}
 	a.metrics.prices(err == nil)
+	a.fileProblem.Store(onDisk{err})
 	if err != nil {
 		err = stillUsing(err, old, since)
 		a.log.Error("prices.rejected: still using the price book that was loaded before", zap.Error(err))
@@ -89,6 +97,21 @@ func (a *App) reloadPrices(ctx context.Context, force bool) error {
 	a.log.Info("prices.loaded", zap.String("file", a.file), zap.String("digest", book.Digest))
 	a.pricesLoaded(old, book)
 	return nil
+}
+
+// onDisk is how the price file on disk is; an atomic.Value takes no nil.
+type onDisk struct{ problem error }
+
+// pricesState is the price file on disk as a part of the gateway's health.
+func (a *App) pricesState() health.State {
+	if on, _ := a.fileProblem.Load().(onDisk); on.problem != nil {
+		return health.State{Status: health.Warning, Text: on.problem.Error() + "\nThe prices that were loaded before are in force.", Do: "correct the file; farebox meter prices check " + a.file + " says what is wrong"}
+	}
+	text := a.file + " is in force"
+	if a.watch == nil {
+		text += " as it was when it was loaded; watch is off"
+	}
+	return health.State{Status: health.OK, Text: text}
 }
 
 // pricesLoaded reports that new prices are in force.

@@ -25,13 +25,16 @@ import (
 // binary is the program under test, built once.
 var binary string
 
+// testVersion is the version that the binary is stamped with.
+const testVersion = "v0.0.0-test"
+
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "farebox-integration-")
 	if err != nil {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "farebox")
-	build := exec.Command("go", "build", "-tags", "nobadger,nomysql,nopgx", "-o", binary, "../cmd/farebox")
+	build := exec.Command("go", "build", "-tags", "nobadger,nomysql,nopgx", "-ldflags", "-X github.com/farebox-dev/farebox.stamped="+testVersion, "-o", binary, "../cmd/farebox")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, out)
 		os.Exit(1)
@@ -61,6 +64,7 @@ type gateway struct {
 	upstream    *httptest.Server
 	log         logBuffer
 	process     *process
+	also        []string // added to the environment
 }
 
 // process is one life of the gateway.
@@ -85,6 +89,13 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// forget drops what was printed so far: a test has looked at it.
+func (l *logBuffer) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
 }
 
 // start brings up a gateway. When the test ends its books must be in order.
@@ -116,6 +127,9 @@ func start(t testing.TB, s setup) *gateway {
 	}
 	g.write("Caddyfile", s.caddyfile)
 	g.write("pricing.yaml", prices)
+	if out := g.cli("init", "--data", g.data); out.code != 0 {
+		t.Fatalf("farebox meter init: %s", out.stderr)
+	}
 	g.run()
 	t.Cleanup(func() {
 		if g.process != nil {
@@ -181,10 +195,11 @@ func freePort(t testing.TB) string {
 // env is what the shipped Caddyfile takes from the environment.
 func (g *gateway) env() []string {
 	_, port, _ := net.SplitHostPort(g.addr)
-	return append(os.Environ(),
+	env := append(os.Environ(),
 		"FAREBOX_ADMIN="+g.admin, "FAREBOX_PORT="+port, "FAREBOX_DATA="+g.data, "FAREBOX_PRICING="+g.path("pricing.yaml"),
 		"FAREBOX_UPSTREAM="+g.upstream.URL, "OPENAI_API_KEY=sk-of-the-provider",
 		"HOME="+g.dir, "XDG_DATA_HOME="+g.path("xdg"), "XDG_CONFIG_HOME="+g.path("xdg"))
+	return append(env, g.also...)
 }
 
 func (g *gateway) command(args ...string) *exec.Cmd {

@@ -164,7 +164,7 @@ func (s *shop) until(text string) {
 	if s.now, err = time.Parse(time.RFC3339, text); err != nil {
 		s.Fatal(err)
 	}
-	s.m.ConfirmClock()
+	s.m.Clock().Confirm()
 }
 
 func of(operation string) string { return `#(operation=="` + operation + `")` }

@@ -115,7 +115,7 @@ func TestEveryAdviceWorks(t *testing.T) {
 			}
 			switch o.Do {
 			case "wait":
-				tries[0] = func(g *gate, _ *Request) { g.now.set(*o.Until); g.m.ConfirmClock() }
+				tries[0] = func(g *gate, _ *Request) { g.now.set(*o.Until); g.m.Clock().Confirm() }
 			case "reduce":
 				tries[0] = func(_ *gate, r *Request) {
 					for name, n := range o.Set {

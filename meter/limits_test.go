@@ -72,7 +72,7 @@ func TestARefusalSaysThatTheTrialIsOver(t *testing.T) {
 	prices := strings.Replace(wordsBook, "taste: {lasts", "taste: {name: Free taste, lasts", 1)
 	g := newGateOf(t, strings.Replace(prices, "default_plan: basic", "default_plan: small", 1), "taste")
 	g.now.set(g.now.is().Add(25 * time.Hour))
-	g.m.ConfirmClock()
+	g.m.Clock().Confirm()
 	var err error
 	for n := 0; err == nil && n < 100; n++ {
 		var c Call

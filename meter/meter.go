@@ -191,6 +191,9 @@ func (m *Gateway) Book() (*pricing.Book, time.Time) {
 // system's clock where that jumps or goes back.
 func (m *Gateway) Now() time.Time { return m.writer.Now() }
 
+// Ledger is which ledger this is, and how it does.
+func (m *Gateway) Ledger() writer.Status { return m.writer.Status() }
+
 // Verify recomputes the books from zero; see writer.Verify.
 func (m *Gateway) Verify(ctx context.Context) (*writer.Report, error) {
 	if err := m.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil { // after all that was asked for
@@ -211,16 +214,12 @@ func (m *Gateway) Backup(ctx context.Context, w io.Writer) error {
 	})
 }
 
-// ClockProblem is not nil while the system's clock has jumped ahead and nothing
-// expires or renews by it; see writer.ErrClockJumped.
-func (m *Gateway) ClockProblem() error { return m.writer.ClockProblem() }
-
-// ConfirmClock accepts the time that the system's clock shows now.
-func (m *Gateway) ConfirmClock() { m.writer.ConfirmClock() }
+// Clock is the ledger's clock: whether the system's is trusted.
+func (m *Gateway) Clock() *writer.Clock { return m.writer.Clock() }
 
 // clockState is the clock as a part of the gateway's health.
 func (m *Gateway) clockState() health.State {
-	if err := m.ClockProblem(); err != nil {
+	if err := m.Clock().Problem(); err != nil {
 		return health.State{Status: health.Warning, Text: err.Error(), Do: "set the clock right; if it is right: POST /meter/clock/confirm"}
 	}
 	return health.State{Status: health.OK, Text: "ok"}

@@ -51,7 +51,7 @@ func instantOf(t *testing.T, text string) time.Time {
 func (p *played) until(text string) {
 	p.Helper()
 	p.now.set(instantOf(p.T, text))
-	p.m.ConfirmClock()
+	p.m.Clock().Confirm()
 }
 
 func (p *played) open(account, plan string) {

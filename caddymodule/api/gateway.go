@@ -3,7 +3,6 @@ package api
 import (
 	"time"
 
-	"github.com/farebox-dev/farebox/meter/health"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
@@ -78,35 +77,9 @@ func (c *call) backup() error {
 	return nil // the answer has begun: that it is whole, the trailer says
 }
 
-// HealthView is how the gateway does.
-type HealthView struct {
-	OK     bool          `json:"ok"`    // no part needs an operator
-	Ready  bool          `json:"ready"` // paid requests are served
-	Parts  []health.Part `json:"parts"`
-	Clock  string        `json:"clock"` // "ok", or what is wrong with it
-	Prices BookView      `json:"prices"`
-	Now    time.Time     `json:"now"`
-}
-
-// BookView is which price book is in force.
-type BookView struct {
-	Digest string    `json:"digest"`
-	Since  time.Time `json:"since"`
-}
-
-func (c *call) health() (HealthView, error) {
-	b, since := c.m.Book()
-	r := c.m.Health.Report()
-	v := HealthView{OK: r.OK, Ready: r.Ready, Parts: r.Parts, Clock: "ok", Prices: BookView{b.Digest, since.UTC()}, Now: c.m.Now().UTC()}
-	if err := c.m.ClockProblem(); err != nil {
-		v.Clock = err.Error()
-	}
-	return v, nil
-}
-
 // confirmClock accepts the system's clock after a jump; until then nothing
 // expires or renews by it.
 func (c *call) confirmClock() (HealthView, error) {
-	c.m.ConfirmClock()
+	c.m.Clock().Confirm()
 	return c.health()
 }

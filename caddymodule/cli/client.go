@@ -22,6 +22,7 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/store/badger"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 var errNoServer = errors.New("no server answers")
@@ -146,8 +147,8 @@ func (c *cli) offline(method, uri string, in, out any) error {
 	if err != nil {
 		return &exit{exitInvalid, err}
 	}
-	if _, err := os.Stat(c.data); err != nil {
-		return &exit{exitNotFound, fmt.Errorf("--data: %w", err)}
+	if !badger.Exists(c.data) { // opening it would make one
+		return &exit{exitNotFound, fmt.Errorf("--data %s: %w", c.data, writer.ErrNoLedger)}
 	}
 	s, err := badger.Open(c.data, nil)
 	if err != nil {

@@ -17,8 +17,10 @@ import (
 
 	"github.com/farebox-dev/farebox"
 	"github.com/farebox-dev/farebox/caddymodule/api"
+	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/internal/mockai"
 	"github.com/farebox-dev/farebox/meter/directory"
+	"github.com/farebox-dev/farebox/meter/store/badger"
 )
 
 func (c *cli) demoCommand() *cobra.Command {
@@ -70,7 +72,7 @@ func (c *cli) demo(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
-	if err := demoHistory(ctx, filepath.Join(dir, "ledger"), text, time.Now()); err != nil {
+	if err := demoLedger(ctx, filepath.Join(dir, "ledger"), text); err != nil {
 		return err
 	}
 	upstream, err := net.Listen("tcp", "127.0.0.1:0")
@@ -98,6 +100,18 @@ func (c *cli) demo(ctx context.Context, listen string) error {
 	}
 	c.welcome(listen, prices, keys)
 	select {}
+}
+
+// demoLedger makes the demo's ledger with its history, if there is none yet.
+func demoLedger(ctx context.Context, dir string, prices []byte) error {
+	if err := demoHistory(ctx, dir, prices, time.Now()); err != nil {
+		return err
+	}
+	if badger.Exists(dir) {
+		return nil
+	}
+	_, err := stores.Create(ctx, dir, time.Now())
+	return err
 }
 
 // demoDir is --data, or a new temporary directory.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/meter/event"
+	"github.com/farebox-dev/farebox/meter/health"
 )
 
 // Finding is one thing that the doctor looked at.
@@ -69,29 +71,24 @@ func (d *doctor) say(what string, err error, ok, do string) {
 	d.found = append(d.found, f)
 }
 
+// server asks the gateway how its parts do, ready or not.
 func (d *doctor) server() {
-	var h struct {
-		OK     bool
-		Clock  string
-		Now    time.Time
-		Prices struct {
-			Digest string
-			Since  time.Time
+	var h api.HealthView
+	res, err := d.send(http.MethodGet, "/meter/health", http.Header{}, nil)
+	if err == nil {
+		defer res.Body.Close() //nolint:errcheck // read to its end
+		if err = json.NewDecoder(res.Body).Decode(&h); err != nil {
+			err = fmt.Errorf("GET /meter/health: %s: %w", res.Status, err)
 		}
 	}
-	_, err := d.ask(http.MethodGet, "/meter/health", "", nil, &h)
 	d.down = err != nil
-	d.say("server", err, "answers at "+d.address, "start it: farebox run")
-	if d.down {
-		return
+	d.say("server", err, fmt.Sprintf("Farebox %s answers at %s", h.Version, d.address), "start it: farebox run")
+	for _, p := range h.Parts {
+		d.found = append(d.found, Finding{What: p.Name, OK: p.Status == health.OK, Says: p.Text, Do: p.Do})
 	}
-	err = nil
-	if h.Clock != "ok" {
-		err = errors.New(h.Clock)
-	} else if off := time.Since(h.Now).Abs(); off > time.Minute {
-		err = fmt.Errorf("it differs from this machine's by %s", off.Round(time.Second))
+	if off := time.Since(h.Now).Abs(); !d.down && h.Clock == "ok" && off > time.Minute {
+		d.say("clock of the gateway", fmt.Errorf("it differs from this machine's by %s", off.Round(time.Second)), "", "set the clock right")
 	}
-	d.say("clock", err, h.Now.UTC().Format(time.RFC3339), "set the clock right; if it is right: POST /meter/clock/confirm")
 }
 
 // prices checks the price file of the server, or without a server the one that

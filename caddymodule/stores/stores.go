@@ -22,15 +22,15 @@ func init() { caddy.RegisterModule(Badger{}) }
 type Opener interface {
 	// Address identifies what Open would open; equal addresses share one ledger.
 	Address() string
-	// Open opens or creates the store. It is not called while a configuration is
-	// only validated.
+	// Open opens the store; it creates none. It is not called while a configuration
+	// is only validated.
 	Open(log *zap.Logger) (store.Store, error)
 }
 
 // Badger keeps the ledger in a directory on this machine.
 type Badger struct {
-	// Dir is the data directory; it is created if it is not there. Default:
-	// "meter" in Caddy's data directory.
+	// Dir is the data directory; farebox meter init creates it. Default: "meter" in
+	// Caddy's data directory.
 	Dir string `json:"dir,omitempty"`
 }
 
@@ -43,7 +43,7 @@ func (Badger) CaddyModule() caddy.ModuleInfo {
 func (b *Badger) Provision(caddy.Context) error {
 	b.Dir = caddy.NewReplacer().ReplaceAll(b.Dir, "")
 	if b.Dir == "" {
-		b.Dir = filepath.Join(caddy.AppDataDir(), "meter")
+		b.Dir = DefaultDir()
 	}
 	dir, err := filepath.Abs(b.Dir)
 	if err != nil {
@@ -53,12 +53,15 @@ func (b *Badger) Provision(caddy.Context) error {
 	return nil
 }
 
+// DefaultDir is the data directory of a configuration that names none.
+func DefaultDir() string { return filepath.Join(caddy.AppDataDir(), "meter") }
+
 // Address implements Opener.
 func (b *Badger) Address() string { return "badger:" + b.Dir }
 
 // Open implements Opener.
 func (b *Badger) Open(log *zap.Logger) (store.Store, error) {
-	return badger.Open(b.Dir, func(format string, args ...any) { log.Warn(fmt.Sprintf("store: "+format, args...)) })
+	return Open(b.Dir, func(format string, args ...any) { log.Warn(fmt.Sprintf("store: "+format, args...)) })
 }
 
 // UnmarshalCaddyfile reads `badger [<dir>]`.

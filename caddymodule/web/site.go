@@ -5,6 +5,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -44,6 +45,10 @@ func New(a *api.API) (*Site, error) {
 	s.mux.HandleFunc("GET /credit-balance.js", s.element)
 	s.mux.HandleFunc("GET /assets/{path...}", s.asset)
 	s.mux.Handle("/docs/", http.StripPrefix("/docs", &Docs{Files: files, Base: s.DocsPath(), Style: a.Base + "/assets/style.css"}))
+	for _, probe := range []string{"/health", "/healthz", "/readyz"} { // the page below would answer 200, whatever is wrong
+		s.mux.HandleFunc(probe, func(w http.ResponseWriter, r *http.Request) { api.ServeReady(w, gatewayOf(r)) })
+	}
+	s.mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { api.ServeLive(w) })
 	s.mux.HandleFunc("/", s.page)
 	return s, nil
 }
@@ -73,7 +78,15 @@ func (s *Site) Serve(m *meter.Gateway, w http.ResponseWriter, r *http.Request) {
 		s.api.Serve(m, w, r)
 		return
 	}
-	s.mux.ServeHTTP(w, r)
+	s.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), gatewayKey{}, m)))
+}
+
+// gatewayKey is the context key of the gateway that a request is for.
+type gatewayKey struct{}
+
+func gatewayOf(r *http.Request) *meter.Gateway {
+	m, _ := r.Context().Value(gatewayKey{}).(*meter.Gateway)
+	return m
 }
 
 // page serves the one page for all paths: what it shows, it reads from the URL.

@@ -9,11 +9,13 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	"github.com/farebox-dev/farebox"
 	_ "github.com/farebox-dev/farebox/caddymodule"
 	_ "github.com/farebox-dev/farebox/caddymodule/cli"
 )
 
 func main() {
 	caddy.CustomBinaryName = "farebox"
+	caddy.CustomVersion = "Farebox " + farebox.Version() + ", Caddy" // which appends its own
 	caddycmd.Main()
 }

@@ -123,6 +123,9 @@ func start(k kind, dir, upstream string) (*gateway, error) {
 			return nil, nil //nolint:nilnil // documented
 		}
 	}
+	if k.ledger { // a binary from before this command creates its ledger itself
+		_ = exec.Command(bin, "meter", "init", "--data", filepath.Join(dir, k.name)).Run() //nolint:gosec // our own binary
+	}
 	g := &gateway{kind: k, cmd: exec.Command(bin, "run", "--config", file, "--adapter", "caddyfile"), addr: "127.0.0.1:" + ports[1], admin: "127.0.0.1:" + ports[0]} //nolint:gosec // our own binary
 	g.cmd.Stderr, g.cmd.Stdout = &g.log, &g.log
 	if err := g.cmd.Start(); err != nil {

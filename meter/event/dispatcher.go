@@ -59,6 +59,20 @@ type Dispatcher struct {
 	mu     sync.Mutex
 	paused map[string]time.Time // endpoints whose attempts could not be booked, until when
 	booked int                  // deliveries that ended since the start
+	behind Backlog              // as of the last look
+}
+
+// Backlog is what waits for delivery.
+type Backlog struct {
+	Deliveries int
+	Oldest     time.Time // when the first of them was posted
+}
+
+// Backlog is what the last look at the outbox found.
+func (d *Dispatcher) Backlog() Backlog {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.behind
 }
 
 // unbooked is how long an endpoint gets nothing after an attempt that the store
@@ -168,8 +182,12 @@ var errNotConfigured = errors.New("the endpoint is not configured any more")
 // look reads what is due by endpoint, and how long it is until more is.
 func (d *Dispatcher) look(ctx context.Context, now time.Time) (due map[string][]*Delivery, next time.Duration, err error) {
 	due, next = map[string][]*Delivery{}, time.Hour
+	var behind Backlog
 	err = d.Store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Outbox}, false, func(id store.ID, raw []byte) error {
+			if behind.Deliveries++; behind.Deliveries == 1 {
+				behind.Oldest = postedAt(id.Name)
+			}
 			to, since := waiting(raw)
 			switch at := d.dueAt(to, since); {
 			case at.After(now):
@@ -182,6 +200,9 @@ func (d *Dispatcher) look(ctx context.Context, now time.Time) (due map[string][]
 			return nil
 		})
 	})
+	d.mu.Lock()
+	d.behind = behind
+	d.mu.Unlock()
 	return due, next, err
 }
 

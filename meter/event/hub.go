@@ -216,6 +216,17 @@ func (o *Outbox) Redeliver(ctx context.Context, id string) (*Delivery, error) {
 	return d, err
 }
 
+// Backlog is what waits for delivery.
+func (o *Outbox) Backlog() Backlog {
+	h := o.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.dispatch == nil {
+		return Backlog{}
+	}
+	return h.dispatch.Backlog()
+}
+
 // Wake delivers what is due by now without waiting for the next look.
 func (h *Hub) Wake() {
 	h.mu.Lock()

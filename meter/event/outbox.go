@@ -52,6 +52,12 @@ func name(at time.Time, event, endpoint string) string {
 	return store.Sequence(uint64(max(0, at.UnixNano()))) + store.Tuple(event, endpoint) //nolint:gosec // not negative
 }
 
+// postedAt is the time in a name.
+func postedAt(name string) time.Time {
+	ns, _, _ := store.ParseSequence(name)
+	return time.Unix(0, int64(ns)).UTC() //nolint:gosec // name wrote it
+}
+
 // postAll puts events into the outbox, for each endpoint that wants them.
 func postAll(tx store.Tx, events []Event, endpoints []Endpoint, now time.Time) error {
 	for i := range events {

@@ -13,7 +13,7 @@ import (
 // Problems of the system's clock.
 var (
 	// ErrClockJumped: the system's clock went further ahead than time has passed.
-	// Until ConfirmClock nothing expires or renews by the new time.
+	// Until Confirm nothing expires or renews by the new time.
 	ErrClockJumped = errors.New("the system's clock jumped ahead")
 	// ErrClockBehind: the system's clock is earlier than the ledger's last entries.
 	// The ledger's clock stops until the system's clock has caught up.
@@ -28,10 +28,10 @@ const (
 	persistEvery = time.Second
 )
 
-// clock is the ledger's clock. It never goes back, even over a restart, and does
+// Clock is the ledger's clock. It never goes back, even over a restart, and does
 // not follow a wall clock that jumped ahead: expired credits can't be brought
 // back, so an operator has to confirm a jump first.
-type clock struct {
+type Clock struct {
 	wall    func() time.Time
 	elapsed func() time.Duration // monotonic; nil: jumps cannot be seen
 	problem func(error)
@@ -45,8 +45,8 @@ type clock struct {
 
 // newClock takes monotonic time from the option, or from the readings of the wall
 // clock if they carry it; those of tests do not.
-func newClock(o *Options) *clock {
-	c := &clock{wall: o.Now, elapsed: o.Elapsed, problem: o.Problem}
+func newClock(o *Options) *Clock {
+	c := &Clock{wall: o.Now, elapsed: o.Elapsed, problem: o.Problem}
 	if began := o.Now(); c.elapsed == nil && began != began.Round(0) { //nolint:staticcheck // Round takes the monotonic reading off
 		c.elapsed = func() time.Duration { return time.Since(began) }
 	}
@@ -58,7 +58,7 @@ func newClock(o *Options) *clock {
 
 // start begins at the time that the last process persisted. A later wall clock is
 // normal, as no process ran in between; an earlier one is a problem.
-func (c *clock) start(persisted time.Time) {
+func (c *Clock) start(persisted time.Time) {
 	wall := c.wall().Round(0).UTC()
 	c.last, c.persisted = persisted, persisted
 	if behind := persisted.Sub(wall); behind > maxJump {
@@ -74,7 +74,7 @@ func (c *clock) start(persisted time.Time) {
 
 // now is the later of the wall clock and the last reading; while the wall clock is
 // not trusted, it advances by monotonic time.
-func (c *clock) now() time.Time {
+func (c *Clock) now() time.Time {
 	c.mu.Lock()
 	wall := c.wall().Round(0).UTC()
 	var jumped error
@@ -104,8 +104,8 @@ func (c *clock) now() time.Time {
 	return now
 }
 
-// confirm accepts the wall clock as it is now.
-func (c *clock) confirm() {
+// Confirm accepts the wall clock as it is now.
+func (c *Clock) Confirm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if wall := c.wall().Round(0).UTC(); wall.After(c.last) {
@@ -117,7 +117,8 @@ func (c *clock) confirm() {
 	}
 }
 
-func (c *clock) problemNow() error {
+// Problem is why the system's clock is not trusted; nil if it is.
+func (c *Clock) Problem() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.suspect
@@ -126,12 +127,19 @@ func (c *clock) problemNow() error {
 var clockID = store.ID{Kind: store.Meta, Name: "clock"}
 
 // persist adds the clock to a batch, if the persisted one is old enough.
-func (c *clock) persist(tx store.Tx) (time.Time, error) {
+func (c *Clock) persist(tx store.Tx) (time.Time, error) {
 	now := c.now()
 	if now.Sub(c.persisted) < persistEvery {
 		return time.Time{}, nil
 	}
-	return now, tx.Put(clockID, strconv.AppendInt(nil, now.UnixNano(), 10))
+	return now, putClock(tx, now)
+}
+
+// put writes the clock whenever the last one was written.
+func (c *Clock) put(tx store.Tx) error { return putClock(tx, c.now()) }
+
+func putClock(tx store.Tx, at time.Time) error {
+	return tx.Put(clockID, strconv.AppendInt(nil, at.UnixNano(), 10))
 }
 
 // readClock is the clock as the last process left it.

@@ -54,12 +54,12 @@ func TestAClockThatJumpsAheadExpiresNothingUntilConfirmed(t *testing.T) {
 		t.Errorf("the ledger's clock shows %s, want %s", got, before.Add(time.Minute))
 	}
 	must(t, b, "acme", reserve(1, 20)) // requests go on
-	if len(l.told) != 1 || !errors.Is(l.told[0], ErrClockJumped) || !errors.Is(b.ClockProblem(), ErrClockJumped) {
+	if len(l.told) != 1 || !errors.Is(l.told[0], ErrClockJumped) || !errors.Is(b.Clock().Problem(), ErrClockJumped) {
 		t.Errorf("told %v", l.told)
 	}
-	b.ConfirmClock()
-	if got := available(t, b); got != 500 || b.ClockProblem() != nil {
-		t.Errorf("%d available after the confirmation, want a new month's 500; %v", got, b.ClockProblem())
+	b.Clock().Confirm()
+	if got := available(t, b); got != 500 || b.Clock().Problem() != nil {
+		t.Errorf("%d available after the confirmation, want a new month's 500; %v", got, b.Clock().Problem())
 	}
 	b.Close()
 	clean(t, s)
@@ -70,13 +70,13 @@ func TestAClockThatIsSetBackAgainNeedsNoConfirmation(t *testing.T) {
 	b := open(t, s, l.options())
 	must(t, b, "acme", ledger.Open{ID: "acme"})
 	l.jump(40 * 24 * time.Hour)
-	if got := available(t, b); got != 500 || b.ClockProblem() == nil {
-		t.Errorf("%d available, %v", got, b.ClockProblem())
+	if got := available(t, b); got != 500 || b.Clock().Problem() == nil {
+		t.Errorf("%d available, %v", got, b.Clock().Problem())
 	}
 	l.jump(-40 * 24 * time.Hour)
 	l.both(time.Hour)
-	if got := b.Now(); !got.Equal(l.wall) || b.ClockProblem() != nil {
-		t.Errorf("%s, want %s; %v", got, l.wall, b.ClockProblem())
+	if got := b.Now(); !got.Equal(l.wall) || b.Clock().Problem() != nil {
+		t.Errorf("%s, want %s; %v", got, l.wall, b.Clock().Problem())
 	}
 	for range 100 { // corrections below the limit are none
 		l.both(time.Minute)

@@ -81,8 +81,10 @@ func (w *Writer) commit(batch []*job) {
 	began := time.Now()
 	w.shared = len(batch) > 1
 	w.Patience.beginCommit()
+	w.writing.Store(began.UnixNano())
 	err := w.write(batch)
 	w.Patience.endCommit(err)
+	w.committed(err)
 	if errors.Is(err, store.ErrTooBig) && len(batch) > 1 {
 		w.commit(batch[:len(batch)/2])
 		w.commit(batch[len(batch)/2:])
@@ -117,13 +119,15 @@ func (w *Writer) write(batch []*job) error {
 			return err
 		})
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		w.forget(batch)
-	case !w.stamp.IsZero():
+		return err
+	}
+	w.count.Add(w.opened)
+	if !w.stamp.IsZero() {
 		w.clock.persisted = w.stamp
 	}
-	return err
+	return nil
 }
 
 // passOn lets those go on that do not wait for the disk.
@@ -200,7 +204,7 @@ func (w *Writer) apply(tx store.Tx, batch []*job) (err error) {
 	defer w.recoverBroken(&err)
 	clear(w.dirty)
 	clear(w.used)
-	w.stamp = time.Time{}
+	w.stamp, w.opened = time.Time{}, 0
 	for _, j := range batch {
 		if j.awaited && j.left() {
 			continue
@@ -218,9 +222,13 @@ func (w *Writer) apply(tx store.Tx, batch []*job) (err error) {
 			return err
 		}
 	}
-	if len(w.dirty) > 0 {
-		w.stamp, err = w.clock.persist(tx)
+	if len(w.dirty) == 0 {
+		return nil
 	}
+	if err := w.keepCount(tx); err != nil {
+		return err
+	}
+	w.stamp, err = w.clock.persist(tx)
 	return err
 }
 
@@ -316,6 +324,9 @@ func (w *Writer) command(tx store.Tx, j *job) error {
 	if len(j.result.Entries) > 0 {
 		w.dirty[a.ID] = a
 		w.cache.put(a)
+		if j.result.Entries[0].Kind == ledger.KindOpened {
+			w.opened++
+		}
 		if c := j.result.Charge; c != nil && !j.result.Replayed {
 			w.used.count(c, &was)
 		}

@@ -105,13 +105,17 @@ func (w *Writer) sweeper(every time.Duration, stop <-chan struct{}) {
 }
 
 // sweep makes the writer check every hold whose lease seems to have lapsed, and
-// retry what could not be written.
+// retry what could not be written. If nothing is to be retried after a failure, the
+// clock is written, so that the ledger is seen to recover without a request: while it
+// is not ready, none may come.
 func (w *Writer) sweep() {
 	for id, account := range w.leases.allLapsed() {
 		w.post(&job{account: account, lapsed: id, why: "lease lapsed", answer: func(ledger.Result, error) {}})
 	}
 	if w.anyWaiting.Load() {
 		w.post(&job{retry: true, answer: func(ledger.Result, error) {}})
+	} else if w.failed.Load() != nil && w.writing.Load() == 0 {
+		w.post(&job{update: w.clock.put, answer: func(ledger.Result, error) {}})
 	}
 }
 

@@ -22,7 +22,7 @@ func (w *Writer) checkFormat(ctx context.Context) error {
 		format, err := readFormat(tx)
 		switch {
 		case errors.Is(err, ErrNoLedger):
-			err = tx.Put(formatID, []byte(strconv.Itoa(formatVersion)))
+			_, err = create(tx, w.opt.Now())
 		case err == nil:
 			if err = fits(format); err == nil && format < formatVersion {
 				err = tx.Put(formatID, []byte(strconv.Itoa(formatVersion)))
@@ -99,11 +99,20 @@ func (w *Writer) recover(open []*ledger.Charge) error {
 	return nil
 }
 
-// startClock starts the clock where the last process left it.
-func (w *Writer) startClock(ctx context.Context) error {
+// startState reads what the ledger is, and starts the clock where the last process
+// left it.
+func (w *Writer) startState(ctx context.Context) error {
 	return w.store.View(ctx, func(s store.Snapshot) error {
 		at, err := readClock(s)
 		w.clock.start(at)
+		if err != nil {
+			return err
+		}
+		if w.ledger, err = readIdentity(s); err != nil {
+			return err
+		}
+		count, err := readCount(s)
+		w.count.Store(count)
 		return err
 	})
 }

@@ -81,11 +81,16 @@ type Writer struct {
 	plans plans     // as of the last commit
 	waits sync.Pool // jobs whose callers wait, to be used again
 
-	clock      *clock
+	clock      *Clock
 	leases     *leases
 	stop       chan struct{} // closed: no more sweeps
 	sweeping   sync.WaitGroup
 	anyWaiting atomic.Bool
+	ledger     Ledger
+	count      atomic.Int64          // of accounts
+	writing    atomic.Int64          // since when a commit runs, in Unix nanoseconds; 0: none does
+	lastOK     atomic.Int64          // when the last commit succeeded, in Unix nanoseconds; 0: none did
+	failed     atomic.Pointer[error] // of the last commit; nil: it succeeded
 
 	// Owned by the writer goroutine.
 	terms   *ledger.Terms
@@ -96,6 +101,7 @@ type Writer struct {
 	behind  map[ledger.ChargeID]bool // charges of waiting
 	tried   time.Time                // when waiting was last retried
 	stamp   time.Time                // clock reading in the current batch
+	opened  int64                    // accounts that the current batch opened
 
 	shared bool // the last batch had several jobs
 
@@ -148,7 +154,7 @@ func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
 	if err := w.checkFormat(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.startClock(ctx); err != nil {
+	if err := w.startState(ctx); err != nil {
 		return nil, err
 	}
 	open, err := w.openHolds(ctx)
@@ -255,15 +261,11 @@ func (w *Writer) Plan(account ledger.AccountID) (plan string, ok bool) {
 }
 
 // Now is the ledger's clock. It never goes back, and does not follow a jump of
-// the system's clock; see ClockProblem.
+// the system's clock; see Clock.
 func (w *Writer) Now() time.Time { return w.clock.now() }
 
-// ClockProblem is ErrClockJumped, with details, while the system's clock is not
-// trusted; else nil.
-func (w *Writer) ClockProblem() error { return w.clock.problemNow() }
-
-// ConfirmClock accepts the time that the system's clock shows now.
-func (w *Writer) ConfirmClock() { w.clock.confirm() }
+// Clock is the ledger's clock.
+func (w *Writer) Clock() *Clock { return w.clock }
 
 // Close stops the writer when all queued commands are durable, or the disk hangs. It
 // does not close the store.

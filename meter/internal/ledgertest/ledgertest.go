@@ -106,7 +106,7 @@ func (l *Ledger) Now() time.Time { return *l.now.Load() }
 func (l *Ledger) Set(at time.Time) {
 	l.now.Store(&at)
 	if l.Writer != nil {
-		l.Writer.ConfirmClock()
+		l.Writer.Clock().Confirm()
 	}
 }
 

@@ -82,6 +82,9 @@ func (s *Store) merger() {
 
 // mergeRuns makes one run of several, if there are too many, and the disk has room.
 func (s *Store) mergeRuns() (bool, error) {
+	if err := s.guarded(); err != nil {
+		return false, err
+	}
 	ctx, cancel := context.WithCancel(s.stop)
 	defer cancel()
 	s.mu.Lock()

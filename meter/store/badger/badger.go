@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -51,6 +52,7 @@ type Store struct {
 	failed   error      // of the last flush
 	closed   bool
 
+	guard    atomic.Pointer[func() error]
 	flushing sync.Mutex // one flush at a time; guards marks
 	space    *space
 	marks    marks

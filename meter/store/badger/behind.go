@@ -42,6 +42,9 @@ func (s *Store) flush() error {
 	if frozen == nil {
 		return nil
 	}
+	if err := s.guarded(); err != nil {
+		return err
+	}
 	err := s.writeTables(frozen, m)
 	if err == nil && s.log.kept.Load()*size.segment > size.log {
 		if err = s.push(m.to); err == nil {

@@ -14,11 +14,11 @@ import (
 func init() {
 	caddy.RegisterModule(new(Probe))
 	httpcaddyfile.RegisterHandlerDirective("meter_health", parseProbe)
-	httpcaddyfile.RegisterDirectiveOrder("meter_health", httpcaddyfile.Before, "meter_dashboard")
+	httpcaddyfile.RegisterDirectiveOrder("meter_health", httpcaddyfile.After, "encode")
 }
 
-// Probe answers health checks without a key, on the site that it stands in.
-// Requests to other paths pass.
+// Probe answers health checks without a key, on its site. Requests to other
+// paths pass.
 type Probe struct {
 	// Path is where it answers; below it, /live answers as long as the process does.
 	// Default: /meter/health.
@@ -78,18 +78,27 @@ func (a *App) probed(w http.ResponseWriter, r *http.Request, path string) bool {
 	return true
 }
 
-// parseProbe reads the directive: meter_health [<path>]
+// parseProbe reads the directive:
+//
+//	meter_health {
+//		path <path>
+//	}
 func parseProbe(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	p := new(Probe)
 	h.Next()
 	if h.NextArg() {
-		p.Path = h.Val()
-		if !strings.HasPrefix(p.Path, "/") || strings.ContainsAny(p.Path, "{}*?#") {
-			return nil, h.Errf("meter_health %q: write a path such as %s", p.Path, healthPath)
-		}
+		return nil, h.Errf("meter_health takes a block: meter_health { path %s }", h.Val())
 	}
-	if h.NextArg() || h.NextBlock(0) {
-		return nil, h.Errf("meter_health takes one argument, a path; write: meter_health %s", healthPath)
+	for h.NextBlock(0) {
+		if h.Val() != "path" {
+			return nil, h.Errf("meter_health has no option %q; it has path", h.Val())
+		}
+		if err := argument(h.Dispenser, &p.Path); err != nil {
+			return nil, err
+		}
+		if !strings.HasPrefix(p.Path, "/") || strings.ContainsAny(p.Path, "{}*?#") {
+			return nil, h.Errf("meter_health path %q: write a path such as %s", p.Path, healthPath)
+		}
 	}
 	return p, nil
 }

@@ -60,7 +60,7 @@ func (w *watcher) run(every time.Duration) {
 		now, err := os.ReadFile(w.app.file)
 		if err != nil {
 			if misses++; misses == 2 { // at first, it may be about to be replaced
-				inForce, last = nil, nil // when it is there again, that is told, too
+				inForce, last = nil, nil // so that the log also says when it is there again
 				_ = w.app.reloadPrices(context.Background(), false)
 			}
 			continue

@@ -84,7 +84,7 @@ func TestALedgerKeepsItsID(t *testing.T) {
 	if len(id) != len("ld_")+26 {
 		t.Fatalf("the ledger's id is %q", id)
 	}
-	g.cli("backup", g.path("copy")).want(t, "backup", 0, "wrote")
+	g.cli("backup", g.path("copy")).want(t, "backup", 0, id)
 	g.stop()
 	g.cli("restore", g.path("copy"), "--data", g.path("restored")).want(t, "restore", 0, "verified")
 	g.also = []string{"FAREBOX_DATA=" + g.path("restored")}
@@ -258,7 +258,7 @@ func TestASecondProcessTakesNoTraffic(t *testing.T) {
 		t.Errorf("%d connections failed, %d requests were refused, %d were served", failed.Load(), refused.Load(), served.Load())
 	}
 	if out := g.exec("validate", "--config", "Caddyfile", "--adapter", "caddyfile"); out.code != 0 {
-		t.Errorf("validate beside a running gateway: exit %d, %s", out.code, out.stderr)
+		t.Errorf("validate next to a running gateway: exit %d, %s", out.code, out.stderr)
 	}
 	t.Logf("%d requests were served while 8 processes were started by mistake", served.Load())
 }
@@ -275,7 +275,9 @@ func TestHealthIsAProbe(t *testing.T) {
 }
 :{$FAREBOX_PORT} {
 	bind 127.0.0.1
-	meter_health /healthz
+	meter_health {
+		path /healthz
+	}
 	meter_dashboard
 	meter
 	reverse_proxy {$FAREBOX_UPSTREAM}
@@ -315,7 +317,7 @@ func TestHealthIsAProbe(t *testing.T) {
 
 	// A price file with an error, or none at all: requests go on, an operator is needed.
 	prices := read(t, g.path("pricing.yaml"))
-	g.write("pricing.yaml", strings.Replace(prices, "version: 1", "version: 1\nmarkup: 5", 1))
+	g.write("pricing.yaml", strings.Replace(prices, "version: 1", "version: 1\nprise: 5", 1))
 	unwell := func(part, want string) {
 		t.Helper()
 		g.eventually(part+" says: "+want, func() bool {

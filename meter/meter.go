@@ -209,7 +209,7 @@ func (m *Gateway) Backup(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	return m.opt.Store.View(ctx, func(s store.Snapshot) error {
-		_, err := backup.Write(ctx, w, backup.Header{ID: ulid.New("bk_", time.Now()), Taken: m.Now()}, s)
+		_, err := backup.Write(ctx, w, backup.Header{ID: ulid.New("bk_", time.Now()), Ledger: m.Ledger().ID, Taken: m.Now()}, s)
 		return err
 	})
 }

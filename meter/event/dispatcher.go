@@ -62,19 +62,6 @@ type Dispatcher struct {
 	behind Backlog              // as of the last look
 }
 
-// Backlog is what waits for delivery.
-type Backlog struct {
-	Deliveries int
-	Oldest     time.Time // when the first of them was posted
-}
-
-// Backlog is what the last look at the outbox found.
-func (d *Dispatcher) Backlog() Backlog {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.behind
-}
-
 // unbooked is how long an endpoint gets nothing after an attempt that the store
 // did not take: it would be sent the same again and again otherwise.
 const unbooked = time.Minute

@@ -52,6 +52,19 @@ func name(at time.Time, event, endpoint string) string {
 	return store.Sequence(uint64(max(0, at.UnixNano()))) + store.Tuple(event, endpoint) //nolint:gosec // not negative
 }
 
+// Backlog is what waits for delivery.
+type Backlog struct {
+	Deliveries int
+	Oldest     time.Time // when the first of them was posted
+}
+
+// Backlog is what the last look at the outbox found.
+func (d *Dispatcher) Backlog() Backlog {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.behind
+}
+
 // postedAt is the time in a name.
 func postedAt(name string) time.Time {
 	ns, _, _ := store.ParseSequence(name)

@@ -71,7 +71,6 @@ func (e *engine) watchLedger() {
 			return health.State{Status: health.OK, Text: home.Dir + " holds the ledger " + s.ID}
 		})
 	}
-	e.Health.Set("ledger", e.ledgerState)
 	e.Health.Set("events", e.eventsState)
 	e.log.Info("ledger.opened", fields...)
 }
@@ -82,26 +81,6 @@ func (e *engine) homeGone(err error) {
 		return
 	}
 	e.log.Info("ledger.back: the data directory is there again")
-}
-
-// slowCommit is how long a commit may take before the ledger counts as one that
-// cannot be written.
-const slowCommit = 5 * time.Second
-
-// ledgerState is whether the ledger can be written.
-func (e *engine) ledgerState() health.State {
-	s := e.Ledger()
-	if since := time.Since(s.Writing); !s.Writing.IsZero() && since > slowCommit {
-		return health.State{Status: health.Failed, Text: fmt.Sprintf("the disk has not answered for %s", since.Round(time.Second)), Do: "look at the disk of the data directory; requests go on by themselves when it answers"}
-	}
-	if s.Failed != nil {
-		return health.State{Status: health.Failed, Text: s.Failed.Error(), Do: "see the log of the gateway; the disk is full, gone or read-only"}
-	}
-	text := fmt.Sprintf("%s accounts", humanize.Comma(s.Accounts))
-	if !s.Committed.IsZero() {
-		text += ", last written " + humanize.Time(s.Committed)
-	}
-	return health.State{Status: health.OK, Text: text}
 }
 
 // lateEvents is how old the first event that waits for delivery may be.

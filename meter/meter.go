@@ -191,7 +191,7 @@ func (m *Gateway) Book() (*pricing.Book, time.Time) {
 // system's clock where that jumps or goes back.
 func (m *Gateway) Now() time.Time { return m.writer.Now() }
 
-// Ledger is which ledger this is, and how it does.
+// Ledger is which ledger this is.
 func (m *Gateway) Ledger() writer.Status { return m.writer.Status() }
 
 // Verify recomputes the books from zero; see writer.Verify.

@@ -81,10 +81,8 @@ func (w *Writer) commit(batch []*job) {
 	began := time.Now()
 	w.shared = len(batch) > 1
 	w.Patience.beginCommit()
-	w.writing.Store(began.UnixNano())
 	err := w.write(batch)
 	w.Patience.endCommit(err)
-	w.committed(err)
 	if errors.Is(err, store.ErrTooBig) && len(batch) > 1 {
 		w.commit(batch[:len(batch)/2])
 		w.commit(batch[len(batch)/2:])

@@ -117,45 +117,11 @@ func (w *Writer) keepCount(tx store.Tx) error {
 	return tx.Put(accountsID, strconv.AppendInt(nil, w.count.Load()+w.opened, 10))
 }
 
-// Status is how the ledger does.
+// Status is which ledger it is.
 type Status struct {
 	Ledger
 	Accounts int64
-	// Committed is when it was last written, by the system's clock; zero: not since
-	// the start.
-	Committed time.Time
-	// Writing is since when a commit runs; zero: none does.
-	Writing time.Time
-	// Failed is why the last commit failed; nil if it did not.
-	Failed error
-	// Waiting reports that commands wait to be written.
-	Waiting bool
 }
 
-// Status is how the ledger does. It does not wait for the writer.
-func (w *Writer) Status() Status {
-	s := Status{Ledger: w.ledger, Accounts: w.count.Load(), Waiting: w.anyWaiting.Load()}
-	if at := w.lastOK.Load(); at != 0 {
-		s.Committed = time.Unix(0, at)
-	}
-	if since := w.writing.Load(); since != 0 {
-		s.Writing = time.Unix(0, since)
-	}
-	if err := w.failed.Load(); err != nil {
-		s.Failed = *err
-	}
-	return s
-}
-
-// committed notes what became of a commit.
-func (w *Writer) committed(err error) {
-	w.writing.Store(0)
-	if err != nil {
-		w.failed.Store(&err)
-		return
-	}
-	w.lastOK.Store(time.Now().UnixNano())
-	if w.failed.Load() != nil {
-		w.failed.Store(nil)
-	}
-}
+// Status is which ledger it is, without waiting for the writer.
+func (w *Writer) Status() Status { return Status{Ledger: w.ledger, Accounts: w.count.Load()} }

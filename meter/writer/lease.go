@@ -114,7 +114,7 @@ func (w *Writer) sweep() {
 	}
 	if w.anyWaiting.Load() {
 		w.post(&job{retry: true, answer: func(ledger.Result, error) {}})
-	} else if w.failed.Load() != nil && w.writing.Load() == 0 {
+	} else if w.Patience.failed.Load() != nil && w.Patience.commit.Load() == 0 {
 		w.post(&job{update: w.clock.put, answer: func(ledger.Result, error) {}})
 	}
 }

@@ -87,10 +87,7 @@ type Writer struct {
 	sweeping   sync.WaitGroup
 	anyWaiting atomic.Bool
 	ledger     Ledger
-	count      atomic.Int64          // of accounts
-	writing    atomic.Int64          // since when a commit runs, in Unix nanoseconds; 0: none does
-	lastOK     atomic.Int64          // when the last commit succeeded, in Unix nanoseconds; 0: none did
-	failed     atomic.Pointer[error] // of the last commit; nil: it succeeded
+	count      atomic.Int64 // of accounts
 
 	// Owned by the writer goroutine.
 	terms   *ledger.Terms

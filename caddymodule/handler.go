@@ -64,6 +64,7 @@ type Handler struct {
 
 	app     *App
 	refused *refusals
+	hide    func() // takes keys out of what the handlers of this server log
 }
 
 // CaddyModule implements caddy.Module.
@@ -83,7 +84,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading the app meter: %w", err)
 	}
-	h.refused = new(refusals)
+	h.refused, h.hide = new(refusals), hideSecrets(ctx)
 	h.app = app.(*App) //nolint:forcetypeassert // the id is ours
 	if h.MaxBody == 0 {
 		h.MaxBody = defaultMaxBody
@@ -149,6 +150,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if q, ok := r.Context().Value(questionKey{}).(*question); ok { // the gateway's own
 		return next.ServeHTTP(w, h.upstreamRequest(context.WithValue(r.Context(), contextKey{}, q), r, payload.Body{}, true))
+	}
+	if h.hide != nil {
+		h.hide()
 	}
 	if preflight(r) { // browsers ask without a key; nothing runs
 		h.allow(w, r)

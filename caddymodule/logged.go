@@ -3,9 +3,11 @@ package caddymodule
 import (
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/farebox-dev/farebox/caddymodule/secrets"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
@@ -26,6 +28,23 @@ func logged(t *response) {
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok && extra != nil {
 		extra.Set(zap.Object("meter", t))
 	}
+}
+
+// hideSecrets takes keys out of what the server of a handler logs; the result does it for
+// the other handlers of the server, once, when all of them are there.
+func hideSecrets(ctx caddy.Context) (rest func()) {
+	s, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok { // in a test
+		return func() {}
+	}
+	log := ctx.Logger()
+	report := func(err error) {
+		if err != nil {
+			log.Error("keys may be logged; use an encoder that filters them", zap.Error(err))
+		}
+	}
+	report(secrets.Loggers(s))
+	return sync.OnceFunc(func() { report(secrets.Handlers(s)) })
 }
 
 // placeholder is the value of {http.meter.*}.

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -65,6 +67,7 @@ type gateway struct {
 	log         logBuffer
 	process     *process
 	also        []string // added to the environment
+	prints      bool // it prints keys, on purpose
 }
 
 // process is one life of the gateway.
@@ -136,11 +139,40 @@ func start(t testing.TB, s setup) *gateway {
 			g.booksInOrder()
 			g.stop()
 		}
+		g.loggedNoSecret()
 		if t.Failed() {
 			t.Logf("log of the gateway:\n%s", g.log.tail(30))
 		}
 	})
 	return g
+}
+
+// secrets are what no log may hold: keys, links and sessions that Farebox made, what
+// webhooks are signed with, and the keys of the operator and of a client's own.
+var secrets = regexp.MustCompile(`(fb_live_|fb_op_|fb_link_|fb_sess_|whsec_)[A-Za-z0-9+/_-]{12,}|sk-of-the-provider|sk-ant-of-the-provider`)
+
+// loggedNoSecret searches every byte that the gateway wrote in all its lives.
+func (g *gateway) loggedNoSecret() {
+	g.t.Helper()
+	if g.prints {
+		return
+	}
+	files, err := filepath.Glob(g.path("*.log"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	logs := []string{g.log.String()}
+	for _, f := range files {
+		logs = append(logs, read(g.t, f))
+	}
+	for _, text := range logs {
+		for line := range strings.Lines(text) {
+			if secrets.MatchString(line) {
+				g.t.Errorf("the gateway logged a secret: %s", line)
+				return
+			}
+		}
+	}
 }
 
 // tail is the last lines, without those about requests to the admin endpoint.
@@ -197,7 +229,7 @@ func (g *gateway) env() []string {
 	_, port, _ := net.SplitHostPort(g.addr)
 	env := append(os.Environ(),
 		"FAREBOX_ADMIN="+g.admin, "FAREBOX_PORT="+port, "FAREBOX_DATA="+g.data, "FAREBOX_PRICING="+g.path("pricing.yaml"),
-		"FAREBOX_UPSTREAM="+g.upstream.URL, "OPENAI_API_KEY=sk-of-the-provider",
+		"FAREBOX_UPSTREAM="+g.upstream.URL, "OPENAI_API_KEY=sk-of-the-provider", "ANTHROPIC_API_KEY=sk-ant-of-the-provider",
 		"HOME="+g.dir, "XDG_DATA_HOME="+g.path("xdg"), "XDG_CONFIG_HOME="+g.path("xdg"))
 	return append(env, g.also...)
 }
@@ -213,6 +245,7 @@ func (g *gateway) launch(args ...string) *process {
 	g.t.Helper()
 	cmd := g.command(args...)
 	cmd.Stdout, cmd.Stderr = &g.log, &g.log
+	g.prints = g.prints || slices.Contains(args, "demo")
 	if err := cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}

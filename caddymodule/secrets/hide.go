@@ -13,10 +13,10 @@ import (
 	"strings"
 )
 
-// hidden is what stands in a log where a secret was.
+// hidden replaces a secret in a log.
 const hidden = "REDACTED"
 
-// made are the secrets that Farebox makes. They are hidden wherever they stand.
+// made are the secrets that Farebox makes. They are hidden in every field.
 var made = regexp.MustCompile(`fb_(live|op|link|sess)_[A-Za-z0-9_-]+`)
 
 // hideText replaces what Farebox makes in a text.

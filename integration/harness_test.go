@@ -67,7 +67,7 @@ type gateway struct {
 	log         logBuffer
 	process     *process
 	also        []string // added to the environment
-	prints      bool // it prints keys, on purpose
+	prints      bool     // it prints keys, on purpose
 }
 
 // process is one life of the gateway.

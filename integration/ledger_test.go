@@ -365,3 +365,16 @@ func TestHealthIsAProbe(t *testing.T) {
 	g.eventually("the gateway is ready again", func() bool { status, _ := get(site); return status == http.StatusOK })
 	g.log.forget()
 }
+
+// Without --data, init finds the directory that the Caddyfile next to it names.
+func TestInitReadsTheConfiguration(t *testing.T) {
+	g := start(t, setup{})
+	g.stop()
+	if err := os.RemoveAll(g.data); err != nil {
+		t.Fatal(err)
+	}
+	g.exec("meter", "init").want(t, "init", 0, "created the ledger ld_", g.data)
+	g.exec("meter", "init").want(t, "again", 4, "already", g.data)
+	g.exec("meter", "init", "--config", "nothing").want(t, "no such file", 2, "nothing", "--data")
+	g.run()
+}

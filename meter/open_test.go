@@ -3,6 +3,7 @@ package meter
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,12 +20,12 @@ var errDisk = errors.New("the disk does not answer")
 // countedStore counts accesses, and fails from one of them on.
 type countedStore struct {
 	store.Store
-	n, failsFrom int // failsFrom 0: never
+	n, failsFrom atomic.Int64 // failsFrom 0: never
 }
 
 func (s *countedStore) fails() error {
-	s.n++
-	if s.failsFrom > 0 && s.n >= s.failsFrom {
+	n, from := s.n.Add(1), s.failsFrom.Load()
+	if from > 0 && n >= from {
 		return errDisk
 	}
 	return nil
@@ -52,16 +53,17 @@ func TestAFailedOpenLeavesNothingRunning(t *testing.T) {
 		t.Fatal(problems)
 	}
 	failed := 0
-	for from := 1; ; from++ {
+	for from := int64(1); ; from++ {
 		opened := false
 		synctest.Test(t, func(t *testing.T) {
 			s := &countedStore{Store: memory.New()}
 			o := Options{Store: s, Book: book, Endpoints: []event.Endpoint{{Name: "hook"}}}
 			leaveWork(t, o)
-			s.n, s.failsFrom = 0, from
+			s.n.Store(0)
+			s.failsFrom.Store(from)
 			m, err := Open(t.Context(), o)
 			if opened = err == nil; opened {
-				s.failsFrom = 0
+				s.failsFrom.Store(0)
 				m.Close()
 				return
 			}
@@ -69,11 +71,11 @@ func TestAFailedOpenLeavesNothingRunning(t *testing.T) {
 			if !errors.Is(err, errDisk) {
 				t.Errorf("access %d failed, and Open says %v", from, err)
 			}
-			before := s.n
+			before := s.n.Load()
 			time.Sleep(48 * time.Hour) // of the bubble's clock
 			synctest.Wait()
-			if s.n != before {
-				t.Errorf("after access %d failed, the store was used %d times more", from, s.n-before)
+			if n := s.n.Load(); n != before {
+				t.Errorf("after access %d failed, the store was used %d times more", from, n-before)
 			}
 		})
 		if opened {

@@ -1,11 +1,17 @@
 package cli
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/spf13/cobra"
 
 	"github.com/farebox-dev/farebox/caddymodule/stores"
@@ -16,17 +22,17 @@ import (
 // initCommand is the only way to a new ledger, besides the demo and a restore: a
 // wrong path or a volume that is not mounted must not become one.
 func (c *cli) initCommand() *cobra.Command {
-	return command("init", "Create an empty ledger in a data directory (--data; default: that of a Caddyfile without store)", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+	var config string
+	cmd := command("init", "Create an empty ledger in the data directory of the configuration, or in --data", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
 		if err := c.noDryRun(cmd); err != nil {
 			return err
 		}
-		dir := c.data
-		if dir == "" {
-			dir = stores.DefaultDir()
+		dir, err := filepath.Abs(c.data)
+		if c.data == "" {
+			dir, err = configuredDir(config)
 		}
-		dir, err := filepath.Abs(dir)
 		if err != nil {
-			return err
+			return &exit{exitInvalid, err}
 		}
 		l, err := stores.Create(cmd.Context(), dir, time.Now())
 		if errors.Is(err, writer.ErrLedgerExists) || errors.Is(err, badger.ErrInUse) {
@@ -38,4 +44,48 @@ func (c *cli) initCommand() *cobra.Command {
 		fmt.Printf("created the ledger %s in %s\n", l.ID, dir)
 		return nil
 	})
+	cmd.Flags().StringVar(&config, "config", "", "configuration whose data directory it is (default: ./Caddyfile, if there is one)")
+	return cmd
+}
+
+// configuredDir is the data directory that farebox run would open.
+func configuredDir(config string) (string, error) {
+	b, err := adapted(config)
+	if err != nil {
+		return "", fmt.Errorf("reading the configuration: %w\nOr name the data directory: --data <dir>", err)
+	}
+	var text struct {
+		Apps struct {
+			Meter struct {
+				Store struct {
+					Module string `json:"module"`
+					stores.Badger
+				} `json:"store"`
+			} `json:"meter"`
+		} `json:"apps"`
+	}
+	if len(b) > 0 {
+		if err := json.Unmarshal(b, &text); err != nil {
+			return "", fmt.Errorf("reading the configuration: %w", err)
+		}
+	}
+	store := &text.Apps.Meter.Store
+	if store.Module != "" && store.Module != "badger" {
+		return "", fmt.Errorf("the configuration keeps its ledger in a store %s, which needs no data directory", store.Module)
+	}
+	return store.Dir, store.Provision(caddy.Context{})
+}
+
+// adapted is a configuration as JSON, or nil if none is named and none is here.
+func adapted(config string) ([]byte, error) {
+	name := cmp.Or(config, "Caddyfile")
+	b, err := os.ReadFile(name) //nolint:gosec // the operator's own file
+	if config == "" && errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil || strings.HasSuffix(name, ".json") {
+		return b, err
+	}
+	b, _, err = caddyconfig.GetAdapter("caddyfile").Adapt(b, map[string]any{"filename": name})
+	return b, err
 }

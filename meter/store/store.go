@@ -49,10 +49,10 @@ var names = []struct {
 	Kind
 	plural string
 }{
-	{Account, "accounts"}, {Book, "price books"}, {Charge, "charges"}, {Delivery, "deliveries"}, {UpstreamID, "upstream ids"},
+	{Account, "accounts"}, {Book, "price books"}, {Charge, "charges"}, {Delivery, "deliveries"}, {SessionEnd, "ends of sessions"}, {UpstreamID, "upstream ids"},
 	{Hold, "open holds"}, {Idempotency, "idempotency keys"}, {Entry, "entries"}, {Key, "API keys"}, {KeyOf, "API keys by account"},
 	{Meta, "settings"}, {Notice, "notices"}, {Owned, "grants"}, {Member, "members"}, {Job, "jobs"}, {Operator, "operator keys"},
-	{Session, "sessions"}, {Usage, "usage sums"}, {Endpoint, "endpoints"}, {Outbox, "events to deliver"},
+	{Session, "sessions"}, {SessionsOf, "sessions by key"}, {Usage, "usage sums"}, {Endpoint, "endpoints"}, {Outbox, "events to deliver"},
 }
 
 // Kinds are all kinds, in the order of their keys: a scan of each of them reads

@@ -353,7 +353,7 @@ func TestUnknownParametersAreErrors(t *testing.T) {
 			name := e.params[0].Name
 			s.wants(http.StatusBadRequest, who, method, path+"?"+name+"=acme&"+name+"=acme", "{}")
 		}
-		if method == http.MethodGet {
+		if method == http.MethodGet || e.inMedia != "" { // an import reports each line
 			continue
 		}
 		for _, body := range []string{`{"acount":"other"}`, `{} {}`, `{}x`, `{}}`} {

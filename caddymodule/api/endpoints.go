@@ -56,6 +56,7 @@ type handler struct {
 	out any                      // zero value of the answer; nil: see media
 
 	media          string // of an answer that is not JSON
+	inMedia        string // of a body that is not JSON
 	idempotent     bool   // needs the header Idempotency-Key
 	labels         bool   // the labels of the price file are parameters, too
 	withoutAccount bool   // operators need not name an account
@@ -107,7 +108,7 @@ func (e *endpoint) operation() openapi.Operation {
 		list = slices.Concat(list, ofAccount)
 	}
 	return openapi.Operation{
-		Pattern: e.pattern, Summary: e.summary, Tag: e.tag, Params: list, Idempotency: e.idempotent, In: e.in, Out: e.out, Media: e.media,
+		Pattern: e.pattern, Summary: e.summary, Tag: e.tag, Params: list, Idempotency: e.idempotent, In: e.in, InMedia: e.inMedia, Out: e.out, Media: e.media,
 		Public: e.customers == anyone,
 	}
 }

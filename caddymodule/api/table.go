@@ -70,6 +70,7 @@ func accountEndpoints() []endpoint {
 	return []endpoint{
 		{"GET /admin/v1/accounts", operatorsOnly, read, accounts, "All accounts", params("q", "text in the id, the name or the plan", "cursor", "next_cursor of the previous page"), noBody((*call).listAccounts)},
 		{"POST /admin/v1/accounts", operatorsOnly, admin, accounts, "Create an account", nil, withBody((*call).createAccount)},
+		{"POST /admin/v1/accounts/import", operatorsOnly, admin, accounts, "Create accounts with plans, balances, members and keys from a list; a second import of the same list changes nothing", slices.Concat(oneOf("format", "default jsonl: an account per line", "jsonl", "csv"), oneOf("dry_run", "default false; true changes nothing", "true", "false")), upload("application/x-ndjson", (*call).importAccounts)},
 		{"GET /admin/v1/accounts/{id}", operatorsOnly, read, accounts, "An account", nil, noBody((*call).showAccount)},
 		{"PATCH /admin/v1/accounts/{id}", operatorsOnly, admin, accounts, "Rename, suspend or resume an account", nil, withBody((*call).patchAccount)},
 		{"POST /admin/v1/accounts/{id}/close", operatorsOnly, admin, accounts, "Close an account: refuse its requests, end its plan now, revoke its keys; credits and journal stay", nil, withBody((*call).closeAccount)},

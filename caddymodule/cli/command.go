@@ -45,7 +45,7 @@ They print tables on a terminal and JSON when piped. Exit codes: 0 ok, 1 error,
 // commands are all of farebox meter.
 func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
-		c.accountCommands(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(),
+		c.accountCommands(), c.importAccountsCommand(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(),
 		c.journalCommand(), oldName(c.journalCommand(), "history ACCOUNT", "journal"), c.usageCommand(), c.estimateCommand(), c.exportCommand(), c.webhookCommands(), c.operatorCommands(), c.portalCommand(), c.doctorCommand(),
 		c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.backupsCommand(), c.restoreCommand(), c.migrateCommand(), c.initCommand(), c.demoCommand(),
 	}

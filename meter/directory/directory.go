@@ -62,7 +62,15 @@ func Load(ctx context.Context, b *writer.Writer, books *pricebook.Books, events 
 		roster:    roster{writer: b, decimals: books.InForce().Credit.Decimals},
 	}
 	d := &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}}
-	return d, errors.Join(c.keys.listAll(ctx), d.Sessions.listAll(ctx))
+	err := b.View(ctx, func(s store.Snapshot) error {
+		_, err := s.Get(foreignKeys)
+		c.keys.foreign.Store(err == nil)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return d, errors.Join(err, c.keys.listAll(ctx), d.Sessions.listAll(ctx))
 }
 
 // keyLives: a session ends with the API or operator key that opened it.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/writer"
@@ -26,6 +27,8 @@ type keyring struct {
 	begins string // how the keys themselves begin
 	writer *writer.Writer
 	recent recent[hash, *Key]
+
+	foreign atomic.Bool // it has keys that were made elsewhere
 }
 
 // id is the id of a key: the beginning of its hash, by which it is found, too.
@@ -46,10 +49,15 @@ func (r *keyring) find(secret string) (*Key, error) {
 	if known {
 		return k, nil
 	}
-	if !wellFormed(secret, r.begins) { // after the look into memory, which is faster
+	if !r.mayBe(secret) { // after the look into memory, which is faster
 		return nil, nil
 	}
 	return r.look(of, changes)
+}
+
+// mayBe reports whether a text can be a key of the ring.
+func (r *keyring) mayBe(secret string) bool {
+	return wellFormed(secret, r.begins) || r.foreign.Load() && len(secret) >= minForeignKey && len(secret) <= maxForeignKey
 }
 
 // look finds a key in the store.

@@ -43,7 +43,7 @@ func (d *Keys) Find(secret string) (Key, error) {
 	switch {
 	case err != nil:
 		return Key{}, err
-	case k == nil && !wellFormed(secret, KeyPrefix):
+	case k == nil && !d.keys.mayBe(secret):
 		return Key{}, &Refusal{UnknownKey, "This service does not know this API key. It may be mistyped; keys begin with " + KeyPrefix + "."}
 	case k == nil:
 		return Key{}, &Refusal{UnknownKey, "This API key is unknown."}

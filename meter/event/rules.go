@@ -197,8 +197,11 @@ func (r *rules) alert(e *ledger.Entry) {
 }
 
 // granted reports credits that someone granted or paid for; those of a plan's
-// rhythm come with period.closed.
+// rhythm come with period.closed, those of an import were there before.
 func (r *rules) granted(e *ledger.Entry) {
+	if r.Result.Entries[0].Kind == ledger.KindOpened {
+		return
+	}
 	for _, g := range e.Grants {
 		if g.Origin.Kind == ledger.FromPlan || g.Origin.Kind == ledger.FromRollover {
 			continue

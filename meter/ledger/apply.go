@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -152,7 +153,9 @@ type Open struct {
 	Plan string
 }
 
-func (c Open) apply(w *work) error {
+func (c Open) apply(w *work) error { return c.open(w, contract{}) }
+
+func (c Open) open(w *work, of contract) error {
 	if w.a.Seq > 0 {
 		return ErrAccountExists
 	}
@@ -164,8 +167,77 @@ func (c Open) apply(w *work) error {
 	}
 	w.a.ID = c.ID
 	w.post(Entry{Kind: KindOpened, Name: c.Name})
-	w.start(plan, w.Now, contract{})
+	w.start(plan, w.Now, of)
 	return nil
+}
+
+// Import creates an account with all that it had elsewhere, or not at all. A
+// repeated Import with the same hash does nothing.
+type Import struct {
+	Open
+	RenewsAt  time.Time // see SetPlan; zero: the billing period begins now
+	Balances  []Give    // granted in addition to the plan's allowance
+	Suspended bool
+	Hash      [32]byte // of all that is imported
+}
+
+// ImportKey is the idempotency key of every Import: an account is imported once.
+const ImportKey = "import"
+
+func (c Import) apply(w *work) error {
+	if done, err := w.replay(ImportKey, c.Hash); done || errors.Is(err, ErrIdempotencyConflict) {
+		return err
+	}
+	if err := c.check(w); err != nil {
+		return err
+	}
+	if err := c.Open.open(w, contract{anchor: utc(c.RenewsAt), reason: "import"}); err != nil {
+		return err
+	}
+	for _, g := range c.Balances { // they cannot fail now: an account that is half there must not be
+		if err := g.apply(w); err != nil {
+			panic(&Broken{fmt.Errorf("importing account %s: %w", c.ID, err)})
+		}
+	}
+	if c.Suspended {
+		w.post(Entry{Kind: KindAttribute, Name: c.Name, Suspend: true, Reason: "import"})
+	}
+	w.res.Grant, w.res.Amount = nil, 0 // they are of one grant
+	w.res.Remember = &Remembered{Key: ImportKey, Hash: c.Hash, At: w.Now}
+	return nil
+}
+
+// check finds everything for which an Import could fail halfway.
+func (c Import) check(w *work) error {
+	plan := c.Plan
+	if plan == "" {
+		plan = w.Terms.DefaultPlan
+	}
+	if end := c.RenewsAt; !end.IsZero() {
+		p := calendar.At(end, w.Terms.plan(plan).Billing, w.Now, w.Terms.Zone)
+		if plan == "" || !p.End.Equal(end) {
+			return ErrRenewsAt
+		}
+	}
+	sum := w.planGrants(plan)
+	for i := range c.Balances {
+		g := &c.Balances[i]
+		if err := g.valid(w); err != nil {
+			return err
+		}
+		if sum += g.Amount; sum > maxVolume {
+			return fmt.Errorf("importing %d: %w", sum, money.ErrOverflow)
+		}
+	}
+	return nil
+}
+
+// planGrants is at most what a plan grants when it starts.
+func (w *work) planGrants(plan string) (sum money.Amount) {
+	for _, s := range w.Terms.plan(plan).Credits {
+		sum = min(maxVolume, sum+s.Amount)
+	}
+	return sum
 }
 
 // SetAttributes changes the name and the suspension of an account.

@@ -47,24 +47,15 @@ func (c Give) apply(w *work) error {
 	if len(c.OnlyPlans) > 0 && !slices.Contains(c.OnlyPlans, w.a.Sub.Plan) {
 		return ErrSubscriptionRequired
 	}
-	if c.Amount <= 0 {
-		return ErrInvalidAmount
-	}
-	if c.Amount > MaxAmount || w.a.volume() > maxVolume {
-		return fmt.Errorf("granting %d: %w", c.Amount, money.ErrOverflow)
+	if err := c.valid(w); err != nil {
+		return err
 	}
 	g := &Grant{
 		ID: c.Grant, Type: c.Type, Name: c.Name, Paid: c.Paid,
-		EffectiveAt: w.Now, ExpiresAt: utc(c.ExpiresAt), OnlyFor: c.OnlyFor, NotFor: c.NotFor,
+		EffectiveAt: w.Now, ExpiresAt: c.expiry(w), OnlyFor: c.OnlyFor, NotFor: c.NotFor,
 	}
 	if c.Pack != "" {
 		g.Origin = Origin{Kind: FromPack, Pack: c.Pack}
-	}
-	if c.Expires.Count > 0 {
-		g.ExpiresAt = utc(c.Expires.After(w.Now, w.Terms.Zone))
-	}
-	if !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(w.Now) {
-		return fmt.Errorf("%w: it would have expired at %s", ErrInvalidAmount, g.ExpiresAt.Format(time.RFC3339))
 	}
 	w.issue(g, c.Amount, Entry{Reason: c.Reason})
 	w.res.Grant, w.res.Amount = w.a.Grant(g.ID), c.Amount
@@ -72,6 +63,27 @@ func (c Give) apply(w *work) error {
 		w.res.Remember = &Remembered{Key: c.Idempotency, Hash: c.Hash, Grant: g.ID, At: w.Now, Amount: c.Amount}
 	}
 	return nil
+}
+
+// valid reports why the amount or the expiry cannot be granted now.
+func (c *Give) valid(w *work) error {
+	if c.Amount <= 0 {
+		return ErrInvalidAmount
+	}
+	if c.Amount > MaxAmount || w.a.volume() > maxVolume {
+		return fmt.Errorf("granting %d: %w", c.Amount, money.ErrOverflow)
+	}
+	if at := c.expiry(w); !at.IsZero() && !at.After(w.Now) {
+		return fmt.Errorf("%w: it would have expired at %s", ErrInvalidAmount, at.Format(time.RFC3339))
+	}
+	return nil
+}
+
+func (c *Give) expiry(w *work) time.Time {
+	if c.Expires.Count > 0 {
+		return utc(c.Expires.After(w.Now, w.Terms.Zone))
+	}
+	return utc(c.ExpiresAt)
 }
 
 // again reports whether the grant with that id was given before.

@@ -304,6 +304,9 @@ func (w *Writer) command(tx store.Tx, j *job) error {
 	if err != nil {
 		return err
 	}
+	if j.refused(tx) {
+		return nil
+	}
 	command := j.command
 	if j.lapsed != "" {
 		if command = w.resolution(a, j); command == nil {
@@ -332,7 +335,7 @@ func (w *Writer) command(tx store.Tx, j *job) error {
 	if j.read != nil && j.err == nil {
 		j.read(a)
 	}
-	if err := w.record(tx, a.ID, command, &j.result); err != nil || w.opt.OnApply == nil {
+	if err := errors.Join(w.record(tx, a.ID, command, &j.result), j.accompany(tx)); err != nil || w.opt.OnApply == nil {
 		return err
 	}
 	return w.opt.OnApply(tx, a, &j.result, j.err, env.Now)

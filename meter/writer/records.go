@@ -24,6 +24,8 @@ func fetch(tx store.Snapshot, a *ledger.Account, c ledger.Command, env *ledger.E
 			return err
 		}
 		return fetchKey(tx, a, grantKeys, c.Idempotency, env)
+	case ledger.Import:
+		return fetchKey(tx, a, importKeys, ledger.ImportKey, env)
 	case ledger.Renew:
 		return fetchKey(tx, a, renewalKeys, c.Idempotency, env)
 	case ledger.Settle:
@@ -113,6 +115,7 @@ const (
 	grantKeys   keySpace = "grant"
 	refundKeys  keySpace = "refund"
 	renewalKeys keySpace = "renew"
+	importKeys  keySpace = "import"
 )
 
 func keySpaceOf(c ledger.Command) keySpace {
@@ -123,6 +126,8 @@ func keySpaceOf(c ledger.Command) keySpace {
 		return refundKeys
 	case ledger.Renew:
 		return renewalKeys
+	case ledger.Import:
+		return importKeys
 	}
 	return chargeKeys
 }
@@ -152,8 +157,8 @@ func (w *Writer) record(tx store.Tx, account ledger.AccountID, c ledger.Command,
 	if err := w.recordCharge(tx, r.Charge); err != nil {
 		return err
 	}
-	if g := r.Grant; g != nil {
-		if err := tx.Put(store.ID{Kind: store.Owned, Name: string(g.ID)}, []byte(account)); err != nil {
+	for _, id := range granted(c, r) {
+		if err := tx.Put(store.ID{Kind: store.Owned, Name: string(id)}, []byte(account)); err != nil {
 			return err
 		}
 	}
@@ -162,6 +167,19 @@ func (w *Writer) record(tx store.Tx, account ledger.AccountID, c ledger.Command,
 		return tx.Put(keyID(account, keySpaceOf(c), m.Key), w.buf)
 	}
 	return nil
+}
+
+// granted are the grants that a command gave, besides those of plans.
+func granted(c ledger.Command, r *ledger.Result) (ids []ledger.GrantID) {
+	if r.Grant != nil {
+		ids = append(ids, r.Grant.ID)
+	}
+	if c, ok := c.(ledger.Import); ok {
+		for i := range c.Balances {
+			ids = append(ids, c.Balances[i].Grant)
+		}
+	}
+	return ids
 }
 
 func (w *Writer) recordCharge(tx store.Tx, c *ledger.Charge) error {

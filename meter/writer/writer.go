@@ -119,6 +119,7 @@ type job struct {
 	account ledger.AccountID
 	command ledger.Command
 	read    func(*ledger.Account) // gets the account after command
+	with    *Companion            // of command
 	update  func(store.Tx) error
 	lapsed  ledger.ChargeID // a hold to resolve if its lease has lapsed
 	why     string          // its outcome

@@ -21,7 +21,8 @@ type Operation struct {
 	Tag         string
 	Params      []Param // of the query
 	Idempotency bool    // the header Idempotency-Key is required
-	In          any     // zero value of the request's body; nil: none
+	In          any     // zero value of the request's body; nil: none, or see InMedia
+	InMedia     string  // of a body that is not JSON
 	Out         any     // zero value of the answer; nil: see Media
 	Media       string  // of an answer that is not JSON
 	Public      bool    // needs no key
@@ -130,6 +131,9 @@ func (d *document) operation(o *Operation, path string) object {
 	}
 	if o.Public {
 		op["security"] = []object{{}}
+	}
+	if o.InMedia != "" {
+		op["requestBody"] = object{"required": true, "content": object{o.InMedia: object{"schema": object{"type": "string"}}}}
 	}
 	if o.In != nil {
 		op["requestBody"] = object{"content": object{"application/json": object{"schema": d.schema(reflect.TypeOf(o.In))}}}

@@ -197,3 +197,67 @@ func TestTheBodyTimeoutEndsWithTheBody(t *testing.T) {
 		t.Error(res.Status)
 	}
 }
+
+// A large body takes its share of memory until the upstream is done with it, however early the client leaves.
+func TestALargeBodyTakesMemoryUntilTheUpstreamIsDone(t *testing.T) {
+	a := mixed(t)
+	if _, err := a.engine.Accounts.Create(t.Context(), "rich", "", "some"); err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := a.engine.Directory.Keys.Create(t.Context(), directory.Key{Account: "rich"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := func() bool {
+		if !bodyRoom.TryAcquire(bodyBudget) {
+			return false
+		}
+		bodyRoom.Release(bodyBudget)
+		return true
+	}
+	arrived, done := make(chan struct{}), make(chan bool, 1)
+	s := serve(t, &Handler{app: a}, func(w http.ResponseWriter, r *http.Request) error {
+		close(arrived)
+		<-r.Context().Value(clientKey{}).(context.Context).Done() //nolint:forcetypeassert // set below
+		time.Sleep(20 * time.Millisecond)                         // whatever waits for the client to leave has run
+		done <- free()
+		return answered(w, "application/json", "{}")
+	})
+	inner := s.Config.Handler
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, r.Context())))
+	})
+	ctx, leave := context.WithTimeout(t.Context(), 20*time.Second)
+	defer leave()
+	body := `{"rows": 1, "pad": "` + strings.Repeat("x", 3*payload.Small) + `"}`
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/imports", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", "application/json")
+	go func() {
+		res, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+	}()
+	select {
+	case <-arrived:
+	case <-ctx.Done():
+		t.Fatal("the request did not reach the upstream")
+	}
+	leave()
+	if <-done {
+		t.Error("the memory is free while the upstream reads the body")
+	}
+	for range 200 {
+		if free() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the memory is not free after the request")
+}
+
+type clientKey struct{}

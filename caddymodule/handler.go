@@ -168,10 +168,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	began := time.Now()
 	in, err := h.read(e, w, r)
+	defer in.release()
 	if err != nil {
 		return h.deny(w, r, err)
 	}
-	defer in.body.Release()
 	c, err := e.Admit(r.Context(), &in.Request)
 	h.app.metrics.admit.Observe(time.Since(began).Seconds())
 	if err != nil {
@@ -199,7 +199,9 @@ func (h *Handler) notAdmitted(w http.ResponseWriter, r *http.Request, next caddy
 func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, sent payload.Body, err error) error {
 	var d *meter.Refusal
 	if errors.As(err, &d); h.OnStoreError == "pass" && (d == nil || !d.Strict) {
-		if passed, passes := h.namesNothing(w, r, e, sent); passes {
+		in := incoming{h: h, w: w, r: r}
+		defer in.release()
+		if passed, passes := in.namesNothing(e, sent); passes {
 			h.app.log.Error("request passes unmetered", zap.Error(err))
 			return h.forward(next, w, h.upstreamRequest(r.Context(), r, passed, false))
 		}
@@ -211,8 +213,8 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, next caddy
 }
 
 // namesNothing reads the body if that is needed to know what the request names.
-func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine, sent payload.Body) (read payload.Body, ok bool) {
-	book := h.app.book
+func (in *incoming) namesNothing(e *engine, sent payload.Body) (read payload.Body, ok bool) {
+	r, book := in.r, in.h.app.book
 	if e != nil {
 		book, _ = e.Book()
 	}
@@ -221,14 +223,13 @@ func (h *Handler) namesNothing(w http.ResponseWriter, r *http.Request, e *engine
 	if some || !unread {
 		return sent, !some
 	}
-	in := incoming{h: h, w: w, r: r}
-	read, err := in.readBody()
-	if err != nil {
-		return read, false
+	var err error
+	if in.body, err = in.readBody(); err != nil {
+		return in.body, false
 	}
-	names.Body = read.Bytes
+	names.Body = in.body.Bytes
 	some, _ = ownership.Names(book, names)
-	return read, !some
+	return in.body, !some
 }
 
 // proxy runs the rest of the chain and settles, whatever happens: return, error,

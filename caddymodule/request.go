@@ -30,9 +30,20 @@ type incoming struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	route  pricing.Route
-	slow   bool // the body did not come at once
-	passed bool // early has no objection
-	roomy  bool // there is memory for a large body
+	slow   bool  // the body did not come at once
+	passed bool  // early has no objection
+	room   int64 // of the memory that large bodies share; 0: none is taken
+}
+
+// release gives back what the request's body takes. in may be nil: nothing was read.
+func (in *incoming) release() {
+	if in == nil {
+		return
+	}
+	in.body.Release()
+	if in.room > 0 {
+		bodyRoom.Release(in.room)
+	}
 }
 
 // read gathers what Admit has to know. Who calls, and whether the operation is
@@ -134,11 +145,10 @@ func (in *incoming) deadline(at time.Time) {
 
 // Large implements payload.Growth.
 func (in *incoming) Large() error {
-	if err := in.early(); err != nil || in.roomy {
+	if err := in.early(); err != nil || in.room > 0 {
 		return err
 	}
-	in.roomy = true
-	return in.h.room(in.r)
+	return in.takeRoom()
 }
 
 // Large bodies share a budget of memory, so that many at once wait instead of filling the machine.
@@ -149,11 +159,12 @@ const (
 
 var bodyRoom = semaphore.NewWeighted(bodyBudget)
 
-// room waits until there is memory for a large body; it is released when the request ends.
-func (h *Handler) room(r *http.Request) error {
-	size := r.ContentLength
+// takeRoom waits until there is memory for a large body. It is kept until the request
+// to the upstream has ended, which may be long after the client has left.
+func (in *incoming) takeRoom() error {
+	r, size := in.r, in.r.ContentLength
 	if size < 0 || r.Header.Get("Content-Encoding") != "" {
-		size = h.MaxBody // how much will come is not known
+		size = in.h.MaxBody // how much will come is not known
 	}
 	size = min(size, bodyBudget)
 	ctx, cancel := context.WithTimeout(r.Context(), roomWithin)
@@ -161,7 +172,7 @@ func (h *Handler) room(r *http.Request) error {
 	if err := bodyRoom.Acquire(ctx, size); err != nil {
 		return &meter.Refusal{Reason: gatewayBusy, Message: "Too many large requests are under way. Nothing was charged. Try again in a moment.", Facts: &meter.Facts{Reason: gatewayBusy, RetryAfter: 5 * time.Second}, Err: err}
 	}
-	context.AfterFunc(r.Context(), func() { bodyRoom.Release(size) }) // net/http ends the context with the request
+	in.room = size
 	return nil
 }
 

@@ -27,13 +27,8 @@ func (c *call) webhook() (WebhookView, error) {
 	if c.who.operator() && !slices.Contains(c.who.scopes, directory.ScopeAdmin) { // who has it can sign as we do
 		v.Secret = ""
 	}
-	endpoint := w.Endpoint(c.who.account).Name
-	err = c.m.Events.Outbox.List(c.Context(), func(d *event.Delivery) bool {
-		if d.Endpoint == endpoint {
-			v.Deliveries = append(v.Deliveries, *d)
-		}
-		return len(v.Deliveries) < 20
-	})
+	latest, err := c.m.Events.Outbox.Latest(c.Context(), c.who.account, w.Endpoint(c.who.account).Name)
+	v.Deliveries = append(v.Deliveries, latest...)
 	return v, err
 }
 

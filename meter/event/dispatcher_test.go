@@ -77,7 +77,10 @@ func (o *outbox) post(t *testing.T, endpoints []Endpoint, ids ...string) {
 	for _, id := range ids {
 		events = append(events, Event{ID: id, Type: Granted, Timestamp: now, Data: map[string]any{}})
 	}
-	if err := o.Update(t.Context(), func(tx store.Tx) error { return postAll(tx, events, endpoints, now) }); err != nil {
+	if err := o.Update(t.Context(), func(tx store.Tx) error {
+		_, err := postAll(tx, events, endpoints, now)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -216,7 +219,7 @@ func TestALongOutboxIsReadRarely(t *testing.T) {
 			if err := put(tx, store.Delivery, name(now.Add(-8*24*time.Hour), id, "hook"), &Delivery{CreatedAt: now.Add(-8 * 24 * time.Hour)}); err != nil {
 				return err
 			}
-			if err := postAll(tx, []Event{{ID: id, Type: Granted, Timestamp: now.Add(time.Duration(i)), Data: map[string]any{}}}, endpoints, now); err != nil {
+			if _, err := postAll(tx, []Event{{ID: id, Type: Granted, Timestamp: now.Add(time.Duration(i)), Data: map[string]any{}}}, endpoints, now); err != nil {
 				return err
 			}
 		}

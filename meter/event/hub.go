@@ -207,6 +207,11 @@ func (o *Outbox) List(ctx context.Context, fn func(*Delivery) bool) error {
 	return deliveries(ctx, o.hub.writer, fn)
 }
 
+// Latest are the last deliveries to an account's own webhook, newest first, as the account may see them.
+func (o *Outbox) Latest(ctx context.Context, account, endpoint string) ([]Delivery, error) {
+	return latest(ctx, o.hub.writer, account, endpoint)
+}
+
 // Redeliver sends a delivery again.
 func (o *Outbox) Redeliver(ctx context.Context, id string) (*Delivery, error) {
 	d, err := redeliver(ctx, o.hub.writer, id, o.hub.o.Now())

@@ -361,6 +361,54 @@ func TestAnAccountsOwnWebhookGetsOnlyItsOwn(t *testing.T) {
 	})
 }
 
+// An account looks at the last deliveries to its own webhook without a look at those of others. It sees whether the endpoint
+// answered, and nothing of what the gateway knows of the network; the operator sees all.
+func TestAnAccountSeesItsOwnLastDeliveriesWithoutTheNetworks(t *testing.T) {
+	in(t, func(n *noticed) {
+		n.Events.Stop()
+		n.l.fails(errors.New("lookup db.internal on 10.0.0.2:53: it leads to 10.1.2.3, in a private network"), false)
+		n.deliver(event.DeliveryOptions{Endpoints: []event.Endpoint{{Name: "hook", Kind: "webhook"}}, Sender: &n.l})
+		n.Create("acme", "basic")
+		w, err := n.Events.SetWebhook(n.Context(), "acme", "https://db.internal/hook")
+		if err != nil {
+			n.Fatal(err)
+		}
+		for i := range 25 {
+			n.grant("acme", fmt.Sprint("pay_", i))
+			n.Pass(time.Second)
+		}
+		settle()
+		list, err := n.Events.Outbox.Latest(n.Context(), "acme", w.Endpoint("acme").Name)
+		if err != nil || len(list) != 20 {
+			n.Fatalf("%d deliveries, %v", len(list), err)
+		}
+		tried, full := 0, 0
+		for i, d := range list {
+			if strings.Contains(d.Error, "10.") || strings.Contains(d.Error, "internal") {
+				n.Errorf("the account sees %q", d.Error)
+			}
+			if d.Error != "" {
+				tried++
+			}
+			if i > 0 && d.ID >= list[i-1].ID || d.Account != "acme" {
+				n.Errorf("%s of %s comes after %s", d.ID, d.Account, list[max(i-1, 0)].ID)
+			}
+		}
+		_ = n.Events.Outbox.List(n.Context(), func(d *event.Delivery) bool {
+			if strings.Contains(d.Error, "10.1.2.3") {
+				full++
+			}
+			return true
+		})
+		if full == 0 || tried == 0 && list[0].Attempts > 0 {
+			n.Errorf("%d errors in full for the operator, %d for the account", full, tried)
+		}
+		if list, err := n.Events.Outbox.Latest(n.Context(), "acme", "another"); err != nil || len(list) > 0 {
+			n.Errorf("of another endpoint: %+v, %v", list, err)
+		}
+	})
+}
+
 // Events of what the start books for a process that died are sent, too.
 func TestWhatADeadProcessLeftIsSent(t *testing.T) {
 	in(t, func(n *noticed) {

@@ -71,8 +71,12 @@ func postedAt(name string) time.Time {
 	return time.Unix(0, int64(ns)).UTC() //nolint:gosec // name wrote it
 }
 
-// postAll puts events into the outbox, for each endpoint that wants them.
-func postAll(tx store.Tx, events []Event, endpoints []Endpoint, now time.Time) error {
+// mostLatest is how many deliveries to its own webhook an account can look at. They are listed with the account, so that
+// a look at them costs the same however many deliveries there are.
+const mostLatest = 20
+
+// postAll puts events into the outbox, for each endpoint that wants them. It returns the ids of those to the account's own webhook.
+func postAll(tx store.Tx, events []Event, endpoints []Endpoint, now time.Time) (own []string, err error) {
 	for i := range events {
 		e := &events[i]
 		body := e.Body()
@@ -81,12 +85,31 @@ func postAll(tx store.Tx, events []Event, endpoints []Endpoint, now time.Time) e
 				continue
 			}
 			d := Delivery{Event: e.ID, Type: e.Type, Account: e.Account, Endpoint: endpoints[j].Name, State: Pending, CreatedAt: now, NextAt: now, Body: body}
-			if err := put(tx, store.Outbox, name(e.Timestamp, e.ID, d.Endpoint), &d); err != nil {
-				return err
+			at := name(e.Timestamp, e.ID, d.Endpoint)
+			if err := put(tx, store.Outbox, at, &d); err != nil {
+				return own, err
+			}
+			if endpoints[j].Account != "" {
+				own = append(own, idOf(at))
 			}
 		}
 	}
-	return nil
+	return own, nil
+}
+
+// postFor is postAll with the notice of the events' account, which is written if it has changed.
+func postFor(tx store.Tx, account string, n *Notice, changed bool, events []Event, endpoints []Endpoint, now time.Time) error {
+	own, err := postAll(tx, events, endpoints, now)
+	if err != nil {
+		return err
+	}
+	if n.Latest = append(n.Latest, own...); len(n.Latest) > mostLatest {
+		n.Latest = n.Latest[len(n.Latest)-mostLatest:]
+	}
+	if !changed && len(own) == 0 {
+		return nil
+	}
+	return putNotice(tx, account, n)
 }
 
 func put(tx store.Tx, kind store.Kind, name string, d *Delivery) error {
@@ -103,9 +126,11 @@ func read(id store.ID, raw []byte) (*Delivery, error) {
 	if err := json.Unmarshal(raw, d); err != nil {
 		return nil, fmt.Errorf("reading delivery %x: %w", id.Name, err)
 	}
-	d.ID = fmt.Sprintf("dlv_%x", id.Name)
+	d.ID = idOf(id.Name)
 	return d, nil
 }
+
+func idOf(name string) string { return fmt.Sprintf("dlv_%x", name) }
 
 // waiting is where a delivery goes, and when it is due. It reads no more of the
 // record than that: an outbox can be long.
@@ -156,10 +181,7 @@ func record(tx store.Tx, d *Done, w *Words, endpoints []Endpoint) (told bool, er
 		return false, err
 	}
 	events, changed := Events(d, w, n)
-	if changed {
-		err = putNotice(tx, string(d.Account.ID), n)
-	}
-	return len(events) > 0, errors.Join(err, postAll(tx, events, endpoints, d.Now))
+	return len(events) > 0, postFor(tx, string(d.Account.ID), n, changed, events, endpoints, d.Now)
 }
 
 // post puts events that come from no command into the outbox; change, if not
@@ -170,8 +192,5 @@ func post(tx store.Tx, account string, endpoints []Endpoint, now time.Time, chan
 		return false, err
 	}
 	events, changed := change(n)
-	if changed {
-		err = putNotice(tx, account, n)
-	}
-	return len(events) > 0, errors.Join(err, postAll(tx, events, endpoints, now))
+	return len(events) > 0, postFor(tx, account, n, changed, events, endpoints, now)
 }

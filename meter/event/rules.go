@@ -27,6 +27,7 @@ type Notice struct {
 	Expiring    map[string]time.Time `json:"expiring,omitempty"`    // grant → when its expiry was announced
 	RunsOut     time.Time            `json:"runs_out,omitzero"`     // start of the period in which it was sent
 	AbsorbedAt  time.Time            `json:"absorbed_at,omitzero"`  // last sent
+	Latest      []string             `json:"latest,omitempty"`      // ids of the last deliveries to the account's own webhook
 }
 
 // Done is what one command did to an account.

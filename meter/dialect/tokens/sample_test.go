@@ -41,6 +41,19 @@ func TestLongTextsAreSampled(t *testing.T) {
 	}
 }
 
+// The pieces of a text are the same in every process: what was held can be explained and replayed elsewhere.
+func TestSamplesAreTheSameInEveryProcess(t *testing.T) {
+	text := make([]byte, 3<<20)
+	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // no secret
+	for i := range text {
+		text[i] = "etaoinshr \\n.1Z"[r.IntN(15)]
+	}
+	var sample Counter
+	if sample.WriteText(text); sample.Tokens() != 1319467 {
+		t.Errorf("%d tokens", sample.Tokens())
+	}
+}
+
 // A text of a megabyte, which a model may read, is counted to its end.
 func TestTextsThatModelsReadAreCounted(t *testing.T) {
 	text := bytes.Repeat([]byte("All was quiet. "), sampledAbove/15)

@@ -35,7 +35,7 @@ type incoming struct {
 	room   int64 // of the memory that large bodies share; 0: none is taken
 }
 
-// release gives back what the request's body takes. in may be nil: nothing was read.
+// release frees what the request's body takes. in may be nil: nothing was read.
 func (in *incoming) release() {
 	if in == nil {
 		return

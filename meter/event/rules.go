@@ -19,17 +19,6 @@ type Words struct {
 
 func (w *Words) text(a money.Amount) string { return a.Text(w.Decimals) }
 
-// Notice is what the rules remember of an account between commits.
-type Notice struct {
-	ExhaustedAt time.Time            `json:"exhausted_at,omitzero"` // last sent
-	Exhausted   bool                 `json:"exhausted,omitempty"`   // sent, and not recovered since
-	Overage     time.Time            `json:"overage,omitzero"`      // start of the period in which overage.started was sent
-	Expiring    map[string]time.Time `json:"expiring,omitempty"`    // grant → when its expiry was announced
-	RunsOut     time.Time            `json:"runs_out,omitzero"`     // start of the period in which it was sent
-	AbsorbedAt  time.Time            `json:"absorbed_at,omitzero"`  // last sent
-	Latest      []string             `json:"latest,omitempty"`      // ids of the last deliveries to the account's own webhook
-}
-
 // Done is what one command did to an account.
 type Done struct {
 	Account *ledger.Account // after it

@@ -82,6 +82,15 @@ func TestImportAsDocumented(t *testing.T) {
 	}
 }
 
+func TestGrantToManyAsDocumented(t *testing.T) {
+	g := start(t, setup{})
+	g.documented("../docs/cli.md", "Granting to many accounts")
+	g.cli("grant", "--all", "5", "--reason", "x").want(t, "without a key", 2, "--idempotency-key")
+	g.cli("grant", "--plan", "pro", "5", "--reason", "x", "--idempotency-key", "k").want(t, "without --all", 2, "--all")
+	g.cli("grant", "--all", "--state", "rich", "5", "--reason", "x", "--idempotency-key", "k").want(t, "an unknown state", 2, "low, overage, suspended")
+	g.cli("account", "list", "--sort", "wealth").want(t, "an unknown order", 2, "id, balance, changed, created")
+}
+
 // The gateway is killed at random moments of an import. Afterwards each account is
 // there with all that its line says, or not at all, and another run imports the rest.
 func TestKillDuringImport(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
@@ -21,6 +22,7 @@ type AccountView struct {
 	FundsView
 	Spent       string    `json:"spent"`
 	Absorbed    string    `json:"absorbed"`
+	ChangedAt   time.Time `json:"changed_at"` // of the last journal entry
 	Holds       int       `json:"open_holds"`
 	CreatedAt   time.Time `json:"created_at"`
 	Subscribing string    `json:"at_renewal,omitempty"`
@@ -29,7 +31,7 @@ type AccountView struct {
 func (c *call) accountView(a *ledger.Account) AccountView {
 	v := AccountView{
 		FundsView: c.funds(a), ID: string(a.ID), Name: a.Name, Suspended: a.Suspended, Plan: a.Sub.Plan, RenewsAt: timeOf(a.Sub.End),
-		Unit: c.unit(), Spent: c.text(a.SpentNet()), Absorbed: c.text(a.Absorbed), Holds: len(a.Holds), CreatedAt: a.CreatedAt,
+		Unit: c.unit(), Spent: c.text(a.SpentNet()), Absorbed: c.text(a.Absorbed), Holds: len(a.Holds), CreatedAt: a.CreatedAt, ChangedAt: a.Clock.UTC(),
 	}
 	if available, unlimited := a.Available(c.m.Now()); !unlimited {
 		v.Worth = c.exactWorth(available)
@@ -48,11 +50,23 @@ func (c *call) accountView(a *ledger.Account) AccountView {
 }
 
 func (c *call) listAccounts() (List[AccountView], error) {
-	const most = 200
 	out := List[AccountView]{Data: []AccountView{}}
 	q := c.URL.Query()
-	err := c.m.Accounts.Search(c.Context(), q.Get("cursor"), q.Get("q"), func(a *ledger.Account) bool {
-		if len(out.Data) == most {
+	size, err := limit(q, 200, 1000)
+	if err != nil {
+		return out, err
+	}
+	f := account.Filter{Text: q.Get("q"), Plan: q.Get("plan"), State: q.Get("state")}
+	if sort := q.Get("sort"); sort != "" && sort != "id" {
+		page, next, err := c.m.Accounts.Sorted(c.Context(), f, sort, q.Get("cursor"), size)
+		for _, a := range page {
+			out.Data = append(out.Data, c.accountView(a))
+		}
+		out.NextCursor = next
+		return out, err
+	}
+	err = c.m.Accounts.Select(c.Context(), q.Get("cursor"), f, func(a *ledger.Account) bool {
+		if len(out.Data) == size {
 			out.NextCursor = string(a.ID)
 			return false
 		}

@@ -43,11 +43,45 @@ type selectorRequest struct {
 	Models     []string `json:"models,omitempty"`
 }
 
-func (c *call) grant(in grantRequest) (GrantResult, error) {
-	r, err := c.m.Accounts.Grant(c.Context(), c.who.account, account.GrantRequest{
+// under is the grant with an idempotency key.
+func (in *grantRequest) under(key string) account.GrantRequest {
+	return account.GrantRequest{
 		Pack: in.Pack, Price: in.Price, Type: in.Type, Amount: in.Amount, Expires: in.Expires, ExpiresAt: in.ExpiresAt,
-		OnlyFor: selector.Selector(in.OnlyFor), NotFor: selector.Selector(in.NotFor), Reason: in.Reason, Idempotency: c.key,
-	})
+		OnlyFor: selector.Selector(in.OnlyFor), NotFor: selector.Selector(in.NotFor), Reason: in.Reason, Idempotency: key,
+	}
+}
+
+// GrantedView is what a grant to many accounts did, or would do.
+type GrantedView struct {
+	DryRun   bool                   `json:"dry_run,omitempty"`
+	Accounts int                    `json:"accounts"` // that the filter selects
+	Granted  int                    `json:"granted"`
+	Before   int                    `json:"granted_before"` // under the same key
+	Total    string                 `json:"total"`
+	Unit     string                 `json:"unit"`
+	Failed   int                    `json:"failed"`
+	Problems []account.GrantProblem `json:"problems"` // the first 100
+}
+
+func (c *call) grantAll(in grantRequest) (GrantedView, error) {
+	if in.Reason == "" {
+		return GrantedView{}, invalid("a reason is required; the ledger keeps it")
+	}
+	q := c.URL.Query()
+	dry := q.Get("dry_run") == "true"
+	f := account.Filter{Text: q.Get("q"), Plan: q.Get("plan"), State: q.Get("state")}
+	r, err := f.GrantAll(c.Context(), c.m.Accounts, in.under(c.key), dry)
+	if err != nil {
+		return GrantedView{}, err
+	}
+	return GrantedView{
+		DryRun: dry, Accounts: r.Accounts, Granted: r.Granted, Before: r.Before, Total: c.text(r.Total), Unit: c.unit(), Failed: r.Failed,
+		Problems: append([]account.GrantProblem{}, r.Problems...),
+	}, nil
+}
+
+func (c *call) grant(in grantRequest) (GrantResult, error) {
+	r, err := c.m.Accounts.Grant(c.Context(), c.who.account, in.under(c.key))
 	if err != nil {
 		return GrantResult{}, err
 	}

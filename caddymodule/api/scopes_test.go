@@ -17,6 +17,7 @@ import (
 var lesserScopes = map[string]string{
 	"POST /admin/v1/prices/check": "read", "POST /admin/v1/prices/explain": "read", "POST /admin/v1/prices/replay": "read", "POST /admin/v1/prices/diff": "read",
 	"POST /admin/v1/accounts/{id}/grants": "grant", "POST /admin/v1/accounts/{id}/grants/{grant}/void": "grant", "POST /admin/v1/grants/{grant}/void": "grant",
+	"POST /admin/v1/grants":                                "grant",
 	"POST /admin/v1/accounts/{id}/charges/{charge}/refund": "grant", "POST /admin/v1/charges/{charge}/refund": "grant",
 	"POST /admin/v1/accounts/{id}/subscription/renew": "grant",
 }

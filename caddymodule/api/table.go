@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/farebox-dev/farebox/caddymodule/api/openapi"
+	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/event"
 )
 
@@ -23,6 +24,7 @@ var (
 	ofPeriod = oneOf("period", "instead of from and to", "24h", "7d", "30d", "this_period")
 	ofSpan   = slices.Concat(params("from", "a day (2026-11-22) or an instant; default 29 days ago", "to", "the day or instant at which it ends, exclusive"), ofPeriod,
 		params("tz", "time zone of days, such as Europe/Berlin; default the price file's"))
+	ofAccounts  = slices.Concat(params("q", "text in the id, the name or the plan", "plan", "only accounts on this plan"), oneOf("state", "only these; low: below a threshold", account.States...))
 	ofDimension = params("operation", "only these", "feature", "only these", "model", "only these", "member", "only these", "key", "only these (id of the key)")
 )
 
@@ -68,7 +70,7 @@ func operatorEndpoints() []endpoint {
 func accountEndpoints() []endpoint {
 	const accounts, credits, team = "accounts", "moving credits", "keys and members"
 	return []endpoint{
-		{"GET /admin/v1/accounts", operatorsOnly, read, accounts, "All accounts", params("q", "text in the id, the name or the plan", "cursor", "next_cursor of the previous page"), noBody((*call).listAccounts)},
+		{"GET /admin/v1/accounts", operatorsOnly, read, accounts, "Accounts, filtered and sorted", slices.Concat(ofAccounts, oneOf("sort", "default id; balance: largest first, changed and created: newest first", slices.Concat([]string{"id"}, account.Orders)...), params("limit", "up to 1000; default 200", "cursor", "next_cursor of the previous page")), noBody((*call).listAccounts)},
 		{"POST /admin/v1/accounts", operatorsOnly, admin, accounts, "Create an account", nil, withBody((*call).createAccount)},
 		{"POST /admin/v1/accounts/import", operatorsOnly, admin, accounts, "Create accounts with plans, balances, members and keys from a list; a second import of the same list changes nothing", slices.Concat(oneOf("format", "default jsonl: an account per line", "jsonl", "csv"), oneOf("dry_run", "default false; true changes nothing", "true", "false")), upload("application/x-ndjson", (*call).importAccounts)},
 		{"GET /admin/v1/accounts/{id}", operatorsOnly, read, accounts, "An account", nil, noBody((*call).showAccount)},
@@ -81,6 +83,7 @@ func accountEndpoints() []endpoint {
 		{"GET /admin/v1/accounts/{id}/periods", operatorsOnly, read, accounts, "Billing periods that have closed, newest first, with their overage", params("limit", "up to 1000; default 24"), noBody((*call).listPeriods)},
 		{"POST /admin/v1/accounts/{id}/subscription/renew", operatorsOnly, grant, credits, "Book the payment for one period", nil, idempotent(withBody((*call).renew))},
 		{"POST /admin/v1/accounts/{id}/grants", operatorsOnly, grant, credits, "Grant a pack, or an amount of a type", nil, idempotent(withBody((*call).grant))},
+		{"POST /admin/v1/grants", operatorsOnly, grant, credits, "Grant the same to every account of a filter, or to all; a repeat with the same key grants to those that have not got it", slices.Concat(ofAccounts, oneOf("dry_run", "default false; true changes nothing", "true", "false")), idempotent(withBody((*call).grantAll))},
 		{"POST /admin/v1/accounts/{id}/grants/{grant}/void", operatorsOnly, grant, credits, "Revoke what is left of a grant", nil, withBody((*call).void)},
 		{"POST /admin/v1/grants/{grant}/void", operatorsOnly, grant, credits, "The same, by the id of the grant", nil, withBody((*call).void)},
 		{"POST /admin/v1/accounts/{id}/charges/{charge}/refund", operatorsOnly, grant, credits, "Refund a charge, in full or in part", nil, idempotent(withBody((*call).refund))},

@@ -60,7 +60,10 @@ func (c *cli) accountCommands() *cobra.Command {
 	})
 	create.Flags().StringVar(&name, "name", "", "name for people")
 	create.Flags().StringVar(&plan, "plan", "", "plan of the price file (default: its default_plan)")
-	list := command("list", "List accounts", cobra.NoArgs, func(*cobra.Command, []string) error { return c.listAccounts() })
+	filter := url.Values{}
+	list := command("list", "List accounts", cobra.NoArgs, func(*cobra.Command, []string) error { return c.listAccounts(filter) })
+	filterFlags(list, filter)
+	list.Flags().Var(valueFlag{filter, "sort"}, "sort", "id, balance, changed or created (default id)")
 	show := command("show ACCOUNT", "Show balance, plan and grants of an account", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
 		return request(c, http.MethodGet, accountURI(args[0]), "", nil, func(w *tabwriter.Writer, a api.AccountView) { printAccount(w, a) })
 	})
@@ -68,12 +71,12 @@ func (c *cli) accountCommands() *cobra.Command {
 		c.setPlanCommand(), c.renewCommand(), c.endCommand(), c.suspendCommand("suspend", true), c.suspendCommand("resume", false), c.closeCommand())
 }
 
-func (c *cli) listAccounts() error {
+func (c *cli) listAccounts(filter url.Values) error {
 	var all []api.AccountView
 	cursor := ""
 	for {
 		var page api.List[api.AccountView]
-		if _, err := c.ask(http.MethodGet, "/meter/accounts?cursor="+url.QueryEscape(cursor), "", nil, &page); err != nil {
+		if _, err := c.ask(http.MethodGet, "/meter/accounts?limit=1000&cursor="+url.QueryEscape(cursor)+"&"+filter.Encode(), "", nil, &page); err != nil {
 			return err
 		}
 		all = append(all, page.Data...)
@@ -134,7 +137,14 @@ func printAccount(w *tabwriter.Writer, a api.AccountView) {
 func (c *cli) grantCommand() *cobra.Command {
 	var in account.GrantRequest
 	var key string
-	cmd := command("grant ACCOUNT [AMOUNT]", "Grant credits: an amount, or a pack of the price file", cobra.RangeArgs(1, 2), func(_ *cobra.Command, args []string) error {
+	bulk := bulkGrant{filter: url.Values{}}
+	cmd := command("grant ACCOUNT [AMOUNT]", "Grant credits: an amount, or a pack of the price file; to one account, or with --all or a filter to many", cobra.RangeArgs(0, 2), func(cmd *cobra.Command, args []string) error {
+		if bulk.all || len(bulk.filter) > 0 {
+			return c.grantMany(&bulk, &in, key, args)
+		}
+		if len(args) == 0 {
+			return misused(cmd, errors.New("name an account, or --all"))
+		}
 		if len(args) == 2 {
 			in.Amount = args[1]
 		}
@@ -161,6 +171,8 @@ func (c *cli) grantCommand() *cobra.Command {
 	f.StringVar(&in.Type, "type", "", "type of the credits (default top_up)")
 	f.StringVar(&in.Expires, "expires", "", `how long they live, such as "90 days" (default: they do not expire)`)
 	f.StringVar(&in.Reason, "reason", "", "why; kept in the ledger (required)")
+	f.BoolVar(&bulk.all, "all", false, "to all accounts, or to all of the filter")
+	filterFlags(cmd, bulk.filter)
 	idempotencyFlag(cmd, &key, "idempotency key, such as the id of the payment: the same one grants once")
 	return cmd
 }

@@ -62,7 +62,7 @@ func (c *cli) ask(method, uri, idempotency string, in, out any) (http.Header, er
 // changes reports whether a request changes anything.
 func changes(method, uri string) bool {
 	path, _, _ := strings.Cut(uri, "?")
-	return method != http.MethodGet && !slices.Contains([]string{"/meter/prices/check", "/meter/prices/explain", "/meter/prices/replay", "/meter/portal/v1/estimate"}, path)
+	return method != http.MethodGet && !strings.HasSuffix(uri, "dry_run=true") && !slices.Contains([]string{"/meter/prices/check", "/meter/prices/explain", "/meter/prices/replay", "/meter/portal/v1/estimate"}, path)
 }
 
 // wouldDo prints a change instead of making it, and ends the command well.

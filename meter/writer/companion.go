@@ -10,10 +10,10 @@ import (
 // Companion is what belongs to a command but not to the ledger, such as the keys and
 // members of an account that is imported. Both are in one commit, or neither is.
 type Companion struct {
-	// Check runs before the command. Its error is that of the command, which then
-	// does nothing.
+	// Check, if set, runs before the command. Its error is that of the command, which
+	// then does nothing.
 	Check func(store.Snapshot) error
-	// Write runs after a command that did something. Its error fails the commit.
+	// Write, if set, runs after a command that did something. Its error fails the commit.
 	Write func(store.Tx) error
 }
 
@@ -32,7 +32,7 @@ func (with *Companion) Go(ctx context.Context, w *Writer, account ledger.Account
 
 // refused reports whether the companion of a command refuses it.
 func (j *job) refused(s store.Snapshot) bool {
-	if j.with == nil {
+	if j.with == nil || j.with.Check == nil {
 		return false
 	}
 	j.err = j.with.Check(s)
@@ -41,7 +41,7 @@ func (j *job) refused(s store.Snapshot) bool {
 
 // accompany writes the companion of a command that did something.
 func (j *job) accompany(tx store.Tx) error {
-	if j.with == nil || j.err != nil || j.result.Replayed {
+	if j.with == nil || j.with.Write == nil || j.err != nil || j.result.Replayed {
 		return nil
 	}
 	return j.with.Write(tx)
@@ -55,4 +55,12 @@ func ImportedBefore(s store.Snapshot, c ledger.Import) (bool, error) {
 		err = ledger.ErrAccountExists
 	}
 	return err == nil, err
+}
+
+// GrantedBefore is the grant under an idempotency key of an account, or nil.
+func GrantedBefore(s store.Snapshot, account ledger.AccountID, key string) (*ledger.Remembered, error) {
+	if key == "" {
+		return nil, nil
+	}
+	return remembered(s, account, grantKeys, key)
 }

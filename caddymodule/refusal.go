@@ -58,6 +58,7 @@ var statuses = map[string]int{
 	pricing.BodyNotJSON:      http.StatusBadRequest,
 	pricing.BodyNotForm:      http.StatusBadRequest,
 	bodyUnreadable:           http.StatusBadRequest,
+	meter.TextTooLong:        http.StatusBadRequest,
 
 	meter.JobNotFound:         http.StatusNotFound,
 	meter.ObjectNotFound:      http.StatusNotFound,

@@ -154,7 +154,11 @@ func (a *admission) withPlan(ctx context.Context, plan string) (Call, error) {
 		}
 		return &Unmetered{x}, nil
 	}
-	reserve := ledger.Reserve{Charge: a.record(x.id), Fresh: true, Plan: plan, Caps: a.m.memberCaps(a.req.Caller), Idempotency: a.req.Idempotency, Hash: a.fingerprint()}
+	record, err := a.record(x.id)
+	if err != nil {
+		return nil, err
+	}
+	reserve := ledger.Reserve{Charge: record, Fresh: true, Plan: plan, Caps: a.m.memberCaps(a.req.Caller), Idempotency: a.req.Idempotency, Hash: a.fingerprint()}
 	if a.price.Free() { // is recorded when it ends; no reason to wait for the disk, or to stop without one
 		reserve.Idempotency, reserve.Plan = "", ledger.AnyPlan // its price depends on none
 		return &Free{exchange: x, reserve: reserve}, nil

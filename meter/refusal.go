@@ -3,10 +3,12 @@ package meter
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/directory"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/ownership"
@@ -30,6 +32,7 @@ const (
 	JobNotFound          = ownership.JobNotFound
 	ObjectNotFound       = ownership.ObjectNotFound
 	ListRefused          = ownership.ListRefused
+	TextTooLong          = "text_too_long"
 )
 
 // Refusal is why a request did not run. It cost nothing and left no hold. Which
@@ -129,6 +132,7 @@ func refusalOf(err error) error {
 	var d *Refusal
 	var who *directory.Refusal
 	var whose *ownership.Refusal
+	var long *input.TooLong
 	switch {
 	case err == nil:
 		return nil
@@ -136,6 +140,8 @@ func refusalOf(err error) error {
 		return d
 	case errors.As(err, &who):
 		return &Refusal{Reason: who.Reason, Message: who.Message, Err: err}
+	case errors.As(err, &long):
+		return &Refusal{Reason: TextTooLong, Field: long.Field, Message: fmt.Sprintf("The %s is too long: it has %d bytes, and at most %d are allowed. Nothing was charged.", long.Field, long.Bytes, input.LongestText), Err: err}
 	case errors.As(err, &whose):
 		return &Refusal{Reason: whose.Reason, Field: whose.Field, Message: whose.Message, Err: err, Strict: whose.Reason == ownership.OwnerUnknown}
 	case errors.As(err, &p):

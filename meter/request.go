@@ -3,6 +3,7 @@ package meter
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -73,19 +74,26 @@ func attributes(id string, more map[string]string) (a pricing.Attributes) {
 	return pricing.Attributes{ID: id, More: more}
 }
 
-// record is what the ledger keeps of the request.
-func (a *admission) record(id string) *ledger.Charge {
+// record is what the ledger keeps of the request. It refuses texts that are too long to be kept.
+func (a *admission) record(id string) (*ledger.Charge, error) {
+	if err := errors.Join(input.Bounded("model", a.price.Asked.Model), input.Bounded("member", a.req.Caller.Member), input.Bounded("key", a.req.Caller.Key), input.Bounded("Idempotency-Key", a.req.Idempotency)); err != nil {
+		return nil, err
+	}
 	subject := a.price.Subject()
 	c := &ledger.Charge{
 		ID: ledger.ChargeID(id), Member: a.req.Caller.Member, Key: a.req.Caller.Key, Book: a.book.Digest,
 		Model: a.price.Asked.Model, Subject: subject, Operation: subject.Operation,
 	}
 	for _, l := range a.book.Labels {
-		if v := a.price.Asked.Labels[l.Name]; v != "" {
+		v := a.price.Asked.Labels[l.Name]
+		if err := input.Bounded("label "+l.Name, v); err != nil {
+			return nil, err
+		}
+		if v != "" {
 			c.Labels = append(c.Labels, ledger.Label{Name: l.Name, Value: input.Printable(v)})
 		}
 	}
-	return c
+	return c, nil
 }
 
 // fingerprint tells two requests under one idempotency key apart.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/dialect"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/pricebook"
@@ -67,7 +68,7 @@ type bill struct {
 // end decides between charge and refund.
 func (b *bill) end(o Outcome, r *dialect.Result) closing {
 	x := b.x
-	b.answer = pricing.Answer{Status: x.status, Header: x.header, Body: r.Body, Fields: x.fields, ServiceTier: r.ServiceTier, Model: r.Model}
+	b.answer = pricing.Answer{Status: x.status, Header: x.header, Body: r.Body, Fields: x.fields, ServiceTier: r.ServiceTier, Model: input.Cut(r.Model)}
 	a := &b.answer
 	used := x.usage(o, r)
 	if used.known {

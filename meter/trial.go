@@ -40,7 +40,11 @@ func (t *trial) admits(a *admission) bool {
 		return false
 	}
 	b.on = t
-	_, err := b.hold(context.Background(), ledger.Reserve{Charge: b.record("ch_trial"), Plan: plan, Caps: b.m.memberCaps(b.req.Caller)})
+	record, err := b.record("ch_trial")
+	if err != nil {
+		return false
+	}
+	_, err = b.hold(context.Background(), ledger.Reserve{Charge: record, Plan: plan, Caps: b.m.memberCaps(b.req.Caller)})
 	return err == nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // ErrInvalid wraps every error about a request's content. The text says what
@@ -27,4 +28,42 @@ func Printable(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// LongestText is how many bytes a text of a client or an upstream may have that is kept in the ledger: a model, a label, a
+// member, the code of an error. The ledger keeps it as long as it keeps the charge, even of a request that failed and cost nothing.
+const LongestText = 256
+
+// TooLong is the error of a text of a client that is too long to be kept.
+type TooLong struct {
+	Field string
+	Bytes int
+}
+
+func (e *TooLong) Error() string {
+	return fmt.Sprintf("%s has %d bytes, and at most %d are kept", e.Field, e.Bytes, LongestText)
+}
+
+// Unwrap makes it an ErrInvalid.
+func (e *TooLong) Unwrap() error { return ErrInvalid }
+
+// Bounded returns a *TooLong for a text that is too long to be kept.
+func Bounded(field, text string) error {
+	if len(text) <= LongestText {
+		return nil
+	}
+	return &TooLong{Field: field, Bytes: len(text)}
+}
+
+// Cut is a text of an upstream as it is kept: a long one ends with … where it was cut.
+func Cut(text string) string {
+	const mark = "…"
+	if len(text) <= LongestText {
+		return text
+	}
+	end := LongestText - len(mark)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + mark
 }

@@ -180,10 +180,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return h.proxy(w, r, next, e, c, in)
 }
 
+// clientLeft is the reason of a request whose client left before it ran.
+const (
+	clientLeft       = "client_left"
+	statusClientLeft = 499 // as Caddy has it
+)
+
 // notAdmitted answers a request that does not run.
 func (h *Handler) notAdmitted(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *engine, sent payload.Body, err error) error {
 	var d *meter.Refusal
 	if errors.As(err, &d) && d.Reason == meter.Unavailable {
+		if errors.Is(err, context.Canceled) && r.Context().Err() != nil { // the ledger is well; its caller did not wait for it
+			h.app.metrics.refused.WithLabelValues(clientLeft).Inc()
+			setPlaceholder(r, "outcome", clientLeft)
+			return caddyhttp.Error(statusClientLeft, d)
+		}
 		return h.unavailable(w, r, next, e, sent, d)
 	}
 	var again *meter.Replay

@@ -3,12 +3,16 @@ package caddymodule
 import (
 	"errors"
 	"math"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/farebox-dev/farebox"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -36,7 +40,9 @@ type metrics struct {
 	commit   prometheus.Histogram
 	loaded   prometheus.Gauge
 	webhooks *prometheus.CounterVec
+	used     *prometheus.CounterVec
 
+	models   models
 	decimals atomic.Int64 // of the credits, see credit.decimals
 	gateway  atomic.Pointer[meter.Gateway]
 }
@@ -68,6 +74,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		absorbed: counter("absorbed_credits_total", "Credits that were used but not paid: above the hold, the balance and the overdraft."),
 		unpriced: counter("unpriced_total", "Requests without a price, refused or passed for nothing."),
 		webhooks: vec("webhook_deliveries_total", "Attempts to deliver an event, by result: delivered, pending (will be tried again), failed.", "result"),
+		used:     vec("usage_total", "What charged requests used, by operation, price entry of the model, and unit, such as input and output for tokens.", "operation", "model", "unit"),
 		open:     gauge("holds_open", "Requests that hold credits."),
 		admit:    histogram("admit_seconds", "Time to price and hold.", times),
 		settle:   histogram("settle_seconds", "Time from the end of an answer until its charge is durable.", times),
@@ -77,6 +84,12 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		commit:   histogram("commit_seconds", "Time to write a commit of the ledger and to sync it.", times),
 		loaded:   gauge("prices_loaded", "1 if the price file on disk is in force, 0 if it has errors."),
 	}
+	m.look(r, opts)
+	return m
+}
+
+// look adds what is looked up when the metrics are read.
+func (m *metrics) look(r *prometheus.Registry, opts func(name, help string) prometheus.Opts) {
 	looked := func(name, help string, value func(*meter.Gateway) float64) {
 		register(r, prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts(name, help)), func() float64 {
 			if g := m.gateway.Load(); g != nil {
@@ -88,7 +101,90 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	looked("ledger_writable", "1 if the ledger can be written, 0 while paid requests are refused because it cannot.", writable)
 	looked("disk_free_bytes", "Free space on the ledger's disk.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Free) })
 	looked("disk_needed_bytes", "With less than this free, paid requests are refused.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Needs) })
-	return m
+	looked("disk_total_bytes", "Size of the ledger's disk.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Total) })
+	looked("commit_running_seconds", "How long the commit that is running has taken so far; 0 if none is running.", func(g *meter.Gateway) float64 { return g.Patience.CommitAge().Seconds() })
+	looked("clock_believed", "1 if the system's clock is believed, 0 while credits neither expire nor renew because it jumped.", clockBelieved)
+	looked("outbox_deliveries", "Deliveries of events that wait.", func(g *meter.Gateway) float64 { return float64(g.Events.Outbox.Backlog().Deliveries) })
+	looked("outbox_age_seconds", "How long the oldest of the deliveries that wait has waited.", outboxAge)
+	told := func(name, help string, labels []string, values func() []string) {
+		register(r, &info{prometheus.NewDesc("caddy_meter_"+name, help, labels, nil), values})
+	}
+	told("build_info", "The version of Farebox.", []string{"version", "go_version"}, func() []string { return []string{farebox.Version(), runtime.Version()} })
+	told("prices_info", "The price book in force: the SHA-256 of its file.", []string{"digest"}, func() []string {
+		g := m.gateway.Load()
+		if g == nil {
+			return nil
+		}
+		book, _ := g.Book()
+		return []string{book.Digest}
+	})
+}
+
+// info is a metric whose labels say something; its value is 1.
+type info struct {
+	desc   *prometheus.Desc
+	values func() []string // of the labels; nil: not known yet
+}
+
+// Describe implements prometheus.Collector.
+func (i *info) Describe(c chan<- *prometheus.Desc) { c <- i.desc }
+
+// Collect implements prometheus.Collector.
+func (i *info) Collect(c chan<- prometheus.Metric) {
+	if values := i.values(); values != nil {
+		c <- prometheus.MustNewConstMetric(i.desc, prometheus.GaugeValue, 1, values...)
+	}
+}
+
+// models bounds the label model: a price file may have thousands of entries.
+type models struct {
+	mu    sync.RWMutex
+	known map[string]bool
+}
+
+// maxModels is how many models have series of their own; the others share one.
+const (
+	maxModels   = 200
+	otherModels = "other"
+)
+
+func (m *models) label(model string) string {
+	m.mu.RLock()
+	known, full := m.known[model], len(m.known) >= maxModels
+	m.mu.RUnlock()
+	if known {
+		return model
+	}
+	if full {
+		return otherModels
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = map[string]bool{}
+	}
+	if len(m.known) < maxModels {
+		m.known[model] = true
+	}
+	if m.known[model] {
+		return model
+	}
+	return otherModels
+}
+
+func clockBelieved(g *meter.Gateway) float64 {
+	if g.Clock().Problem() != nil {
+		return 0
+	}
+	return 1
+}
+
+func outboxAge(g *meter.Gateway) float64 {
+	b := g.Events.Outbox.Backlog()
+	if b.Deliveries == 0 || b.Oldest.IsZero() {
+		return 0
+	}
+	return max(0, g.Now().Sub(b.Oldest).Seconds())
 }
 
 func writable(g *meter.Gateway) float64 {
@@ -135,8 +231,13 @@ func (m *metrics) settled(operation string, f meter.Receipt) {
 		outcome = "refunded"
 		m.refunded.WithLabelValues(refundReason(f.Outcome)).Inc()
 	} else {
-		m.charged.WithLabelValues(operation, f.Model).Inc()
-		m.credits.WithLabelValues(operation, f.Model).Add(m.amount(f.Cost))
+		model := m.models.label(f.Model)
+		m.charged.WithLabelValues(operation, model).Inc()
+		m.credits.WithLabelValues(operation, model).Add(m.amount(f.Cost))
+		for i := range f.Usage.Quantities {
+			q := &f.Usage.Quantities[i]
+			m.used.WithLabelValues(operation, model, q.Unit).Add(number(q.Count))
+		}
 	}
 	m.requests.WithLabelValues(operation, outcome).Inc()
 }
@@ -177,4 +278,13 @@ func refundReason(outcome string) string {
 		return "upstream " + code[:1] + "xx"
 	}
 	return "other"
+}
+
+// number is a count as metrics have it.
+func number(d money.Decimal) float64 {
+	if n, ok := d.Int64(); ok {
+		return float64(n)
+	}
+	f, _ := strconv.ParseFloat(d.String(), 64) // it is a number
+	return f
 }

@@ -1,14 +1,26 @@
 package caddymodule
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/farebox-dev/farebox/internal/payload"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // TestMetrics: credits are counted in credits, and no label holds what a client
@@ -54,6 +66,68 @@ func TestMetrics(t *testing.T) {
 	for name := range got {
 		if strings.Contains(name, "theirs") {
 			t.Errorf("%s: the upstream's own word", name)
+		}
+	}
+}
+
+// TestModelsAreBounded: a price file with thousands of models has not as many series.
+func TestModelsAreBounded(t *testing.T) {
+	r := prometheus.NewRegistry()
+	m := newMetrics(r)
+	for i := range 3 * maxModels {
+		m.settled("chat", meter.Receipt{Cost: 1, Model: strconv.Itoa(i % (2 * maxModels)), Usage: ledger.Usage{Quantities: []ledger.Quantity{{Unit: "input", Count: money.FromInt(7)}}}})
+	}
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		name, other := f.GetName(), 0.0
+		if name != "caddy_meter_charged_requests_total" && name != "caddy_meter_usage_total" {
+			continue
+		}
+		for _, x := range f.GetMetric() {
+			for _, l := range x.GetLabel() {
+				if l.GetValue() == otherModels {
+					other = x.GetCounter().GetValue()
+				}
+			}
+		}
+		want := float64(maxModels)
+		if name == "caddy_meter_usage_total" {
+			want *= 7
+		}
+		if len(f.GetMetric()) != maxModels+1 || other != want {
+			t.Errorf("%s has %d series, others are %v, want %v", name, len(f.GetMetric()), other, want)
+		}
+	}
+}
+
+// TestAClientThatLeavesIsNoOutage: a client that does not wait for its hold is
+// counted as one that left, and nothing is logged as an error.
+func TestAClientThatLeavesIsNoOutage(t *testing.T) {
+	a := provisioned(t, t.TempDir())
+	core, logs := observer.New(zap.ErrorLevel)
+	a.log = zap.New(core)
+	h := &Handler{app: a}
+	ctx, leave := context.WithCancel(context.Background())
+	r := httptest.NewRequest(http.MethodPost, "/v1/x", nil).WithContext(ctx)
+	leave()
+	refused := func(reason string) float64 {
+		var out dto.Metric
+		if err := a.metrics.refused.WithLabelValues(reason).Write(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out.GetCounter().GetValue()
+	}
+	for cause, want := range map[error]string{context.Canceled: clientLeft, errors.New("the disk is gone"): meter.Unavailable} {
+		before := refused(want)
+		_ = h.notAdmitted(httptest.NewRecorder(), r, nil, nil, payload.Body{}, &meter.Refusal{Reason: meter.Unavailable, Err: fmt.Errorf("%w: %w", writer.ErrUnavailable, cause)})
+		if got := refused(want) - before; got != 1 {
+			t.Errorf("%v: %v are counted as %s", cause, got, want)
+		}
+		if got := logs.TakeAll(); (len(got) == 0) != (want == clientLeft) {
+			t.Errorf("%v: logged %v", cause, got)
 		}
 	}
 }

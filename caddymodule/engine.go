@@ -26,6 +26,7 @@ type engine struct {
 	store   store.Store
 	log     *zap.Logger
 	alarm   *alarm.Alarm
+	doubted atomic.Bool         // the system's clock, when it was looked at last
 	inForce atomic.Pointer[App] // the configuration whose prices and endpoints are
 }
 
@@ -113,6 +114,14 @@ func (a *App) release() {
 	}
 }
 
+// lastSeen is when a gateway was last at work on a store, as far as it knows.
+func lastSeen(s store.Store) time.Time {
+	if home, ok := s.(*stores.Home); ok {
+		return home.Seen
+	}
+	return time.Time{}
+}
+
 // open opens store and meter. The pool forgets an engine before it has closed
 // it, so the directory may still be locked by this very process for a moment.
 func (a *App) open() (*engine, error) {
@@ -134,8 +143,8 @@ func (a *App) open() (*engine, error) {
 	m, err := meter.Open(context.Background(), meter.Options{
 		Store: s, Book: a.book, Text: a.bookText,
 		Problem: bell.Ring, Endpoints: a.endpoints(),
-		LedgerTimeout: time.Duration(a.LedgerTimeout),
-		Committed:     a.metrics.committed, JobEnded: a.metrics.settled, Booked: a.metrics.booked, Unpriced: a.metrics.unpriced.Inc,
+		LedgerTimeout: time.Duration(a.LedgerTimeout), Seen: lastSeen(s),
+		Committed: a.metrics.committed, JobEnded: a.metrics.settled, Booked: a.metrics.booked, Unpriced: a.metrics.unpriced.Inc,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())

@@ -63,7 +63,7 @@ func (e *engine) watchLedger() {
 	home, ok := e.store.(*stores.Home)
 	if ok {
 		fields = append(fields, zap.String("directory", home.Dir))
-		home.Watch(e.homeGone, func() bool { return e.Clock().Problem() == nil })
+		home.Watch(e.homeGone, e.heartbeat)
 		e.Health.Set("directory", func() health.State {
 			if err := home.Gone(); err != nil {
 				return health.State{Status: health.Failed, Text: err.Error(), Do: "stop the gateway, bring the directory back or restore a backup, and start again"}
@@ -73,6 +73,16 @@ func (e *engine) watchLedger() {
 	}
 	e.Health.Set("events", e.eventsState)
 	e.log.Info("ledger.opened", fields...)
+}
+
+// heartbeat is the ledger's time, for the next start. It also says when the system's
+// clock is believed again.
+func (e *engine) heartbeat() time.Time {
+	doubted := e.Clock().Problem() != nil
+	if e.doubted.Swap(doubted) && !doubted {
+		e.log.Info("clock.believed: the ledger's clock follows the system's again")
+	}
+	return e.Now()
 }
 
 func (e *engine) homeGone(err error) {

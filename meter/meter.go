@@ -12,6 +12,7 @@ package meter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -56,6 +57,8 @@ type Options struct {
 	Committed func(commands int, took time.Duration)
 	// Health gets the parts that the gateway knows of, next to those of its caller.
 	Health *health.Parts
+	// Seen is when a gateway was last at work on the store; see writer.Options.
+	Seen time.Time
 	// LedgerTimeout is how long a request waits for the ledger; 0 is
 	// writer.DefaultTimeout, negative: for as long as it takes.
 	LedgerTimeout time.Duration
@@ -119,16 +122,16 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	b, err := writer.Open(ctx, o.Store, writer.Options{
 		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.Jobs.open.IsOpen, Problem: o.Problem, OnApply: applied, Changed: watchers.Notify, Committed: o.Committed,
-		Timeout: o.LedgerTimeout,
+		Timeout: o.LedgerTimeout, Seen: o.Seen,
 	})
 	if err != nil {
 		return nil, err
 	}
 	m.writer, m.Patience = b, b.Patience
-	m.owners = ownership.New(b, o.Now, o.Problem)
+	m.owners = ownership.New(b, b.Now, o.Problem)
 	m.Reports = report.New(b, m.Books)
 	m.Events.Open(b, m.Reports)
-	if m.Directory, err = directory.Load(ctx, b, m.Books, m.Events, o.Now); err == nil {
+	if m.Directory, err = directory.Load(ctx, b, m.Books, m.Events, b.Now); err == nil {
 		err = m.Books.Open(ctx, b, o.Text)
 	}
 	if err == nil {
@@ -139,7 +142,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	m.owners.Start()
-	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, names, o.Now)
+	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, names, b.Now)
 	m.Health.Set("ledger", m.ledgerState)
 	if _, ok := m.Space(); ok {
 		m.Health.Set("disk", m.diskState)
@@ -217,10 +220,15 @@ func (m *Gateway) Backup(ctx context.Context, w io.Writer) error {
 // Clock is the ledger's clock: whether the system's is trusted.
 func (m *Gateway) Clock() *writer.Clock { return m.writer.Clock() }
 
-// clockState is the clock as a part of the gateway's health.
+// clockState is the clock as a part of the gateway's health. Requests are served by the
+// ledger's clock, whatever the system's shows.
 func (m *Gateway) clockState() health.State {
-	if err := m.Clock().Problem(); err != nil {
-		return health.State{Status: health.Warning, Text: err.Error(), Do: "set the clock right; if it is right: POST /meter/clock/confirm"}
+	err := m.Clock().Problem()
+	switch {
+	case err == nil:
+		return health.State{Status: health.OK, Text: "ok"}
+	case errors.Is(err, writer.ErrClockBehind):
+		return health.State{Status: health.Warning, Text: err.Error(), Do: "set the system's clock right; if it is right: farebox meter clock reset"}
 	}
-	return health.State{Status: health.OK, Text: "ok"}
+	return health.State{Status: health.Warning, Text: err.Error(), Do: "set the system's clock right; if it is right: farebox meter clock confirm"}
 }

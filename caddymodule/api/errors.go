@@ -67,6 +67,7 @@ func StatusOf(err error) (status int, reason string) {
 		{ErrCrossSite, http.StatusForbidden, "cross_site"},
 		{ErrNotFound, http.StatusNotFound, "not_found"},
 		{ErrPrices, http.StatusUnprocessableEntity, "price_file_invalid"},
+		{writer.ErrClockBehind, http.StatusConflict, "clock_behind"},
 		{writer.ErrUnavailable, http.StatusServiceUnavailable, "meter_unavailable"},
 		{writer.ErrClosed, http.StatusServiceUnavailable, "meter_unavailable"},
 		{badger.ErrInUse, http.StatusServiceUnavailable, "meter_unavailable"},

@@ -82,10 +82,31 @@ func (c *call) backup() error {
 	return nil // the answer has begun: that it is whole, the trailer says
 }
 
-// confirmClock accepts the system's clock after a jump; until then nothing
-// expires or renews by it.
+// ClockView is the ledger's clock next to the system's.
+type ClockView struct {
+	OK     bool      `json:"ok"`     // the ledger's clock follows the system's
+	Ledger time.Time `json:"ledger"` // by which credits renew and expire
+	System time.Time `json:"system"`
+	Says   string    `json:"says"`
+	Do     string    `json:"do,omitempty"`
+}
+
+func (c *call) clock() (ClockView, error) {
+	v := ClockView{Ledger: c.m.Now().UTC(), System: c.m.Clock().System()}
+	for _, p := range c.m.Health.Report().Parts {
+		if p.Name == "clock" {
+			v.OK, v.Says, v.Do = p.Status == health.OK, p.Text, p.Do
+		}
+	}
+	return v, nil
+}
+
+// confirmClock accepts a system's clock that is ahead; until then nothing expires or
+// renews by it.
 func (c *call) confirmClock() (HealthView, error) {
-	c.m.Clock().Confirm()
+	if err := c.m.Clock().Confirm(); err != nil {
+		return HealthView{}, err
+	}
 	return c.health()
 }
 

@@ -99,11 +99,14 @@ func backupBefore(ctx context.Context, s store.Store, dir, file string, format i
 	if err != nil {
 		return "", &exit{exitInvalid, fmt.Errorf("--backup: %w", err)}
 	}
-	err = s.View(ctx, func(v store.Snapshot) error {
-		now := time.Now()
-		_, err := backup.Write(ctx, f, backup.Header{ID: ulid.New("bk_", now), Taken: now}, v)
-		return err
-	})
+	l, err := writer.Identity(ctx, s)
+	if err == nil {
+		err = s.View(ctx, func(v store.Snapshot) error {
+			now := time.Now()
+			_, err := backup.Write(ctx, f, backup.Header{ID: ulid.New("bk_", now), Ledger: l.ID, Taken: now}, v)
+			return err
+		})
+	}
 	if err == nil {
 		err = f.Sync()
 	}

@@ -104,7 +104,7 @@ func (w *Writer) recover(open []*ledger.Charge) error {
 func (w *Writer) startState(ctx context.Context) error {
 	return w.store.View(ctx, func(s store.Snapshot) error {
 		at, err := readClock(s)
-		w.clock.start(at)
+		w.clock.start(at, w.opt.Seen)
 		if err != nil {
 			return err
 		}

@@ -34,6 +34,12 @@ type Options struct {
 	// Elapsed is a monotonic clock. The default is the monotonic reading of what Now
 	// returns; without either, a jump of Now looks like time that has passed.
 	Elapsed func() time.Duration
+	// Seen is when a process was last at work on the store, if that is known from
+	// elsewhere; the ledger itself knows its last entry.
+	Seen time.Time
+	// Host explains a clock that is ahead. The default is this machine, if Now is its
+	// clock.
+	Host Host
 	// Abandoned is the policy for holds that a dead process left behind, or whose
 	// Lease (default DefaultLease; negative: no lease) was not renewed.
 	Abandoned Abandoned

@@ -113,7 +113,7 @@ func TestDirectiveErrors(t *testing.T) {
 		{global("pricing a.yaml {\n\t\t\twatch -2s\n\t\t}"), `watch "-2s"`},
 		{global("pricing a.yaml {\n\t\t\twach 2s\n\t\t}"), `pricing has no option "wach"; it has watch and max_change`},
 		{global("pricing a.yaml {\n\t\t\tmax_change\n\t\t}"), "wrong argument count"},
-		{global("pricing a.yaml {\n\t\t\tmax_change half\n\t\t}"), `max_change "half": write a percentage above 0, such as 50%`},
+		{global("pricing a.yaml {\n\t\t\tmax_change half\n\t\t}"), `max_change "half": write a percentage above 0, such as 50%, or off`},
 		{global("pricing a.yaml {\n\t\t\tmax_change 50\n\t\t}"), `max_change "50"`},
 		{global("pricing a.yaml {\n\t\t\tmax_change 0%\n\t\t}"), `max_change "0%"`},
 		{"{\n\tmeter ./pricing.yaml\n}\n:8080", "meter takes a block: meter { pricing ./pricing.yaml }"},

@@ -46,7 +46,7 @@ type App struct {
 	// 503; 0 is five seconds, negative: for as long as it takes.
 	LedgerTimeout caddy.Duration `json:"ledger_timeout,omitempty"`
 	// MaxChange refuses a changed price file in which any rate differs from the
-	// one in force by more than this, such as "50%". Default: no limit.
+	// one in force by more than this, such as "50%"; "off" is no limit. Default: 80%.
 	MaxChange string `json:"max_change,omitempty"`
 
 	// Notify are the places that events are sent to.

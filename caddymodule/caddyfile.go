@@ -26,7 +26,7 @@ func init() {
 //		store <module> [<args>…]
 //		pricing <file> {
 //			watch <interval>|off
-//			max_change <percent>
+//			max_change <percent>|off
 //		}
 //		poll_jobs <interval>|off
 //		ledger_timeout <interval>|off

@@ -58,6 +58,53 @@ func TestMaxChange(t *testing.T) {
 	}
 }
 
+// What accounts have is not taken away by a price file.
+func TestAPlanWithAccountsAndTheCreditStay(t *testing.T) {
+	a, _ := running(t)
+	text, err := os.ReadFile("../pricing.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"a1", "a2", "a3", "a4"} {
+		if _, err := a.engine.Accounts.Create(t.Context(), id, "", "pro"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, _ := a.engine.Book()
+	renamed := strings.Replace(string(text), "\n  pro:", "\n  gold:", 1)
+	for _, tt := range []struct {
+		text string
+		want []string
+	}{
+		{renamed, []string{"removes the plan pro, which 4 accounts are on: a1, a2, a3 and 1 more", "set-plan", "--force"}},
+		{strings.Replace(string(text), "name: credit", "name: token", 1), []string{"credit.name: credit → token", "--force"}},
+		{strings.Replace(string(text), "USD", "EUR", 1), []string{"credit.worth: ", " USD → ", " EUR"}},
+		{strings.Replace(string(text), "{input: 25, ", "{input: 250, ", 1), []string{"max_change 80%"}},
+	} {
+		if tt.text == string(text) {
+			t.Fatalf("the file for %v is unchanged", tt.want)
+		}
+		a.file = written(t, "pricing.yaml", tt.text)
+		got := reloadError(t, a)
+		for _, want := range tt.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("no %q in\n%s", want, got)
+			}
+		}
+	}
+	if after, _ := a.engine.Book(); after != before {
+		t.Error("a refused file is in force")
+	}
+	a.MaxChange = "off"
+	if w := reload(a, ""); w.Code != http.StatusOK {
+		t.Errorf("max_change off: %d %s", w.Code, w.Body)
+	}
+	a.file = written(t, "pricing.yaml", renamed)
+	if w := reload(a, `{"force":true}`); w.Code != http.StatusOK {
+		t.Errorf("--force: %d %s", w.Code, w.Body)
+	}
+}
+
 // reload asks the operator's API to reload the price file.
 func reload(a *App, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()

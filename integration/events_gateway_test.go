@@ -49,16 +49,16 @@ func TestOperatorsEvents(t *testing.T) {
 		t.Errorf("%s", a.Status)
 	}
 
-	g.edit("pricing.yaml", "{per_image: 24}", "{per_image: 7}") // the watcher sees it
+	g.edit("pricing.yaml", "{per_image: 24}", "{per_image: 20}") // the watcher sees it
 	loaded := r.gets(g, event.PricesLoaded, 1)
 	if d := gjson.Get(loaded.body, "data"); d.Get("digest").String() != digest() || d.Get("before").String() != first || d.Get("file").String() != "pricing.yaml" || d.Get("account").Exists() {
 		t.Errorf("%s", loaded.body)
 	}
-	g.edit("pricing.yaml", "{per_image: 7}", "{per_imag: 7}")
+	g.edit("pricing.yaml", "{per_image: 20}", "{per_imag: 20}")
 	if x := r.gets(g, event.PricesRefused, 1); !strings.Contains(gjson.Get(x.body, "data.error").String(), "per_imag") || gjson.Get(x.body, "data.digest").String() != digest() {
 		t.Errorf("%s", x.body)
 	}
-	g.edit("pricing.yaml", "{per_imag: 7}", "{per_image: 24}") // and back to the first, which is news again
+	g.edit("pricing.yaml", "{per_imag: 20}", "{per_image: 24}") // and back to the first, which is news again
 	g.cli("prices", "reload").want(t, "reload", 0)
 	if x := r.gets(g, event.PricesLoaded, 2); gjson.Get(x.body, "data.digest").String() != first || x.id == loaded.id {
 		t.Errorf("%s %s", x.id, x.body)
@@ -97,7 +97,7 @@ func TestAReloadMovesTheEvents(t *testing.T) {
 	defer taken.Close() //nolint:errcheck // only occupies a port
 	prices := read(t, g.path("pricing.yaml"))
 	for i := range 4 { // Caddy starts its apps in any order; once ours is first, and has to give way
-		g.write("pricing.yaml", strings.Replace(prices, "{per_image: 24}", "{per_image: 9}", 1))
+		g.write("pricing.yaml", strings.Replace(prices, "{per_image: 24}", "{per_image: 20}", 1))
 		out := g.reconfigure(strings.Replace(moved, "\tbind {$FAREBOX_BIND:127.0.0.1}", "\tbind 127.0.0.1\n}\nhttp://"+taken.Addr().String()+" {\n\tbind 127.0.0.1\n", 1) + fmt.Sprintf("# %d\n", i))
 		if out.code == 0 {
 			t.Fatal("a configuration on a port in use was loaded")

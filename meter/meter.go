@@ -228,7 +228,7 @@ func (m *Gateway) clockState() health.State {
 	case err == nil:
 		return health.State{Status: health.OK, Text: "ok"}
 	case errors.Is(err, writer.ErrClockBehind):
-		return health.State{Status: health.Warning, Text: err.Error(), Do: "set the system's clock right; if it is right: farebox meter clock reset"}
+		return health.State{Status: health.Warning, Text: err.Error(), Do: "set the system's clock right; if it is right, expiries and renewals go on when it has caught up"}
 	}
 	return health.State{Status: health.Warning, Text: err.Error(), Do: "set the system's clock right; if it is right: farebox meter clock confirm"}
 }

@@ -50,7 +50,7 @@ func (c *cli) pricesCommands() *cobra.Command {
 	reload := command("reload", "Put the price file in force as it is on disk", cobra.NoArgs, func(*cobra.Command, []string) error {
 		return request(c, http.MethodPost, "/meter/prices/reload", "", map[string]bool{"force": force}, func(w *tabwriter.Writer, v map[string]string) { fmt.Fprintf(w, "in force   digest %s\n", v["digest"]) })
 	})
-	reload.Flags().BoolVar(&force, "force", false, "also if prices change by more than max_change")
+	reload.Flags().BoolVar(&force, "force", false, "also if prices change by more than max_change, a plan with accounts goes, or the credit changes")
 	schema := command("schema", "Print the JSON Schema of the price file, for editors", cobra.NoArgs, func(*cobra.Command, []string) error {
 		_, err := os.Stdout.Write(farebox.Schema)
 		return err

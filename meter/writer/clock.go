@@ -16,7 +16,7 @@ var (
 	// explained. Until it is, or Confirm, nothing expires or renews by it.
 	ErrClockJumped = errors.New("the system's clock is too far ahead to be believed")
 	// ErrClockBehind: the system's clock is earlier than the ledger's last entries.
-	// The ledger's clock stops until the system's has caught up, or SetBack.
+	// The ledger's clock stops until the system's has caught up.
 	ErrClockBehind = errors.New("the system's clock is behind the ledger's")
 )
 

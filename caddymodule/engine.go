@@ -14,6 +14,7 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/alarm"
 	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 )
@@ -29,6 +30,9 @@ type engine struct {
 	doubted atomic.Bool         // the system's clock, when it was looked at last
 	inForce atomic.Pointer[App] // the configuration whose prices and endpoints are
 }
+
+// metrics are those of the configuration in force.
+func (e *engine) metrics() *metrics { return e.inForce.Load().metrics }
 
 // giveWay undoes Start, if the configuration that this one was to replace still
 // runs: something else in this one could not be started, such as a listener.
@@ -140,16 +144,21 @@ func (a *App) open() (*engine, error) {
 		return nil, err
 	}
 	bell := alarm.New(a.log)
-	m, err := meter.Open(context.Background(), meter.Options{
+	e := &engine{store: s, log: a.log, alarm: bell}
+	e.inForce.Store(a)
+	e.Gateway, err = meter.Open(context.Background(), meter.Options{
 		Store: s, Book: a.book, Text: a.bookText,
 		Problem: bell.Ring, Endpoints: a.endpoints(),
 		LedgerTimeout: time.Duration(a.LedgerTimeout), Seen: lastSeen(s),
-		Committed: a.metrics.committed, JobEnded: a.metrics.settled, Booked: a.metrics.booked, Unpriced: a.metrics.unpriced.Inc,
+		// Each configuration has a registry of its own, so these look for the one in force.
+		Committed: func(commands int, took time.Duration) { e.metrics().committed(commands, took) },
+		JobEnded:  func(operation string, r meter.Receipt) { e.metrics().settled(operation, r) },
+		Booked:    func(c *ledger.Charge, took time.Duration) { e.metrics().booked(c, took) },
+		Unpriced:  func() { e.metrics().unpriced.Inc() },
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())
 	}
-	e := &engine{Gateway: m, store: s, log: a.log, alarm: bell}
 	e.watchLedger()
 	return e, nil
 }

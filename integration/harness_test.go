@@ -269,7 +269,7 @@ func (g *gateway) run() {
 			g.t.Fatalf("the gateway ended:\n%s", g.log.tail(10))
 		default:
 		}
-		res, err := http.Get("http://" + g.admin + "/meter/health")
+		res, err := http.Get("http://" + g.admin + "/meter/health/live")
 		if err != nil {
 			return false
 		}

@@ -72,6 +72,28 @@ func TestReloadMidStream(t *testing.T) {
 }
 
 // What stops while a stream runs waits for it, as grace_period says.
+// Each configuration has its own registry: what the ledger reports goes to that of the
+// configuration in force.
+func TestMetricsGoOnAfterAReload(t *testing.T) {
+	g := start(t, setup{})
+	key := g.account("acme", "100")
+	g.edit("Caddyfile", "	meter\n", "	header X-Generation 2\n	meter\n")
+	if out := g.reload(); out.code != 0 {
+		t.Fatalf("reload: %s", out.stderr)
+	}
+	g.post(key, chatPath, chatBody("gpt-5.4"))
+	g.settled("acme")
+	g.eventually("the new configuration counts commits, batches and charges", func() bool {
+		text := g.metrics()
+		for _, series := range []string{"caddy_meter_commit_batch_size_count", "caddy_meter_commit_seconds_count", "caddy_meter_hold_age_seconds_count"} {
+			if !strings.Contains(text, series) || strings.Contains(text, series+" 0\n") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 func TestShutdownWaitsForStreams(t *testing.T) {
 	t.Parallel()
 	g := start(t, setup{mock: mockai.Options{Pace: 3 * time.Millisecond}})

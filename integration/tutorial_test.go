@@ -206,7 +206,8 @@ func TestSamplesOfTheAPI(t *testing.T) {
 			return shipped
 		}})
 		g.bin()
-		if !strings.Contains(file, "teams") { // which opens its account itself
+		g.write("accounts.csv", "id,name,plan,balance:top_up\nnorth,North,pro,250\n") // that the page imports
+		if !strings.Contains(file, "teams") {                                         // which opens its account itself
 			g.cli("account", "create", "acme").want(t, "acme", 0)
 			g.cli("member", "add", "acme", "mira", "--role", "admin").want(t, "mira", 0)
 		}

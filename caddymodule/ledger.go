@@ -76,11 +76,11 @@ func (e *engine) watchLedger() {
 }
 
 // heartbeat is the ledger's time, for the next start. It also says when the system's
-// clock is believed again.
+// clock is trusted again.
 func (e *engine) heartbeat() time.Time {
 	doubted := e.Clock().Problem() != nil
 	if e.doubted.Swap(doubted) && !doubted {
-		e.log.Info("clock.believed: the ledger's clock follows the system's again")
+		e.log.Info("clock.trusted: the ledger's clock follows the system's again")
 	}
 	return e.Now()
 }

@@ -84,13 +84,13 @@ func newMetrics(r *prometheus.Registry) *metrics {
 		commit:   histogram("commit_seconds", "Time to write a commit of the ledger and to sync it.", times),
 		loaded:   gauge("prices_loaded", "1 if the price file on disk is in force, 0 if it has errors."),
 	}
-	m.look(r, opts)
+	m.computed(r, opts)
 	return m
 }
 
-// look adds what is looked up when the metrics are read.
-func (m *metrics) look(r *prometheus.Registry, opts func(name, help string) prometheus.Opts) {
-	looked := func(name, help string, value func(*meter.Gateway) float64) {
+// computed adds the metrics that are computed when they are read.
+func (m *metrics) computed(r *prometheus.Registry, opts func(name, help string) prometheus.Opts) {
+	gauge := func(name, help string, value func(*meter.Gateway) float64) {
 		register(r, prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts(name, help)), func() float64 {
 			if g := m.gateway.Load(); g != nil {
 				return value(g)
@@ -98,19 +98,19 @@ func (m *metrics) look(r *prometheus.Registry, opts func(name, help string) prom
 			return 0
 		}))
 	}
-	looked("ledger_writable", "1 if the ledger can be written, 0 while paid requests are refused because it cannot.", writable)
-	looked("disk_free_bytes", "Free space on the ledger's disk.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Free) })
-	looked("disk_needed_bytes", "With less than this free, paid requests are refused.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Needs) })
-	looked("disk_total_bytes", "Size of the ledger's disk.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Total) })
-	looked("commit_running_seconds", "How long the commit that is running has taken so far; 0 if none is running.", func(g *meter.Gateway) float64 { return g.Patience.CommitAge().Seconds() })
-	looked("clock_believed", "1 if the system's clock is believed, 0 while credits neither expire nor renew because it jumped.", clockBelieved)
-	looked("outbox_deliveries", "Deliveries of events that wait.", func(g *meter.Gateway) float64 { return float64(g.Events.Outbox.Backlog().Deliveries) })
-	looked("outbox_age_seconds", "How long the oldest of the deliveries that wait has waited.", outboxAge)
-	told := func(name, help string, labels []string, values func() []string) {
+	gauge("ledger_writable", "1 if the ledger can be written, 0 while paid requests are refused because it cannot.", writable)
+	gauge("disk_free_bytes", "Free space on the ledger's disk.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Free) })
+	gauge("disk_needed_bytes", "With less than this free, paid requests are refused.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Needs) })
+	gauge("disk_total_bytes", "Size of the ledger's disk.", func(g *meter.Gateway) float64 { return float64(spaceOf(g).Total) })
+	gauge("commit_running_seconds", "How long the commit that is running has taken so far; 0 if none is running.", func(g *meter.Gateway) float64 { return g.Patience.CommitAge().Seconds() })
+	gauge("clock_trusted", "1 if the system's clock is trusted, 0 while credits neither expire nor renew because it jumped.", clockTrusted)
+	gauge("outbox_deliveries", "Deliveries of events that wait.", func(g *meter.Gateway) float64 { return float64(g.Events.Outbox.Backlog().Deliveries) })
+	gauge("outbox_age_seconds", "How long the oldest of the deliveries that wait has waited.", outboxAge)
+	constant := func(name, help string, labels []string, values func() []string) {
 		register(r, &info{prometheus.NewDesc("caddy_meter_"+name, help, labels, nil), values})
 	}
-	told("build_info", "The version of Farebox.", []string{"version", "go_version"}, func() []string { return []string{farebox.Version(), runtime.Version()} })
-	told("prices_info", "The price book in force: the SHA-256 of its file.", []string{"digest"}, func() []string {
+	constant("build_info", "The version of Farebox.", []string{"version", "go_version"}, func() []string { return []string{farebox.Version(), runtime.Version()} })
+	constant("prices_info", "The price book in force: the SHA-256 of its file.", []string{"digest"}, func() []string {
 		g := m.gateway.Load()
 		if g == nil {
 			return nil
@@ -172,7 +172,7 @@ func (m *models) label(model string) string {
 	return otherModels
 }
 
-func clockBelieved(g *meter.Gateway) float64 {
+func clockTrusted(g *meter.Gateway) float64 {
 	if g.Clock().Problem() != nil {
 		return 0
 	}

@@ -63,9 +63,6 @@ func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*inco
 		return nil, &meter.Refusal{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
 	}
 	in.Request = meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key"), UnknownIDs: h.UnknownIDs, Overlap: h.Hold == "overlap" && r.Header.Get("Upgrade") == ""}
-	if len(in.Idempotency) > 255 {
-		return nil, &meter.Refusal{Reason: bodyUnreadable, Field: "header.Idempotency-Key", Message: "Idempotency-Key has at most 255 characters."}
-	}
 	in.Origin = requestOrigin{r}
 	if route.Free && !route.NeedsBody || !route.NeedsBody && in.Idempotency == "" {
 		return in, nil // the body flows through unread

@@ -206,13 +206,13 @@ func (m *Gateway) Verify(ctx context.Context) (*writer.Report, error) {
 }
 
 // Backup writes a full backup of the ledger as it is after everything that was
-// asked for until now.
-func (m *Gateway) Backup(ctx context.Context, w io.Writer) error {
+// asked for until now. version is that of the program, for its header.
+func (m *Gateway) Backup(ctx context.Context, w io.Writer, version string) error {
 	if err := m.writer.Update(ctx, func(store.Tx) error { return nil }); err != nil {
 		return err
 	}
 	return m.opt.Store.View(ctx, func(s store.Snapshot) error {
-		_, err := backup.Write(ctx, w, backup.Header{ID: ulid.New("bk_", time.Now()), Ledger: m.Ledger().ID, Taken: m.Now()}, s)
+		_, err := backup.Write(ctx, w, backup.Header{ID: ulid.New("bk_", time.Now()), Ledger: m.Ledger().ID, Version: version, Taken: m.Now()}, s)
 		return err
 	})
 }

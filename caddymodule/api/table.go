@@ -124,7 +124,7 @@ func gatewayEndpoints() []endpoint {
 		{"GET /admin/v1/ledger/verify", operatorsOnly, read, tag, "Recompute all balances from the journal", nil, noBody((*call).verify)},
 		{"GET /admin/v1/backup", operatorsOnly, admin, tag, "A copy of the whole ledger", nil, stream("application/octet-stream", (*call).backup)},
 		{"GET /admin/v1/clock", operatorsOnly, read, tag, "The ledger's clock next to the system's", nil, noBody((*call).clock)},
-		{"POST /admin/v1/clock/confirm", operatorsOnly, admin, tag, "Believe a system clock that is ahead", nil, noBody((*call).confirmClock)},
+		{"POST /admin/v1/clock/confirm", operatorsOnly, admin, tag, "Trust a system clock that is ahead", nil, noBody((*call).confirmClock)},
 		{"POST /admin/v1/portal-sessions", operatorsOnly, admin, tag, "Create a link that signs in to the portal once", nil, withBody((*call).createPortalSession)},
 		{"GET /admin/v1/operator-keys", operatorsOnly, admin, tag, "Operator keys", nil, noBody((*call).listOperatorKeys)},
 		{"POST /admin/v1/operator-keys", operatorsOnly, admin, tag, "Create an operator key", nil, withBody((*call).createOperatorKey)},

@@ -15,7 +15,7 @@ func (c *cli) clockCommands() *cobra.Command {
 	show := func() error { return request(c, http.MethodGet, "/meter/clock", "", nil, printClock) }
 	return group("clock", "The ledger's clock, by which credits renew and expire",
 		command("show", "Print the ledger's clock next to the system's", cobra.NoArgs, func(*cobra.Command, []string) error { return show() }),
-		command("confirm", "Believe a system's clock that is too far ahead: what is due by it expires and renews", cobra.NoArgs, func(*cobra.Command, []string) error {
+		command("confirm", "Trust a system's clock that is too far ahead: what is due by it expires and renews", cobra.NoArgs, func(*cobra.Command, []string) error {
 			if _, err := c.ask(http.MethodPost, "/meter/clock/confirm", "", nil, nil); err != nil {
 				return err
 			}

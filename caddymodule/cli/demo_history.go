@@ -11,6 +11,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/account"
+	"github.com/farebox-dev/farebox/meter/backup"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -71,33 +72,7 @@ func copyStore(ctx context.Context, from store.Store, dir string) error {
 	if err != nil {
 		return err
 	}
-	type record struct {
-		id    store.ID
-		value []byte
-	}
-	var all []record
-	err = from.View(ctx, func(s store.Snapshot) error {
-		for _, kind := range store.Kinds() {
-			if err := s.Scan(store.ID{Kind: kind}, false, func(id store.ID, v []byte) error {
-				all = append(all, record{id, append([]byte{}, v...)})
-				return nil
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	const batch = 2000
-	for ; err == nil && len(all) > 0; all = all[min(batch, len(all)):] {
-		err = to.Update(ctx, nil, func(tx store.Tx) error {
-			for _, r := range all[:min(batch, len(all))] {
-				if err := tx.Put(r.id, r.value); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
+	err = backup.Copy(ctx, from, to)
 	return errors.Join(err, to.Close())
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/farebox-dev/farebox"
 	"github.com/farebox-dev/farebox/meter/backup"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
@@ -103,7 +104,7 @@ func backupBefore(ctx context.Context, s store.Store, dir, file string, format i
 	if err == nil {
 		err = s.View(ctx, func(v store.Snapshot) error {
 			now := time.Now()
-			_, err := backup.Write(ctx, f, backup.Header{ID: ulid.New("bk_", now), Ledger: l.ID, Taken: now}, v)
+			_, err := backup.Write(ctx, f, backup.Header{ID: ulid.New("bk_", now), Ledger: l.ID, Version: farebox.Version(), Taken: now}, v)
 			return err
 		})
 	}

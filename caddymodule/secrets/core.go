@@ -13,8 +13,11 @@ import (
 // are written, so what is not logged costs nothing.
 type core struct{ zapcore.Core }
 
-// With implements zapcore.Core.
-func (c *core) With(fields []zapcore.Field) zapcore.Core { return &core{c.Core.With(hide(fields))} }
+// With implements zapcore.Core. It is lazy: reverse_proxy calls it for each request, and
+// hardly ever logs one.
+func (c *core) With(fields []zapcore.Field) zapcore.Core {
+	return &core{zapcore.NewLazyWith(c.Core, hide(fields))}
+}
 
 // Check implements zapcore.Core.
 func (c *core) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {

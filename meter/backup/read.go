@@ -159,3 +159,21 @@ func Load(ctx context.Context, s store.Store, from Source) (Counts, error) {
 	}
 	return counts, nil
 }
+
+// Copy writes everything that is in one store into another, which is empty.
+func Copy(ctx context.Context, from, to store.Store) error {
+	read, write := io.Pipe()
+	go func() {
+		err := from.View(ctx, func(s store.Snapshot) error {
+			_, err := Write(ctx, write, Header{}, s)
+			return err
+		})
+		_ = write.CloseWithError(err) // nil is io.EOF
+	}()
+	defer read.Close() //nolint:errcheck // ends the writer if Load has failed
+	r, err := NewReader(read)
+	if err == nil {
+		_, err = Load(ctx, to, r)
+	}
+	return err
+}

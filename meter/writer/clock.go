@@ -14,7 +14,7 @@ import (
 var (
 	// ErrClockJumped: the system's clock is further ahead of the ledger's than can be
 	// explained. Until it is, or Confirm, nothing expires or renews by it.
-	ErrClockJumped = errors.New("the system's clock is too far ahead to be believed")
+	ErrClockJumped = errors.New("the system's clock is too far ahead to be trusted")
 	// ErrClockBehind: the system's clock is earlier than the ledger's last entries.
 	// The ledger's clock stops until the system's has caught up.
 	ErrClockBehind = errors.New("the system's clock is behind the ledger's")
@@ -117,10 +117,10 @@ func (c *Clock) now() time.Time {
 	return now
 }
 
-// read is the rule: the system's clock is believed if it is not further ahead of the
+// read is the rule: the system's clock is trusted if it is not further ahead of the
 // ledger's than the time that was measured since, and some slack: minutes while a
 // process runs, and a day after a start. What is further ahead must be explained by
-// the host. While it is not believed, the ledger's clock goes on by the measured
+// the host. While it is not trusted, the ledger's clock goes on by the measured
 // time. If it is behind, the ledger's clock stops.
 func (c *Clock) read() {
 	wall := c.wall().Round(0).UTC()
@@ -137,7 +137,7 @@ func (c *Clock) read() {
 				ErrClockBehind, spell(c.last.Sub(wall)), c.last.Format(time.RFC3339))
 		}
 	case ahead <= c.slack || c.explained(ahead):
-		c.believe(wall)
+		c.trust(wall)
 	default:
 		if !errors.Is(c.doubt, ErrClockJumped) {
 			c.doubt = fmt.Errorf("%w: it shows %s, %s more than the ledger's. Nothing renews or expires by it until it is confirmed; requests are served",
@@ -147,7 +147,7 @@ func (c *Clock) read() {
 	}
 }
 
-func (c *Clock) believe(wall time.Time) {
+func (c *Clock) trust(wall time.Time) {
 	c.doubt, c.slack = nil, correction
 	if wall.After(c.last) {
 		c.last = wall
@@ -173,7 +173,7 @@ func (c *Clock) Confirm() error {
 	if errors.Is(c.doubt, ErrClockBehind) {
 		return c.doubt
 	}
-	c.believe(c.wall().Round(0).UTC())
+	c.trust(c.wall().Round(0).UTC())
 	return nil
 }
 

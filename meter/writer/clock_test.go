@@ -142,7 +142,7 @@ func down(t *testing.T, l *timeline, d time.Duration, change func(*Options)) *Wr
 	return b
 }
 
-func TestAStartBelievesAClockThatCanBeExplained(t *testing.T) {
+func TestAStartTrustsAClockThatCanBeExplained(t *testing.T) {
 	for name, x := range map[string]struct {
 		gap    time.Duration
 		seen   time.Duration // before the start; 0: no file says
@@ -207,7 +207,7 @@ func TestAWrongClockAtBootResolvesByItself(t *testing.T) {
 			l.synced = false
 			l.jump(time.Hour) // from now on, time is measured
 			if b.Now(); !errors.Is(b.Clock().Problem(), ErrClockJumped) {
-				t.Errorf("a jump of an hour while the process runs was believed: %v", b.Clock().Problem())
+				t.Errorf("a jump of an hour while the process runs was trusted: %v", b.Clock().Problem())
 			}
 		})
 	}

@@ -10,15 +10,15 @@ import (
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
-// A disk can hang: a sync that takes seconds, or never returns. Who waits for the
-// ledger waits for a bounded time and then leaves. What it asked for is skipped, if the
-// writer has not come to it yet. If it is being written, the writer releases the hold
-// as soon as it can. Settles do not leave: they wait in the writer for as long as it takes.
+// A disk can hang: a sync takes seconds, or never returns. A caller waits for the ledger
+// for a bounded time and then leaves. If the writer has not begun its command, it skips
+// it. If it has, it releases the hold as soon as it can. Settles do not leave: they wait
+// in the writer for as long as it takes.
 
 // DefaultTimeout is how long a caller waits for the ledger.
 const DefaultTimeout = 5 * time.Second
 
-// Patience is how long callers wait for the ledger, and what it suffers from.
+// Patience is how long callers wait for the ledger, and why they would wait.
 type Patience struct {
 	timeout atomic.Int64 // 0: for as long as it takes
 	began   time.Time

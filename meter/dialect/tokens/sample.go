@@ -2,8 +2,8 @@ package tokens
 
 import "github.com/cespare/xxhash/v2"
 
-// Of a very long text, pieces are counted, and the rest costs what they do. Few models read a text of a megabyte; to count all of
-// 20 MB takes longer than to send it.
+// Of a very long text only pieces are counted; the rest is estimated from them. Few models read a text of a megabyte, and
+// counting all of 20 MB takes longer than sending it.
 const (
 	sampledAbove = 1 << 20
 	samplePieces = 256
@@ -12,7 +12,7 @@ const (
 
 // WriteText is Write for a whole text. One piece of each part of a long text is counted, at a place that depends on all of the
 // text, and on nothing else: the same text costs the same in every process, so that a price can be explained and replayed. The
-// hash has no secret, so a client with much patience can write a text whose pieces are cheaper than the rest. It pays what the
+// hash has no secret, so a client can search for a text whose pieces are cheaper than the rest. It still pays what the
 // upstream reports; with `estimate: bytes` in the price file, the hold does not depend on an estimate.
 func (t *Counter) WriteText(s []byte) {
 	if len(s) <= sampledAbove {

@@ -3,12 +3,15 @@ TAGS := -tags nobadger,nomysql,nopgx
 # The race detector needs a C compiler.
 RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: build demo test allocations mutants prove bench scale fuzz lint
+.PHONY: build release demo test allocations mutants prove bench scale fuzz lint
 
 # What farebox version and /meter/health print.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
-build: ; go build $(TAGS) -ldflags "-X github.com/farebox-dev/farebox.stamped=$(VERSION)" -o bin/farebox ./cmd/farebox
+build: ; CGO_ENABLED=0 go build -trimpath -buildvcs=false $(TAGS) -ldflags "-s -w -buildid= -X github.com/farebox-dev/farebox.stamped=$(VERSION)" -o bin/farebox ./cmd/farebox
+
+# Archives, bills of materials and checksums of a commit in dist/, the same bytes each time.
+release: ; go run ./internal/release $(if $(TARGETS),-targets $(TARGETS))
 
 demo: build ; bin/farebox meter demo
 

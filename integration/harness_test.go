@@ -4,6 +4,7 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	builds "github.com/farebox-dev/farebox/internal/binary"
 	"github.com/farebox-dev/farebox/internal/mockai"
 )
 
@@ -36,7 +38,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "farebox")
-	build := exec.Command("go", "build", "-tags", "nobadger,nomysql,nopgx", "-ldflags", "-X github.com/farebox-dev/farebox.stamped="+testVersion, "-o", binary, "../cmd/farebox")
+	build := builds.Build(context.Background(), "..", binary, testVersion, builds.Target{})
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, out)
 		os.Exit(1)

@@ -31,6 +31,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+
+	builds "github.com/farebox-dev/farebox/internal/binary"
 )
 
 const shots = "out"
@@ -54,7 +56,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	binary = filepath.Join(dir, "farebox")
-	build := exec.Command("go", "build", "-tags", "nobadger,nomysql,nopgx", "-o", binary, "../../cmd/farebox")
+	build := builds.Build(context.Background(), "../..", binary, "", builds.Target{})
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, out)
 		return 1

@@ -13,9 +13,12 @@ export default function System() {
     return () => clearInterval(look);
   }, []);
   return html`<${Head} title="System"><span class="mute sm">updates every 10 seconds</span><//><div class="cards">
-    <${Card} title="Health" span="5"><${View} of=${health}>${h => html`<p>${h.ok ? html`<${Pill} kind="ok">well<//>` : html`<${Pill} kind="bad">needs you<//>`}</p>
-      <dl><dt>Clock</dt><dd>${h.clock}</dd><dt>Now</dt><dd>${full(h.now)}</dd><dt>Prices</dt><dd>since ${stamp(h.prices.since)} · <code>${h.prices.digest.slice(0, 10)}</code></dd></dl>
-      ${h.clock !== 'ok' && can('admin') && html`<${Form} submit="The clock is right" danger onSubmit=${async () => { await post('admin/v1/clock/confirm'); health.retry(); }} />`}`}<//><//>
+    <${Card} title="Health" span="5"><${View} of=${health}>${h => html`<p>${h.ok ? html`<${Pill} kind="ok">well<//>` : html`<${Pill} kind=${h.ready ? 'warn' : 'bad'}>${h.ready ? 'needs you' : 'paid requests are refused'}<//>`}</p>
+      <${Table} label="Parts" heads=${['Part', 'State', 'Since']}>${h.parts.map(part => html`<tr key=${part.name}><td>${part.name}</td>
+        <td><${Pill} kind=${states[part.status]}>${part.status}<//> ${part.text}${part.do && html`<br /><span class="mute sm">${part.do}</span>`}</td><td class="t">${stamp(part.since)}</td></tr>`)}<//>
+      ${h.clock !== 'ok' && can('admin') && html`<${Form} submit="The clock is right" danger onSubmit=${async () => { await post('admin/v1/clock/confirm'); health.retry(); }} />`}
+      <dl><dt>Ledger</dt><dd><code>${h.ledger.id}</code> · ${num(h.ledger.accounts)} accounts · since ${stamp(h.ledger.created)}</dd><dt>Now</dt><dd>${full(h.now)}</dd>
+        <dt>Prices</dt><dd>since ${stamp(h.prices.since)} · <code>${h.prices.digest.slice(0, 10)}</code></dd><dt>Version</dt><dd>${h.version}</dd></dl>`}<//><//>
     <${Card} title="Open holds" span="7"><${View} of=${holds}>${({ data }) => (data.length ? html`<${Table} label="Open holds" heads=${['Age', 'Account', 'Operation', ['Held', 'n'], ['So far', 'n']]}>${data.slice(0, 100).map(h => html`<tr key=${h.charge}>
       <td class="t">${Date.now() - Date.parse(h.at) > 36e5 ? html`<${Pill} kind="warn">${age(h.at)}<//>` : age(h.at)}</td><td><a href=${href('accounts', { open: h.account })}>${h.account}</a></td><td>${[h.operation, h.model].filter(Boolean).join(' · ')}</td><td class="n">${num(h.held)}</td><td class="n">${num(h.observed)}</td></tr>`)}<//>
       ${data.length > 100 && html`<p class="mute sm">and ${num(data.length - 100)} more</p>`}` : html`<${Empty}>No request is running.<//>`)}<//><//>
@@ -35,6 +38,7 @@ function Deliveries() {
     <td>${can('admin') && html`<button class="small" onClick=${() => again(d)}>Send again</button>`}</td></tr>`)}<//>`;
 }
 
+const states = { ok: 'ok', warning: 'warn', failed: 'bad' };
 const results = { delivered: 'ok', failed: 'bad', pending: 'warn' };
 const scopes = [['read', 'read: sees everything'], ['grant', 'grant: and moves credits'], ['admin', 'admin: and changes everything else']];
 

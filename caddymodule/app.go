@@ -19,6 +19,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
 	"github.com/farebox-dev/farebox/caddymodule/stores"
+	"github.com/farebox-dev/farebox/caddymodule/upkeep"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 )
@@ -55,6 +56,8 @@ type App struct {
 	// own: public (the default: https, not in a private network), private (any), off.
 	AccountWebhooks string `json:"account_webhooks,omitempty"`
 
+	upkeep.Config
+
 	docs     atomic.Value // path of the pages, if a dashboard serves them
 	sender   *notifier.Sender
 	log      *zap.Logger
@@ -70,6 +73,7 @@ type App struct {
 
 	fileProblem atomic.Value // onDisk: how the price file is
 	poller      *poller
+	upkeeping   *upkeep.Runner
 }
 
 // CaddyModule implements caddy.Module.
@@ -105,6 +109,9 @@ func (a *App) prepare(ctx caddy.Context) error {
 	}
 	a.store = opener
 	if _, err := maxChange(a.MaxChange); err != nil {
+		return err
+	}
+	if err := a.Check(); err != nil {
 		return err
 	}
 	if err := a.provisionNotify(ctx); err != nil {
@@ -164,6 +171,8 @@ func (a *App) Start() error {
 	a.watch = a.startWatcher()
 	e.Health.Set("prices", a.pricesState)
 	a.poller = a.startPoller()
+	e.Upkeep.Set(a.Policy(a.book.Credit.Decimals))
+	a.upkeeping = a.Config.Start(e.Upkeep, a.log)
 	return nil
 }
 
@@ -172,6 +181,9 @@ func (a *App) Start() error {
 func (a *App) Stop() error {
 	if a.watch != nil {
 		a.watch.stop()
+	}
+	if a.upkeeping != nil {
+		a.upkeeping.Stop()
 	}
 	if a.poller != nil {
 		a.poller.stop()

@@ -30,6 +30,8 @@ func init() {
 //		}
 //		poll_jobs <interval>|off
 //		ledger_timeout <interval>|off
+//		retention <duration> [export <dir>]
+//		compact <time of day>|<interval>
 //		notify webhook|email|slack … [only <events>…]
 //		account_webhooks public|private|off
 //	}
@@ -55,12 +57,16 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 			a.LedgerTimeout, err = intervalOrOff(d)
 		case "notify":
 			err = a.parseNotify(d)
+		case "retention":
+			err = a.ParseRetention(d)
+		case "compact":
+			err = a.ParseCompact(d)
 		case "account_webhooks":
 			if !d.AllArgs(&a.AccountWebhooks) {
 				err = d.Err("account_webhooks takes public, private or off")
 			}
 		default:
-			err = d.Errf("meter has no option %q; it has store, pricing, poll_jobs, ledger_timeout, notify and account_webhooks", d.Val())
+			err = d.Errf("meter has no option %q; it has store, pricing, poll_jobs, ledger_timeout, retention, compact, notify and account_webhooks", d.Val())
 		}
 		if err != nil {
 			return nil, err

@@ -32,6 +32,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/ulid"
+	"github.com/farebox-dev/farebox/meter/upkeep"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
@@ -75,6 +76,7 @@ type Gateway struct {
 	Unpriced  report.UnpricedLog   // requests that have no price
 	Health    *health.Parts        // how the parts of the gateway do
 	Patience  *writer.Patience     // how long requests wait for the ledger, and why they would
+	Upkeep    *upkeep.Upkeep       // lets old entries go, and makes the store small
 
 	opt         Options
 	writer      *writer.Writer
@@ -127,7 +129,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.writer, m.Patience = b, b.Patience
+	m.writer, m.Patience, m.Upkeep = b, b.Patience, upkeep.New(b, o.Store)
 	m.owners = ownership.New(b, b.Now, o.Problem)
 	m.Reports = report.New(b, m.Books)
 	m.Events.Open(b, m.Reports)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/input"
@@ -135,8 +136,18 @@ func number(q url.Values, name string, most uint64) (uint64, error) {
 
 // List is how lists answer.
 type List[T any] struct {
-	Data       []T    `json:"data"`
-	NextCursor string `json:"next_cursor,omitempty"`
+	Data         []T        `json:"data"`
+	NextCursor   string     `json:"next_cursor,omitempty"`
+	DetailsSince *time.Time `json:"details_since,omitempty"` // what is older has left by the retention
+}
+
+// since is from when on an account has its entries and charges; nil: all of them.
+func (c *call) since() (*time.Time, error) {
+	p, err := c.m.Upkeep.Checkpoint(c.Context(), c.who.account)
+	if err != nil {
+		return nil, err
+	}
+	return timeOf(p.Since()), nil
 }
 
 func (c *call) bookNow() *pricing.Book {

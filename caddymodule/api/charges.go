@@ -99,6 +99,9 @@ func (c *call) charges() (List[ChargeView], error) {
 		return List[ChargeView]{}, err
 	}
 	out := List[ChargeView]{Data: []ChargeView{}}
+	if out.DetailsSince, err = c.since(); err != nil {
+		return out, err
+	}
 	err = c.m.Reports.Charges(c.Context(), c.who.account, f, func(h *ledger.Charge) bool {
 		if len(out.Data) == n {
 			out.NextCursor = out.Data[n-1].ID

@@ -46,6 +46,7 @@ func StatusOf(err error) (status int, reason string) {
 		{ledger.ErrNoPlan, http.StatusBadRequest, "no_such_plan"},
 		{ledger.ErrNoAccount, http.StatusNotFound, "no_such_account"},
 		{ledger.ErrNoCharge, http.StatusNotFound, "no_such_charge"},
+		{ledger.ErrPastRetention, http.StatusGone, "past_retention"},
 		{ledger.ErrNoGrant, http.StatusNotFound, "no_such_grant"},
 		{directory.ErrNoSuchKey, http.StatusNotFound, "no_such_key"},
 		{directory.ErrNoMember, http.StatusNotFound, "no_such_member"},

@@ -78,6 +78,24 @@ func (c *call) backup() error {
 	return nil
 }
 
+// UpkeepView is what a run of the upkeep did.
+type UpkeepView struct {
+	Before     *time.Time `json:"before,omitempty"` // of the retention; absent: everything stays
+	Accounts   int        `json:"accounts"`         // of which something left
+	Entries    int        `json:"entries"`          // that left
+	Charges    int        `json:"charges"`          // that left
+	File       string     `json:"file,omitempty"`   // the export of what left
+	Problems   []string   `json:"problems,omitempty"`
+	SizeBefore int64      `json:"size_before,omitempty"` // bytes on disk
+	Size       int64      `json:"size,omitempty"`
+}
+
+// compact lets go what is older than the retention, and makes the store small.
+func (c *call) compact() (UpkeepView, error) {
+	d, err := c.m.Upkeep.Run(c.Context(), true)
+	return UpkeepView{Before: timeOf(d.Before), Accounts: d.Accounts, Entries: d.Entries, Charges: d.Charges, File: d.File, Problems: d.Problems, SizeBefore: d.SizeBefore, Size: d.Size}, err
+}
+
 // ClockView is the ledger's clock next to the system's.
 type ClockView struct {
 	OK     bool      `json:"ok"`     // the ledger's clock follows the system's

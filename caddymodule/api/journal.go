@@ -104,6 +104,9 @@ func (c *call) journal() (List[EntryView], error) {
 		limit = 100
 	}
 	out := List[EntryView]{Data: []EntryView{}}
+	if out.DetailsSince, err = c.since(); err != nil {
+		return out, err
+	}
 	latest := c.URL.Query().Get("after") == ""
 	opened := map[ledger.ChargeID]*ledger.Charge{}
 	err = c.m.Reports.Journal(c.Context(), c.who.account, after, func(e *ledger.Entry) bool {
@@ -142,6 +145,9 @@ func (c *call) ledger() (List[EntryView], error) {
 		return List[EntryView]{}, err
 	}
 	out := List[EntryView]{Data: []EntryView{}}
+	if out.DetailsSince, err = c.since(); err != nil {
+		return out, err
+	}
 	err = c.m.Reports.JournalBack(c.Context(), c.who.account, before, func(e *ledger.Entry) bool {
 		if len(out.Data) == n {
 			out.NextCursor = numberCursor(out.Data[n-1].Seq)

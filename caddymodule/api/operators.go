@@ -136,6 +136,9 @@ func (c *call) listPeriods() (List[PeriodView], error) {
 	}
 	b, _ := c.m.Book()
 	out := List[PeriodView]{Data: []PeriodView{}}
+	if out.DetailsSince, err = c.since(); err != nil {
+		return out, err
+	}
 	err = c.m.Reports.JournalBack(c.Context(), c.who.account, 0, func(e *ledger.Entry) bool {
 		if p := e.Closed; p != nil {
 			v := PeriodView{Start: p.Start.UTC(), End: p.End.UTC(), Overage: c.text(p.Overage), Seq: e.Seq}

@@ -231,7 +231,16 @@ type walk struct {
 
 func (r *replay) account(id string) error {
 	w := &walk{replay: r, account: id, opened: map[ledger.ChargeID]*ledger.Charge{}, deltas: map[ledger.ChargeID]money.Amount{}}
-	err := r.m.Reports.Journal(r.Context(), id, 0, func(e *ledger.Entry) bool {
+	before, err := r.m.Upkeep.Checkpoint(r.Context(), id) // what has left comes first
+	if err != nil {
+		return err
+	}
+	w.plan, w.opened = before.Account.Sub.Plan, before.Account.Holds
+	for _, g := range before.Account.Grants {
+		w.available += g.Available
+		w.unlimited = w.unlimited || g.Unlimited
+	}
+	err = r.m.Reports.Journal(r.Context(), id, 0, func(e *ledger.Entry) bool {
 		w.entry(e)
 		return true
 	})

@@ -61,3 +61,29 @@ func printFinding(w *tabwriter.Writer, f *api.FindingView) {
 	fmt.Fprintln(w, "Stop the gateway and keep a copy of the data directory. Restore the newest backup into a new one, which says whether that one verifies: farebox meter restore FILE --data DIR.")
 	fmt.Fprintf(w, "Then let the payment system send again what came after it: the same keys grant once. Compare with farebox meter journal %s.\n", f.Account)
 }
+
+func (c *cli) clockCommands() *cobra.Command {
+	show := func() error { return request(c, http.MethodGet, "/meter/clock", "", nil, printClock) }
+	return group("clock", "The ledger's clock, by which credits renew and expire",
+		command("show", "Print the ledger's clock next to the system's", cobra.NoArgs, func(*cobra.Command, []string) error { return show() }),
+		command("confirm", "Trust a system's clock that is too far ahead: what is due by it expires and renews", cobra.NoArgs, func(*cobra.Command, []string) error {
+			if _, err := c.ask(http.MethodPost, "/meter/clock/confirm", "", nil, nil); err != nil {
+				return err
+			}
+			return show()
+		}),
+	)
+}
+
+func printClock(w *tabwriter.Writer, v api.ClockView) {
+	fmt.Fprintf(w, "ledger\t%s\n", v.Ledger.Format(time.RFC3339))
+	fmt.Fprintf(w, "system\t%s\n", v.System.Format(time.RFC3339))
+	says := v.Says
+	if v.OK {
+		says = "the ledger's clock follows the system's"
+	}
+	fmt.Fprintln(w, says)
+	if v.Do != "" {
+		fmt.Fprintln(w, "→ "+v.Do)
+	}
+}

@@ -139,7 +139,8 @@ func (g *group) play(ctx context.Context, book *pricing.Book, end time.Time) err
 	random := rand.New(rand.NewPCG(1, uint64(g.first))) //nolint:gosec // the same accounts every time
 	s, now := newGroupStore(), end.AddDate(-1, 0, 0)
 	m, err := meter.Open(ctx, meter.Options{
-		Store: s, Book: book, Text: []byte(prices), Now: func() time.Time { return now },
+		LedgerTimeout: -1, // a machine that is busy otherwise is no reason to give up
+		Store:         s, Book: book, Text: []byte(prices), Now: func() time.Time { return now },
 		Problem: func(err error) { log.Print(err) },
 	})
 	if err != nil {

@@ -228,7 +228,7 @@ func (m *measurement) disk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.Compact(ctx)
+	err = s.Compact(ctx, store.Compaction{Whole: true})
 	bytes, perAccount := map[store.Kind]int64{}, int64(0)
 	if err == nil {
 		bytes, perAccount, err = contents(ctx, s)

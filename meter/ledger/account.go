@@ -3,6 +3,7 @@ package ledger
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/money"
@@ -161,6 +162,16 @@ func (a *Account) Clone() *Account {
 		c.Holds[id] = h.Clone()
 	}
 	return &c
+}
+
+// HoldsInOrder are the open holds, in order of id.
+func (a *Account) HoldsInOrder() []*Charge {
+	list := make([]*Charge, 0, len(a.Holds))
+	for _, h := range a.Holds {
+		list = append(list, h)
+	}
+	slices.SortFunc(list, func(x, y *Charge) int { return strings.Compare(string(x.ID), string(y.ID)) })
+	return list
 }
 
 // Clone is a copy that shares nothing that changes: the elements of a charge's lists

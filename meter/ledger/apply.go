@@ -16,6 +16,7 @@ var (
 	ErrAccountExists        = errors.New("the account exists already")
 	ErrNoPlan               = errors.New("there is no such plan")
 	ErrNoCharge             = errors.New("there is no such charge")
+	ErrPastRetention        = errors.New("the charge is older than the retention of the ledger: its details have left, its cost is in the totals")
 	ErrNoGrant              = errors.New("there is no such grant")
 	ErrNothingToRenew       = errors.New("the account has no subscription that waits for a payment")
 	ErrConflict             = errors.New("the charge was already resolved with another cost")
@@ -45,6 +46,7 @@ type Env struct {
 	Remembered *Remembered // the first result under the command's idempotency key
 	Charge     *Charge     // the resolved charge that the command names
 	Granted    bool        // a grant with the command's id was given before
+	Left       bool        // the charge that the command names is older than what is kept
 }
 
 // Remembered is the first result under an idempotency key.
@@ -134,6 +136,14 @@ func (w *work) post(e Entry) {
 	e.seal(w.a.Head)
 	w.a.Fold(&e)
 	w.res.Entries = append(w.res.Entries, e)
+}
+
+// noCharge is the error for a charge that is not in the ledger.
+func (w *work) noCharge(id ChargeID) error {
+	if w.Left {
+		return fmt.Errorf("%w: %s", ErrPastRetention, id)
+	}
+	return fmt.Errorf("%w: %s", ErrNoCharge, id)
 }
 
 // Touch only books what is due by the clock.

@@ -23,7 +23,7 @@ func (c Refund) apply(w *work) error {
 	}
 	s := w.Charge
 	if s == nil || s.ID != c.Charge {
-		return fmt.Errorf("%w: %s", ErrNoCharge, c.Charge)
+		return w.noCharge(c.Charge)
 	}
 	if done, err := w.replay(c.Idempotency, c.Hash); done || err != nil {
 		return err

@@ -136,6 +136,9 @@ func (c Reserve) apply(w *work) error {
 
 // again reports whether c was applied before: its charge exists, open or resolved.
 func (c Reserve) again(w *work) (bool, error) {
+	if w.Left {
+		return false, w.noCharge(c.Charge.ID)
+	}
 	have := w.a.Holds[c.Charge.ID]
 	if have == nil && w.Charge != nil && w.Charge.ID == c.Charge.ID {
 		have = w.Charge

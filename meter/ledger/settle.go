@@ -64,7 +64,7 @@ func (w *work) open(id ChargeID, cost money.Amount) (*Charge, error) {
 		return h, nil
 	}
 	if w.Charge == nil || w.Charge.ID != id {
-		return nil, fmt.Errorf("%w: %s", ErrNoCharge, id)
+		return nil, w.noCharge(id)
 	}
 	w.res.Charge, w.res.Replayed = w.Charge, true
 	if w.Charge.base() != cost {

@@ -2,11 +2,14 @@ package report
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/checkpoint"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/ulid"
@@ -236,7 +239,12 @@ func (rs *Reports) Charge(ctx context.Context, account, id string) (*ledger.Char
 	}
 	var c *ledger.Charge
 	err = rs.writer.View(ctx, func(s store.Snapshot) error {
-		c, err = writer.Charge(s, ledger.AccountID(account), ledger.ChargeID(id))
+		if c, err = writer.Charge(s, ledger.AccountID(account), ledger.ChargeID(id)); !errors.Is(err, ledger.ErrNoCharge) {
+			return err
+		}
+		if left, failed := checkpoint.Left(s, ledger.AccountID(account), ledger.ChargeID(id)); left || failed != nil {
+			err = errors.Join(failed, fmt.Errorf("%w: %s", ledger.ErrPastRetention, id))
+		}
 		return err
 	})
 	return c, err

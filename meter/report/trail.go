@@ -28,6 +28,7 @@ func (rs *Reports) Trail(ctx context.Context, account string, times []time.Time)
 		return nil, err
 	}
 	p, at, read, trail := newPast(a), len(times)-1, 0, make([]Point, len(times))
+	first := a.Seq + 1
 	err = rs.JournalBack(ctx, account, a.Seq+1, func(e *ledger.Entry) bool {
 		for ; at >= 0 && e.At.Before(times[at]); at-- {
 			trail[at] = Point{times[at], p.sum()}
@@ -36,9 +37,10 @@ func (rs *Reports) Trail(ctx context.Context, account string, times []time.Time)
 			return false
 		}
 		p.undo(e)
+		first = e.Seq
 		return true
 	})
-	if read <= longestTrail { // before the first entry there was nothing
+	if read <= longestTrail && first <= 1 { // before the first entry there was nothing; others may have left
 		for ; at >= 0 && !times[at].Before(a.CreatedAt); at-- {
 			trail[at] = Point{times[at], p.sum()}
 		}

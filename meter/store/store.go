@@ -42,6 +42,7 @@ const (
 	Endpoint    Kind = 'w' // webhooks of accounts, and endpoints that are off, by name
 	Delivery    Kind = 'd' // deliveries of the last days, in order
 	Meta        Kind = 'm' // format, decimals, clock
+	Checkpoint  Kind = 'y' // what stays of the entries that have left, by account
 )
 
 // names of the kinds, in the order of their keys.
@@ -52,7 +53,7 @@ var names = []struct {
 	{Account, "accounts"}, {Book, "price books"}, {Charge, "charges"}, {Delivery, "deliveries"}, {SessionEnd, "ends of sessions"}, {UpstreamID, "upstream ids"},
 	{Hold, "open holds"}, {Idempotency, "idempotency keys"}, {Entry, "entries"}, {Key, "API keys"}, {KeyOf, "API keys by account"},
 	{Meta, "settings"}, {Notice, "notices"}, {Owned, "grants"}, {Member, "members"}, {Job, "jobs"}, {Operator, "operator keys"},
-	{Session, "sessions"}, {SessionsOf, "sessions by key"}, {Usage, "usage sums"}, {Endpoint, "endpoints"}, {Outbox, "events to deliver"},
+	{Session, "sessions"}, {SessionsOf, "sessions by key"}, {Usage, "usage sums"}, {Endpoint, "endpoints"}, {Outbox, "events to deliver"}, {Checkpoint, "checkpoints"},
 }
 
 // Kinds are all kinds, in the order of their keys: a scan of each of them reads
@@ -150,6 +151,20 @@ type OnDisk interface {
 	// still succeed, as long as there is a byte left: they are for the end of what
 	// has begun.
 	Full() error
+}
+
+// Compaction says how a store is made smaller.
+type Compaction struct {
+	Whole bool // all of it, however little that gains
+	Paced bool // leaves half of the time to requests
+}
+
+// Compacter is a Store that can be made smaller while it is used. The error wraps
+// ErrFull if there is no room for what it has to write before it can delete.
+type Compacter interface {
+	Compact(ctx context.Context, c Compaction) error
+	// Size is how many bytes the store takes on its disk.
+	Size() (int64, error)
 }
 
 // Store keeps records. Every method is safe for concurrent use.

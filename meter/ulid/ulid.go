@@ -3,6 +3,7 @@ package ulid
 
 import (
 	"crypto/rand"
+	"strings"
 	"time"
 )
 
@@ -44,4 +45,20 @@ func Least(prefix string, t time.Time) string {
 		ms >>= 5
 	}
 	return prefix + string(b[:])
+}
+
+// Time is when an id that New has made was made; not ok if it is another text.
+func Time(prefix, id string) (at time.Time, ok bool) {
+	if len(id) != len(prefix)+26 || id[:len(prefix)] != prefix {
+		return time.Time{}, false
+	}
+	ms := int64(0)
+	for _, c := range []byte(id[len(prefix) : len(prefix)+10]) {
+		n := strings.IndexByte(crockford, c)
+		if n < 0 {
+			return time.Time{}, false
+		}
+		ms = ms<<5 | int64(n)
+	}
+	return time.UnixMilli(ms).UTC(), true
 }

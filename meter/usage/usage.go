@@ -87,6 +87,17 @@ func (s *Sum) Zero() bool {
 	return s.Requests == 0 && s.Failed == 0 && s.Estimated == 0 && s.Cost == 0 && s.Refunded == 0 && s.Absorbed == 0 && len(s.Units) == 0
 }
 
+// Has reports whether nothing of o is more than in s, so that o can be taken off.
+func (s *Sum) Has(o *Sum) bool {
+	for _, u := range o.Units {
+		if s.Count(u.Unit).Cmp(u.Count) < 0 {
+			return false
+		}
+	}
+	return s.Requests >= o.Requests && s.Failed >= o.Failed && s.Estimated >= o.Estimated &&
+		s.Cost >= o.Cost && s.Refunded >= o.Refunded && s.Absorbed >= o.Absorbed
+}
+
 // Add adds o to s.
 func (s *Sum) Add(o *Sum) {
 	s.count(o, 1)

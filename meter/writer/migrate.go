@@ -12,11 +12,12 @@ import (
 
 // formatVersion is the layout of records in a store. What changes it adds a
 // migration.
-const formatVersion = 4
+const formatVersion = 5
 
 // sameRecords is the oldest format with the same records as formatVersion. A store
 // of it becomes one of formatVersion when it is opened. Format 4 only says that
-// records may be in the archive of package badger, where older versions do not look.
+// records may be in the archive of package badger, where older versions do not look,
+// and format 5 that entries may have left, for which there is a checkpoint.
 const sameRecords = 3
 
 // migration turns a store of format from into one of the next. It may be cut off
@@ -47,6 +48,7 @@ var migrations = []migration{
 		{"usage sums", rebuildUsage},
 	}},
 	{3, nil},
+	{4, nil},
 }
 
 // Progress says how far a migration is.

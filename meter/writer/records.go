@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/checkpoint"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 )
@@ -76,7 +77,7 @@ func fetchCharge(tx store.Snapshot, a *ledger.Account, id ledger.ChargeID, env *
 	}
 	c, err := Charge(tx, a.ID, id)
 	if errors.Is(err, ledger.ErrNoCharge) {
-		return nil
+		env.Left, err = checkpoint.Left(tx, a.ID, id)
 	}
 	env.Charge = c
 	return err
@@ -196,3 +197,6 @@ func (w *Writer) recordCharge(tx store.Tx, c *ledger.Charge) error {
 	w.buf = ledger.AppendCharge(w.buf[:0], c)
 	return tx.Put(id, w.buf)
 }
+
+// ChargeKey is where the result under the idempotency key of a charge is stored.
+func ChargeKey(account ledger.AccountID, key string) store.ID { return keyID(account, chargeKeys, key) }

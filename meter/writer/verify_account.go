@@ -3,7 +3,9 @@ package writer
 import (
 	"bytes"
 	"fmt"
+	"maps"
 
+	"github.com/farebox-dev/farebox/meter/checkpoint"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -15,6 +17,7 @@ type accountCheck struct {
 	Report
 	numbered
 	walks   walks
+	left    *checkpoint.Checkpoint // for the entries that have left
 	a       *ledger.Account
 	stored  *ledger.Account
 	sound   uint64 // the last entry that is intact
@@ -29,7 +32,10 @@ func (c *accountCheck) run() error {
 		c.problem("account %s: %v", c.id, err)
 		return nil
 	}
-	c.a, c.charges = &ledger.Account{}, map[ledger.ChargeID]money.Amount{}
+	if err := c.begin(); err != nil {
+		c.problem("account %s: %v", c.id, err)
+		return nil
+	}
 	ok := true
 	err := c.scan(store.Entry, func(_ store.ID, value []byte) error {
 		c.Entries++
@@ -50,6 +56,20 @@ func (c *accountCheck) run() error {
 	}
 	c.holds()
 	return c.settled()
+}
+
+// begin starts where the journal does: at the checkpoint, if entries have left.
+func (c *accountCheck) begin() (err error) {
+	if c.left, err = checkpoint.Read(c.v, c.id); err != nil {
+		return err
+	}
+	c.a, c.charges = c.left.Account.Clone(), maps.Clone(c.left.Kept)
+	c.sound = c.a.Seq
+	if c.a.Seq == 0 {
+		c.a = &ledger.Account{}
+		return nil
+	}
+	return c.a.Check()
 }
 
 // load decodes the stored state and its open holds.

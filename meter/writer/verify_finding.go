@@ -36,6 +36,10 @@ func (c *accountCheck) finding() (*Finding, error) {
 		f.State = &s
 	}
 	a := &ledger.Account{}
+	if c.left != nil && c.left.Account.Seq > 0 {
+		a = c.left.Account.Clone()
+		f.SoundAt = a.Clock
+	}
 	err := c.v.Scan(store.ID{Kind: store.Entry, Account: string(c.id)}, true, func(_ store.ID, value []byte) error {
 		e, err := ledger.DecodeEntry(value)
 		if err != nil || a.Seq >= c.sound {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/farebox-dev/farebox/internal/seed"
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // model is an archive and what should be in it.
@@ -67,6 +68,27 @@ func (m *model) write(records map[string]string) {
 		m.t.Fatal(err)
 	}
 	m.batch++
+}
+
+// compact makes one run of all. What was deleted is gone, but for what the database
+// below has: keys that end with a 7.
+func (m *model) compact() {
+	m.t.Helper()
+	below := func(key string) bool { return strings.HasSuffix(key, "7") }
+	s := m.a.Acquire()
+	runs := len(s.runs)
+	m.a.Release(s)
+	if err := m.a.Compact(context.Background(), store.Compaction{Whole: true, Paced: true}, below); err != nil {
+		m.t.Fatal(err)
+	}
+	if runs < 2 {
+		return
+	}
+	for k, v := range m.want {
+		if v == "" && !below(k) {
+			delete(m.want, k)
+		}
+	}
 }
 
 func (m *model) merge() (merged bool) {
@@ -156,6 +178,9 @@ func TestAnArchiveHasWhatWasWritten(t *testing.T) {
 		if m.merge() {
 			merges++
 		}
+		if rng.IntN(15) == 0 {
+			m.compact()
+		}
 		if rng.IntN(20) == 0 {
 			s := m.a.Acquire()
 			names := s.Names()
@@ -173,6 +198,55 @@ func TestAnArchiveHasWhatWasWritten(t *testing.T) {
 	t.Logf("%d merges, %d runs are left of %d", merges, len(s.runs), m.batch)
 	if merges == 0 || len(s.runs) > 40 {
 		t.Errorf("%d merges, %d runs", merges, len(s.runs))
+	}
+}
+
+// A run stands for those that were merged into it, even if they come to nothing: the
+// names that the store has noted before are still found in it.
+func TestARunOfNothingIsStillARun(t *testing.T) {
+	m := newModel(t)
+	m.write(map[string]string{"key1": "value", "key2": "value"})
+	m.write(map[string]string{"key1": "", "key2": ""})
+	s := m.a.Acquire()
+	names := s.Names()
+	m.a.Release(s)
+	m.compact()
+	m.a.Close()
+	m.open(m.batch, names)
+	for _, k := range []string{"key1", "key2"} {
+		s := m.a.Acquire()
+		if v, _, err := s.Get(k); err != nil || v != nil {
+			t.Errorf("%s is %q, %v", k, v, err)
+		}
+		m.a.Release(s)
+	}
+}
+
+// A compaction that need not be whole leaves alone what is much larger than the rest.
+func TestACompactionIsWorthIt(t *testing.T) {
+	m := newModel(t)
+	rng := rand.New(rand.NewPCG(seed.Of(t), 5)) //nolint:gosec // a test's
+	large := map[string]string{}
+	for i := range 4000 {
+		large[fmt.Sprintf("key%05d", i)] = fmt.Sprint(rng.Uint64(), rng.Uint64())
+	}
+	m.write(large)
+	for i := range 3 {
+		m.write(map[string]string{fmt.Sprint("key", i): "new"})
+	}
+	for _, step := range []struct {
+		whole bool
+		runs  int
+	}{{false, 2}, {true, 1}} {
+		if err := m.a.Compact(context.Background(), store.Compaction{Whole: step.whole}, func(string) bool { return false }); err != nil {
+			t.Fatal(err)
+		}
+		s := m.a.Acquire()
+		if len(s.runs) != step.runs {
+			t.Errorf("whole %t: %d runs, want %d", step.whole, len(s.runs), step.runs)
+		}
+		m.a.Release(s)
+		m.check("")
 	}
 }
 

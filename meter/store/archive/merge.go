@@ -5,7 +5,10 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // A run has a level by its size: 0 up to smallest, 1 up to eight times as much, and
@@ -52,31 +55,60 @@ func (a *Archive) Need() (n int64) {
 
 // Merge makes one run of several if there are too many. It reports whether it did.
 // The end of ctx ends it, without a change.
-func (a *Archive) Merge(ctx context.Context) (bool, error) { return a.mergeSome(ctx, due, true) }
+func (a *Archive) Merge(ctx context.Context) (bool, error) {
+	return a.mergeSome(ctx, due, how{paced: true})
+}
 
-// MergeAll makes one run of all, as fast as it can: for a compaction that somebody
-// waits for.
-func (a *Archive) MergeAll(ctx context.Context) error {
-	_, err := a.mergeSome(ctx, func(runs []*run) []*run {
-		if len(runs) < 2 {
+// Size is how many bytes all runs take, and Compact needs until it removes them.
+func (a *Archive) Size() int64 {
+	s := a.Acquire()
+	defer a.Release(s)
+	return s.Size()
+}
+
+// worthIt is how much larger than all newer runs together a run may be, to be merged
+// with them by a compaction that need not be whole.
+const worthIt = 8
+
+// Compact makes one run of all, or of those for which it is worth it. What was deleted
+// leaves a whole one for good, unless the database below has it, too.
+func (a *Archive) Compact(ctx context.Context, c store.Compaction, below func(key string) bool) error {
+	which := func(runs []*run) []*run {
+		i, newer := len(runs), int64(0)
+		for i > 0 && (c.Whole || i > len(runs)-2 || runs[i-1].size <= worthIt*newer) {
+			i--
+			newer += runs[i].size
+		}
+		if len(runs)-i < 2 {
 			return nil
 		}
-		return slices.Clone(runs)
-	}, false)
+		return slices.Clone(runs[i:])
+	}
+	h := how{paced: c.Paced}
+	if c.Whole {
+		h.below = below
+	}
+	_, err := a.mergeSome(ctx, which, h)
 	return err
 }
 
-func (a *Archive) mergeSome(ctx context.Context, which func([]*run) []*run, paced bool) (bool, error) {
+// how runs are merged.
+type how struct {
+	paced bool                  // pause as much as work, which leaves the CPU to requests
+	below func(key string) bool // whether a deleted record must stay so; nil: each must
+}
+
+func (a *Archive) mergeSome(ctx context.Context, which func([]*run) []*run, h how) (bool, error) {
 	a.merging.Lock()
 	defer a.merging.Unlock()
 	s := a.Acquire()
 	defer a.Release(s)
 	old := which(s.runs)
-	if old == nil {
+	if len(old) == 0 {
 		return false, nil
 	}
 	w := &Writer{temporary: merging, dir: a.dir, from: old[0].from, to: old[len(old)-1].to, codec: Small}
-	if err := merge(ctx, old, w, paced); err != nil {
+	if err := merge(ctx, old, w, h); err != nil {
 		return false, errors.Join(err, w.abandon())
 	}
 	r, err := w.finish()
@@ -95,13 +127,14 @@ func (a *Archive) mergeSome(ctx context.Context, which func([]*run) []*run, pace
 const paceEvery = 1 << 20
 
 // merge adds the records of all runs to w. If several have a record, that of the
-// newest counts. Deleted records stay: the database may have them, too.
-func merge(ctx context.Context, runs []*run, w *Writer, paced bool) error {
+// newest counts. Deleted records stay where the database may have them, too.
+func merge(ctx context.Context, runs []*run, w *Writer, h how) error {
 	cursors := make([]*Cursor, len(runs)) // oldest first
 	for i, r := range runs {
 		cursors[i] = newCursor(r, "", false)
 	}
 	began, next := time.Now(), int64(paceEvery)
+	var last Record
 	for {
 		newest := -1
 		for i, c := range cursors {
@@ -113,7 +146,9 @@ func merge(ctx context.Context, runs []*run, w *Writer, paced bool) error {
 			break
 		}
 		r := cursors[newest].Record()
-		if err := w.Add(r); err != nil {
+		if r.Value == nil && h.below != nil && !h.below(r.Key) {
+			last = Record{Key: strings.Clone(r.Key)}
+		} else if err := w.Add(r); err != nil {
 			return err
 		}
 		for _, c := range cursors {
@@ -126,7 +161,7 @@ func merge(ctx context.Context, runs []*run, w *Writer, paced bool) error {
 		}
 		next = w.raw + paceEvery
 		pause := time.Duration(0)
-		if paced {
+		if h.paced {
 			pause = time.Since(began)
 		}
 		select {
@@ -140,6 +175,9 @@ func merge(ctx context.Context, runs []*run, w *Writer, paced bool) error {
 		if err := c.Err(); err != nil {
 			return err
 		}
+	}
+	if w.file == nil { // a run stands for those that were merged into it, even if nothing is left of them
+		return w.Add(last)
 	}
 	return nil
 }

@@ -3,6 +3,9 @@ package badger
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -107,10 +110,22 @@ func (s *Store) mergeRuns() (bool, error) {
 	return err == nil, err
 }
 
-// Compact makes the directory as small as it gets: one run of the archive, and tables
-// without what was replaced. It takes as long as it takes to read everything.
-func (s *Store) Compact(ctx context.Context) error {
-	err := errors.Join(s.flush(), s.archive.MergeAll(ctx))
+// Compact implements store.Compacter. What it reads and writes is the whole directory,
+// or what is worth it.
+func (s *Store) Compact(ctx context.Context, c store.Compaction) error {
+	if now := s.space.measure(); s.Full() != nil || s.archive.Size() > now.Free-now.Needs {
+		return fmt.Errorf("%w: a compaction needs %d MB for a moment, %d MB are free", store.ErrFull, (s.archive.Size()+now.Needs)>>20, now.Free>>20)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.stop, cancel)()
+	tables := s.db.NewTransaction(false) // no such record ever comes to them any more
+	defer tables.Discard()
+	below := func(key string) bool {
+		_, err := tables.Get(bytesOf(key))
+		return !errors.Is(err, badger.ErrKeyNotFound)
+	}
+	err := errors.Join(s.flush(), s.archive.Compact(ctx, c, below))
 	if err == nil {
 		err = s.noteRuns()
 	}
@@ -120,7 +135,27 @@ func (s *Store) Compact(ctx context.Context) error {
 	s.mu.Lock()
 	s.renew()
 	s.mu.Unlock()
+	if c.Paced {
+		return s.db.Flatten(1)
+	}
 	return s.db.Flatten(2)
+}
+
+// Size implements store.Compacter.
+func (s *Store) Size() (sum int64, err error) {
+	err = filepath.WalkDir(s.space.dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && d.IsDir() {
+			return nil // a file that was merged meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if info, err := d.Info(); err == nil {
+			sum += taken(info)
+		}
+		return nil
+	})
+	return sum, err
 }
 
 // noteRuns writes the names of the runs. While Badger is paused, those from before

@@ -50,7 +50,7 @@ func TestLayersAndTablesReadAsOne(t *testing.T) {
 			}
 			m.have = openStore(t, m.dir)
 		case n < 82:
-			if err := m.have.Compact(context.Background()); err != nil {
+			if err := m.have.Compact(context.Background(), store.Compaction{Whole: m.rng.IntN(2) == 0, Paced: true}); err != nil {
 				t.Fatal(err)
 			}
 		default:

@@ -33,7 +33,8 @@ export default function ChargesPage() {
     <div class="cards"><${Card}><${View} of=${list}>${page => html`
       ${page.data.length ? html`<${Charges} list=${page.data} keep=${{ ...where, period, from, to, cursor }} />` : html`<${Empty}>No matching requests. <button class="small" onClick=${() => set({ q: '', state: '', operation: '', model: '', member: '', period: '', from: '', to: '', cursor: '' })}>Show all</button><//>`}
       <div class="row sp gap">${cursor ? html`<button onClick=${() => set({ cursor: '' })}>Newest</button>` : html`<span />`}
-        ${page.next_cursor && html`<button onClick=${() => set({ cursor: page.next_cursor })}>Older</button>`}</div>`}<//><//></div>
+        ${page.next_cursor && html`<button onClick=${() => set({ cursor: page.next_cursor })}>Older</button>`}</div>
+      ${page.details_since && html`<p class="mute sm gap">Requests before ${full(page.details_since)} are summed up under Usage; their details are no longer kept.</p>`}`}<//><//></div>
     ${charge && html`<${Charge} id=${charge} onClose=${() => set({ charge: '' })} />`}`;
 }
 

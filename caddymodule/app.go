@@ -46,6 +46,9 @@ type App struct {
 	// LedgerTimeout is how long a request waits for the ledger before it is refused with
 	// 503; 0 is five seconds, negative: for as long as it takes.
 	LedgerTimeout caddy.Duration `json:"ledger_timeout,omitempty"`
+	// MaxConcurrent is how many requests each account may have under way at once whose
+	// plan, and who itself, has no limit. 0: any number.
+	MaxConcurrent int `json:"max_concurrent,omitempty"`
 	// MaxChange refuses a changed price file in which any rate differs from the
 	// one in force by more than this, such as "50%"; "off" is no limit. Default: 80%.
 	MaxChange string `json:"max_change,omitempty"`
@@ -158,7 +161,7 @@ func (a *App) Start() error {
 	}
 	a.before = old
 	e.inForce.Store(a)
-	e.Patience.Set(time.Duration(a.LedgerTimeout))
+	a.limit(e)
 	a.metrics.gateway.Store(e.Gateway)
 	if err := e.Books.Set(context.Background(), a.book, a.bookText); err != nil {
 		return fmt.Errorf("price file %s: %w", a.file, err)
@@ -174,6 +177,12 @@ func (a *App) Start() error {
 	e.Upkeep.Set(a.Policy(a.book.Credit.Decimals))
 	a.upkeeping = a.Config.Start(e.Upkeep, a.log)
 	return nil
+}
+
+// limit puts this configuration's limits in force.
+func (a *App) limit(e *engine) {
+	e.Patience.Set(time.Duration(a.LedgerTimeout))
+	e.Concurrency.Limit(a.MaxConcurrent)
 }
 
 // Stop ends only what looks for work: requests of this configuration are still

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ func init() {
 //		}
 //		poll_jobs <interval>|off
 //		ledger_timeout <interval>|off
+//		max_concurrent <requests>
 //		retention <duration> [export <dir>]
 //		compact <time of day>|<interval>
 //		notify webhook|email|slack … [only <events>…]
@@ -55,6 +57,8 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 			a.Poll, err = intervalOrOff(d)
 		case "ledger_timeout":
 			a.LedgerTimeout, err = intervalOrOff(d)
+		case "max_concurrent":
+			a.MaxConcurrent, err = atLeastOne(d)
 		case "notify":
 			err = a.parseNotify(d)
 		case "retention":
@@ -66,7 +70,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 				err = d.Err("account_webhooks takes public, private or off")
 			}
 		default:
-			err = d.Errf("meter has no option %q; it has store, pricing, poll_jobs, ledger_timeout, retention, compact, notify and account_webhooks", d.Val())
+			err = d.Errf("meter has no option %q; it has store, pricing, poll_jobs, ledger_timeout, max_concurrent, retention, compact, notify and account_webhooks", d.Val())
 		}
 		if err != nil {
 			return nil, err
@@ -126,6 +130,20 @@ func intervalOrOff(d *caddyfile.Dispenser) (caddy.Duration, error) {
 		return 0, d.Errf("%s %q: write an interval such as 2s, or off", name, every)
 	}
 	return caddy.Duration(dur), nil
+}
+
+// atLeastOne reads the one argument of an option.
+func atLeastOne(d *caddyfile.Dispenser) (int, error) {
+	name := d.Val()
+	var text string
+	if !d.AllArgs(&text) {
+		return 0, d.ArgErr()
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, d.Errf("%s %q: write a number such as 20, or leave the option out", name, text)
+	}
+	return n, nil
 }
 
 func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {

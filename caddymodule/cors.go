@@ -22,7 +22,7 @@ const (
 // exposed are the headers of the gateway's that scripts may read.
 var exposed = []string{
 	"Credits-Charge", "Credits-Cost", "Credits-Held", "Credits-Remaining", "Credits-Unit", "Credits-Clamped",
-	"Idempotency-Replayed", "Request-Id", "X-Request-Id", "Retry-After", "X-Should-Retry", "Link",
+	"Idempotency-Replayed", "Request-Id", "X-Request-Id", "Retry-After", "X-Should-Retry", "Link", "Concurrency-Limit", "Concurrency-Limit-Per",
 }
 
 // preflight reports whether a browser asks if it may ask.

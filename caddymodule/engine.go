@@ -51,6 +51,7 @@ func (a *App) giveWay() {
 	if err := running.startNotify(a.engine); err != nil {
 		a.log.Error("going back to the endpoints of the configuration that runs on", zap.Error(err))
 	}
+	running.limit(a.engine)
 	running.askForJobs()
 	a.engine.Health.Set("prices", running.pricesState)
 	a.pricesLoaded(a.book, a.before)

@@ -59,6 +59,7 @@ var statuses = map[string]int{
 	pricing.BodyNotForm:      http.StatusBadRequest,
 	bodyUnreadable:           http.StatusBadRequest,
 	meter.TextTooLong:        http.StatusBadRequest,
+	meter.TooManyConcurrent:  http.StatusTooManyRequests, // which official SDKs retry by themselves, as they should
 
 	meter.JobNotFound:         http.StatusNotFound,
 	meter.ObjectNotFound:      http.StatusNotFound,
@@ -142,7 +143,7 @@ func (h *Handler) refusalHeader(header http.Header, r *http.Request, d *meter.Re
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Request-Id", id)
 	header.Set("X-Request-Id", id)
-	header.Set("X-Should-Retry", strconv.FormatBool(d.Reason == ledger.InFlightHolds || status == http.StatusServiceUnavailable))
+	header.Set("X-Should-Retry", strconv.FormatBool(d.Reason == ledger.InFlightHolds || status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable))
 	if wait := facts.RetryAfter; wait > 0 {
 		header.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
 	}
@@ -153,6 +154,10 @@ func (h *Handler) refusalHeader(header http.Header, r *http.Request, d *meter.Re
 		header.Set("Credits-Remaining", facts.Available)
 		header.Set("Credits-Cost", "0")
 		header.Set("Credits-Unit", facts.Unit)
+	}
+	if c := facts.Concurrent; c != nil {
+		header.Set("Concurrency-Limit", strconv.Itoa(c.Limit))
+		header.Set("Concurrency-Limit-Per", c.Per)
 	}
 	for _, o := range facts.Options {
 		if o.Do == "top_up" && o.URL != "" {

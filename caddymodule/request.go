@@ -16,6 +16,7 @@ import (
 	"github.com/farebox-dev/farebox/internal/coding"
 	"github.com/farebox-dev/farebox/internal/payload"
 	"github.com/farebox-dev/farebox/meter"
+	"github.com/farebox-dev/farebox/meter/concurrency"
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/pricing"
 )
@@ -30,17 +31,19 @@ type incoming struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	route  pricing.Route
-	slow   bool  // the body did not come at once
-	passed bool  // early has no objection
-	room   int64 // of the memory that large bodies share; 0: none is taken
+	slow   bool              // the body did not come at once
+	passed bool              // early has no objection
+	place  concurrency.Place // among the requests under way
+	room   int64             // of the memory that large bodies share; 0: none is taken
 }
 
-// release frees what the request's body takes. in may be nil: nothing was read.
+// release frees what the request takes: memory of its body, its place among those under way. in may be nil: nothing was read.
 func (in *incoming) release() {
 	if in == nil {
 		return
 	}
 	in.body.Release()
+	in.place.Leave()
 	if in.room > 0 {
 		bodyRoom.Release(in.room)
 	}
@@ -63,7 +66,10 @@ func (h *Handler) read(e *engine, w http.ResponseWriter, r *http.Request) (*inco
 		return nil, &meter.Refusal{Reason: upgradeNotMetered, Message: "This connection would leave HTTP, where it is not metered; use plain HTTP requests."}
 	}
 	in.Request = meter.Request{Method: r.Method, URI: uri, Header: r.Header, Caller: caller, ContentType: r.Header.Get("Content-Type"), Idempotency: r.Header.Get("Idempotency-Key"), UnknownIDs: h.UnknownIDs, Overlap: h.Hold == "overlap" && r.Header.Get("Upgrade") == ""}
-	in.Origin = requestOrigin{r}
+	in.Origin, in.Place = requestOrigin{r}, &in.place
+	if err = e.Concurrency.Enter(r.Context(), &in.Caller, route, &in.place); err != nil {
+		return in, err
+	}
 	if route.Free && !route.NeedsBody || !route.NeedsBody && in.Idempotency == "" {
 		return in, nil // the body flows through unread
 	}

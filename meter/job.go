@@ -50,7 +50,7 @@ func (c *Charge) startsJob(b *bill, e *closing, r *dialect.Result) *job.Record {
 func (c *Charge) holdJob(ctx context.Context, rec *job.Record, r Receipt) Receipt {
 	kept := make(chan struct{})
 	c.hold.observe(min(r.Cost, c.hold.amount)) // what it will cost, if the gateway should lose it
-	c.m.Jobs.open.Add(rec, func() { close(kept) })
+	c.m.Jobs.open.Add(rec, c.req.Place, func() { close(kept) })
 	select {
 	case <-kept:
 	case <-ctx.Done():

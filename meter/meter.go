@@ -67,16 +67,17 @@ type Options struct {
 
 // Gateway admits requests and settles them. Its methods are safe for concurrent use.
 type Gateway struct {
-	Books     *pricebook.Books     // the price book in force, and those before it
-	Reports   *report.Reports      // usage, charges, journal, estimates
-	Events    *event.Hub           // what happened, for people and programs
-	Directory *directory.Directory // keys, members, operators, sessions
-	Accounts  *account.Accounts    // opening, granting, closing; their state
-	Jobs      *Jobs                // work that goes on after an answer
-	Unpriced  report.UnpricedLog   // requests that have no price
-	Health    *health.Parts        // how the parts of the gateway do
-	Patience  *writer.Patience     // how long requests wait for the ledger, and why they would
-	Upkeep    *upkeep.Upkeep       // lets old entries go, and makes the store small
+	Books       *pricebook.Books     // the price book in force, and those before it
+	Reports     *report.Reports      // usage, charges, journal, estimates
+	Events      *event.Hub           // what happened, for people and programs
+	Directory   *directory.Directory // keys, members, operators, sessions
+	Accounts    *account.Accounts    // opening, granting, closing; their state
+	Jobs        *Jobs                // work that goes on after an answer
+	Unpriced    report.UnpricedLog   // requests that have no price
+	Health      *health.Parts        // how the parts of the gateway do
+	Concurrency *Concurrency         // how many requests may be under way at once
+	Patience    *writer.Patience     // how long requests wait for the ledger, and why they would
+	Upkeep      *upkeep.Upkeep       // lets old entries go, and makes the store small
 
 	opt         Options
 	writer      *writer.Writer
@@ -108,11 +109,12 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		o.Health = new(health.Parts)
 	}
 	m := &Gateway{opt: o, Books: pricebook.New(o.Book, o.Now), Health: o.Health}
+	m.Concurrency = &Concurrency{m: m}
 	events, err := event.NewHub(ctx, event.Options{Store: o.Store, Books: m.Books, Now: o.Now, Problem: o.Problem, Endpoints: o.Endpoints})
 	if m.Events = events; err != nil {
 		return nil, err
 	}
-	jobs, err := job.Load(ctx, o.Store, o.Now, o.Problem)
+	jobs, err := job.Load(ctx, o.Store, &m.Concurrency.counter, o.Now, o.Problem)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +146,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	m.owners.Start()
-	m.Accounts = account.New(b, m.Books, m.Directory.Keys, watchers, names, b.Now)
+	m.Accounts = account.New(b, m.Books, m.Directory, watchers, names, b.Now)
 	m.Health.Set("ledger", m.ledgerState)
 	if _, ok := m.Space(); ok {
 		m.Health.Set("disk", m.diskState)

@@ -33,6 +33,7 @@ const (
 	ObjectNotFound       = ownership.ObjectNotFound
 	ListRefused          = ownership.ListRefused
 	TextTooLong          = "text_too_long"
+	TooManyConcurrent    = "too_many_concurrent_requests"
 )
 
 // Refusal is why a request did not run. It cost nothing and left no hold. Which
@@ -52,24 +53,25 @@ func (d *Refusal) Unwrap() error { return d.Err }
 
 // Facts are the "credits" member of a refusal. Amounts are decimal strings.
 type Facts struct {
-	Reason      string        `json:"reason"`
-	LimitSource string        `json:"limit_source,omitempty"`
-	Charged     string        `json:"charged,omitempty"` // of a request that ran and failed
-	Needed      string        `json:"needed,omitempty"`
-	Available   string        `json:"available,omitempty"`
-	Held        string        `json:"held,omitempty"`
-	Missing     string        `json:"missing,omitempty"`
-	Unit        string        `json:"unit,omitempty"`
-	Operation   string        `json:"operation,omitempty"`
-	Model       string        `json:"model,omitempty"`
-	Breakdown   string        `json:"breakdown,omitempty"`
-	Limit       *LimitFacts   `json:"limit,omitempty"`
-	Field       string        `json:"field,omitempty"`
-	Balances    []TypeBalance `json:"balances,omitempty"`
-	Options     []Option      `json:"options,omitempty"`
-	Account     string        `json:"account,omitempty"`
-	Book        string        `json:"book,omitempty"`
-	Docs        string        `json:"docs,omitempty"`
+	Reason      string           `json:"reason"`
+	LimitSource string           `json:"limit_source,omitempty"`
+	Charged     string           `json:"charged,omitempty"` // of a request that ran and failed
+	Needed      string           `json:"needed,omitempty"`
+	Available   string           `json:"available,omitempty"`
+	Held        string           `json:"held,omitempty"`
+	Missing     string           `json:"missing,omitempty"`
+	Unit        string           `json:"unit,omitempty"`
+	Operation   string           `json:"operation,omitempty"`
+	Model       string           `json:"model,omitempty"`
+	Breakdown   string           `json:"breakdown,omitempty"`
+	Limit       *LimitFacts      `json:"limit,omitempty"`
+	Concurrent  *ConcurrentFacts `json:"concurrent,omitempty"`
+	Field       string           `json:"field,omitempty"`
+	Balances    []TypeBalance    `json:"balances,omitempty"`
+	Options     []Option         `json:"options,omitempty"`
+	Account     string           `json:"account,omitempty"`
+	Book        string           `json:"book,omitempty"`
+	Docs        string           `json:"docs,omitempty"`
 
 	RetryAfter time.Duration `json:"-"` // where waiting helps within a day
 }
@@ -83,6 +85,13 @@ type LimitFacts struct {
 	Held     string    `json:"held"`
 	Left     string    `json:"left"`
 	ResetsAt time.Time `json:"resets_at"`
+}
+
+// ConcurrentFacts are the limit of requests at once that refused one.
+type ConcurrentFacts struct {
+	Per   string `json:"per"` // account, member, key
+	Limit int    `json:"limit"`
+	Open  int    `json:"open"`
 }
 
 // TypeBalance is what is left of one type of credits.

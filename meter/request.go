@@ -1,10 +1,15 @@
 package meter
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
 
+	"github.com/farebox-dev/farebox/meter/concurrency"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/money"
@@ -21,6 +26,13 @@ type Caller struct {
 	KeyAttributes, MemberAttributes map[string]string
 	// Trusted: whoever named the account may also create it.
 	Trusted bool
+	// MaxConcurrent is the key's own limit of requests at once; 0: none.
+	MaxConcurrent int
+}
+
+// counted is whose requests count together.
+func (c *Caller) counted() concurrency.Caller {
+	return concurrency.Caller{Account: c.Account, Member: c.Member, Key: c.Key}
 }
 
 // Identify finds whose key this is. The error is a *Refusal.
@@ -29,7 +41,7 @@ func (m *Gateway) Identify(secret string) (Caller, error) {
 	if err != nil {
 		return Caller{}, refusalOf(err)
 	}
-	return Caller{Account: k.Account, Member: k.Member, Key: k.ID}, nil
+	return Caller{Account: k.Account, Member: k.Member, Key: k.ID, MaxConcurrent: k.MaxConcurrent}, nil
 }
 
 // memberCaps are the caps of the caller's own.
@@ -57,7 +69,67 @@ type Request struct {
 	// Overlap lets the request run while its hold is being written. Nothing of the
 	// answer may reach the client before Charge.Durable returns nil.
 	Overlap bool
+	// Place is that of the request among those under way, from Enter; a job that the
+	// request starts keeps it. nil: the job is counted by itself.
+	Place *concurrency.Place
 }
+
+// Concurrency limits how many requests may be under way at once, for each account,
+// member and key. Its methods are safe for concurrent use.
+type Concurrency struct {
+	m       *Gateway
+	counter concurrency.Counter
+	most    atomic.Int64 // of accounts without a limit; 0: any number
+}
+
+// Enter counts a request as under way until place is left, if it may cost credits.
+// Call it before the body is read. The error is a *Refusal if the account, the member
+// or the key has as many under way as it may.
+func (u *Concurrency) Enter(ctx context.Context, c *Caller, route *pricing.Route, place *concurrency.Place) error {
+	if route.Free { // a client that waits for its own job must be able to ask for it
+		return nil
+	}
+	full := u.counter.Enter(c.counted(), u.limits(ctx, c), place)
+	if full == nil {
+		return nil
+	}
+	return &Refusal{
+		Reason: TooManyConcurrent, Err: full,
+		Message: fmt.Sprintf("Too many requests at once: this %s may have %d under way, and has %d. Nothing was charged. Try again when one of them has ended.", full.Per, full.Limit, full.Open),
+		Facts: &Facts{
+			Reason: TooManyConcurrent, Account: c.Account, RetryAfter: time.Second,
+			Concurrent: &ConcurrentFacts{Per: full.Per, Limit: full.Limit, Open: full.Open},
+		},
+	}
+}
+
+// limits are how many requests a caller may have under way. What the account has of
+// its own, which only operators set, replaces what its plan says; what a member or a
+// key has of its own can only be less. What the ledger cannot say is no limit: it will
+// not admit the request either.
+func (u *Concurrency) limits(ctx context.Context, c *Caller) (l concurrency.Limits) {
+	m := u.m
+	if book := m.Books.InForce(); book.LimitsConcurrency {
+		if id, err := m.planOf(ctx, *c); err == nil {
+			if plan := book.Plan(id); plan != nil {
+				l = concurrency.Limits(plan.MaxConcurrent)
+			}
+		}
+	}
+	own, _ := m.Directory.Profiles.Get(c.Account)
+	l.Account = cmp.Or(own.MaxConcurrent, l.Account, int(u.most.Load()))
+	l.Member = concurrency.Least(l.Member, m.Directory.Members.MaxConcurrent(c.Account, c.Member))
+	l.Key = concurrency.Least(l.Key, c.MaxConcurrent)
+	return l
+}
+
+// Limit sets how many requests each account may have under way whose plan, and who
+// itself, has no limit; 0: any number.
+func (u *Concurrency) Limit(most int) { u.most.Store(int64(most)) }
+
+// UnderWay is how many requests that may cost credits, and jobs that have not ended, a
+// caller has.
+func (u *Concurrency) UnderWay(c *Caller) concurrency.Limits { return u.counter.Open(c.counted()) }
 
 // names is the part of a request that may name what belongs to others.
 func (r *Request) names() *ownership.Request {

@@ -2,9 +2,11 @@ package api
 
 import (
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/account"
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
@@ -26,6 +28,7 @@ type AccountView struct {
 	Holds       int       `json:"open_holds"`
 	CreatedAt   time.Time `json:"created_at"`
 	Subscribing string    `json:"at_renewal,omitempty"`
+	directory.Profile
 }
 
 func (c *call) accountView(a *ledger.Account) AccountView {
@@ -36,6 +39,7 @@ func (c *call) accountView(a *ledger.Account) AccountView {
 	if available, unlimited := a.Available(c.m.Now()); !unlimited {
 		v.Worth = c.exactWorth(available)
 	}
+	v.Profile, _ = c.m.Directory.Profiles.Get(v.ID) // the account was read a moment ago
 	if p := c.bookNow().Plan(a.Sub.Plan); p != nil {
 		v.PlanName = p.Name
 	}
@@ -56,7 +60,10 @@ func (c *call) listAccounts() (List[AccountView], error) {
 	if err != nil {
 		return out, err
 	}
-	f := account.Filter{Text: q.Get("q"), Plan: q.Get("plan"), State: q.Get("state")}
+	f, err := filterOf(q)
+	if err != nil {
+		return out, err
+	}
 	if sort := q.Get("sort"); sort != "" && sort != "id" {
 		page, next, err := c.m.Accounts.Sorted(c.Context(), f, sort, q.Get("cursor"), size)
 		for _, a := range page {
@@ -76,14 +83,33 @@ func (c *call) listAccounts() (List[AccountView], error) {
 	return out, err
 }
 
+// filterOf are the accounts that the parameters select.
+func filterOf(q url.Values) (f account.Filter, err error) {
+	f = account.Filter{Text: q.Get("q"), Plan: q.Get("plan"), State: q.Get("state")}
+	f.Labels, err = account.ParseLabels(q.Get("label"))
+	return f, err
+}
+
 type accountRequest struct {
 	ID   string `json:"id"`
 	Name string `json:"name,omitempty"`
 	Plan string `json:"plan,omitempty"`
+	profileRequest
+}
+
+// profileRequest is what is to be set in a profile.
+type profileRequest struct {
+	Labels        map[string]string `json:"labels,omitempty"`         // an empty value removes one
+	MaxConcurrent *int              `json:"max_concurrent,omitempty"` // 0: as the plan says
+}
+
+func (p profileRequest) change() directory.ProfileChange {
+	return directory.ProfileChange{Labels: p.Labels, MaxConcurrent: p.MaxConcurrent}
 }
 
 func (c *call) createAccount(in accountRequest) (AccountView, error) {
-	a, err := c.m.Accounts.Create(c.Context(), in.ID, in.Name, in.Plan)
+	o := account.Opening{ID: in.ID, Name: in.Name, Plan: in.Plan, Profile: in.change()}
+	a, err := o.Open(c.Context(), c.m.Accounts)
 	if err != nil {
 		return AccountView{}, err
 	}
@@ -110,9 +136,18 @@ type patchRequest struct {
 	Name      *string `json:"name,omitempty"`
 	Suspended *bool   `json:"suspended,omitempty"`
 	Reason    string  `json:"reason,omitempty"`
+	profileRequest
 }
 
 func (c *call) patchAccount(in patchRequest) (AccountView, error) {
+	if in.Labels != nil || in.MaxConcurrent != nil {
+		if _, err := c.m.Directory.Profiles.Set(c.Context(), c.who.account, in.change()); err != nil {
+			return AccountView{}, err
+		}
+	}
+	if in.Name == nil && in.Suspended == nil {
+		return c.showAccount()
+	}
 	return c.after(ledger.SetAttributes{Name: in.Name, Suspended: in.Suspended, Reason: in.Reason})
 }
 

@@ -69,7 +69,10 @@ func (c *call) grantAll(in grantRequest) (GrantedView, error) {
 	}
 	q := c.URL.Query()
 	dry := q.Get("dry_run") == "true"
-	f := account.Filter{Text: q.Get("q"), Plan: q.Get("plan"), State: q.Get("state")}
+	f, err := filterOf(q)
+	if err != nil {
+		return GrantedView{}, err
+	}
 	r, err := f.GrantAll(c.Context(), c.m.Accounts, in.under(c.key), dry)
 	if err != nil {
 		return GrantedView{}, err

@@ -24,7 +24,7 @@ var (
 	ofPeriod = oneOf("period", "instead of from and to", "24h", "7d", "30d", "this_period")
 	ofSpan   = slices.Concat(params("from", "a day (2026-11-22) or an instant; default 29 days ago", "to", "the day or instant at which it ends, exclusive"), ofPeriod,
 		params("tz", "time zone of days, such as Europe/Berlin; default the price file's"))
-	ofAccounts  = slices.Concat(params("q", "text in the id, the name or the plan", "plan", "only accounts on this plan"), oneOf("state", "only these; low: below a threshold", account.States...))
+	ofAccounts  = slices.Concat(params("q", "text in the id, the name or the plan", "plan", "only accounts on this plan", "label", "only accounts with this label: name=value, or name; with a comma, all of several"), oneOf("state", "only these; low: below a threshold", account.States...))
 	ofDimension = params("operation", "only these", "feature", "only these", "model", "only these", "member", "only these", "key", "only these (id of the key)")
 )
 
@@ -55,6 +55,7 @@ func customerEndpoints() []endpoint {
 		{"DELETE /v1/webhook", admins, admin, "alerts", "Remove the account's own webhook", nil, noBody((*call).removeWebhook)},
 		{"GET /v1/keys", viewers, read, "team", "API keys", nil, noBody((*call).keys)},
 		{"POST /v1/keys", members, admin, "team", "Create an API key; it is shown once", nil, withBody((*call).createKey)},
+		{"PATCH /v1/keys/{key}", admins, admin, "team", "Limit the requests that a key may have under way at once", nil, withBody((*call).changeKey)},
 		{"DELETE /v1/keys/{key}", members, admin, "team", "Revoke a key", nil, noBody((*call).revokeKey)},
 		{"GET /v1/members", viewers, read, "team", "The account's members", nil, noBody((*call).members)},
 		{"PUT /v1/members/{member}", admins, admin, "team", "Add a member, or change one", nil, withBody((*call).putMember)},
@@ -74,7 +75,7 @@ func accountEndpoints() []endpoint {
 		{"POST /admin/v1/accounts", operatorsOnly, admin, accounts, "Create an account", nil, withBody((*call).createAccount)},
 		{"POST /admin/v1/accounts/import", operatorsOnly, admin, accounts, "Create accounts with plans, balances, members and keys from a list; a second import of the same list changes nothing", slices.Concat(oneOf("format", "default jsonl: an account per line", "jsonl", "csv"), oneOf("dry_run", "default false; true changes nothing", "true", "false")), upload("application/x-ndjson", (*call).importAccounts)},
 		{"GET /admin/v1/accounts/{id}", operatorsOnly, read, accounts, "An account", nil, noBody((*call).showAccount)},
-		{"PATCH /admin/v1/accounts/{id}", operatorsOnly, admin, accounts, "Rename, suspend or resume an account", nil, withBody((*call).patchAccount)},
+		{"PATCH /admin/v1/accounts/{id}", operatorsOnly, admin, accounts, "Rename, suspend or resume an account, set its labels and its limit of requests at once", nil, withBody((*call).patchAccount)},
 		{"POST /admin/v1/accounts/{id}/close", operatorsOnly, admin, accounts, "Close an account: refuse its requests, end its plan now, revoke its keys; credits and journal stay", nil, withBody((*call).closeAccount)},
 		{"PUT /admin/v1/accounts/{id}/subscription", operatorsOnly, admin, accounts, "Move an account to a plan, now or at the renewal", nil, withBody((*call).setPlan)},
 		{"DELETE /admin/v1/accounts/{id}/subscription", operatorsOnly, admin, accounts, "End the subscription", slices.Concat(oneOf("when", "default renewal", "renewal", "now"), params("reason", "recorded in the journal")), noBody((*call).cancelPlan)},
@@ -90,6 +91,7 @@ func accountEndpoints() []endpoint {
 		{"POST /admin/v1/charges/{charge}/refund", operatorsOnly, grant, credits, "The same, by the id of the charge", nil, idempotent(withBody((*call).refund))},
 		{"GET /admin/v1/accounts/{id}/keys", operatorsOnly, read, team, "API keys of an account", nil, noBody((*call).keys)},
 		{"POST /admin/v1/accounts/{id}/keys", operatorsOnly, admin, team, "Create an API key; it is shown once", nil, withBody((*call).createKey)},
+		{"PATCH /admin/v1/accounts/{id}/keys/{key}", operatorsOnly, admin, team, "Limit the requests that a key may have under way at once", nil, withBody((*call).changeKey)},
 		{"DELETE /admin/v1/accounts/{id}/keys/{key}", operatorsOnly, admin, team, "Revoke a key", nil, noBody((*call).revokeKey)},
 		{"POST /admin/v1/accounts/{id}/keys/{key}/rotate", operatorsOnly, admin, team, "Create a key with the same rights; the old one expires after the overlap", nil, withBody((*call).rotateKey)},
 		{"GET /admin/v1/accounts/{id}/members", operatorsOnly, read, team, "Members of an account", nil, noBody((*call).members)},

@@ -32,6 +32,8 @@ type keyRequest struct {
 	Member    string    `json:"member,omitempty"`
 	Name      string    `json:"name,omitempty"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+
+	MaxConcurrent int `json:"max_concurrent,omitempty"`
 }
 
 // createKey makes a key. Who is no admin makes keys for himself only.
@@ -45,11 +47,21 @@ func (c *call) createKey(in keyRequest) (NewKeyView, error) {
 		}
 		in.Member = c.who.member
 	}
-	secret, k, err := c.m.Directory.Keys.Create(c.Context(), directory.Key{Account: c.who.account, Member: in.Member, Name: in.Name, ExpiresAt: in.ExpiresAt})
+	secret, k, err := c.m.Directory.Keys.Create(c.Context(), directory.Key{Account: c.who.account, Member: in.Member, Name: in.Name, ExpiresAt: in.ExpiresAt, MaxConcurrent: in.MaxConcurrent})
 	if err != nil {
 		return NewKeyView{}, err
 	}
 	return NewKeyView{k, secret}, nil
+}
+
+type keyChange struct {
+	MaxConcurrent int `json:"max_concurrent"` // 0: none of its own
+}
+
+// changeKey limits a key. It is for admins: a member could take away the limit that an
+// admin has set.
+func (c *call) changeKey(in keyChange) (directory.Key, error) {
+	return c.m.Directory.Keys.Limit(c.Context(), c.who.account, c.PathValue("key"), in.MaxConcurrent)
 }
 
 func (c *call) revokeKey() (directory.Key, error) {

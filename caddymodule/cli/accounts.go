@@ -53,13 +53,22 @@ func (c *cli) show(v any, table func(w *tabwriter.Writer)) error {
 
 func (c *cli) accountCommands() *cobra.Command {
 	var name, plan string
+	var labels []string
+	var most int
 	create := command("create ACCOUNT", "Create an account on a plan", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		return request(c, http.MethodPost, "/meter/accounts", "", map[string]string{"id": args[0], "name": name, "plan": plan}, func(w *tabwriter.Writer, a api.AccountView) {
+		in := map[string]any{"id": args[0], "name": name, "plan": plan, "max_concurrent": most}
+		var err error
+		if in["labels"], err = parseLabels(labels); err != nil {
+			return err
+		}
+		return request(c, http.MethodPost, "/meter/accounts", "", in, func(w *tabwriter.Writer, a api.AccountView) {
 			fmt.Fprintf(w, "created  %s\tplan %s\t%s %s\t%s\n", a.ID, orDash(a.Plan), spendable(&a), a.Unit, renews(a))
 		})
 	})
 	create.Flags().StringVar(&name, "name", "", "name for people")
 	create.Flags().StringVar(&plan, "plan", "", "plan of the price file (default: its default_plan)")
+	create.Flags().StringArrayVar(&labels, "label", nil, "a label, such as segment=beta; may be repeated")
+	maxConcurrentFlag(create, &most)
 	filter := url.Values{}
 	list := command("list", "List accounts", cobra.NoArgs, func(*cobra.Command, []string) error { return c.listAccounts(filter) })
 	filterFlags(list, filter)
@@ -68,7 +77,10 @@ func (c *cli) accountCommands() *cobra.Command {
 		return request(c, http.MethodGet, accountURI(args[0]), "", nil, func(w *tabwriter.Writer, a api.AccountView) { printAccount(w, a) })
 	})
 	return group("account", "Create, list and show accounts, change their plans", create, list, show,
-		c.setPlanCommand(), c.renewCommand(), c.endCommand(), c.suspendCommand("suspend", true), c.suspendCommand("resume", false), c.closeCommand())
+		c.setPlanCommand(), c.renewCommand(), c.endCommand(), c.suspendCommand("suspend", true), c.suspendCommand("resume", false), c.closeCommand(), c.labelCommand(),
+		c.maxConcurrentCommand("ACCOUNT", func(_ *cobra.Command, args []string, most int) error {
+			return c.changed(accountURI(args[0]), map[string]any{"max_concurrent": most})
+		}))
 }
 
 func (c *cli) listAccounts(filter url.Values) error {
@@ -132,6 +144,12 @@ func printAccount(w *tabwriter.Writer, a api.AccountView) {
 		fmt.Fprintf(w, "  %s\t%s of %s\t%s/%s used\t%s\t%s\n", g.Type, g.Remaining, g.Amount, g.Used, g.Amount, ends, g.ID)
 	}
 	fmt.Fprintf(w, "spent\t%s\tdebt %s\tabsorbed %s\n", a.Spent, a.Debt, a.Absorbed)
+	if len(a.Labels) > 0 {
+		fmt.Fprintf(w, "labels\t%s\n", labelsText(a.Labels))
+	}
+	if a.MaxConcurrent > 0 {
+		fmt.Fprintf(w, "at once\t%s\n", api.Plural(a.MaxConcurrent, "request"))
+	}
 }
 
 func (c *cli) grantCommand() *cobra.Command {
@@ -179,13 +197,15 @@ func (c *cli) grantCommand() *cobra.Command {
 
 func (c *cli) keyCommands() *cobra.Command {
 	var name, member string
+	var most int
 	create := command("create ACCOUNT", "Create an API key; it is shown once", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
-		return request(c, http.MethodPost, accountURI(args[0], "keys"), "", map[string]string{"name": name, "member": member}, func(w *tabwriter.Writer, k api.NewKeyView) {
+		return request(c, http.MethodPost, accountURI(args[0], "keys"), "", map[string]any{"name": name, "member": member, "max_concurrent": most}, func(w *tabwriter.Writer, k api.NewKeyView) {
 			fmt.Fprintf(w, "%s      shown once – store it now\nuse it as   Authorization: Bearer %s…   (or x-api-key)\n", k.Secret, directory.KeyPrefix)
 		})
 	})
 	create.Flags().StringVar(&name, "name", "", "what the key is for")
 	create.Flags().StringVar(&member, "member", "", "whose key it is")
+	maxConcurrentFlag(create, &most)
 	list := command("list ACCOUNT", "List the keys of an account", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
 		return request(c, http.MethodGet, accountURI(args[0], "keys"), "", nil, func(w *tabwriter.Writer, l api.List[directory.Key]) {
 			fmt.Fprintln(w, "ID\tKEY\tMEMBER\tNAME\tCREATED\tREVOKED")
@@ -201,7 +221,12 @@ func (c *cli) keyCommands() *cobra.Command {
 	revoke := command("revoke ACCOUNT KEY", "Revoke a key by its id (key_…), at once", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
 		return request(c, http.MethodDelete, accountURI(args[0], "keys", args[1]), "", nil, func(w *tabwriter.Writer, k directory.Key) { fmt.Fprintf(w, "revoked  %s  %s\n", k.ID, k.Hint) })
 	})
-	return group("key", "Create, list, rotate and revoke API keys", create, list, c.rotateCommand(), revoke)
+	limit := c.maxConcurrentCommand("ACCOUNT KEY", func(_ *cobra.Command, args []string, most int) error {
+		return request(c, http.MethodPatch, accountURI(args[0], "keys", args[1]), "", map[string]int{"max_concurrent": most}, func(w *tabwriter.Writer, k directory.Key) {
+			fmt.Fprintf(w, "changed  %s\tat once %s\n", k.ID, orNone(k.MaxConcurrent))
+		})
+	})
+	return group("key", "Create, list, limit, rotate and revoke API keys", create, list, limit, c.rotateCommand(), revoke)
 }
 
 func (c *cli) rotateCommand() *cobra.Command {

@@ -3,8 +3,12 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -32,7 +36,69 @@ func filterFlags(cmd *cobra.Command, filter url.Values) {
 	f := cmd.Flags()
 	f.Var(valueFlag{filter, "plan"}, "plan", "only accounts on this plan")
 	f.Var(valueFlag{filter, "state"}, "state", "only accounts that are low (below a threshold), in overage, or suspended")
+	f.Var(valueFlag{filter, "label"}, "label", "only accounts with this label: segment=beta, or segment for any value; several with commas")
 	f.Var(valueFlag{filter, "q"}, "search", "only accounts with this text in the id, the name or the plan")
+}
+
+func maxConcurrentFlag(cmd *cobra.Command, most *int) {
+	cmd.Flags().IntVar(most, "max-concurrent", 0, "the most requests that it may have under way at once (default: as the plan says)")
+}
+
+// maxConcurrentCommand limits what is named by its arguments.
+func (c *cli) maxConcurrentCommand(of string, set func(cmd *cobra.Command, args []string, most int) error) *cobra.Command {
+	names := strings.Count(of, " ") + 1
+	return command("max-concurrent "+of+" N", "Limit the requests under way at once; 0: no limit of its own", cobra.ExactArgs(names+1), func(cmd *cobra.Command, args []string) error {
+		most, err := strconv.Atoi(args[names])
+		if err != nil {
+			return misused(cmd, fmt.Errorf("%q is not a number of requests; write one such as 20, or 0 for no limit of its own", args[names]))
+		}
+		return set(cmd, args, most)
+	})
+}
+
+func orNone(most int) string {
+	if most == 0 {
+		return "no limit of its own"
+	}
+	return api.Plural(most, "request")
+}
+
+// changed changes an account, and shows it.
+func (c *cli) changed(uri string, in any) error {
+	return request(c, http.MethodPatch, uri, "", in, func(w *tabwriter.Writer, a api.AccountView) {
+		fmt.Fprintf(w, "changed  %s\tat once %s\tlabels %s\n", a.ID, orNone(a.MaxConcurrent), orDash(labelsText(a.Labels)))
+	})
+}
+
+func (c *cli) labelCommand() *cobra.Command {
+	return command("label ACCOUNT NAME=VALUE …", "Set labels of an account; NAME= removes one", cobra.MinimumNArgs(2), func(_ *cobra.Command, args []string) error {
+		labels, err := parseLabels(args[1:])
+		if err != nil {
+			return err
+		}
+		return c.changed(accountURI(args[0]), map[string]any{"labels": labels})
+	})
+}
+
+// parseLabels reads "segment=beta".
+func parseLabels(texts []string) (map[string]string, error) {
+	labels := map[string]string{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, &exit{exitInvalid, errors.New("the label " + text + ": write a name and a value, such as segment=beta, or segment= to remove it")}
+		}
+		labels[name] = value
+	}
+	return labels, nil
+}
+
+func labelsText(labels map[string]string) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		list = append(list, name+"="+labels[name])
+	}
+	return strings.Join(list, " ")
 }
 
 type bulkGrant struct {

@@ -33,10 +33,13 @@ func (c *cli) memberCommands() *cobra.Command {
 		}
 		return c.changeMember(args[0], args[1], directory.MemberChange{Caps: &caps})
 	})
+	atOnce := c.maxConcurrentCommand("ACCOUNT MEMBER", func(_ *cobra.Command, args []string, most int) error {
+		return c.changeMember(args[0], args[1], directory.MemberChange{MaxConcurrent: &most})
+	})
 	remove := command("remove ACCOUNT MEMBER", "Remove a member and revoke its keys, at once", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
 		return c.memberDone("removed", http.MethodDelete, accountURI(args[0], "members", args[1]), nil)
 	})
-	return group("member", "Add, list and remove members of an account, change roles and caps", c.addMemberCommand(), list, role, limit, remove)
+	return group("member", "Add, list and remove members of an account, change roles, caps and limits", c.addMemberCommand(), list, role, limit, atOnce, remove)
 }
 
 func (c *cli) addMemberCommand() *cobra.Command {
@@ -47,6 +50,8 @@ func (c *cli) addMemberCommand() *cobra.Command {
 		Role    string                `json:"role"`
 		SeesAll bool                  `json:"sees_all,omitempty"`
 		Caps    []directory.MemberCap `json:"caps,omitempty"`
+
+		MaxConcurrent int `json:"max_concurrent,omitempty"`
 	}
 	var caps []string
 	cmd := command("add ACCOUNT MEMBER", "Add a member to an account", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) (err error) {
@@ -61,6 +66,7 @@ func (c *cli) addMemberCommand() *cobra.Command {
 	f.StringVar(&in.Email, "email", "", "e-mail address")
 	f.StringVar(&in.Role, "role", string(directory.RoleMember), "admin, member or viewer")
 	f.BoolVar(&in.SeesAll, "sees-all", false, "may see what the other members use")
+	maxConcurrentFlag(cmd, &in.MaxConcurrent)
 	f.StringSliceVar(&caps, "cap", nil, "most that it may spend, such as 50/month")
 	return cmd
 }
@@ -76,7 +82,7 @@ func (c *cli) changeMember(account, member string, in directory.MemberChange) er
 
 func (c *cli) memberDone(done, method, uri string, in any) error {
 	return request(c, method, uri, "", in, func(w *tabwriter.Writer, m directory.Member) {
-		fmt.Fprintf(w, "%s  %s\t%s of %s\tcaps %s\n", done, m.ID, m.Role, m.Account, orDash(capsText(m.Caps)))
+		fmt.Fprintf(w, "%s  %s\t%s of %s\tcaps %s\tat once %s\n", done, m.ID, m.Role, m.Account, orDash(capsText(m.Caps)), orNone(m.MaxConcurrent))
 	})
 }
 

@@ -24,25 +24,45 @@ type Accounts struct {
 	writer *writer.Writer
 	books  *pricebook.Books
 	keys   *directory.Keys
+	labels *directory.Profiles
 	names  *Names
 	now    func() time.Time
 }
 
 // New works on the accounts of a writer, by the plans of books. The writer tells
 // watchers and names of what it does.
-func New(w *writer.Writer, books *pricebook.Books, keys *directory.Keys, watchers *Watchers, names *Names, now func() time.Time) *Accounts {
-	return &Accounts{Watchers: watchers, writer: w, books: books, keys: keys, names: names, now: now}
+func New(w *writer.Writer, books *pricebook.Books, who *directory.Directory, watchers *Watchers, names *Names, now func() time.Time) *Accounts {
+	return &Accounts{Watchers: watchers, writer: w, books: books, keys: who.Keys, labels: who.Profiles, names: names, now: now}
 }
 
 // Create opens an account on a plan; "" is the default plan.
 func (s *Accounts) Create(ctx context.Context, id, name, plan string) (*ledger.Account, error) {
+	return (&Opening{ID: id, Name: name, Plan: plan}).Open(ctx, s)
+}
+
+// Opening is an account that is to be opened, with its profile, in one commit.
+type Opening struct {
+	ID, Name, Plan string
+	Profile        directory.ProfileChange
+}
+
+// Open opens the account.
+func (o *Opening) Open(ctx context.Context, s *Accounts) (*ledger.Account, error) {
+	id, plan := o.ID, o.Plan
 	if err := directory.ValidID(id); err != nil {
 		return nil, err
 	}
 	if plan != "" && s.books.InForce().Plan(plan) == nil {
 		return nil, fmt.Errorf("%w: %q; the price file has %s", ledger.ErrNoPlan, plan, s.planNames())
 	}
-	if _, err := s.Do(ctx, id, ledger.Open{ID: ledger.AccountID(id), Name: name, Plan: plan}); err != nil {
+	n, wrong := s.keys.Newcomers(id, nil, nil, o.Profile)
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
+	}
+	opened := make(chan error, 1)
+	n.Companion().Go(ctx, s.writer, ledger.AccountID(id), ledger.Open{ID: ledger.AccountID(id), Name: o.Name, Plan: plan}, func(_ ledger.Result, err error) { opened <- err })
+	err := <-opened
+	if n.Forget(); err != nil {
 		return nil, err
 	}
 	return s.Get(ctx, id)

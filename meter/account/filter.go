@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
 )
 
 // Filter selects accounts. Its zero value selects all.
@@ -17,6 +19,24 @@ type Filter struct {
 	Text  string // in the id, the name or the plan, whatever its case
 	Plan  string
 	State string // one of States
+	// Labels that an account has: each name with its value, or with any if that is "".
+	Labels map[string]string
+}
+
+// ParseLabels reads "tier=gold,region": a label with a value, and one with any.
+func ParseLabels(text string) (map[string]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	labels := map[string]string{}
+	for part := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(part, "=")
+		if name == "" {
+			return nil, input.Errorf("label is %q; write name=value, or name for any value, with commas between several", input.Cut(text))
+		}
+		labels[name] = value
+	}
+	return labels, nil
 }
 
 // States are what an account can be filtered by. An account can be in several.
@@ -42,7 +62,34 @@ func (s *Accounts) matches(f *Filter, a *ledger.Account) bool {
 // Select calls fn for the accounts of a filter in order of id, beginning at from,
 // until it returns false.
 func (s *Accounts) Select(ctx context.Context, from string, f Filter, fn func(*ledger.Account) bool) error {
+	if len(f.Labels) > 0 {
+		return s.labelled(ctx, from, f, fn)
+	}
 	return s.Search(ctx, from, f.Text, func(a *ledger.Account) bool { return !s.matches(&f, a) || fn(a) })
+}
+
+// labelled is Select of a filter with labels. It reads the profiles, which only
+// accounts with labels or limits have.
+func (s *Accounts) labelled(ctx context.Context, from string, f Filter, fn func(*ledger.Account) bool) error {
+	return s.writer.View(ctx, func(v store.Snapshot) error {
+		return s.labels.Each(v, from, func(id string, p directory.Profile) error {
+			if !p.HasLabels(f.Labels) {
+				return nil
+			}
+			raw, err := v.Get(store.ID{Kind: store.Account, Account: id})
+			if err != nil {
+				return err
+			}
+			a, err := ledger.DecodeAccount(raw)
+			if err != nil {
+				return err
+			}
+			if hasText(a, strings.ToLower(f.Text)) && s.matches(&f, a) && !fn(a) {
+				return store.ErrStop
+			}
+			return nil
+		})
+	})
 }
 
 // Orders are what a list can be sorted by, besides the id: largest, newest first.

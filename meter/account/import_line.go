@@ -32,7 +32,7 @@ func (s *Accounts) prepare(l *intake.Line) (c ledger.Import, n *directory.Newcom
 	for i := range a.Balances {
 		c.Balances = append(c.Balances, p.balance(&a.Balances[i]))
 	}
-	n, wrong := s.keys.Newcomers(a.ID, p.members(a), p.newKeys(a))
+	n, wrong := s.keys.Newcomers(a.ID, p.members(a), p.newKeys(a), directory.ProfileChange{Labels: a.Labels})
 	for _, err := range wrong {
 		p.check(err)
 	}

@@ -295,7 +295,7 @@ func (s *Accounts) Search(ctx context.Context, from, text string, fn func(*ledge
 			if err != nil {
 				return err
 			}
-			if strings.Contains(strings.ToLower(id+"\n"+a.Name+"\n"+a.Sub.Plan), wanted) && !fn(a) {
+			if hasText(a, wanted) && !fn(a) {
 				return nil
 			}
 		}
@@ -304,6 +304,11 @@ func (s *Accounts) Search(ctx context.Context, from, text string, fn func(*ledge
 		}
 		from = ids[most-1] + "\x00" // behind it
 	}
+}
+
+// hasText reports whether a text in small letters is in the id, the name or the plan.
+func hasText(a *ledger.Account, wanted string) bool {
+	return strings.Contains(strings.ToLower(string(a.ID)+"\n"+a.Name+"\n"+a.Sub.Plan), wanted)
 }
 
 // stored is an account as it is in the store, without its open holds.

@@ -39,6 +39,7 @@ type Directory struct {
 	Members   *Members
 	Operators *Operators
 	Sessions  *Sessions
+	Profiles  *Profiles
 }
 
 // core is what the parts share: one change can touch several of them.
@@ -50,6 +51,7 @@ type core struct {
 	keys, operators keyring
 	roster          roster
 	ends            ends
+	profiles        recent[string, Profile]
 }
 
 // Load opens the directory of a writer's store. It reads no keys and no members:
@@ -61,7 +63,7 @@ func Load(ctx context.Context, b *writer.Writer, books *pricebook.Books, events 
 		operators: keyring{kind: store.Operator, prefix: "op_", begins: OperatorPrefix, writer: b},
 		roster:    roster{writer: b, decimals: books.InForce().Credit.Decimals},
 	}
-	d := &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}}
+	d := &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}, Profiles: &Profiles{c}}
 	err := b.View(ctx, func(s store.Snapshot) error {
 		_, err := s.Get(foreignKeys)
 		c.keys.foreign.Store(err == nil)

@@ -29,6 +29,8 @@ type Key struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
 	Scopes    []string  `json:"scopes,omitempty"` // of an operator's key
+	// MaxConcurrent is how many requests it may have under way at once, if that is less than the plan allows; 0: no limit of its own.
+	MaxConcurrent int `json:"max_concurrent,omitempty"`
 }
 
 // Keys are the API keys of all accounts.
@@ -58,6 +60,9 @@ func (d *Keys) Find(secret string) (Key, error) {
 // Create makes a key for an account. The secret is returned once and cannot
 // be had again.
 func (d *Keys) Create(ctx context.Context, k Key) (secret string, created Key, err error) {
+	if err := ValidMaxConcurrent(k.MaxConcurrent); err != nil {
+		return "", Key{}, err
+	}
 	if _, err := d.writer.Do(ctx, ledger.AccountID(k.Account), ledger.Touch{}); err != nil {
 		return "", Key{}, err
 	}
@@ -85,14 +90,29 @@ func (d *Keys) Revoke(ctx context.Context, account, id string) (Key, error) {
 	return d.revoke(ctx, &d.keys, account, id)
 }
 
+// Limit sets how many requests a key may have under way at once.
+func (d *Keys) Limit(ctx context.Context, account, id string, most int) (Key, error) {
+	if err := ValidMaxConcurrent(most); err != nil {
+		return Key{}, err
+	}
+	return d.changeOf(ctx, &d.keys, account, id, func(k *Key) { k.MaxConcurrent = most })
+}
+
 func (c *core) revoke(ctx context.Context, from *keyring, account, id string) (Key, error) {
+	return c.changeOf(ctx, from, account, id, func(k *Key) {
+		if k.RevokedAt.IsZero() {
+			k.RevokedAt = c.now().UTC().Truncate(time.Second)
+		}
+	})
+}
+
+// changeOf changes a key of an account.
+func (c *core) changeOf(ctx context.Context, from *keyring, account, id string, fn func(*Key)) (Key, error) {
 	k, err := from.change(ctx, id, func(k *Key) error {
 		if k.Account != account {
 			return ErrNoSuchKey
 		}
-		if k.RevokedAt.IsZero() {
-			k.RevokedAt = c.now().UTC().Truncate(time.Second)
-		}
+		fn(k)
 		return nil
 	})
 	if errors.Is(err, ErrNoSuchKey) {
@@ -124,7 +144,7 @@ func (d *Keys) Rotate(ctx context.Context, account, id string, overlap time.Dura
 	if err != nil {
 		return "", k, err
 	}
-	if secret, k, err = d.Create(ctx, Key{Account: account, Member: old.Member, Name: old.Name}); err != nil {
+	if secret, k, err = d.Create(ctx, Key{Account: account, Member: old.Member, Name: old.Name, MaxConcurrent: old.MaxConcurrent}); err != nil {
 		return "", k, err
 	}
 	end := d.now().Add(overlap).UTC().Truncate(time.Second)

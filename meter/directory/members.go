@@ -36,15 +36,17 @@ const (
 
 // Member is one of the people or services that share an account's credits.
 type Member struct {
-	Account   string      `json:"account"`
-	ID        string      `json:"id"`
-	Name      string      `json:"name,omitempty"`
-	Email     string      `json:"email,omitempty"`
-	Role      Role        `json:"role"`
-	SeesAll   bool        `json:"sees_all,omitempty"` // what the other members use, too; admins do in any case
-	Caps      []MemberCap `json:"caps,omitempty"`
-	CreatedAt time.Time   `json:"created_at"`
-	RemovedAt time.Time   `json:"removed_at,omitzero"`
+	Account string      `json:"account"`
+	ID      string      `json:"id"`
+	Name    string      `json:"name,omitempty"`
+	Email   string      `json:"email,omitempty"`
+	Role    Role        `json:"role"`
+	SeesAll bool        `json:"sees_all,omitempty"` // what the other members use, too; admins do in any case
+	Caps    []MemberCap `json:"caps,omitempty"`
+	// MaxConcurrent is how many requests it may have under way at once, if that is less than the plan allows; 0: no limit of its own.
+	MaxConcurrent int       `json:"max_concurrent,omitempty"`
+	CreatedAt     time.Time `json:"created_at"`
+	RemovedAt     time.Time `json:"removed_at,omitzero"`
 }
 
 // MemberCap is what a member may spend in a period, on top of what the plan's
@@ -61,6 +63,8 @@ type MemberChange struct {
 	Role    *Role        `json:"role,omitempty"`
 	SeesAll *bool        `json:"sees_all,omitempty"`
 	Caps    *[]MemberCap `json:"caps,omitempty"`
+
+	MaxConcurrent *int `json:"max_concurrent,omitempty"`
 }
 
 // capsOf reads a member's caps, and writes their amounts in one form.
@@ -159,6 +163,7 @@ func (d *Members) setMember(ctx context.Context, account, id string, c MemberCha
 	set(&x.Email, c.Email)
 	set(&x.Role, c.Role)
 	set(&x.SeesAll, c.SeesAll)
+	set(&x.MaxConcurrent, c.MaxConcurrent)
 	if c.Caps != nil {
 		x.Caps = slices.Clone(*c.Caps)
 	}
@@ -193,6 +198,11 @@ func validMember(id string, c MemberChange) error {
 	}
 	if r := c.Role; r != nil && *r != RoleAdmin && *r != RoleMember && *r != RoleViewer {
 		return input.Errorf("role is %q; write admin, member or viewer", *r)
+	}
+	if c.MaxConcurrent != nil {
+		if err := ValidMaxConcurrent(*c.MaxConcurrent); err != nil {
+			return err
+		}
 	}
 	if c.Name != nil && len(*c.Name) > 256 {
 		return input.Errorf("a member's name has up to 256 characters")

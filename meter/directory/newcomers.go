@@ -34,19 +34,24 @@ type NewKey struct {
 	ExpiresAt      time.Time
 }
 
-// Newcomers are the members and keys of an account that is imported.
+// Newcomers are the members, keys and profile of an account that is opened.
 type Newcomers struct {
 	core    *core
 	account string
 	members []Member
 	keys    []Key
+	profile Profile
 	hashes  []hash
 	foreign bool
 }
 
-// Newcomers reads members and keys; problems are all that is wrong with them.
-func (d *Keys) Newcomers(account string, members []NewMember, keys []NewKey) (n *Newcomers, problems []error) {
+// Newcomers reads members, keys and a profile; problems are all that is wrong with them.
+func (d *Keys) Newcomers(account string, members []NewMember, keys []NewKey, profile ProfileChange) (n *Newcomers, problems []error) {
 	n = &Newcomers{core: d.core, account: account}
+	var err error
+	if n.profile, err = n.profile.with(profile); err != nil {
+		problems = append(problems, err)
+	}
 	now := d.now().UTC().Truncate(time.Second)
 	for i := range members {
 		m, err := d.newMember(account, &members[i], now)
@@ -209,7 +214,10 @@ func (n *Newcomers) Write(tx store.Tx) error {
 			return err
 		}
 	}
-	return nil
+	if n.profile.empty() {
+		return nil
+	}
+	return n.profile.write(tx, n.account)
 }
 
 // Companion writes them in the commit that opens their account.
@@ -217,8 +225,9 @@ func (n *Newcomers) Companion() *writer.Companion {
 	return &writer.Companion{Check: n.Check, Write: n.Write}
 }
 
-// Forget drops what was known before the commit: that a member was not there.
+// Forget drops what was known before the commit: that there was no member, no profile.
 func (n *Newcomers) Forget() {
+	n.core.profiles.forget(n.account)
 	for i := range n.members {
 		n.core.roster.recent.forget(memberID{n.account, n.members[i].ID})
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/concurrency"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/store"
@@ -22,7 +23,8 @@ type Job struct {
 	Account ledger.AccountID
 	Charge  ledger.ChargeID
 
-	names   []string // by which it is found
+	place   concurrency.Place // among what the account has under way, until it is forgotten
+	names   []string          // by which it is found
 	poll    string
 	results string
 	lost    time.Time // its end is not waited for any longer
@@ -39,6 +41,7 @@ type Job struct {
 type Registry struct {
 	now     func() time.Time
 	problem func(error)
+	counter *concurrency.Counter
 	writer  *writer.Writer
 	owners  *ownership.Owners
 
@@ -51,17 +54,17 @@ type Registry struct {
 }
 
 // Load reads the jobs that an earlier process left open. Their holds are kept by
-// IsOpen from then on; all else needs Open. problem gets what fails in the
-// background.
-func Load(ctx context.Context, s store.Store, now func() time.Time, problem func(error)) (*Registry, error) {
-	r := &Registry{now: now, problem: problem, named: map[string]*Job{}, all: map[ledger.ChargeID]*Job{}}
+// IsOpen from then on; all else needs Open. They count as under way in counter.
+// problem gets what fails in the background.
+func Load(ctx context.Context, s store.Store, counter *concurrency.Counter, now func() time.Time, problem func(error)) (*Registry, error) {
+	r := &Registry{now: now, problem: problem, counter: counter, named: map[string]*Job{}, all: map[ledger.ChargeID]*Job{}}
 	return r, s.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Job}, false, func(id store.ID, v []byte) error {
 			var rec Record
 			if err := json.Unmarshal(v, &rec); err != nil {
 				return fmt.Errorf("reading the job of charge %s: %w", id.Name, err)
 			}
-			r.insert(&rec)
+			r.insert(&rec, nil)
 			return nil
 		})
 	})
@@ -122,19 +125,25 @@ func (r *Registry) IsOpen(id ledger.ChargeID) bool {
 	return r.all[id] != nil
 }
 
-// Add begins a job. done is called when its record and its owner are durable, or
+// Add begins a job, which takes over the place of its request among those under way,
+// if it has one. done is called when its record and its owner are durable, or
 // have failed; the error is reported as a problem already.
-func (r *Registry) Add(rec *Record, done func()) {
-	r.insert(rec)
+func (r *Registry) Add(rec *Record, place *concurrency.Place, done func()) {
+	r.insert(rec, place)
 	r.write(rec, done)
 }
 
-func (r *Registry) insert(rec *Record) {
+func (r *Registry) insert(rec *Record, place *concurrency.Place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	j := &Job{
 		Account: ledger.AccountID(rec.Account), Charge: ledger.ChargeID(rec.Charge), names: rec.names(),
 		poll: rec.Poll, results: rec.Results, lost: rec.Lost, wait: r.first, next: r.now().Add(r.first),
+	}
+	if place != nil {
+		place.Move(&j.place)
+	} else {
+		r.counter.Resume(concurrency.Caller{Account: rec.Account, Member: rec.Member, Key: rec.Key}, &j.place)
 	}
 	r.all[j.Charge] = j
 	for _, n := range j.names {
@@ -217,6 +226,7 @@ func (r *Registry) forget(j *Job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.all, j.Charge)
+	j.place.Leave()
 	for _, n := range j.names {
 		if r.named[n] == j {
 			delete(r.named, n)

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/concurrency"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/ownership"
 	"github.com/farebox-dev/farebox/meter/store/memory"
@@ -18,6 +19,8 @@ type fixture struct {
 	*Registry
 	store  *memory.Store
 	ledger *writer.Writer
+
+	underWay concurrency.Counter
 }
 
 func in(t *testing.T, test func(f *fixture)) {
@@ -35,7 +38,7 @@ func in(t *testing.T, test func(f *fixture)) {
 func (f *fixture) start() {
 	f.Helper()
 	problem := func(err error) { f.Error(err) }
-	r, err := Load(f.Context(), f.store, time.Now, problem)
+	r, err := Load(f.Context(), f.store, &f.underWay, time.Now, problem)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -67,7 +70,7 @@ func (f *fixture) begin(id string) *Job {
 	charge := ledger.ChargeID("ch_" + id)
 	f.do(ledger.Reserve{Charge: &ledger.Charge{ID: charge}, Amount: 10, Plan: ledger.AnyPlan})
 	kept := make(chan struct{})
-	f.Add(&Record{Account: "acme", Charge: string(charge), Operation: "clip", ID: id, Poll: "/clips/" + id, Lost: time.Now().Add(48 * time.Hour)}, func() { close(kept) })
+	f.Add(&Record{Account: "acme", Charge: string(charge), Operation: "clip", ID: id, Poll: "/clips/" + id, Lost: time.Now().Add(48 * time.Hour)}, nil, func() { close(kept) })
 	<-kept
 	return f.Find(Name("clip", id))
 }

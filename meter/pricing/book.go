@@ -41,6 +41,8 @@ type Book struct {
 	Links       Links
 	Fields      *Fields // that anything in the file reads
 	Jobs        Jobs
+	// LimitsConcurrency: some plan has max_concurrent.
+	LimitsConcurrency bool
 
 	markedUp       money.Decimal // 1 + Markup
 	answerTree     *jsonscan.Paths

@@ -56,6 +56,7 @@ func (b *Book) index() {
 	b.plans = make(map[string]*Plan, len(b.Plans))
 	for _, p := range b.Plans {
 		b.plans[p.ID] = p
+		b.LimitsConcurrency = b.LimitsConcurrency || p.MaxConcurrent != (MaxConcurrent{})
 		if keep, ok := one.Sub(p.Discount); ok && !p.Discount.IsZero() {
 			p.keep = Rate{keep, true}
 		}

@@ -25,6 +25,7 @@ type Plan struct {
 	RenewsWhenPaid bool
 	Proration      string // "none" or "time"
 	Caps           []Cap
+	MaxConcurrent  MaxConcurrent
 	EstimateBytes  *bool           // of the plan's requests; nil: as Policies says
 	Metadata       json.RawMessage // nil: none
 	Line, Column   int
@@ -79,6 +80,10 @@ type Cap struct {
 	Amount money.Amount
 	Every  calendar.Unit
 }
+
+// MaxConcurrent is how many requests an account, a member and a key may have under
+// way at once; 0: no limit.
+type MaxConcurrent struct{ Account, Member, Key int }
 
 // Pack is credits that can be bought.
 type Pack struct {

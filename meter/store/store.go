@@ -39,6 +39,7 @@ const (
 	Operator    Kind = 'r' // operators' keys, by hash
 	Notice      Kind = 'n' // what an account was notified of, by account
 	Outbox      Kind = 'x' // events that wait for delivery, in order
+	Profile     Kind = 'v' // what operators have set for an account: labels, limits
 	Endpoint    Kind = 'w' // webhooks of accounts, and endpoints that are off, by name
 	Delivery    Kind = 'd' // deliveries of the last days, in order
 	Meta        Kind = 'm' // format, decimals, clock
@@ -53,7 +54,7 @@ var names = []struct {
 	{Account, "accounts"}, {Book, "price books"}, {Charge, "charges"}, {Delivery, "deliveries"}, {SessionEnd, "ends of sessions"}, {UpstreamID, "upstream ids"},
 	{Hold, "open holds"}, {Idempotency, "idempotency keys"}, {Entry, "entries"}, {Key, "API keys"}, {KeyOf, "API keys by account"},
 	{Meta, "settings"}, {Notice, "notices"}, {Owned, "grants"}, {Member, "members"}, {Job, "jobs"}, {Operator, "operator keys"},
-	{Session, "sessions"}, {SessionsOf, "sessions by key"}, {Usage, "usage sums"}, {Endpoint, "endpoints"}, {Outbox, "events to deliver"}, {Checkpoint, "checkpoints"},
+	{Session, "sessions"}, {SessionsOf, "sessions by key"}, {Usage, "usage sums"}, {Profile, "profiles of accounts"}, {Endpoint, "endpoints"}, {Outbox, "events to deliver"}, {Checkpoint, "checkpoints"},
 }
 
 // Kinds are all kinds, in the order of their keys: a scan of each of them reads

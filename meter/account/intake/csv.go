@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// columns are those of a CSV file, besides those of balances.
+// columns are those of a CSV file, besides those of balances and labels.
 var columns = []string{"id", "name", "email", "plan", "renews_at", "suspended", "members", "keys", "key_sha256"}
 
-const columnHelp = "the columns are id, name, email, plan, renews_at, suspended, members, keys, key_sha256, and for credits of a type balance:TYPE and expires:TYPE, such as balance:top_up"
+const columnHelp = "the columns are id, name, email, plan, renews_at, suspended, members, keys, key_sha256, and for credits of a type balance:TYPE and expires:TYPE, such as balance:top_up, and for labels label:NAME"
 
 type table struct {
 	r      *csv.Reader
@@ -52,7 +52,7 @@ func (t *table) checkHeader() error {
 	for i, name := range t.header {
 		kind, of, typed := strings.Cut(name, ":")
 		balance := (kind == "balance" || kind == "expires") && (!typed || of != "")
-		if !balance && !slices.Contains(columns, name) {
+		if !balance && (kind != "label" || of == "") && !slices.Contains(columns, name) {
 			return fmt.Errorf("there is no column %q; %s", name, columnHelp)
 		}
 		if slices.Index(t.header, name) < i {
@@ -125,7 +125,14 @@ func (t *table) set(a *Account, column, value string, row []string) (problem str
 		}
 	default:
 		kind, of, _ := strings.Cut(column, ":")
-		if kind == "expires" { // read with its balance
+		switch kind {
+		case "expires": // read with its balance
+			return ""
+		case "label":
+			if a.Labels == nil {
+				a.Labels = map[string]string{}
+			}
+			a.Labels[of] = value
 			return ""
 		}
 		b := Balance{Type: of, Amount: value}

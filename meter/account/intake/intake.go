@@ -23,6 +23,8 @@ type Account struct {
 	Balances  []Balance `json:"balances,omitempty"`
 	Members   []Member  `json:"members,omitempty"`
 	Keys      []Key     `json:"keys,omitempty"`
+
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // Balance is credits of a type.
@@ -127,7 +129,7 @@ func jsonProblem(err error) string {
 	case errors.As(err, &wrong):
 		return "the field " + wrong.Field + " is a " + wrong.Value + "; write a " + kindOf(wrong.Type) + amountHint(wrong.Field)
 	case strings.HasPrefix(text, "unknown field"):
-		return text + `; an account has id, name, email, plan, renews_at, suspended, balances [{type, amount, expires}], members [{id, name, email, role}] and keys [{secret or sha256, name, member, expires}]`
+		return text + `; an account has id, name, email, plan, renews_at, suspended, balances [{type, amount, expires}], members [{id, name, email, role}], keys [{secret or sha256, name, member, expires}] and labels {name: value}`
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -83,7 +83,7 @@ func (l *Ledger) open(endpoints []event.Endpoint) {
 	if err = l.Books.Open(l.Context(), l.Writer, nil); err != nil {
 		l.Fatal(err)
 	}
-	l.Accounts = account.New(l.Writer, l.Books, l.Directory.Keys, watchers, names, l.Now)
+	l.Accounts = account.New(l.Writer, l.Books, l.Directory, watchers, names, l.Now)
 }
 
 // Close ends deliveries and waits until all is durable. It can be repeated.

@@ -48,6 +48,7 @@ func (l *loader) plan(at *Pair) *pricing.Plan {
 	setPointer(n, "lasts", &p.Lasts, l.duration)
 	p.RenewsWhenPaid = l.says(n, "plan.renews", "when_paid")
 	l.caps(p, n.Get("caps"))
+	l.concurrent(&p.MaxConcurrent, n.Get("max_concurrent"))
 	set(n, "proration", &p.Proration, l.word("plan.proration"))
 	if n.Get("estimate") != nil {
 		bytes := l.says(n, "plan.estimate", "bytes")
@@ -200,6 +201,30 @@ func (l *loader) caps(p *pricing.Plan, n *Node) {
 		p.Caps = append(p.Caps, c)
 	}
 }
+
+func (l *loader) concurrent(m *pricing.MaxConcurrent, n *Node) {
+	if n == nil || !l.object(n, "concurrent") {
+		return
+	}
+	set(n, "account", &m.Account, l.count)
+	set(n, "member", &m.Member, l.count)
+	set(n, "key", &m.Key, l.count)
+	if *m == (pricing.MaxConcurrent{}) {
+		l.fail(n, "limits nothing; write {account: 20}, with account, member or key")
+	}
+}
+
+// count reads a number of things, which is at least 1.
+func (l *loader) count(n *Node) (int, bool) {
+	i, ok := l.positive(n)
+	if ok && i > mostCount {
+		l.fail(n, "%s is more than %d", n.Text, mostCount)
+		return 0, false
+	}
+	return int(i), ok && i > 0
+}
+
+const mostCount = 1_000_000
 
 // metadata is a mapping as JSON, in the order of the file, numbers as written.
 func metadata(n *Node) json.RawMessage {

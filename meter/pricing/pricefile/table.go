@@ -125,6 +125,7 @@ var Sections = []Section{
 		{"lasts", "duration", "", "", "14 days", "After this the account falls back to default_plan."},
 		{"renews", "'automatic' | 'when_paid'", "", "automatic", "when_paid", "when_paid waits for the admin API (e.g. your invoice.paid handler)."},
 		{"caps", "[cap]", "", "", "[{per: member, amount: 50, every: day}]", "The most that an account, a member or a key spends in a period."},
+		{"max_concurrent", "concurrent", "", "", "{account: 20, key: 5}", "How many requests an account, a member or a key may have under way at once. More get a 429."},
 		{"metadata", "metadata", "", "", "{seats: 3}", "Anything your application wants to read back; not enforced here."},
 		{"proration", "'none' | 'time'", "", "none", "time", "What a change to this plan grants at once: none: the whole allowance, with a new billing period; time: the billing period goes on, and the allowance is in proportion to what is left of it, rounded down."},
 		{"estimate", "'scan' | 'bytes'", "", "", "bytes", "policies.estimate for the accounts on this plan."},
@@ -146,6 +147,11 @@ var Sections = []Section{
 		{"per", "'account' | 'member' | 'key'", "write account, member or key", "", "member", "Whose: account, member or key."},
 		{"amount", "amount", "write an amount", "", "50", "Credits."},
 		{"every", "every", `write "every: month"`, "", "day", "Period."},
+	}},
+	{Name: "concurrent", Title: "`plans.<id>.max_concurrent`", Text: "Requests that cost credits, from their first byte to the last byte of their response; streams and WebSockets as long as they are open, jobs until they have ended. Without a key: no limit.", Keys: []Key{
+		{"account", "count", "", "", "20", "All requests of the account."},
+		{"member", "count", "", "", "10", "Those of one member."},
+		{"key", "count", "", "", "5", "Those of one API key."},
 	}},
 	{Name: "selector", Title: "Selectors", Text: "`allow`, `deny`, `only_for`, `not_for`: a request is selected if any entry of any list fits.", Keys: []Key{
 		{"operations", "[text]", "", "", "[image*]", "Ids, with * if wanted."},

@@ -37,6 +37,7 @@ const decimalText = `"^[0-9][0-9_]*(\\.[0-9]+)?$"`
 var Types = []Type{
 	{"text", "text", `{"type":["string","number","boolean"],"minLength":1}`},
 	{"boolean", "`true`, `false`", `{"type":"boolean"}`},
+	{"count", "number", `{"type":"integer","minimum":1,"maximum":1000000}`},
 	{"decimals", "number", `{"type":"integer","minimum":0,"maximum":9}`},
 	{"id", "id", `{"type":["string","number","boolean"],"pattern":"^[a-z0-9][a-z0-9_-]{0,62}$"}`},
 	{"unit", "unit", `{"pattern":"^[a-z][a-z0-9_]*$"}`},
@@ -80,6 +81,7 @@ var rules = map[string]string{
 	"selector":   `"minProperties":1`,
 	"grant":      `"not":{"required":["every","expires"]}`,
 	"plan":       `"dependentRequired":{"overage":["when_empty"]}`,
+	"concurrent": `"minProperties":1`,
 	"alert":      `"minProperties":1,"maxProperties":1`,
 }
 

@@ -62,7 +62,7 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 	}
 	d.closing = make(chan struct{})
 	a := &api.API{
-		Base: strings.TrimSuffix(d.Path, "/"), PublicPrices: d.PublicPrices, Console: d.Operator, PriceFile: priceFile{d.app}, Closing: d.closing, Secure: overTLS, AccountWebhooks: d.app.AccountWebhooks,
+		Base: strings.TrimSuffix(d.Path, "/"), PublicPrices: d.PublicPrices, Console: d.Operator, PriceFile: priceFile{d.app}, Closing: d.closing, Secure: overTLS, Address: clientAddress, AccountWebhooks: d.app.AccountWebhooks,
 		Brand: api.Brand{Name: d.Name, Logo: d.Logo, Accent: d.Accent},
 	}
 	if d.site, err = web.New(a); err != nil {
@@ -70,6 +70,14 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 	}
 	d.app.docs.Store(d.site.DocsPath())
 	return nil
+}
+
+// clientAddress is the client's address, behind proxies that the server trusts.
+func clientAddress(r *http.Request) string {
+	if at, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ok && at != "" {
+		return at
+	}
+	return r.RemoteAddr
 }
 
 var accentForm = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)

@@ -159,6 +159,23 @@ func TestRaceForTheLastCredits(t *testing.T) {
 	}
 }
 
+// guesses signs in with wrong keys until that is refused. Another client of the proxy
+// is another address, if the proxy is trusted.
+func (g *gateway) guesses(trusted bool) {
+	g.t.Helper()
+	guess := func(from string) answer {
+		return g.send(http.MethodPost, "/_meter/v1/session", `{"key":"fb_live_guess"}`, "X-Forwarded-For", from)
+	}
+	g.eventually("too many guesses", func() bool { return guess("198.51.100.1").StatusCode == http.StatusTooManyRequests })
+	last := guess("198.51.100.1")
+	if last.Header.Get("Retry-After") != "1" || gjson.Get(last.body, "reason").Str != "too_often" {
+		g.t.Errorf("%s %v %s", last.Status, last.Header, last.body)
+	}
+	if other := guess("198.51.100.2"); (other.StatusCode == http.StatusUnauthorized) != trusted {
+		g.t.Errorf("another client: %s %s", other.Status, other.body)
+	}
+}
+
 // Behind a proxy that ends TLS the server knows by X-Forwarded-Proto what the
 // browser sees, and believes it of no one else.
 func TestBehindAProxyThatEndsTLS(t *testing.T) {
@@ -182,6 +199,7 @@ func TestBehindAProxyThatEndsTLS(t *testing.T) {
 			if a := g.send(http.MethodGet, "/_meter/v1/session", "", "X-Forwarded-Proto", "https", "Cookie", cookies[0].Name+"="+cookies[0].Value); a.StatusCode != http.StatusOK {
 				t.Errorf("the cookie does not open the session: %s %s", a.Status, a.body)
 			}
+			g.guesses(c.scheme == "https")
 		})
 	}
 }

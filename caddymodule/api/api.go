@@ -38,6 +38,8 @@ type API struct {
 	Closing <-chan struct{}
 	// Secure says whether the browser came over TLS; nil: if the connection is.
 	Secure func(*http.Request) bool
+	// Address is where a request comes from, behind proxies; nil: from the connection.
+	Address func(*http.Request) string
 
 	describing  sync.Once
 	document    []byte

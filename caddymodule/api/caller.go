@@ -64,7 +64,10 @@ func (e *endpoint) identify(c *call) error {
 	if w.operator() {
 		return e.admitOperator(c)
 	}
-	return e.admitCustomer(c)
+	if err := e.admitCustomer(c); err != nil || e.operators == read { // which changes nothing
+		return err
+	}
+	return c.m.Directory.Attempts.Change(w.account)
 }
 
 // admitOperator checks the scope. An operator is an admin of every account.

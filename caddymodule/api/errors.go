@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/farebox-dev/farebox/meter/directory"
 	"github.com/farebox-dev/farebox/meter/event"
@@ -51,6 +53,8 @@ func StatusOf(err error) (status int, reason string) {
 		{directory.ErrNoSuchKey, http.StatusNotFound, "no_such_key"},
 		{directory.ErrNoMember, http.StatusNotFound, "no_such_member"},
 		{directory.ErrMemberExists, http.StatusConflict, "member_exists"},
+		{directory.ErrMaxKeys, http.StatusConflict, "max_keys"},
+		{directory.ErrMaxMembers, http.StatusConflict, "max_members"},
 		{directory.ErrLastAdmin, http.StatusConflict, "last_admin"},
 		{event.ErrNoDelivery, http.StatusNotFound, "no_such_delivery"},
 		{ledger.ErrRenewsAt, http.StatusBadRequest, "invalid_request"},
@@ -77,11 +81,23 @@ func StatusOf(err error) (status int, reason string) {
 			return f.status, f.reason
 		}
 	}
+	var often *directory.TooOften
+	if errors.As(err, &often) {
+		return http.StatusTooManyRequests, "too_often"
+	}
 	var r *pricing.Refusal
 	if errors.As(err, &r) {
 		return r.Status, r.Reason
 	}
 	return http.StatusInternalServerError, "internal"
+}
+
+// retryAfter says when a caller who has asked too often may ask again.
+func retryAfter(w http.ResponseWriter, err error) {
+	var often *directory.TooOften
+	if errors.As(err, &often) {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((often.Wait+time.Second-1)/time.Second), 10))
+	}
 }
 
 // WriteError answers a request with an error.
@@ -90,6 +106,7 @@ func WriteError(w http.ResponseWriter, err error) {
 	if errors.Is(err, ErrSignedOut) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="farebox"`)
 	}
+	retryAfter(w, err)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

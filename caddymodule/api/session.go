@@ -3,7 +3,9 @@ package api
 import (
 	"fmt"
 	"html"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/farebox-dev/farebox/meter/directory"
@@ -67,11 +69,17 @@ func (c *call) signIn(in signInRequest) (SessionView, error) {
 	if err := sameSite(c.Request); err != nil {
 		return SessionView{}, err
 	}
+	if err := c.m.Directory.Attempts.FromAddress(c.address()); err != nil {
+		return SessionView{}, err
+	}
 	w, err := c.byKey(strings.TrimSpace(in.Key))
 	if err != nil {
 		return SessionView{}, err
 	}
 	s := directory.Session{Seats: w.seats, Member: w.member, Scopes: w.scopes, APIKey: c.keyID(in.Key)}
+	if err := c.m.Directory.Attempts.SignIn(s.APIKey); err != nil {
+		return SessionView{}, err
+	}
 	cookie, s, err := c.m.Directory.Sessions.Open(c.Context(), s)
 	if err != nil {
 		return SessionView{}, err
@@ -80,6 +88,26 @@ func (c *call) signIn(in signInRequest) (SessionView, error) {
 	w.session = &s
 	c.who = w
 	return c.showSession()
+}
+
+// address is where the caller is, for limits. Who has one address of IPv6 has all of
+// its /64.
+func (c *call) address() string {
+	text := c.RemoteAddr
+	if c.api.Address != nil {
+		text = c.api.Address(c.Request)
+	}
+	if host, _, err := net.SplitHostPort(text); err == nil {
+		text = host
+	}
+	at, err := netip.ParseAddr(text)
+	if err != nil {
+		return text
+	}
+	if at = at.Unmap().WithZone(""); at.Is6() {
+		return netip.PrefixFrom(at, 64).Masked().String()
+	}
+	return at.String()
 }
 
 func (c *call) keyID(secret string) string {
@@ -93,6 +121,9 @@ func (c *call) keyID(secret string) string {
 func (c *call) signOut() (map[string]bool, error) {
 	if cookie, err := c.Cookie(c.api.cookieName(c.Request)); err == nil {
 		if err := sameSite(c.Request); err != nil {
+			return map[string]bool{}, err
+		}
+		if err := c.m.Directory.Attempts.FromAddress(c.address()); err != nil {
 			return map[string]bool{}, err
 		}
 		if err := c.m.Directory.Sessions.Close(c.Context(), cookie.Value); err != nil {
@@ -121,7 +152,12 @@ func (c *call) setCookie(value string) {
 // browser would not send a SameSite=Strict cookie.
 func (c *call) open() {
 	w, r := c.w, c.Request
-	cookie, s, err := c.m.Directory.Sessions.OpenLink(r.Context(), r.PathValue("token"))
+	var cookie string
+	var s directory.Session
+	err := c.m.Directory.Attempts.FromAddress(c.address())
+	if err == nil {
+		cookie, s, err = c.m.Directory.Sessions.OpenLink(r.Context(), r.PathValue("token"))
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:")
@@ -130,8 +166,13 @@ func (c *call) open() {
 		if status == http.StatusInternalServerError {
 			status = http.StatusUnauthorized
 		}
+		retryAfter(w, err)
 		w.WriteHeader(status)
-		_, _ = fmt.Fprintf(w, page, "Link used up", "", "This link can be opened once, within 5 minutes. Go back and open a new one.")
+		title, text := "Link used up", "This link can be opened once, within 5 minutes. Go back and open a new one."
+		if status == http.StatusTooManyRequests {
+			title, text = "Too many sign-ins", "There were too many sign-ins from this address. Wait a moment, then open the link again."
+		}
+		_, _ = fmt.Fprintf(w, page, title, "", text)
 		return
 	}
 	c.setCookie(cookie)

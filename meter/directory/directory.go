@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/event"
@@ -40,6 +41,7 @@ type Directory struct {
 	Operators *Operators
 	Sessions  *Sessions
 	Profiles  *Profiles
+	Attempts  *Attempts
 }
 
 // core is what the parts share: one change can touch several of them.
@@ -52,18 +54,21 @@ type core struct {
 	roster          roster
 	ends            ends
 	profiles        recent[string, Profile]
+	attempts        *Attempts
+	creating        [64]sync.Mutex // keys of accounts: one at a time, so that a bound holds
 }
 
 // Load opens the directory of a writer's store. It reads no keys and no members:
 // there may be millions.
 func Load(ctx context.Context, b *writer.Writer, books *pricebook.Books, events *event.Hub, now func() time.Time) (*Directory, error) {
 	c := &core{
-		writer: b, books: books, events: events, now: now,
+		attempts: newAttempts(now),
+		writer:   b, books: books, events: events, now: now,
 		keys:      keyring{kind: store.Key, prefix: "key_", begins: KeyPrefix, writer: b},
 		operators: keyring{kind: store.Operator, prefix: "op_", begins: OperatorPrefix, writer: b},
 		roster:    roster{writer: b, decimals: books.InForce().Credit.Decimals},
 	}
-	d := &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}, Profiles: &Profiles{c}}
+	d := &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}, Profiles: &Profiles{c}, Attempts: c.attempts}
 	err := b.View(ctx, func(s store.Snapshot) error {
 		_, err := s.Get(foreignKeys)
 		c.keys.foreign.Store(err == nil)

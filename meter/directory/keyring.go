@@ -172,9 +172,17 @@ func (r *keyring) change(ctx context.Context, id string, fn func(*Key) error) (c
 	return changed, err
 }
 
-// add commits a new key.
-func (r *keyring) add(ctx context.Context, of hash, k *Key) error {
-	err := r.writer.Update(ctx, func(tx store.Tx) error { return r.write(tx, of, k) })
+// add commits a new key, in place of another one that is not in force; nil: of none.
+func (r *keyring) add(ctx context.Context, of hash, k *Key, dead *hash) error {
+	err := r.writer.Update(ctx, func(tx store.Tx) error {
+		if dead == nil {
+			return r.write(tx, of, k)
+		}
+		return errors.Join(tx.Delete(r.at(*dead)), tx.Delete(byAccount(k.Account, *dead)), r.write(tx, of, k))
+	})
+	if dead != nil {
+		r.recent.forget(*dead)
+	}
 	r.recent.forget(of)
 	return err
 }

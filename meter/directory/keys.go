@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/event"
@@ -14,6 +15,12 @@ import (
 
 // KeyPrefix begins every API key.
 const KeyPrefix = "fb_live_"
+
+// Errors of accounts that have as many keys or members as one can have.
+var (
+	ErrMaxKeys    = errors.New("max_keys of the account is reached")
+	ErrMaxMembers = errors.New("max_members of the account is reached")
+)
 
 // ErrNoSuchKey: no key of the account has that id.
 var ErrNoSuchKey = errors.New("no API key has this id")
@@ -66,6 +73,13 @@ func (d *Keys) Create(ctx context.Context, k Key) (secret string, created Key, e
 	if _, err := d.writer.Do(ctx, ledger.AccountID(k.Account), ledger.Touch{}); err != nil {
 		return "", Key{}, err
 	}
+	lock := &d.creating[maphash.String(creatingSeed, k.Account)%uint64(len(d.creating))]
+	lock.Lock()
+	defer lock.Unlock()
+	dead, err := d.room(k.Account)
+	if err != nil {
+		return "", Key{}, err
+	}
 	if k.Member != "" {
 		d.roster.change.Lock() // the member is not removed meanwhile
 		defer d.roster.change.Unlock()
@@ -79,10 +93,38 @@ func (d *Keys) Create(ctx context.Context, k Key) (secret string, created Key, e
 	of := hash(sha256.Sum256([]byte(secret)))
 	k.ID, k.CreatedAt = d.keys.id(of), d.now().UTC().Truncate(time.Second)
 	k.Hint = hint(secret, KeyPrefix)
-	if err = d.keys.add(ctx, of, &k); err != nil {
+	if err = d.keys.add(ctx, of, &k, dead); err != nil {
 		return "", Key{}, err
 	}
 	return secret, k, d.events.Post(ctx, k.Account, event.KeyCreated, k.ID, map[string]any{"key": k.ID, "name": k.Name, "hint": k.Hint, "member": k.Member})
+}
+
+// mostKeys is how many keys an account can have. Of those that are not in force, the
+// oldest then makes room for a new one. It is a variable for tests.
+var mostKeys = 10_000
+
+var creatingSeed = maphash.MakeSeed()
+
+// room is a key of the account that has to go before there can be another one; nil if
+// there is room.
+func (d *Keys) room(account string) (dead *hash, err error) {
+	n := 0
+	var oldest time.Time
+	err = d.writer.View(context.Background(), func(s store.Snapshot) error {
+		return d.keys.each(s, account, func(of hash, k *Key) {
+			n++
+			if !k.lives(d.now()) && (dead == nil || k.CreatedAt.Before(oldest)) {
+				dead, oldest = &of, k.CreatedAt
+			}
+		})
+	})
+	switch {
+	case err != nil || n < mostKeys:
+		return nil, err
+	case dead == nil:
+		return nil, fmt.Errorf("%w: it has %d API keys in force; revoke some that are not used", ErrMaxKeys, n)
+	}
+	return dead, nil
 }
 
 // Revoke ends a key at once. Revoking a revoked one changes nothing.

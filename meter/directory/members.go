@@ -12,7 +12,6 @@ import (
 	"github.com/farebox-dev/farebox/meter/calendar"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
-	"github.com/farebox-dev/farebox/meter/money"
 	"github.com/farebox-dev/farebox/meter/store"
 )
 
@@ -65,27 +64,6 @@ type MemberChange struct {
 	Caps    *[]MemberCap `json:"caps,omitempty"`
 
 	MaxConcurrent *int `json:"max_concurrent,omitempty"`
-}
-
-// capsOf reads a member's caps, and writes their amounts in one form.
-func capsOf(caps []MemberCap, decimals int) (list []ledger.Cap, err error) {
-	for i := range caps {
-		c := &caps[i]
-		amount, err := money.ParseAmount(c.Amount, decimals)
-		if err != nil {
-			return nil, input.Errorf("a cap of %q: %v", c.Amount, err)
-		}
-		every, ok := calendar.ParseUnit(c.Every)
-		if !ok || every == calendar.Minute {
-			return nil, input.Errorf("a cap every %q; write hour, day, week, month, quarter or year", c.Every)
-		}
-		if slices.ContainsFunc(list, func(x ledger.Cap) bool { return x.Every == every }) {
-			return nil, input.Errorf("two caps every %s; write the smaller one", c.Every)
-		}
-		c.Amount = amount.Text(decimals)
-		list = append(list, ledger.Cap{Per: "member", Amount: amount, Every: every})
-	}
-	return list, nil
 }
 
 // Members are the people and services that share accounts.
@@ -149,6 +127,9 @@ func (d *Members) setMember(ctx context.Context, account, id string, c MemberCha
 		return Member{}, err
 	}
 	if err != nil {
+		if err := d.roster.room(account, id); err != nil {
+			return Member{}, err
+		}
 		x = Member{Account: account, ID: id, Role: RoleMember, CreatedAt: d.now().UTC().Truncate(time.Second)}
 		if err := d.stayRevoked(ctx, account, id); err != nil {
 			return Member{}, err

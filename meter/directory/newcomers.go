@@ -53,6 +53,12 @@ func (d *Keys) Newcomers(account string, members []NewMember, keys []NewKey, pro
 		problems = append(problems, err)
 	}
 	now := d.now().UTC().Truncate(time.Second)
+	if len(members) > mostMembers {
+		problems, members = append(problems, fmt.Errorf("%w: the line has %d, and %d are possible", ErrMaxMembers, len(members), mostMembers)), nil
+	}
+	if len(keys) > mostKeys {
+		problems, keys = append(problems, fmt.Errorf("%w: the line has %d, and %d are possible", ErrMaxKeys, len(keys), mostKeys)), nil
+	}
 	for i := range members {
 		m, err := d.newMember(account, &members[i], now)
 		if err == nil && slices.ContainsFunc(n.members, func(x Member) bool { return x.ID == m.ID }) {

@@ -37,7 +37,7 @@ func (d *Operators) Create(ctx context.Context, name, scope string, expires time
 		ID: d.operators.id(of), Name: name, Scopes: scopes[:n+1], Hint: hint(secret, OperatorPrefix),
 		CreatedAt: d.now().UTC().Truncate(time.Second), ExpiresAt: expires,
 	}
-	return secret, k, d.operators.add(ctx, of, &k)
+	return secret, k, d.operators.add(ctx, of, &k, nil)
 }
 
 // Find finds an operator's key; ok is false if it is unknown, revoked or expired.

@@ -48,6 +48,9 @@ func (d *Sessions) CreateLink(ctx context.Context, s Session) (token string, err
 		return "", input.Errorf("say which account the session is for")
 	}
 	for _, seat := range s.Seats {
+		if err := d.attempts.Link(seat.Account, s.Member); err != nil {
+			return "", err
+		}
 		if !validRole(seat.Role) {
 			return "", input.Errorf("role is %q; write admin, member or viewer", seat.Role)
 		}
@@ -72,6 +75,9 @@ const (
 func (d *Sessions) OpenLink(ctx context.Context, token string) (cookie string, s Session, err error) {
 	if !wellFormed(token, linkPrefix) {
 		return "", s, ErrNoSession
+	}
+	if there, err := d.exists(ctx, token); err != nil || !there {
+		return "", s, errors.Join(err, ErrNoSession)
 	}
 	taken := ErrNoSession
 	err = d.writer.Update(ctx, func(tx store.Tx) error {
@@ -122,6 +128,20 @@ func (d *Sessions) putSession(ctx context.Context, prefix string, s Session, las
 	})
 }
 
+// exists reports whether there is a session or a link, without the ledger's writer:
+// anybody can make up a secret.
+func (d *Sessions) exists(ctx context.Context, secret string) (there bool, err error) {
+	err = d.writer.View(ctx, func(v store.Snapshot) error {
+		_, err := v.Get(sessionID(secret))
+		there = err == nil
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return there, err
+}
+
 func sessionID(secret string) store.ID {
 	hash := sha256.Sum256([]byte(secret))
 	return store.ID{Kind: store.Session, Name: string(hash[:])}
@@ -156,6 +176,9 @@ func (d *Sessions) Find(ctx context.Context, cookie string) (s Session, err erro
 func (d *Sessions) Close(ctx context.Context, cookie string) error {
 	if !wellFormed(cookie, sessionPrefix) {
 		return nil
+	}
+	if there, err := d.exists(ctx, cookie); err != nil || !there {
+		return err
 	}
 	return d.writer.Update(ctx, func(tx store.Tx) error {
 		var s Session

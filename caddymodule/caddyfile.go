@@ -81,7 +81,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 
 func (a *App) parseStore(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
-		return d.Err("store needs a name: store badger <dir>")
+		return d.Err("store needs a name: store badger <dir>, or: store postgres <dsn>")
 	}
 	name := d.Val()
 	m, err := caddyfile.UnmarshalModule(d, "meter.stores."+name)

@@ -55,7 +55,8 @@ type setup struct {
 	prices    func(string) string                  // edits pricing.yaml
 	mock      mockai.Options                       // default: no pauses
 	upstream  func(mock http.Handler) http.Handler // default: the mock itself
-	data      string                               // the ledger's directory, if it is not to be in dir
+	data      string                               // the ledger's directory, if it is not to be in dir, or its database
+	join      bool                                 // the ledger is there
 }
 
 // gateway is a running farebox with its upstream. Files are in dir: Caddyfile,
@@ -132,7 +133,8 @@ func start(t testing.TB, s setup) *gateway {
 	}
 	g.write("Caddyfile", s.caddyfile)
 	g.write("pricing.yaml", prices)
-	if out := g.cli("init", "--data", g.data); out.code != 0 {
+	if s.join {
+	} else if out := g.cli("init", "--data", g.data); out.code != 0 {
 		t.Fatalf("farebox meter init: %s", out.stderr)
 	}
 	g.run()

@@ -36,6 +36,9 @@ func (s *Jobs) AskFirst(first time.Duration) { s.open.AskFirst(first) }
 // Reader of each has to be ended. Jobs that are too old are resolved by the price
 // file instead.
 func (s *Jobs) Due(ctx context.Context, n int) []JobQuestion {
+	if !s.m.writer.Peers.OnDuty() {
+		return nil
+	}
 	due, lost := s.open.Due(n)
 	for _, j := range lost {
 		s.lose(ctx, j)

@@ -93,12 +93,7 @@ type Gateway struct {
 	background sync.WaitGroup
 }
 
-// loaded is a price book with what was derived from it.
-type loaded = pricebook.InForce
-
-// Open starts a meter on a store. Holds that a dead process left behind are
-// resolved before it returns. Close it before the store.
-func Open(ctx context.Context, o Options) (*Gateway, error) {
+func (o *Options) setDefaults() {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -108,13 +103,23 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if o.Health == nil {
 		o.Health = new(health.Parts)
 	}
+}
+
+// loaded is a price book with what was derived from it.
+type loaded = pricebook.InForce
+
+// Open starts a meter on a store. Holds that a dead process left behind are
+// resolved before it returns. Close it before the store.
+func Open(ctx context.Context, o Options) (*Gateway, error) {
+	o.setDefaults()
 	m := &Gateway{opt: o, Books: pricebook.New(o.Book, o.Now), Health: o.Health}
 	m.Concurrency = &Concurrency{m: m}
-	events, err := event.NewHub(ctx, event.Options{Store: o.Store, Books: m.Books, Now: o.Now, Problem: o.Problem, Endpoints: o.Endpoints})
+	now := m.sharedClock()
+	events, err := event.NewHub(ctx, event.Options{Store: o.Store, Books: m.Books, Now: now, Problem: o.Problem, Endpoints: o.Endpoints})
 	if m.Events = events; err != nil {
 		return nil, err
 	}
-	jobs, err := job.Load(ctx, o.Store, &m.Concurrency.counter, o.Now, o.Problem)
+	jobs, err := job.Load(ctx, o.Store, &m.Concurrency.counter, now, o.Problem)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +131,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	b, err := writer.Open(ctx, o.Store, writer.Options{
 		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.Jobs.open.IsOpen, Problem: o.Problem, OnApply: applied, Changed: watchers.Notify, Committed: o.Committed,
-		Timeout: o.LedgerTimeout, Seen: o.Seen,
+		Timeout: o.LedgerTimeout, Seen: o.Seen, BookDigest: func() string { return m.Books.InForce().Digest },
 	})
 	if err != nil {
 		return nil, err
@@ -155,6 +160,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m.stop = stop
 	m.background.Go(func() { m.Accounts.KeepNames(run) })
+	m.share(run, watchers)
 	return m, nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/farebox-dev/farebox/caddymodule/api"
+	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 	"github.com/farebox-dev/farebox/meter/writer"
@@ -147,10 +148,10 @@ func (c *cli) offline(method, uri string, in, out any) error {
 	if err != nil {
 		return &exit{exitInvalid, err}
 	}
-	if !badger.Exists(c.data) { // opening it would make one
-		return &exit{exitNotFound, fmt.Errorf("--data %s: %w", c.data, writer.ErrNoLedger)}
+	s, err := stores.OpenAny(context.Background(), c.data)
+	if errors.Is(err, writer.ErrNoLedger) {
+		return &exit{exitNotFound, fmt.Errorf("--data %s: %w", c.data, err)}
 	}
-	s, err := badger.Open(c.data, nil)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,29 +28,42 @@ func (c *cli) initCommand() *cobra.Command {
 		if err := c.noDryRun(cmd); err != nil {
 			return err
 		}
-		dir, err := filepath.Abs(c.data)
-		if c.data == "" {
-			dir, err = configuredDir(config)
+		place, err := c.data, error(nil)
+		if place == "" {
+			place, err = configuredPlace(config)
+		}
+		if err == nil && !stores.IsDSN(place) {
+			place, err = filepath.Abs(place)
 		}
 		if err != nil {
 			return &exit{exitInvalid, err}
 		}
-		l, err := stores.Create(cmd.Context(), dir, time.Now())
-		if errors.Is(err, writer.ErrLedgerExists) || errors.Is(err, badger.ErrInUse) {
-			return &exit{exitRefused, fmt.Errorf("--data %s: %w", dir, err)}
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Printf("created the ledger %s in %s\n", l.ID, dir)
-		return nil
+		return create(cmd.Context(), place)
 	})
 	cmd.Flags().StringVar(&config, "config", "", "configuration whose data directory it is (default: ./Caddyfile, if there is one)")
 	return cmd
 }
 
-// configuredDir is the data directory that farebox run would open.
-func configuredDir(config string) (string, error) {
+// create makes an empty ledger in a directory or a database.
+func create(ctx context.Context, place string) (err error) {
+	var l writer.Ledger
+	if stores.IsDSN(place) {
+		l, place, err = stores.CreateIn(ctx, place, time.Now())
+	} else {
+		l, err = stores.Create(ctx, place, time.Now())
+	}
+	if errors.Is(err, writer.ErrLedgerExists) || errors.Is(err, badger.ErrInUse) {
+		return &exit{exitRefused, fmt.Errorf("--data %s: %w", place, err)}
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Printf("created the ledger %s in %s\n", l.ID, place)
+	return nil
+}
+
+// configuredPlace is the data directory or the database that farebox run would open.
+func configuredPlace(config string) (string, error) {
 	b, err := adapted(config)
 	if err != nil {
 		return "", fmt.Errorf("reading the configuration: %w\nOr name the data directory: --data <dir>", err)
@@ -60,6 +74,7 @@ func configuredDir(config string) (string, error) {
 				Store struct {
 					Module string `json:"module"`
 					stores.Badger
+					DSN string `json:"dsn"`
 				} `json:"store"`
 			} `json:"meter"`
 		} `json:"apps"`
@@ -70,6 +85,9 @@ func configuredDir(config string) (string, error) {
 		}
 	}
 	store := &text.Apps.Meter.Store
+	if store.Module == "postgres" {
+		return caddy.NewReplacer().ReplaceAll(store.DSN, ""), nil
+	}
 	if store.Module != "" && store.Module != "badger" {
 		return "", fmt.Errorf("the configuration keeps its ledger in a store %s, which needs no data directory", store.Module)
 	}

@@ -33,6 +33,7 @@ type Names struct {
 	use    sync.Mutex     // guards what follows
 	blocks []block        // in order of id
 	plans  map[string]int // accounts on each plan
+	read   time.Time      // when all of it was read last
 }
 
 // block is some accounts in a row. An account is id, name and plan, each with a NUL
@@ -73,6 +74,9 @@ func (n *Names) refresh(ctx context.Context, w *writer.Writer) error {
 	changed := n.dirty
 	n.dirty = map[string]bool{} // from now on changes are marked
 	n.mu.Unlock()
+	if w.Peers.Shared() && time.Since(n.read) > sharedNames { // other gateways open accounts, too
+		changed = nil
+	}
 	if changed != nil && len(changed) == 0 {
 		return nil
 	}
@@ -80,6 +84,7 @@ func (n *Names) refresh(ctx context.Context, w *writer.Writer) error {
 	switch {
 	case err != nil:
 	case changed == nil:
+		n.read = time.Now()
 		err = n.readAll(ctx, w)
 	default:
 		err = w.View(ctx, func(s store.Snapshot) error { return n.readAgain(s, changed) })
@@ -91,6 +96,9 @@ func (n *Names) refresh(ctx context.Context, w *writer.Writer) error {
 	}
 	return err
 }
+
+// sharedNames is how old the list may be if other gateways change accounts, too.
+const sharedNames = 5 * time.Second
 
 // readPage is how many accounts are read before a rest.
 const readPage = 2_000

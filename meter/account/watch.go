@@ -1,9 +1,15 @@
 package account
 
 import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Watchers are the open pages that want to know when an account has changed. Its
@@ -11,6 +17,7 @@ import (
 type Watchers struct {
 	mu       sync.Mutex
 	accounts map[string]map[chan struct{}]bool
+	seen     map[string]string // their state as of the last Look
 }
 
 // Watch returns a channel that gets something after each commit that changed
@@ -40,7 +47,45 @@ func (w *Watchers) Watch(account string) (changed <-chan struct{}, stop func()) 
 func (w *Watchers) Notify(id ledger.AccountID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for c := range w.accounts[string(id)] {
+	wake(w.accounts[string(id)])
+}
+
+// Look wakes all that watch an account which has changed since the last look, by whichever
+// gateway.
+func (w *Watchers) Look(ctx context.Context, from *writer.Writer) error {
+	w.mu.Lock()
+	watched := slices.Collect(maps.Keys(w.accounts))
+	w.mu.Unlock()
+	if len(watched) == 0 {
+		return nil
+	}
+	now := map[string]string{}
+	err := from.View(ctx, func(s store.Snapshot) error {
+		for _, id := range watched {
+			state, err := s.Get(store.ID{Kind: store.Account, Account: id})
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			now[id] = string(state)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, state := range now {
+		if was, seen := w.seen[id]; seen && was != state {
+			wake(w.accounts[id])
+		}
+	}
+	w.seen = now
+	return nil
+}
+
+func wake(list map[chan struct{}]bool) {
+	for c := range list {
 		select {
 		case c <- struct{}{}:
 		default: // it has not looked yet, and will see this change, too

@@ -69,15 +69,27 @@ func Load(ctx context.Context, b *writer.Writer, books *pricebook.Books, events 
 		roster:    roster{writer: b, decimals: books.InForce().Credit.Decimals},
 	}
 	d := &Directory{Keys: &Keys{c}, Members: &Members{c}, Operators: &Operators{c}, Sessions: &Sessions{c}, Profiles: &Profiles{c}, Attempts: c.attempts}
-	err := b.View(ctx, func(s store.Snapshot) error {
+	b.Peers.OnChange(func() {
+		c.keys.recent.clear()
+		_ = c.lookForForeignKeys(context.Background()) // until that succeeds, those that were imported elsewhere are unknown here
+	}, store.Key)
+	b.Peers.OnChange(c.operators.recent.clear, store.Operator)
+	b.Peers.OnChange(c.roster.recent.clear, store.Member)
+	b.Peers.OnChange(c.profiles.clear, store.Profile)
+	return d, errors.Join(c.lookForForeignKeys(ctx), c.keys.listAll(ctx), d.Sessions.listAll(ctx))
+}
+
+func (c *core) lookForForeignKeys(ctx context.Context) error {
+	return c.writer.View(ctx, func(s store.Snapshot) error {
 		_, err := s.Get(foreignKeys)
-		c.keys.foreign.Store(err == nil)
+		if err == nil {
+			c.keys.foreign.Store(true)
+		}
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
 		return err
 	})
-	return d, errors.Join(err, c.keys.listAll(ctx), d.Sessions.listAll(ctx))
 }
 
 // keyLives: a session ends with the API or operator key that opened it.

@@ -46,6 +46,14 @@ func (c *recent[K, V]) put(k K, v V) {
 	c.young[k] = v
 }
 
+// clear forgets all of it: another gateway has changed something.
+func (c *recent[K, V]) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	c.young, c.old = nil, nil
+}
+
 // forget is called when a change was committed, or may have been.
 func (c *recent[K, V]) forget(k K) {
 	c.mu.Lock()

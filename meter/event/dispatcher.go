@@ -52,6 +52,8 @@ type Dispatcher struct {
 	Told     func(d *Delivery)                    // after each attempt; may be nil
 	Problem  func(error)                          // the store fails
 	Off      func(ctx context.Context, to string) // an endpoint said 410; may be nil
+	Duty     func() bool                          // it is this process that delivers; nil: always
+	Shared   bool                                 // others put events into the outbox, too, without waking this one
 
 	wake chan struct{}
 	once sync.Once
@@ -142,6 +144,9 @@ const atOnce = 200
 // round starts a worker for each endpoint that something is due for, and says
 // when the next thing is.
 func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.WaitGroup) (next time.Duration, err error) {
+	if d.Duty != nil && !d.Duty() {
+		return sharedLook, nil
+	}
 	running := map[string]bool{}                                                      // before the look: what they are delivering is still in the outbox
 	busy.Range(func(name, _ any) bool { running[name.(string)] = true; return true }) //nolint:forcetypeassert // only names are stored
 	due, next, err := d.look(ctx, d.Now())
@@ -155,14 +160,23 @@ func (d *Dispatcher) round(ctx context.Context, busy *sync.Map, under *sync.Wait
 			defer d.Wake() // there may be more
 			defer busy.Delete(name)
 			for _, x := range list {
+				if d.Duty != nil && !d.Duty() {
+					return
+				}
 				if ok && !d.try(ctx, to, x) || !ok && !d.finish(x, Answer{Err: errNotConfigured}, true) {
 					return
 				}
 			}
 		})
 	}
+	if d.Shared {
+		next = min(next, sharedLook)
+	}
 	return max(next, 10*time.Millisecond), err
 }
+
+// sharedLook is how often an outbox is looked at that others fill, too.
+const sharedLook = time.Second
 
 var errNotConfigured = errors.New("the endpoint is not configured any more")
 

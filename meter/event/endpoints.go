@@ -39,6 +39,22 @@ func (h *Hub) loadEndpoints(ctx context.Context) error {
 	return err
 }
 
+// reloadEndpoints takes over what another gateway has changed. What can't be read stays
+// as it was.
+func (h *Hub) reloadEndpoints() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.own == nil { // nothing is delivered yet
+		return
+	}
+	own, off := h.own, h.off
+	if err := h.loadEndpoints(context.Background()); err != nil {
+		h.own, h.off = own, off
+		h.join()
+		h.o.Problem(fmt.Errorf("reading the endpoints that another gateway has changed: %w", err))
+	}
+}
+
 // EndpointState is an endpoint, and whether it gets events.
 type EndpointState struct {
 	Endpoint

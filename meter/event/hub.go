@@ -65,7 +65,10 @@ func NewHub(ctx context.Context, o Options) (*Hub, error) {
 }
 
 // Open tells the hub where commands are written and reports are read.
-func (h *Hub) Open(b *writer.Writer, r *report.Reports) { h.writer, h.reports = b, r }
+func (h *Hub) Open(b *writer.Writer, r *report.Reports) {
+	h.writer, h.reports = b, r
+	b.Peers.OnChange(h.reloadEndpoints, store.Endpoint)
+}
 
 // Deliver begins, or with other options goes on, to deliver events. What is in
 // the outbox already is delivered, too.
@@ -81,6 +84,7 @@ func (h *Hub) Deliver(ctx context.Context, o DeliveryOptions) error {
 	h.stop, h.done = stop, make(chan struct{})
 	h.dispatch = &Dispatcher{
 		Store: h.writer, Sender: o.Sender, Endpoint: h.endpoints.named, Now: h.o.Now, Told: o.Told, Problem: h.o.Problem, Off: h.turnOff,
+		Duty: h.writer.Peers.OnDuty, Shared: h.writer.Peers.Shared(),
 	}
 	go func(d *Dispatcher, done chan struct{}) {
 		defer close(done)
@@ -165,7 +169,7 @@ func (h *Hub) Post(ctx context.Context, account, kind, what string, data map[str
 }
 
 func (h *Hub) postTo(ctx context.Context, endpoints []Endpoint, e *Event) error {
-	err := h.writer.Update(ctx, func(tx store.Tx) error {
+	err := writer.UpdateOf(ctx, h.writer, []string{e.Account}, func(tx store.Tx) error {
 		_, err := post(tx, e.Account, endpoints, h.o.Now(), func(*Notice) ([]Event, bool) { return []Event{*e}, false })
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/report"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // sweepEvery is how often time alone can bring events: credits that expire
@@ -17,7 +18,9 @@ const sweepEvery = 10 * time.Minute
 
 func (h *Hub) sweeper(ctx context.Context) {
 	for {
-		if err := h.Sweep(ctx); err != nil && ctx.Err() == nil {
+		if !h.writer.Peers.OnDuty() {
+			// another gateway does
+		} else if err := h.Sweep(ctx); err != nil && ctx.Err() == nil {
 			h.o.Problem(fmt.Errorf("looking for credits that expire: %w", err))
 		}
 		select {
@@ -111,7 +114,7 @@ func (h *Hub) soon(ctx context.Context, id string) error {
 		return nil
 	}
 	told := false
-	err = h.writer.Update(ctx, func(tx store.Tx) error {
+	err = writer.UpdateOf(ctx, h.writer, []string{id}, func(tx store.Tx) error {
 		told, err = post(tx, id, h.endpoints.of(id), now, func(n *Notice) ([]Event, bool) {
 			events, changed := Soon(a, w, n, now)
 			if warn && burn.RunsOut.Before(until) {

@@ -32,6 +32,7 @@ type Job struct {
 	asked time.Time // last
 	next  time.Time
 	wait  time.Duration
+	known bool // its record is in the store
 	busy  bool // the gateway is asking
 	over  bool // its end is being booked
 }
@@ -58,16 +59,12 @@ type Registry struct {
 // problem gets what fails in the background.
 func Load(ctx context.Context, s store.Store, counter *concurrency.Counter, now func() time.Time, problem func(error)) (*Registry, error) {
 	r := &Registry{now: now, problem: problem, counter: counter, named: map[string]*Job{}, all: map[ledger.ChargeID]*Job{}}
-	return r, s.View(ctx, func(s store.Snapshot) error {
-		return s.Scan(store.ID{Kind: store.Job}, false, func(id store.ID, v []byte) error {
-			var rec Record
-			if err := json.Unmarshal(v, &rec); err != nil {
-				return fmt.Errorf("reading the job of charge %s: %w", id.Name, err)
-			}
-			r.insert(&rec, nil)
-			return nil
-		})
-	})
+	all, err := readAll(ctx, s)
+	for id, rec := range all {
+		r.insert(rec, nil)
+		r.setKnown(id)
+	}
+	return r, err
 }
 
 func key(charge ledger.ChargeID) store.ID {
@@ -78,6 +75,7 @@ func key(charge ledger.ChargeID) store.ID {
 // just before a crash, and keeps the leases of the others until Close.
 func (r *Registry) Open(ctx context.Context, w *writer.Writer, owners *ownership.Owners) error {
 	r.writer, r.owners = w, owners
+	w.Peers.OnChange(r.reload, store.Job)
 	for id, j := range r.all {
 		a, err := w.Account(ctx, j.Account)
 		if errors.Is(err, ledger.ErrNoAccount) || err == nil && a.Holds[id] == nil {
@@ -153,6 +151,9 @@ func (r *Registry) insert(rec *Record, place *concurrency.Place) {
 
 func (r *Registry) write(rec *Record, done func()) {
 	ended := func(err error) {
+		if err == nil {
+			r.setKnown(ledger.ChargeID(rec.Charge))
+		}
 		r.report(err, "writing", ledger.ChargeID(rec.Charge))
 		done()
 	}

@@ -78,7 +78,7 @@ func (r *Registry) AwaitResults(j *Job, rec *Record) {
 func (r *Registry) setResults(j *Job, path string) (changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if j.results == path {
+	if j.results == path || path == "" {
 		return false
 	}
 	j.results, j.next, j.wait = path, r.now(), r.first

@@ -20,7 +20,9 @@ func (o *Owners) Start() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sweeper = time.AfterFunc(sweepFirst, func() {
-		o.report(o.Sweep(context.Background()), "deleting records of unused ids")
+		if o.writer.Peers.OnDuty() {
+			o.report(o.Sweep(context.Background()), "deleting records of unused ids")
+		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if !o.closed {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Owner finds the account that a charge or a grant belongs to, by its id alone. For
@@ -29,7 +30,7 @@ func (rs *Reports) Owner(ctx context.Context, id string) (account string, err er
 		}
 		for _, kind := range []store.Kind{store.Hold, store.Charge} {
 			err := window(s, kind, id, func(at store.ID, _ []byte) (more bool, err error) {
-				if at.Name == id {
+				if charge, _ := writer.HeldCharge(at.Name); string(charge) == id {
 					account, err = at.Account, store.ErrStop
 				}
 				return false, err

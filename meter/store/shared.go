@@ -46,4 +46,4 @@ type SharedTx interface {
 
 // Watched are the kinds of records whose changes Versions counts: those that processes
 // keep in memory, and that hardly ever change.
-var Watched = []Kind{Key, Member, Operator, Endpoint, Session, Job, Book}
+var Watched = []Kind{Key, Member, Operator, Profile, Endpoint, Job, Book}

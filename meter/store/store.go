@@ -42,6 +42,7 @@ const (
 	Profile     Kind = 'v' // what operators have set for an account: labels, limits
 	Endpoint    Kind = 'w' // webhooks of accounts, and endpoints that are off, by name
 	Delivery    Kind = 'd' // deliveries of the last days, in order
+	Gateway     Kind = 'g' // gateways that share the ledger, by id
 	Meta        Kind = 'm' // format, decimals, clock
 	Checkpoint  Kind = 'y' // what stays of the entries that have left, by account
 )
@@ -51,7 +52,7 @@ var names = []struct {
 	Kind
 	plural string
 }{
-	{Account, "accounts"}, {Book, "price books"}, {Charge, "charges"}, {Delivery, "deliveries"}, {SessionEnd, "ends of sessions"}, {UpstreamID, "upstream ids"},
+	{Account, "accounts"}, {Book, "price books"}, {Charge, "charges"}, {Delivery, "deliveries"}, {SessionEnd, "ends of sessions"}, {UpstreamID, "upstream ids"}, {Gateway, "gateways"},
 	{Hold, "open holds"}, {Idempotency, "idempotency keys"}, {Entry, "entries"}, {Key, "API keys"}, {KeyOf, "API keys by account"},
 	{Meta, "settings"}, {Notice, "notices"}, {Owned, "grants"}, {Member, "members"}, {Job, "jobs"}, {Operator, "operator keys"},
 	{Session, "sessions"}, {SessionsOf, "sessions by key"}, {Usage, "usage sums"}, {Profile, "profiles of accounts"}, {Endpoint, "endpoints"}, {Outbox, "events to deliver"}, {Checkpoint, "checkpoints"},

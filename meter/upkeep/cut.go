@@ -90,6 +90,13 @@ type cut struct {
 	next []uint64
 }
 
+func (c *cut) accounts() (ids []string) {
+	for _, a := range c.list {
+		ids = append(ids, string(a.account))
+	}
+	return ids
+}
+
 // step is one commit. It checks everything before it writes.
 func (c *cut) step(tx store.Tx) error {
 	c.did, c.done, c.room, c.next = Done{}, 0, atOnce, nil

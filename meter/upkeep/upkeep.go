@@ -145,7 +145,7 @@ func (u *Upkeep) some(ctx context.Context, targets []target, d *Done) ([]target,
 	}
 	for len(c.list) > 0 {
 		began := time.Now()
-		if err := u.writer.Update(ctx, c.step); err != nil {
+		if err := writer.UpdateOf(ctx, u.writer, c.accounts(), c.step); err != nil {
 			return nil, err
 		}
 		c.settle(d)

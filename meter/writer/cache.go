@@ -21,6 +21,9 @@ type cache struct {
 	plans    *plans
 	// holding are accounts that are not in memory, but may have open holds in the store.
 	holding map[ledger.AccountID]bool
+	// owners are the gateways of open holds, as far as their names have one.
+	owners map[ledger.ChargeID]string
+	shared bool // every account may have open holds in the store
 }
 
 type cached struct {
@@ -29,7 +32,7 @@ type cached struct {
 }
 
 func newCache(p *plans) cache {
-	return cache{accounts: map[ledger.AccountID]*cached{}, plans: p, holding: map[ledger.AccountID]bool{}}
+	return cache{accounts: map[ledger.AccountID]*cached{}, plans: p, holding: map[ledger.AccountID]bool{}, owners: map[ledger.ChargeID]string{}}
 }
 
 // get is nil if the account is not in memory.
@@ -60,8 +63,8 @@ func (c *cache) load(s store.Snapshot, id ledger.AccountID) (*ledger.Account, er
 	if errors.Is(err, ledger.ErrNoAccount) {
 		return &ledger.Account{ID: id}, nil
 	}
-	if err == nil && c.holding[id] {
-		err = loadHolds(s, a)
+	if err == nil && (c.holding[id] || c.shared) {
+		err = loadHolds(s, a, c.owners)
 	}
 	if err != nil {
 		return nil, err
@@ -140,7 +143,7 @@ func (p *plans) forget(id ledger.AccountID) {
 func Load(s store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
 	a, err := loadState(s, id)
 	if err == nil {
-		err = loadHolds(s, a)
+		err = loadHolds(s, a, nil)
 	}
 	return a, err
 }
@@ -160,8 +163,13 @@ func loadState(s store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
 	return a, nil
 }
 
-func loadHolds(s store.Snapshot, a *ledger.Account) error {
+// loadHolds reads the open holds of an account; owners, if not nil, gets those whose
+// names have one.
+func loadHolds(s store.Snapshot, a *ledger.Account, owners map[ledger.ChargeID]string) error {
 	return s.Scan(store.ID{Kind: store.Hold, Account: string(a.ID)}, true, func(x store.ID, v []byte) error {
+		if charge, owner := HeldCharge(x.Name); owner != "" && owners != nil {
+			owners[charge] = owner
+		}
 		return addHold(a, x, v)
 	})
 }

@@ -58,6 +58,7 @@ type Clock struct {
 	elapsed func() time.Duration // monotonic; nil: jumps cannot be seen
 	host    Host
 	problem func(error)
+	remote  remote // on a store that several share, this is the system's clock
 
 	mu        sync.Mutex
 	last      time.Time     // last reading

@@ -1,7 +1,6 @@
 package writer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -106,7 +105,7 @@ func (w *Writer) write(batch []*job) error {
 	err := w.broken
 	if err == nil {
 		runs := 0
-		err = w.store.Update(context.Background(), w.accounts(batch), func(tx store.Tx) error {
+		err = w.update(batch, func(tx store.Tx) error {
 			if runs++; runs > 1 { // after a conflict
 				w.forget(batch)
 			}
@@ -309,8 +308,8 @@ func (w *Writer) command(tx store.Tx, j *job) error {
 	}
 	command := j.command
 	if j.lapsed != "" {
-		if command = w.resolution(a, j); command == nil {
-			return nil
+		if command, err = w.resolution(tx, a, j); command == nil {
+			return err
 		}
 	}
 	env := ledger.Env{Now: w.clock.now(), Terms: w.terms}

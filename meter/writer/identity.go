@@ -114,6 +114,13 @@ func (w *Writer) keepCount(tx store.Tx) error {
 	if w.opened == 0 {
 		return nil
 	}
+	if w.db != nil { // others have opened some, too
+		n, err := readCount(tx)
+		if err != nil {
+			return err
+		}
+		w.count.Store(n)
+	}
 	return tx.Put(accountsID, strconv.AppendInt(nil, w.count.Load()+w.opened, 10))
 }
 

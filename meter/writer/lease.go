@@ -5,6 +5,17 @@ import (
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/store"
+)
+
+// Abandoned is a policy for holds that will never be settled.
+type Abandoned uint8
+
+// Policies: charge what was delivered so far (the default), the whole hold, or nothing.
+const (
+	CaptureObserved Abandoned = iota
+	CaptureHold
+	ReleaseAll
 )
 
 // DefaultLease is how long a hold lives without being renewed.
@@ -121,21 +132,21 @@ func (w *Writer) sweep() {
 
 // resolution is the command that resolves an abandoned hold; nil if the hold turns
 // out not to be abandoned. The request's real end is still accepted later.
-func (w *Writer) resolution(a *ledger.Account, j *job) ledger.Command {
+func (w *Writer) resolution(tx store.Tx, a *ledger.Account, j *job) (ledger.Command, error) {
 	h := a.Holds[j.lapsed]
 	if h == nil {
 		w.leases.end(j.lapsed)
-		return nil
+		return nil, nil
 	}
-	if !w.leases.lapsed(j.lapsed) {
-		return nil
+	if gone, err := w.abandoned(tx, j.lapsed); !gone {
+		return nil, err
 	}
 	outcome := ledger.Outcome{Text: j.why, Estimated: true}
 	switch cost := h.Observed; {
 	case w.opt.Abandoned == CaptureHold:
-		return ledger.Settle{Charge: h.ID, Cost: h.Hold, Outcome: outcome, Abandoned: true}
+		return ledger.Settle{Charge: h.ID, Cost: h.Hold, Outcome: outcome, Abandoned: true}, nil
 	case w.opt.Abandoned == CaptureObserved && cost > 0:
-		return ledger.Settle{Charge: h.ID, Cost: cost, Outcome: outcome, Abandoned: true}
+		return ledger.Settle{Charge: h.ID, Cost: cost, Outcome: outcome, Abandoned: true}, nil
 	}
-	return ledger.Release{Charge: h.ID, Failed: true, Outcome: outcome, Abandoned: true}
+	return ledger.Release{Charge: h.ID, Failed: true, Outcome: outcome, Abandoned: true}, nil
 }

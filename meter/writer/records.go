@@ -187,12 +187,13 @@ func (w *Writer) recordCharge(tx store.Tx, c *ledger.Charge) error {
 	if c == nil {
 		return nil
 	}
-	id := store.ID{Kind: store.Hold, Account: string(c.Account), Name: string(c.ID)}
+	id := w.holdID(c)
 	if c.State != ledger.Held {
 		if err := tx.Delete(id); err != nil {
 			return err
 		}
-		id.Kind = store.Charge
+		delete(w.cache.owners, c.ID)
+		id = store.ID{Kind: store.Charge, Account: string(c.Account), Name: string(c.ID)}
 	}
 	w.buf = ledger.AppendCharge(w.buf[:0], c)
 	return tx.Put(id, w.buf)

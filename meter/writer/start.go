@@ -19,6 +19,9 @@ var ErrOtherFormat = errors.New("this data directory does not fit")
 // that has others.
 func (w *Writer) checkFormat(ctx context.Context) error {
 	return w.store.Update(ctx, nil, func(tx store.Tx) error {
+		if x, ok := tx.(store.SharedTx); ok {
+			w.clock.remote.read(x.Now())
+		}
 		format, err := readFormat(tx)
 		switch {
 		case errors.Is(err, ErrNoLedger):
@@ -44,7 +47,12 @@ func (w *Writer) checkFormat(ctx context.Context) error {
 }
 
 // openHolds reads the holds that the last process left open.
+//
+// In a store that several share, they are of gateways that may be alive: see Peers.
 func (w *Writer) openHolds(ctx context.Context) (open []*ledger.Charge, err error) {
+	if w.db != nil {
+		return nil, nil
+	}
 	err = w.store.View(ctx, func(s store.Snapshot) error {
 		return s.Scan(store.ID{Kind: store.Hold}, false, func(x store.ID, v []byte) error {
 			h, err := ledger.DecodeCharge(v)

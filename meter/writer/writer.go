@@ -46,6 +46,11 @@ type Options struct {
 	Lease     time.Duration
 	// Timeout is how long callers wait for the ledger, see Patience.Set.
 	Timeout time.Duration
+	// Presence is how long this process counts as alive, on a store that several share,
+	// after it was last heard of. The default is DefaultPresence.
+	Presence time.Duration
+	// BookDigest, if set, is the price book in force here, for the others to compare.
+	BookDigest func() string
 	// Keep, if set, reports which open holds of the last process will still be
 	// settled: they get a new lease instead.
 	Keep func(ledger.ChargeID) bool
@@ -62,21 +67,13 @@ type Options struct {
 	Committed func(commands int, took time.Duration)
 }
 
-// Abandoned is a policy for holds that will never be settled.
-type Abandoned uint8
-
-// Policies: charge what was delivered so far (the default), the whole hold, or nothing.
-const (
-	CaptureObserved Abandoned = iota
-	CaptureHold
-	ReleaseAll
-)
-
 // Writer writes the ledger. It is safe for concurrent use.
 type Writer struct {
 	Patience *Patience
+	Peers    *Peers
 
 	store store.Store
+	db    store.Shared // store, if other processes write to it, too
 	opt   Options
 	queue chan *job
 	done  chan struct{}
@@ -98,7 +95,8 @@ type Writer struct {
 	// Owned by the writer goroutine.
 	terms   *ledger.Terms
 	cache   cache
-	sums    map[store.ID]usage.Sum // recently used rows
+	sums    map[store.ID]usage.Sum          // recently used rows
+	hints   map[ledger.AccountID][]store.ID // see hintUsage
 	broken  error
 	waiting []*job                   // could not be written, to be retried
 	behind  map[ledger.ChargeID]bool // charges of waiting
@@ -127,6 +125,7 @@ type job struct {
 	read    func(*ledger.Account) // gets the account after command
 	with    *Companion            // of command
 	update  func(store.Tx) error
+	within  []string        // accounts that update is about
 	lapsed  ledger.ChargeID // a hold to resolve if its lease has lapsed
 	why     string          // its outcome
 	retry   bool            // only wakes the writer to retry what waits
@@ -151,9 +150,10 @@ func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
 	w := &Writer{
 		store: s, opt: o, terms: o.Terms, queue: make(chan *job, 4*maxBatch), done: make(chan struct{}), plans: plans{of: map[ledger.AccountID]string{}},
 		sums: map[store.ID]usage.Sum{}, clock: newClock(&o), leases: newLeases(&o), stop: make(chan struct{}),
-		behind: map[ledger.ChargeID]bool{}, dirty: map[ledger.AccountID]*ledger.Account{}, used: rows{}, named: map[ledger.AccountID]bool{},
+		hints: map[ledger.AccountID][]store.ID{}, behind: map[ledger.ChargeID]bool{}, dirty: map[ledger.AccountID]*ledger.Account{}, used: rows{}, named: map[ledger.AccountID]bool{},
 	}
 	w.cache = newCache(&w.plans)
+	w.share()
 	w.Patience = newPatience(o.Timeout, w)
 	if err := w.checkFormat(ctx); err != nil {
 		return nil, err
@@ -166,6 +166,10 @@ func Open(ctx context.Context, s store.Store, o Options) (*Writer, error) {
 		return nil, err
 	}
 	go w.run()
+	if err := w.Peers.open(ctx); err != nil {
+		w.Close()
+		return nil, err
+	}
 	if w.leases.length > 0 {
 		w.sweeping.Add(1)
 		go w.sweeper(min(w.leases.length/4+time.Millisecond, 5*time.Second), w.stop)
@@ -255,7 +259,7 @@ func (w *Writer) SetTerms(t *ledger.Terms) {
 
 // View reads the store. Commands that are not committed yet are not in it.
 func (w *Writer) View(ctx context.Context, fn func(store.Snapshot) error) error {
-	return w.store.View(ctx, fn)
+	return unavailable(w.store.View(ctx, fn))
 }
 
 // Plan is the account's plan as of its last commit: a hint for pricing, which
@@ -274,6 +278,7 @@ func (w *Writer) Clock() *Clock { return w.clock }
 // Close stops the writer when all queued commands are durable, or the disk hangs. It
 // does not close the store.
 func (w *Writer) Close() {
+	w.Peers.close()
 	w.mu.Lock()
 	if !w.closed {
 		w.closed = true

@@ -33,6 +33,9 @@ type Options struct {
 	// Timeout bounds each round trip; the default is DefaultTimeout. Locks are waited for
 	// half as long.
 	Timeout time.Duration
+	// Create makes the schema and the tables if they are not there. Without it the error
+	// is ErrNoTables: a wrong DSN must not become an empty ledger.
+	Create bool
 }
 
 // DefaultTimeout is how long a round trip to the database may take.
@@ -67,7 +70,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("store postgres: %w", err)
 	}
-	if err := s.prepareSchema(ctx, schema); err != nil {
+	if err := s.prepareSchema(ctx, schema, o.Create); err != nil {
 		s.pool.Close()
 		return nil, fmt.Errorf("store postgres %s: %w", s.place, err)
 	}

@@ -13,7 +13,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func open(t *testing.T, dsn string) *Store {
 	t.Helper()
-	s, err := Open(context.Background(), Options{DSN: dsn})
+	s, err := Open(context.Background(), Options{DSN: dsn, Create: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,9 @@ import (
 // ErrOtherSchema: the tables are those of another version of farebox.
 var ErrOtherSchema = errors.New("these tables are of another version")
 
+// ErrNoTables: there is no schema with tables of farebox.
+var ErrNoTables = errors.New("the database has no tables of farebox")
+
 // steps lead from one version of the tables to the next; %s is the schema. A version
 // that was released is never changed.
 var steps = []string{
@@ -24,7 +27,7 @@ var steps = []string{
 
 // prepareSchema creates the tables, or brings them to this version. One process at a
 // time does; what others have running notices it, see tx.begin.
-func (s *Store) prepareSchema(ctx context.Context, name string) error {
+func (s *Store) prepareSchema(ctx context.Context, name string, create bool) error {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
 	return pgx.BeginFunc(ctx, s.pool, func(t pgx.Tx) error {
@@ -34,11 +37,14 @@ func (s *Store) prepareSchema(ctx context.Context, name string) error {
 		if err := supported(ctx, t); err != nil {
 			return err
 		}
-		var there bool
-		if err := t.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", name).Scan(&there); err != nil {
+		var there, tables bool
+		err := t.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1), EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'version')", name).Scan(&there, &tables)
+		switch {
+		case err != nil:
 			return err
-		}
-		if !there { // CREATE IF NOT EXISTS needs the right to create it, even if it is there
+		case !tables && !create:
+			return fmt.Errorf("%w in the schema %s", ErrNoTables, name)
+		case !there: // CREATE IF NOT EXISTS needs the right to create it, even if it is there
 			if _, err := t.Exec(ctx, "CREATE SCHEMA "+s.schema); err != nil {
 				return fmt.Errorf("creating the schema %s: %w; let somebody create it who may: CREATE SCHEMA %s AUTHORIZATION <role>", name, err, s.schema)
 			}

@@ -154,6 +154,9 @@ func TestVersionsCountChangesOfWhatProcessesKeep(t *testing.T) {
 // is refused, also while it runs.
 func TestTwoVersionsAtOnce(t *testing.T) {
 	dsn := pgtest.DSN(t)
+	if _, err := Open(t.Context(), Options{DSN: dsn}); !errors.Is(err, ErrNoTables) {
+		t.Errorf("an empty database: %v, want %v", err, ErrNoTables)
+	}
 	var all sync.WaitGroup
 	for range 5 {
 		all.Go(func() { open(t, dsn) })
@@ -179,7 +182,7 @@ func TestARoleThatOwnsOnlyItsSchema(t *testing.T) {
 	if err := s.Update(t.Context(), nil, func(tx store.Tx) error { return tx.Put(store.ID{Kind: store.Meta, Name: "x"}, nil) }); err != nil {
 		t.Error(err)
 	}
-	_, err := Open(t.Context(), Options{DSN: strings.Replace(server.DSN("others"), "postgres@", "meter@", 1)})
+	_, err := Open(t.Context(), Options{DSN: strings.Replace(server.DSN("others"), "postgres@", "meter@", 1), Create: true})
 	if err == nil || !strings.Contains(err.Error(), "CREATE SCHEMA \"others\" AUTHORIZATION") {
 		t.Errorf("a schema that the role may not create: %v", err)
 	}
@@ -189,7 +192,7 @@ func TestARoleThatOwnsOnlyItsSchema(t *testing.T) {
 // when it has passed.
 func TestWhatPassesIsErrAgain(t *testing.T) {
 	server := pgtest.Start(t, "fsync=off", "max_connections=12")
-	s, err := Open(t.Context(), Options{DSN: server.DSN("farebox"), Timeout: 2 * time.Second})
+	s, err := Open(t.Context(), Options{DSN: server.DSN("farebox"), Timeout: 2 * time.Second, Create: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,32 +64,52 @@ func (r *reader) query(sql string, args ...any) (list []row, err error) {
 	if r.failed != nil {
 		return nil, r.failed
 	}
-	if r.conn == nil {
-		if r.conn, err = r.s.acquire(r.ctx); err != nil {
-			return nil, err
+	r.trips++
+	if r.conn != nil {
+		list, err = r.send(sql, args)
+	} else {
+		for range firstTries {
+			if list, err = r.first(sql, args); !errors.Is(err, store.ErrAgain) {
+				break
+			}
 		}
 	}
+	r.failed = err
+	return list, err
+}
+
+// firstTries is how often the first read of a view is sent. Connections that were idle
+// may have been cut, and nothing was read from them yet.
+const firstTries = 3
+
+// first begins the transaction with the first read.
+func (r *reader) first(sql string, args []any) (list []row, err error) {
+	if r.conn, err = r.s.acquire(r.ctx); err != nil {
+		return nil, err
+	}
+	if list, err = r.send(sql, args, r.begin...); err != nil {
+		give(r.conn, false)
+		r.conn = nil
+	}
+	return list, err
+}
+
+// send sends a read, behind other statements.
+func (r *reader) send(sql string, args []any, before ...string) (list []row, err error) {
 	batch := &pgx.Batch{}
-	for _, x := range r.begin {
+	for _, x := range before {
 		batch.Queue(x)
 	}
-	first := len(r.begin)
-	r.trips++
-	r.begin = nil
 	batch.Queue(sql, args...)
 	ctx, cancel := r.s.within(r.ctx)
 	defer cancel()
 	err = run(ctx, r.conn, batch, func(i int, rows pgx.Rows) error {
-		if i < first {
-			return nil
+		if i == len(before) {
+			list, err = appendRows(list, rows)
 		}
-		list, err = appendRows(list, rows)
 		return err
 	})
-	if err != nil {
-		r.failed = r.s.explain(err)
-	}
-	return list, r.failed
+	return list, r.s.explain(err)
 }
 
 func appendRows(list []row, rows pgx.Rows) ([]row, error) {

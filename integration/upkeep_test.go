@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"archive/zip"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -159,4 +161,67 @@ func (g *gateway) onlyTheLast(keep time.Duration, all int) {
 	if age := time.Since(oldest); n < want-5 || n > want*11/10 || age < keep-24*time.Hour || age > keep*11/10 || list.DetailsSince == nil {
 		g.t.Errorf("%d charges are left, about %d are to stay; the oldest is of %s, details since %v", n, want, oldest, list.DetailsSince)
 	}
+}
+
+// A customer's data goes into an archive that people can read, and then out of the
+// ledger; its key is dead.
+func TestErasureAsDocumented(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{})
+	key := g.account("acme", "0.5")
+	g.cli("member", "add", "acme", "mira@acme.example", "--name", "Mira Zanzibar", "--role", "admin").want(t, "a member", 0)
+	g.cli("member", "erase", "acme", "mira@acme.example").want(t, "the last admin", 4)
+	if a := g.post(key, chatPath, chatBody("demo-small")); a.StatusCode != http.StatusOK {
+		t.Fatal(a.Status)
+	}
+	g.settled("acme")
+	g.cli("account", "erase", "acme").want(t, "erasing without a terminal", 2, "--yes")
+	spent := g.show("acme").Spent
+	page := read(t, "../docs/cli.md")
+	if !strings.Contains(page, "spent 0 credits in all") {
+		t.Fatal("docs/cli.md shows another account")
+	}
+	g.cli("account", "export", "acme", "-o", g.path("acme.zip")).want(t, "the export", 0)
+	z, err := zip.OpenReader(g.path("acme.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close() //nolint:errcheck // only read from
+	all := ""
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil || len(text) == 0 {
+			t.Errorf("%s: %d bytes, %v", f.Name, len(text), err)
+		}
+		all += f.Name + "\n" + string(text)
+	}
+	for _, want := range []string{"README.txt", "Mira Zanzibar", "journal.jsonl", `"kind":"settle"`, "charges.csv", "demo-small"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("the archive lacks %s", want)
+		}
+	}
+	if strings.Contains(all, key) {
+		t.Error("the archive has the key")
+	}
+	g.cli("account", "export", "acme", "-o", g.path("acme.zip")).want(t, "over a file that is there", 2, "exists")
+	g.cli("account", "erase", "acme", "--by", "data protection", "--yes", "--table").want(t, "erased", 0, "spent "+spent)
+	g.cli("member", "list", "acme").want(t, "members", 0)
+	if a := g.post(key, chatPath, chatBody("demo-small")); a.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the key of an erased account: %s", a.Status)
+	}
+	journal := g.journal("acme")
+	if len(journal) == 0 || journal[0].Kind != "erased" || journal[0].Reason != "erased by data protection" {
+		t.Errorf("%+v", journal)
+	}
+}
+
+func TestErasureSamples(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{})
+	g.account("acme", "1")
+	g.documented("../docs/cli.md", "A customer asks for their data")
 }

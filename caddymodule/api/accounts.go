@@ -3,10 +3,12 @@ package api
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/account"
 	"github.com/farebox-dev/farebox/meter/directory"
+	"github.com/farebox-dev/farebox/meter/erasure"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
 )
@@ -157,6 +159,27 @@ func (c *call) closeAccount(in reasonRequest) (AccountView, error) {
 		return AccountView{}, err
 	}
 	return c.accountView(a), nil
+}
+
+// EraseRequest erases an account.
+type EraseRequest struct {
+	By string `json:"by"` // who asked for it: it stays in the journal
+}
+
+func (c *call) eraseAccount(in EraseRequest) (AccountView, error) {
+	if by := strings.TrimSpace(in.By); by == "" || len(by) > 128 {
+		return AccountView{}, input.Errorf("by is %q: say in up to 128 characters who erases the account", in.By)
+	}
+	of := erasure.Of{Accounts: c.m.Accounts, Directory: c.m.Directory, Events: c.m.Events, Upkeep: c.m.Upkeep}
+	if err := of.Account(c.Context(), c.who.account, strings.TrimSpace(in.By)); err != nil {
+		return AccountView{}, err
+	}
+	return c.showAccount()
+}
+
+// eraseMember erases what names a member, but its id.
+func (c *call) eraseMember() (directory.Member, error) {
+	return c.m.Directory.Members.EraseOne(c.Context(), c.who.account, c.PathValue("member"))
 }
 
 // PlanRequest moves an account to a plan.

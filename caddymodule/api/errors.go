@@ -62,6 +62,7 @@ func StatusOf(err error) (status int, reason string) {
 		{ledger.ErrAccountExists, http.StatusConflict, "account_exists"},
 		{ledger.ErrIdempotencyConflict, http.StatusConflict, "idempotency_conflict"},
 		{ledger.ErrConflict, http.StatusConflict, "conflict"},
+		{ledger.ErrNotSuspended, http.StatusConflict, "account_not_suspended"},
 		{ledger.ErrNotSettled, http.StatusConflict, "charge_is_open"},
 		{ledger.ErrRefundTooLarge, http.StatusConflict, "refund_too_large"},
 		{ledger.ErrNothingToRenew, http.StatusConflict, "nothing_to_renew"},

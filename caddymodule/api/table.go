@@ -77,6 +77,7 @@ func accountEndpoints() []endpoint {
 		{"GET /admin/v1/accounts/{id}", operatorsOnly, read, accounts, "An account", nil, noBody((*call).showAccount)},
 		{"PATCH /admin/v1/accounts/{id}", operatorsOnly, admin, accounts, "Rename, suspend or resume an account, set its labels and its limit of requests at once", nil, withBody((*call).patchAccount)},
 		{"POST /admin/v1/accounts/{id}/close", operatorsOnly, admin, accounts, "Close an account: refuse its requests, end its plan now, revoke its keys; credits and journal stay", nil, withBody((*call).closeAccount)},
+		{"POST /admin/v1/accounts/{id}/erase", operatorsOnly, admin, accounts, "Close an account and erase what names people in it, for good: its journal and charges leave, its totals stay", nil, withBody((*call).eraseAccount)},
 		{"PUT /admin/v1/accounts/{id}/subscription", operatorsOnly, admin, accounts, "Move an account to a plan, now or at the renewal", nil, withBody((*call).setPlan)},
 		{"DELETE /admin/v1/accounts/{id}/subscription", operatorsOnly, admin, accounts, "End the subscription", slices.Concat(oneOf("when", "default renewal", "renewal", "now"), params("reason", "recorded in the journal")), noBody((*call).cancelPlan)},
 		{"GET /admin/v1/accounts/{id}/charges/{charge}", operatorsOnly, read, accounts, "A charge", nil, noBody((*call).charge)},
@@ -99,6 +100,7 @@ func accountEndpoints() []endpoint {
 		{"GET /admin/v1/accounts/{id}/members/{member}", operatorsOnly, read, team, "A member", nil, noBody((*call).showMember)},
 		{"PUT /admin/v1/accounts/{id}/members/{member}", operatorsOnly, admin, team, "Add a member, or change one", nil, withBody((*call).putMember)},
 		{"DELETE /admin/v1/accounts/{id}/members/{member}", operatorsOnly, admin, team, "Remove a member; its keys are revoked", nil, noBody((*call).removeMember)},
+		{"POST /admin/v1/accounts/{id}/members/{member}/erase", operatorsOnly, admin, team, "Remove a member, and erase its name, mail address, sessions and names of keys; its id stays in charges and journal until they leave", nil, noBody((*call).eraseMember)},
 	}
 }
 

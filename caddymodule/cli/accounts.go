@@ -77,7 +77,7 @@ func (c *cli) accountCommands() *cobra.Command {
 		return request(c, http.MethodGet, accountURI(args[0]), "", nil, func(w *tabwriter.Writer, a api.AccountView) { printAccount(w, a) })
 	})
 	return group("account", "Create, list and show accounts, change their plans", create, list, show,
-		c.setPlanCommand(), c.renewCommand(), c.endCommand(), c.suspendCommand("suspend", true), c.suspendCommand("resume", false), c.closeCommand(), c.labelCommand(),
+		c.setPlanCommand(), c.renewCommand(), c.endCommand(), c.suspendCommand("suspend", true), c.suspendCommand("resume", false), c.closeCommand(), c.exportAccountCommand(), c.eraseAccountCommand(), c.labelCommand(),
 		c.maxConcurrentCommand("ACCOUNT", func(_ *cobra.Command, args []string, most int) error {
 			return c.changed(accountURI(args[0]), map[string]any{"max_concurrent": most})
 		}))

@@ -39,7 +39,10 @@ func (c *cli) memberCommands() *cobra.Command {
 	remove := command("remove ACCOUNT MEMBER", "Remove a member and revoke its keys, at once", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
 		return c.memberDone("removed", http.MethodDelete, accountURI(args[0], "members", args[1]), nil)
 	})
-	return group("member", "Add, list and remove members of an account, change roles, caps and limits", c.addMemberCommand(), list, role, limit, atOnce, remove)
+	erase := command("erase ACCOUNT MEMBER", "Remove a member, and erase its name, mail address and sessions, for good", cobra.ExactArgs(2), func(_ *cobra.Command, args []string) error {
+		return c.memberDone("erased", http.MethodPost, accountURI(args[0], "members", args[1])+"/erase", nil)
+	})
+	return group("member", "Add, list and remove members of an account, change roles, caps and limits", c.addMemberCommand(), list, role, limit, atOnce, remove, erase)
 }
 
 func (c *cli) addMemberCommand() *cobra.Command {

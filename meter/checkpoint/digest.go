@@ -46,6 +46,13 @@ var powers = func() (list [mostDigits + 1]uint64) {
 	return list
 }()
 
+// Sub takes off what Add has added.
+func (d *Digest) Sub(row string, s *usage.Sum) {
+	var off Digest
+	off.Add(row, s)
+	*d = (*d + prime - off) % prime
+}
+
 func (d *Digest) add(row, name string, n uint64) {
 	if n == 0 {
 		return

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -179,6 +180,33 @@ func putNotice(tx store.Tx, account string, n *Notice) error {
 		return err
 	}
 	return tx.Put(store.ID{Kind: store.Notice, Account: account}, raw)
+}
+
+// Erase deletes the webhook of an account, what was and is to be delivered about it,
+// and what it was notified of.
+func (h *Hub) Erase(ctx context.Context, account string) error {
+	if _, err := h.SetWebhook(ctx, account, ""); err != nil {
+		return err
+	}
+	return h.writer.Update(ctx, func(tx store.Tx) error {
+		gone := []store.ID{{Kind: store.Notice, Account: account}}
+		for _, kind := range []store.Kind{store.Outbox, store.Delivery} {
+			err := tx.Scan(store.ID{Kind: kind}, false, func(id store.ID, raw []byte) error {
+				if gjson.GetBytes(raw, "account").Str == account {
+					gone = append(gone, id)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		var err error
+		for _, id := range gone {
+			err = errors.Join(err, tx.Delete(id))
+		}
+		return err
+	})
 }
 
 // record is what runs in the commit of a command: it works out what there is to

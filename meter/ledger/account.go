@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -180,4 +181,38 @@ func (c *Charge) Clone() *Charge {
 	d := *c
 	d.Allocations, d.Captures, d.Counters = slices.Clip(c.Allocations), slices.Clip(c.Captures), slices.Clip(c.Counters)
 	return &d
+}
+
+// Anonymise takes from the account what names people. Its amounts stay.
+func (a *Account) Anonymise() {
+	a.Name = ""
+	for k := range a.Counters {
+		if k.Who != "" {
+			delete(a.Counters, k)
+		}
+	}
+	for i, g := range a.Grants {
+		if g.Name != "" && g.Origin.Kind == FromOperator {
+			anonymous := *g
+			anonymous.Name = ""
+			a.Grants[i] = &anonymous
+		}
+	}
+}
+
+// Erase takes from an account what names people, for good. It must be suspended, and
+// have no open hold. Earlier entries still have it: let them leave.
+type Erase struct{ By string }
+
+func (c Erase) apply(w *work) error {
+	switch {
+	case w.a.Seq == 0:
+		return ErrNoAccount
+	case !w.a.Suspended:
+		return ErrNotSuspended
+	case len(w.a.Holds) > 0:
+		return fmt.Errorf("%w: %d requests of the account have not ended", ErrNotSettled, len(w.a.Holds))
+	}
+	w.post(Entry{Kind: KindErased, Reason: "erased by " + c.By})
+	return nil
 }

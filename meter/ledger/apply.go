@@ -23,6 +23,7 @@ var (
 	ErrIdempotencyConflict  = errors.New("the same idempotency key was used for another request")
 	ErrSubscriptionRequired = errors.New("the account's plan may not buy this pack")
 	ErrSuspended            = errors.New("the account is suspended")
+	ErrNotSuspended         = errors.New("the account is not suspended; close it first")
 	ErrRefundTooLarge       = errors.New("more than is left of the charge")
 	ErrNotSettled           = errors.New("the charge is still open")
 	ErrInvalidAmount        = errors.New("the amount must be more than 0")

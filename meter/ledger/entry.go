@@ -29,11 +29,12 @@ const (
 	KindAttribute                 // name or suspension changed
 	KindAlerts                    // the account got thresholds of its own
 	KindAlert                     // a warning is due
+	KindErased                    // what names people was erased
 )
 
 var kindNames = [...]string{
 	"", "opened", "plan", "period", "grant", "kept", "expire", "hold", "extend", "observe",
-	"settle", "refund", "release", "void", "attribute", "alerts", "alert",
+	"settle", "refund", "release", "void", "attribute", "alerts", "alert", "erased",
 }
 
 // String is the kind's name in the journal: "hold", "settle", …

@@ -37,6 +37,8 @@ func (a *Account) Fold(e *Entry) {
 	case KindGrant:
 		a.LastGrant = granted(e)
 		a.next = nextDue{}
+	case KindErased:
+		a.Anonymise()
 	case KindPlan, KindPeriod, KindKept, KindExpire, KindVoid:
 		a.next = nextDue{}
 	case KindHold, KindExtend, KindObserve, KindSettle, KindRefund, KindRelease:
@@ -70,7 +72,7 @@ func (a *Account) foldCharge(e *Entry) {
 		a.Holds[e.Charge] = h
 	case KindSettle, KindRefund, KindRelease:
 		delete(a.Holds, e.Charge)
-	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindVoid, KindAttribute, KindAlerts, KindAlert:
+	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindVoid, KindAttribute, KindAlerts, KindAlert, KindErased:
 	}
 }
 

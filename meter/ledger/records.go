@@ -184,7 +184,7 @@ func (x *Entry) appendRare(e *encoder) {
 	switch x.Kind {
 	case KindHold, KindExtend, KindObserve:
 		return
-	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindSettle, KindRefund, KindRelease, KindVoid, KindAttribute, KindAlerts, KindAlert:
+	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindSettle, KindRefund, KindRelease, KindVoid, KindAttribute, KindAlerts, KindAlert, KindErased:
 	}
 	e.grants(x.Grants)
 	if x.Kind == KindSettle || x.Kind == KindRefund || x.Kind == KindRelease {
@@ -232,7 +232,7 @@ func (d *decoder) rare(x *Entry) {
 	switch x.Kind {
 	case KindHold, KindExtend, KindObserve:
 		return
-	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindSettle, KindRefund, KindRelease, KindVoid, KindAttribute, KindAlerts, KindAlert:
+	case KindOpened, KindPlan, KindPeriod, KindGrant, KindKept, KindExpire, KindSettle, KindRefund, KindRelease, KindVoid, KindAttribute, KindAlerts, KindAlert, KindErased:
 	}
 	x.Grants = d.grants()
 	if x.Kind == KindSettle || x.Kind == KindRefund || x.Kind == KindRelease {

@@ -250,10 +250,7 @@ func (l *leaving) write(tx store.Tx) error {
 	l.stays.Made = l.now
 	l.stays.Entries += l.entries
 	l.stays.Charges += l.charges
-	record, err := l.stays.Encode()
-	if err == nil {
-		err = tx.Put(checkpoint.ID(l.account.account), record)
-	}
+	err := put(tx, l.stays)
 	for _, id := range l.gone {
 		err = errors.Join(err, tx.Delete(id))
 	}

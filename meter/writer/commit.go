@@ -8,6 +8,7 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
+	"github.com/farebox-dev/farebox/meter/usage"
 )
 
 // run is the writer. While one batch commits, the next one fills.
@@ -252,7 +253,7 @@ func (w *Writer) applyOne(tx store.Tx, j *job) error {
 	case j.terms != nil:
 		w.terms = j.terms
 	case j.update != nil:
-		t := &strict{Tx: tx}
+		t := &strict{Tx: tx, sums: w.sums}
 		if j.awaited {
 			t.full = w.full()
 		}
@@ -273,6 +274,7 @@ type strict struct {
 	err     error
 	full    error // not nil: it may not write
 	refused bool
+	sums    map[store.ID]usage.Sum // which rows in memory are not any more
 }
 
 func (s *strict) Put(id store.ID, value []byte) error {
@@ -280,6 +282,7 @@ func (s *strict) Put(id store.ID, value []byte) error {
 		s.refused = true
 		return s.full
 	}
+	delete(s.sums, id)
 	err := s.Tx.Put(id, value)
 	s.err = errors.Join(s.err, err)
 	return err
@@ -290,6 +293,7 @@ func (s *strict) Delete(id store.ID) error {
 		s.refused = true
 		return s.full
 	}
+	delete(s.sums, id)
 	err := s.Tx.Delete(id)
 	s.err = errors.Join(s.err, err)
 	return err

@@ -184,7 +184,7 @@ func (c *accountCheck) cost(e *ledger.Entry) {
 	case ledger.KindRefund, ledger.KindRelease:
 		c.charges[e.Charge] -= e.Cost
 	case ledger.KindOpened, ledger.KindPlan, ledger.KindPeriod, ledger.KindGrant, ledger.KindKept, ledger.KindExpire,
-		ledger.KindHold, ledger.KindExtend, ledger.KindObserve, ledger.KindVoid, ledger.KindAttribute, ledger.KindAlerts, ledger.KindAlert:
+		ledger.KindHold, ledger.KindExtend, ledger.KindObserve, ledger.KindVoid, ledger.KindAttribute, ledger.KindAlerts, ledger.KindAlert, ledger.KindErased:
 	}
 }
 

@@ -33,7 +33,7 @@ var Rules = map[store.Kind]Rule{
 	store.Delivery: Deleted, store.Endpoint: Deleted, store.Session: Deleted, store.SessionEnd: Deleted, store.SessionsOf: Deleted,
 	store.Hold: None, store.Job: None,
 	store.KeyOf: Ids, store.Owned: Ids, store.UpstreamID: Ids,
-	store.Book: Others, store.Operator: Others, store.Meta: Others,
+	store.Book: Others, store.Operator: Others, store.Meta: Others, store.Gateway: Others,
 }
 
 // Of is what an erasure works on.

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -38,8 +39,26 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer app.release()
+	if r.URL.Path == upgradePath {
+		return serveUpgrade(w, r, e)
+	}
 	(&api.API{PriceFile: priceFile{app}}).ServeTrusted(e.Gateway, w, r)
 	return nil
+}
+
+const upgradePath = "/meter/upgrade"
+
+// serveUpgrade replaces this process by a new one of the same program.
+func serveUpgrade(w http.ResponseWriter, r *http.Request, e *engine) error {
+	if r.Method != http.MethodPost {
+		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("use POST")}
+	}
+	by, err := e.replace(r.Context())
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(api.UpgradeView{Process: by.PID, LedgerClosed: by.Closed.Milliseconds()})
 }
 
 // priceFile is the price file of a running configuration, for the API.

@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/farebox-dev/farebox/caddymodule/handover"
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
 	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/caddymodule/upkeep"
@@ -176,7 +177,20 @@ func (a *App) Start() error {
 	a.poller = a.startPoller()
 	e.Upkeep.Set(a.Policy(a.book.Credit.Decimals))
 	a.upkeeping = a.Config.Start(e.Upkeep, a.log)
+	go a.announce()
 	return nil
+}
+
+// announce tells the process that this one replaces, if there is one, when this
+// configuration serves requests: the apps of a configuration start in no order.
+func (a *App) announce() {
+	p := handover.Inherited()
+	for began := time.Now(); p != nil && time.Since(began) < startWithin; time.Sleep(2 * time.Millisecond) {
+		if v, err := caddy.ActiveContext().AppIfConfigured("meter"); err == nil && v == caddy.App(a) {
+			p.Serving()
+			return
+		}
+	}
 }
 
 // limit puts this configuration's limits in force.

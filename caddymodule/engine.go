@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,11 +13,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/farebox-dev/farebox/caddymodule/alarm"
+	"github.com/farebox-dev/farebox/caddymodule/handover"
 	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/store/badger"
+	"github.com/farebox-dev/farebox/meter/store/remote"
 )
 
 // engine is a store with the meter that works on it. It outlives configurations:
@@ -25,6 +28,10 @@ import (
 type engine struct {
 	*meter.Gateway
 	store   store.Store
+	ledger  *handover.Ledger
+	leaving atomic.Bool  // this process was replaced, and ends when its requests have ended
+	upgrade sync.Mutex   // held while it is being replaced, and afterwards
+	serving atomic.Int64 // metered requests
 	log     *zap.Logger
 	alarm   *alarm.Alarm
 	doubted atomic.Bool         // the system's clock, when it was looked at last
@@ -78,6 +85,9 @@ func (e *engine) Destruct() error {
 	if !e.Patience.Ended() {
 		return errors.New("the ledger's disk hangs: the store stays open until the process ends; what was acknowledged is in its log")
 	}
+	if e.ledger.Store != nil {
+		return e.ledger.Store.Close()
+	}
 	return e.store.Close()
 }
 
@@ -130,8 +140,11 @@ func lastSeen(s store.Store) time.Time {
 // open opens store and meter. The pool forgets an engine before it has closed
 // it, so the directory may still be locked by this very process for a moment.
 func (a *App) open() (*engine, error) {
+	old, err := a.succeeds()
+	if err != nil {
+		return nil, err
+	}
 	var s store.Store
-	var err error
 	for range 50 {
 		if s, err = a.store.Open(a.log); !errors.Is(err, badger.ErrInUse) {
 			break
@@ -145,12 +158,15 @@ func (a *App) open() (*engine, error) {
 		return nil, err
 	}
 	bell := alarm.New(a.log)
-	e := &engine{store: s, log: a.log, alarm: bell}
+	e := &engine{store: s, log: a.log, alarm: bell, ledger: a.sharable(s)}
 	e.inForce.Store(a)
+	if e.ledger.Store != nil {
+		s = e.ledger.Store
+	}
 	e.Gateway, err = meter.Open(context.Background(), meter.Options{
-		Store: s, Book: a.book, Text: a.bookText,
+		Store: s, Succeeds: old != nil, Book: a.book, Text: a.bookText,
 		Problem: bell.Ring, Endpoints: a.endpoints(),
-		LedgerTimeout: time.Duration(a.LedgerTimeout), Seen: lastSeen(s),
+		LedgerTimeout: time.Duration(a.LedgerTimeout), Seen: lastSeen(e.store),
 		// Each configuration has a registry of its own, so these look for the one in force.
 		Committed: func(commands int, took time.Duration) { e.metrics().committed(commands, took) },
 		JobEnded:  func(operation string, r meter.Receipt) { e.metrics().settled(operation, r) },
@@ -160,6 +176,76 @@ func (a *App) open() (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), s.Close())
 	}
+	e.ledger.Peers = e.Peers
+	if err := e.inherit(old); err != nil {
+		return nil, errors.Join(err, e.Destruct())
+	}
 	e.watchLedger()
 	return e, nil
+}
+
+// sharable is the ledger of a store, as something that a successor can be given.
+func (a *App) sharable(s store.Store) *handover.Ledger {
+	l := &handover.Ledger{Address: a.store.Address()}
+	if _, ok := s.(store.Shared); !ok {
+		l.Store = remote.NewSwitch(s)
+		l.Open = func() (store.Store, error) { return a.store.Open(a.log) }
+	}
+	return l
+}
+
+// succeeds takes the ledger from the process that this one replaces, if there is one.
+func (a *App) succeeds() (*handover.Predecessor, error) {
+	p := handover.Inherited()
+	if p == nil {
+		return nil, nil
+	}
+	first, err := p.Take(a.store.Address())
+	if !first {
+		return nil, nil
+	}
+	return p, err
+}
+
+// inherit shares the ledger with the process that gave it.
+func (e *engine) inherit(p *handover.Predecessor) error {
+	if p == nil || e.ledger.Store == nil {
+		return nil
+	}
+	ctx := context.Background()
+	return e.ledger.Inherit(ctx, p, func(err error) {
+		handover.Unsteer()
+		if err != nil {
+			e.alarm.Ring(fmt.Errorf("going on alone after the process that this one replaced: %w", err))
+			return
+		}
+		e.log.Info("gateway.alone: the process that this one replaced has ended")
+	})
+}
+
+// startWithin bounds how long a new process may take to serve requests.
+const startWithin = time.Minute
+
+// replace starts the program anew and gives the new process the ledger. This one ends
+// when its last request has ended.
+func (e *engine) replace(ctx context.Context) (handover.Replaced, error) {
+	if !e.upgrade.TryLock() {
+		return handover.Replaced{}, caddy.APIError{HTTPStatus: http.StatusConflict, Err: errors.New("this process is being replaced already")}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWithin)
+	defer cancel()
+	r, err := e.ledger.Replace(ctx)
+	if err != nil {
+		e.upgrade.Unlock()
+		return r, caddy.APIError{HTTPStatus: http.StatusConflict, Err: fmt.Errorf("this process goes on: %w", err)}
+	}
+	e.log.Info("gateway.replaced", zap.Int("process", r.PID), zap.Duration("ledger_closed", r.Closed))
+	e.leaving.Store(true)
+	go func() {
+		if err := e.ledger.Retire(r, e.serving.Load); err != nil {
+			e.leaving.Store(false)
+			e.log.Error("gateway.replaced", zap.Error(err))
+		}
+	}()
+	return r, nil
 }

@@ -163,6 +163,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.unavailable(w, r, next, nil, payload.Body{}, err)
 	}
 	defer h.app.release()
+	e.serving.Add(1)
+	defer e.serving.Add(-1)
+	if e.leaving.Load() { // the client's next request is the successor's
+		w.Header().Set("Connection", "close")
+	}
 	if op, ok := e.Jobs.Webhook(r.Method, r.URL.RequestURI()); ok {
 		return h.called(w, r, e, op)
 	}

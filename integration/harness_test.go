@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -75,7 +76,7 @@ type gateway struct {
 
 // process is one life of the gateway.
 type process struct {
-	cmd  *exec.Cmd
+	*os.Process
 	done chan struct{} // closed when it has ended
 }
 
@@ -248,14 +249,27 @@ func (g *gateway) command(args ...string) *exec.Cmd {
 func (g *gateway) launch(args ...string) *process {
 	g.t.Helper()
 	cmd := g.command(args...)
-	cmd.Stdout, cmd.Stderr = &g.log, &g.log
-	g.prints = g.prints || slices.Contains(args, "demo")
-	if err := cmd.Start(); err != nil {
+	out, in, err := os.Pipe()
+	if err != nil {
 		g.t.Fatal(err)
 	}
-	p := &process{cmd: cmd, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = in, in
+	g.prints = g.prints || slices.Contains(args, "demo")
+	if err := errors.Join(cmd.Start(), in.Close()); err != nil {
+		g.t.Fatal(err)
+	}
+	copied := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(&g.log, out)
+		close(copied)
+	}()
+	p := &process{Process: cmd.Process, done: make(chan struct{})}
 	go func() {
 		_ = cmd.Wait()
+		select {
+		case <-copied:
+		case <-time.After(300 * time.Millisecond): // its successor has the output, too
+		}
 		close(p.done)
 	}()
 	g.process = p
@@ -296,7 +310,7 @@ func (g *gateway) kill() {
 	g.ended()
 }
 
-func (g *gateway) signal(s os.Signal) { _ = g.process.cmd.Process.Signal(s) }
+func (g *gateway) signal(s os.Signal) { _ = g.process.Signal(s) }
 
 // ended waits for the end of the process.
 func (g *gateway) ended() {
@@ -306,7 +320,7 @@ func (g *gateway) ended() {
 	select {
 	case <-p.done:
 	case <-time.After(20 * time.Second):
-		_ = p.cmd.Process.Kill()
+		_ = p.Kill()
 		g.t.Error("the gateway does not end")
 	}
 }

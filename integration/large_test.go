@@ -46,7 +46,7 @@ func TestManyLargeBodies(t *testing.T) {
 		})
 	}
 	all.Wait()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.process.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.process.Pid))
 	if err != nil {
 		t.Logf("the peak of memory is not known on this system: %v", err)
 		return

@@ -183,7 +183,7 @@ func TestSecondProcessOnTheSameDirectory(t *testing.T) {
 	_, port, _ := net.SplitHostPort(freePort(t))
 	cmd.Env = append(cmd.Env, "FAREBOX_ADMIN="+freePort(t), "FAREBOX_PORT="+port)
 	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), fmt.Sprintf("process %d", g.process.cmd.Process.Pid)) {
+	if err == nil || !strings.Contains(string(out), fmt.Sprintf("process %d", g.process.Pid)) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	g.account("acme", "1") // the first one is none the worse

@@ -60,6 +60,8 @@ type Options struct {
 	Health *health.Parts
 	// Seen is when a gateway was last at work on the store; see writer.Options.
 	Seen time.Time
+	// Succeeds: another process goes on with the holds that are open, see writer.Options.
+	Succeeds bool
 	// LedgerTimeout is how long a request waits for the ledger; 0 is
 	// writer.DefaultTimeout, negative: for as long as it takes.
 	LedgerTimeout time.Duration
@@ -77,6 +79,7 @@ type Gateway struct {
 	Health      *health.Parts        // how the parts of the gateway do
 	Concurrency *Concurrency         // how many requests may be under way at once
 	Patience    *writer.Patience     // how long requests wait for the ledger, and why they would
+	Peers       *writer.Peers        // other processes that share the ledger
 	Upkeep      *upkeep.Upkeep       // lets old entries go, and makes the store small
 
 	opt         Options
@@ -131,12 +134,12 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	b, err := writer.Open(ctx, o.Store, writer.Options{
 		Now: o.Now, Terms: m.Books.InForce().Terms, Abandoned: abandoned(o.Book), Keep: m.Jobs.open.IsOpen, Problem: o.Problem, OnApply: applied, Changed: watchers.Notify, Committed: o.Committed,
-		Timeout: o.LedgerTimeout, Seen: o.Seen, BookDigest: func() string { return m.Books.InForce().Digest },
+		Timeout: o.LedgerTimeout, Seen: o.Seen, Succeeds: o.Succeeds, BookDigest: func() string { return m.Books.InForce().Digest },
 	})
 	if err != nil {
 		return nil, err
 	}
-	m.writer, m.Patience, m.Upkeep = b, b.Patience, upkeep.New(b, o.Store)
+	m.writer, m.Patience, m.Peers, m.Upkeep = b, b.Patience, b.Peers, upkeep.New(b, o.Store)
 	m.owners = ownership.New(b, b.Now, o.Problem)
 	m.Reports = report.New(b, m.Books)
 	m.Events.Open(b, m.Reports)

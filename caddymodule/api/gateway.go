@@ -124,6 +124,12 @@ func (c *call) confirmClock() (HealthView, error) {
 	return c.health()
 }
 
+// UpgradeView is what replaced a gateway.
+type UpgradeView struct {
+	Process      int   `json:"process"`          // that serves now
+	LedgerClosed int64 `json:"ledger_closed_ms"` // for how long the ledger was open in neither process
+}
+
 // HealthView is how the gateway does.
 type HealthView struct {
 	OK      bool          `json:"ok"`    // no part needs an operator

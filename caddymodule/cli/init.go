@@ -6,15 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/spf13/cobra"
 
+	"github.com/farebox-dev/farebox/caddymodule/api"
 	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 	"github.com/farebox-dev/farebox/meter/writer"
@@ -106,4 +109,14 @@ func adapted(config string) ([]byte, error) {
 	}
 	b, _, err = caddyconfig.GetAdapter("caddyfile").Adapt(b, map[string]any{"filename": name})
 	return b, err
+}
+
+// upgradeCommand replaces the running gateway by a new process.
+func (c *cli) upgradeCommand() *cobra.Command {
+	return command("upgrade", "Replace the running gateway by a new process of the program on disk; no request is refused", cobra.NoArgs, func(*cobra.Command, []string) error {
+		return request(c, http.MethodPost, "/meter/upgrade", "", nil, func(w *tabwriter.Writer, v api.UpgradeView) {
+			fmt.Fprintf(w, "process %d serves; the old process ends when its requests have ended\n", v.Process)
+			fmt.Fprintf(w, "the ledger was closed for %d ms; requests waited\n", v.LedgerClosed)
+		})
+	})
 }

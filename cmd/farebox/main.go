@@ -1,5 +1,10 @@
 // Command farebox is Caddy with the meter module: a reverse proxy that takes
 // prepaid credits before an AI request runs and settles them afterwards.
+//
+// An upgrade says which of two processes gets the new connections of a port that both
+// listen on. Linux cannot do that for multipath TCP, Go's default.
+//
+//go:debug multipathtcp=0
 package main
 
 import (

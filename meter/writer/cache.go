@@ -21,7 +21,7 @@ type cache struct {
 	plans    *plans
 	// holding are accounts that are not in memory, but may have open holds in the store.
 	holding map[ledger.AccountID]bool
-	// owners are the gateways of open holds, as far as their names have one.
+	// owners are the gateways of open holds that were read; "": the name has none.
 	owners map[ledger.ChargeID]string
 	shared bool // every account may have open holds in the store
 }
@@ -163,11 +163,12 @@ func loadState(s store.Snapshot, id ledger.AccountID) (*ledger.Account, error) {
 	return a, nil
 }
 
-// loadHolds reads the open holds of an account; owners, if not nil, gets those whose
-// names have one.
+// loadHolds reads the open holds of an account; owners, if not nil, gets whose they are,
+// "" for a name without an owner: a hold keeps the name that it has.
 func loadHolds(s store.Snapshot, a *ledger.Account, owners map[ledger.ChargeID]string) error {
 	return s.Scan(store.ID{Kind: store.Hold, Account: string(a.ID)}, true, func(x store.ID, v []byte) error {
-		if charge, owner := HeldCharge(x.Name); owner != "" && owners != nil {
+		if owners != nil {
+			charge, owner := HeldCharge(x.Name)
 			owners[charge] = owner
 		}
 		return addHold(a, x, v)

@@ -19,11 +19,15 @@ func (w *Writer) run() {
 	linger.Stop()
 	for j := range w.queue {
 		batch = w.fill(append(batch[:0], j), linger)
+		w.turn.Lock()
 		w.retryWaiting(false)
 		if rest := w.queueBehind(batch); len(rest) > 0 {
 			w.commit(rest)
 		}
+		w.turn.Unlock()
 	}
+	w.turn.Lock()
+	defer w.turn.Unlock()
 	w.retryWaiting(true)
 }
 

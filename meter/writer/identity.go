@@ -114,7 +114,7 @@ func (w *Writer) keepCount(tx store.Tx) error {
 	if w.opened == 0 {
 		return nil
 	}
-	if w.db != nil { // others have opened some, too
+	if w.db() != nil { // others have opened some, too
 		n, err := readCount(tx)
 		if err != nil {
 			return err

@@ -74,6 +74,14 @@ func (l *leases) end(id ledger.ChargeID) {
 	l.mu.Unlock()
 }
 
+// has reports whether a hold has a lease, lapsed or not.
+func (l *leases) has(id ledger.ChargeID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.held[id]
+	return ok
+}
+
 // lapsed reports whether a hold has no lease any more.
 func (l *leases) lapsed(id ledger.ChargeID) bool {
 	l.mu.Lock()

@@ -44,13 +44,14 @@ type Peers struct {
 	stop     context.CancelFunc
 	working  sync.WaitGroup
 
-	mu    sync.Mutex
-	self  Gateway
-	until time.Time // of the lease, by this process's monotonic clock
-	duty  bool
-	all   []Gateway // as of the last renewal
-	told  []watching
-	seen  map[store.Kind]uint64
+	mu       sync.Mutex
+	self     Gateway
+	until    time.Time // of the lease, by this process's monotonic clock
+	duty     bool
+	resigned bool
+	all      []Gateway // as of the last renewal
+	told     []watching
+	seen     map[store.Kind]uint64
 }
 
 type watching struct {
@@ -68,10 +69,10 @@ func newPeers(w *Writer) *Peers {
 
 // open makes this process known to the others, and goes on to do so.
 func (p *Peers) open(ctx context.Context) error {
-	if p.w.db == nil {
+	if p.w.db() == nil {
 		return nil
 	}
-	seen, err := p.w.db.Versions(ctx)
+	seen, err := p.w.db().Versions(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,9 @@ func (p *Peers) open(ctx context.Context) error {
 		return err
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.mu.Lock()
 	p.stop = stop
+	p.mu.Unlock()
 	p.working.Go(func() { p.every(run, p.presence/3, p.attend) })
 	p.working.Go(func() { p.every(run, refreshEvery, p.refresh) })
 	return nil
@@ -88,10 +91,14 @@ func (p *Peers) open(ctx context.Context) error {
 
 // close says to the others that what is left is theirs.
 func (p *Peers) close() {
-	if p.stop == nil {
+	p.mu.Lock()
+	stop := p.stop
+	p.stop = nil
+	p.mu.Unlock()
+	if stop == nil {
 		return
 	}
-	p.stop()
+	stop()
 	p.working.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -131,6 +138,9 @@ const forgetAfter = time.Hour
 // renew extends the lease. After its end, it begins another one.
 func (p *Peers) renew(ctx context.Context) error {
 	began := time.Now()
+	p.mu.Lock()
+	resigned := p.resigned
+	p.mu.Unlock()
 	var self Gateway
 	var alive []Gateway
 	err := p.w.Update(ctx, func(tx store.Tx) error {
@@ -153,6 +163,9 @@ func (p *Peers) renew(ctx context.Context) error {
 		if !self.Until.After(now) { // new, or given up by the others
 			self.ID, self.Began = ulid.New("gw_", now), now
 		}
+		if resigned {
+			self.Began = now
+		}
 		self.Until = now.Add(p.presence)
 		alive = append(alive, self)
 		raw, encodeErr := json.Marshal(self)
@@ -165,7 +178,7 @@ func (p *Peers) renew(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.self, p.until, p.all = self, began.Add(p.presence-p.margin()), alive
-	p.duty = alive[0].ID == self.ID
+	p.duty = alive[0].ID == self.ID && !resigned
 	return nil
 }
 
@@ -234,12 +247,12 @@ func (p *Peers) name() string {
 }
 
 // Shared reports whether other processes may write to the store, too.
-func (p *Peers) Shared() bool { return p.w.db != nil }
+func (p *Peers) Shared() bool { return p.w.db() != nil }
 
 // OnDuty reports whether this process is the one that does what has to be done once:
 // deliver events, poll jobs, sweep.
 func (p *Peers) OnDuty() bool {
-	if p.w.db == nil {
+	if p.w.db() == nil {
 		return true
 	}
 	p.mu.Lock()
@@ -266,7 +279,7 @@ func (p *Peers) OnChange(fn func(), kinds ...store.Kind) {
 // refresh looks for changes. A database that is not there changes nothing; what was
 // missed meanwhile is seen when it is there again.
 func (p *Peers) refresh(ctx context.Context) {
-	now, err := p.w.db.Versions(ctx)
+	now, err := p.w.db().Versions(ctx)
 	if err != nil {
 		return
 	}

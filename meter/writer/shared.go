@@ -15,9 +15,18 @@ import (
 // has read is true in the next one: a batch locks its accounts, and reads them, in the
 // round trip that begins it.
 
+// db is the store, if other processes write to it, too; else nil.
+func (w *Writer) db() store.Shared {
+	if db := w.sharing.Load(); db != nil {
+		return *db
+	}
+	return nil
+}
+
 // share makes the writer one of several, if its store is one that several share.
 func (w *Writer) share() {
-	if w.db, _ = w.store.(store.Shared); w.db != nil {
+	if db, ok := w.store.(store.Shared); ok {
+		w.sharing.Store(&db)
 		w.cache.shared = true
 		w.clock.wall, w.clock.host = w.clock.remote.at, unknownHost{}
 	}
@@ -30,13 +39,13 @@ const resendFor = 2500 * time.Millisecond
 
 // update runs fn in an update of the store.
 func (w *Writer) update(batch []*job, fn func(store.Tx) error) error {
-	if w.db == nil {
+	if w.db() == nil {
 		return w.store.Update(context.Background(), w.accounts(batch), fn)
 	}
 	began := time.Now()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		w.trustNothing()
-		err := w.db.UpdateAhead(context.Background(), w.ahead(batch), func(tx store.SharedTx) error {
+		err := w.db().UpdateAhead(context.Background(), w.ahead(batch), func(tx store.SharedTx) error {
 			if err := w.clock.follow(tx); err != nil {
 				return err
 			}
@@ -144,7 +153,7 @@ func needs(j *job) (ids []store.ID) {
 // hintUsage remembers which usage rows an account's last charges were counted in: the
 // next ones probably are, too. What is in the rows is not remembered.
 func (w *Writer) hintUsage() {
-	if w.db == nil {
+	if w.db() == nil {
 		return
 	}
 	if len(w.hints) > maxCached {
@@ -185,7 +194,7 @@ func HeldCharge(name string) (charge ledger.ChargeID, gateway string) {
 func (w *Writer) holdID(c *ledger.Charge) store.ID {
 	id := store.ID{Kind: store.Hold, Account: string(c.Account), Name: string(c.ID)}
 	owner, known := w.cache.owners[c.ID]
-	if !known && w.db != nil {
+	if !known && w.db() != nil {
 		owner = w.Peers.name()
 		w.cache.owners[c.ID] = owner
 	}
@@ -198,7 +207,7 @@ func (w *Writer) holdID(c *ledger.Charge) store.ID {
 // abandoned reports whether no process runs the request of a hold any more.
 func (w *Writer) abandoned(tx store.Tx, id ledger.ChargeID) (bool, error) {
 	owner := w.cache.owners[id]
-	if w.db == nil || owner == w.Peers.name() {
+	if w.db() == nil || owner == w.Peers.name() {
 		return w.leases.lapsed(id), nil
 	}
 	if w.opt.Keep != nil && w.opt.Keep(id) {

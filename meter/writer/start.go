@@ -50,7 +50,7 @@ func (w *Writer) checkFormat(ctx context.Context) error {
 //
 // In a store that several share, they are of gateways that may be alive: see Peers.
 func (w *Writer) openHolds(ctx context.Context) (open []*ledger.Charge, err error) {
-	if w.db != nil {
+	if w.db() != nil {
 		return nil, nil
 	}
 	err = w.store.View(ctx, func(s store.Snapshot) error {
@@ -59,8 +59,10 @@ func (w *Writer) openHolds(ctx context.Context) (open []*ledger.Charge, err erro
 			if err != nil {
 				return fmt.Errorf("reading hold %s of account %s: %w", x.Name, x.Account, err)
 			}
-			open = append(open, h)
 			w.cache.holding[h.Account] = true
+			if !w.opt.Succeeds {
+				open = append(open, h)
+			}
 			return nil
 		})
 	})

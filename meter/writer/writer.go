@@ -51,6 +51,8 @@ type Options struct {
 	Presence time.Duration
 	// BookDigest, if set, is the price book in force here, for the others to compare.
 	BookDigest func() string
+	// Succeeds: another process goes on with the holds that are open: see Peers.Share.
+	Succeeds bool
 	// Keep, if set, reports which open holds of the last process will still be
 	// settled: they get a new lease instead.
 	Keep func(ledger.ChargeID) bool
@@ -72,11 +74,12 @@ type Writer struct {
 	Patience *Patience
 	Peers    *Peers
 
-	store store.Store
-	db    store.Shared // store, if other processes write to it, too
-	opt   Options
-	queue chan *job
-	done  chan struct{}
+	store   store.Store
+	sharing atomic.Pointer[store.Shared] // see db
+	turn    sync.Mutex                   // held while a batch is written, or the store becomes another
+	opt     Options
+	queue   chan *job
+	done    chan struct{}
 
 	mu     sync.RWMutex // guards closed against sends on queue
 	closed bool

@@ -30,7 +30,7 @@ type engine struct {
 	store   store.Store
 	ledger  *handover.Ledger
 	leaving atomic.Bool  // this process was replaced, and ends when its requests have ended
-	upgrade sync.Mutex   // held while it is being replaced, and afterwards
+	upgrade sync.Mutex   // held while it is being replaced, and after that
 	serving atomic.Int64 // metered requests
 	log     *zap.Logger
 	alarm   *alarm.Alarm
@@ -209,7 +209,7 @@ func (a *App) succeeds() (*handover.Predecessor, error) {
 
 // inherit shares the ledger with the process that gave it.
 func (e *engine) inherit(p *handover.Predecessor) error {
-	if p == nil || e.ledger.Store == nil {
+	if p == nil {
 		return nil
 	}
 	ctx := context.Background()
@@ -244,6 +244,7 @@ func (e *engine) replace(ctx context.Context) (handover.Replaced, error) {
 	go func() {
 		if err := e.ledger.Retire(r, e.serving.Load); err != nil {
 			e.leaving.Store(false)
+			e.upgrade.Unlock()
 			e.log.Error("gateway.replaced", zap.Error(err))
 		}
 	}()

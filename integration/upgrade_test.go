@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 )
 
 // upgrades is how often TestUpgrade replaces the gateway; FAREBOX_UPGRADES asks for more.
-const upgrades = 3
+const upgrades = 2
 
 // TestUpgrade replaces a gateway under load: 200 requests a second, on connections that
 // are kept and on new ones, and 20 streams that are open all the time. No request is
@@ -28,7 +29,19 @@ func TestUpgrade(t *testing.T) {
 	if s := os.Getenv("FAREBOX_UPGRADES"); s != "" {
 		rounds, _ = strconv.Atoi(s)
 	}
-	g := start(t, setup{mock: mockai.Options{Pace: 5 * time.Millisecond}})
+	upgraded(t, start(t, setup{mock: mockai.Options{Pace: 5 * time.Millisecond}}), rounds)
+}
+
+// TestUpgradeOnADatabase: the same, with a ledger that processes share anyway.
+func TestUpgradeOnADatabase(t *testing.T) {
+	t.Parallel()
+	all, _ := gateways(t, 1, mockai.Options{Pace: 5 * time.Millisecond}, "fsync=off")
+	upgraded(t, all[0], 2)
+}
+
+// upgraded replaces a gateway under load, again and again.
+func upgraded(t *testing.T, g *gateway, rounds int) {
+	t.Helper()
 	l := g.upgradeLoad(g.account("acme", "1000000"))
 	var gaps []time.Duration
 	for i := range rounds {
@@ -54,6 +67,51 @@ func TestUpgrade(t *testing.T) {
 		t.Errorf("the account has %s, the clients' receipts say %s", a.Available, credits(left))
 	}
 	g.keeps(&l.promised)
+}
+
+// An upgrade that fails changes nothing: the process that runs goes on, with the ledger.
+func TestAnUpgradeThatFails(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{mock: mockai.Options{Pace: 5 * time.Millisecond}})
+	key := g.account("acme", "1000")
+	config := read(t, g.path("Caddyfile"))
+	g.write("Caddyfile", config+"\nnonsense {\n")
+	out := g.cli("upgrade")
+	if out.code == 0 || !strings.Contains(out.stderr, "this process goes on") {
+		t.Errorf("with a wrong Caddyfile: exit %d, %s", out.code, out.stderr)
+	}
+	g.write("Caddyfile", strings.Replace(config, "{$FAREBOX_DATA:./data/meter}", g.path("other"), 1))
+	if out := g.cli("upgrade"); out.code == 0 || !strings.Contains(out.stderr, "cannot change the ledger") {
+		t.Errorf("with another ledger: exit %d, %s", out.code, out.stderr)
+	}
+	if a := g.post(key, chatPath, chatBody("demo-small")); a.StatusCode != http.StatusOK {
+		t.Errorf("after that: %s %s", a.Status, a.body)
+	}
+	g.write("Caddyfile", config)
+
+	old := g.process
+	res, events := g.openStream(key, chatPath, chatBody("demo-long-stream", `"stream":true`))
+	next(t, events, 10)
+	g.upgrade()
+	if out := g.cli("upgrade"); out.code == 0 || !strings.Contains(out.stderr, "has not ended") {
+		t.Errorf("while a request of the process before runs: exit %d, %s", out.code, out.stderr)
+	}
+	fresh := g.process
+	g.signal(syscall.SIGKILL) // now only the old process is left, with its stream
+	<-fresh.done
+	g.process = old
+	for events.Scan() {
+	}
+	if cost := res.Trailer.Get("Credits-Cost"); events.Err() != nil || cost == "" {
+		t.Errorf("the stream: cost %q, %v", cost, events.Err())
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if a := g.post(key, chatPath, chatBody("demo-small")); a.StatusCode != http.StatusOK {
+		t.Errorf("the process that took the ledger back: %s %s", a.Status, a.body)
+	}
+	if c := g.chargeOf("acme", res); c.Cost != res.Trailer.Get("Credits-Cost") {
+		t.Errorf("the stream was charged %s, the client read %s", c.Cost, res.Trailer.Get("Credits-Cost"))
+	}
 }
 
 // upgradeLoad is clients that use the gateway while it is replaced.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,8 @@ type Ledger struct {
 	// Open opens the store of the ledger on this machine.
 	Open  func() (store.Store, error)
 	Peers Peers
+
+	before atomic.Bool // the process that this one replaced has not ended
 }
 
 // Peers are the processes that share the ledger, as the writer sees them.
@@ -38,18 +41,23 @@ type Replaced struct {
 	PID    int
 	Closed time.Duration // for how long the ledger was open in neither process
 	Exited <-chan struct{}
+
+	by *Successor // its sockets stay open until this process ends
 }
 
 // Replace starts a successor and gives it the ledger. If that fails, the ledger is here
 // as before.
 func (l *Ledger) Replace(ctx context.Context) (r Replaced, err error) {
+	if l.before.Load() {
+		return r, errors.New("the process that this one replaced has not ended: it still has requests. Try again when they have ended, or end it")
+	}
 	s, err := Start()
 	if err != nil {
 		return r, err
 	}
 	gave, err := s.Await(ctx, func(address string) error { return l.give(ctx, address, s) })
 	if err == nil {
-		return Replaced{PID: s.PID, Closed: s.closed, Exited: s.Exited()}, nil
+		return Replaced{PID: s.PID, Closed: s.closed, Exited: s.Exited(), by: s}, nil
 	}
 	if gave {
 		err = errors.Join(err, l.Recover())
@@ -161,6 +169,14 @@ func (l *Ledger) keep(s store.Store) error {
 // Inherit shares the ledger with the predecessor, which gave it, until that has ended.
 // then is called when it has.
 func (l *Ledger) Inherit(ctx context.Context, p *Predecessor, then func(error)) error {
+	l.before.Store(true)
+	if l.Store == nil {
+		p.Serve(ctx, nil, func() {
+			l.before.Store(false)
+			then(nil)
+		})
+		return nil
+	}
 	var shared *remote.Local
 	err := l.Store.Swap(ctx, func(now store.Store) (store.Store, error) {
 		shared = remote.Share(now, time.Now)
@@ -172,6 +188,10 @@ func (l *Ledger) Inherit(ctx context.Context, p *Predecessor, then func(error)) 
 	if err := l.Peers.Share(ctx, l.Store.Shared()); err != nil {
 		return err
 	}
-	p.Serve(ctx, shared, func() { then(l.keep(shared.Store)) })
+	p.Serve(ctx, shared, func() {
+		err := l.keep(shared.Store)
+		l.before.Store(false)
+		then(err)
+	})
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -68,12 +69,19 @@ func (p *Predecessor) Take(address string) (first bool, err error) {
 	return true, nil
 }
 
-// Serve shares the ledger with the old process, and calls ended when that has ended.
+// Serve shares the ledger with the old process, and calls ended when that has ended. s is
+// nil if the old process needs no ledger from here.
 func (p *Predecessor) Serve(ctx context.Context, s store.Shared, ended func()) {
 	_ = p.control.out.Encode(step{Kind: opened}) // it only measures the time
 	var all sync.WaitGroup
 	for _, c := range p.sessions {
-		all.Go(func() { _ = remote.Serve(ctx, c, s) }) // the old process reports what it could not write
+		all.Go(func() {
+			if s == nil {
+				_, _ = io.Copy(io.Discard, c)
+				return
+			}
+			_ = remote.Serve(ctx, c, s) // the old process reports what it could not write
+		})
 	}
 	go func() {
 		all.Wait()

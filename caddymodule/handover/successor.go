@@ -133,20 +133,23 @@ func arguments(args []string) ([]string, error) {
 func (s *Successor) Await(ctx context.Context, give func(address string) error) (gave bool, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = s.control.SetReadDeadline(time.Now()) })
 	defer stop()
+	var no error
 	for {
 		by, _ := ctx.Deadline()
 		m, err := s.control.next(by)
 		switch {
 		case err != nil:
-			return gave, s.abort(err)
+			return gave, errors.Join(no, s.abort(err))
 		case m.Kind == serving:
 			return gave, nil
 		case m.Kind == opened:
-			s.closed = time.Since(s.began)
+			if !s.began.IsZero() {
+				s.closed = time.Since(s.began)
+			}
 		case m.Kind == take:
 			answer := step{Kind: given}
-			if err := give(m.Text); err != nil {
-				answer = step{Kind: refused, Text: err.Error()}
+			if no = give(m.Text); no != nil {
+				answer = step{Kind: refused, Text: no.Error()}
 			} else {
 				gave = true
 			}

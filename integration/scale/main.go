@@ -29,6 +29,7 @@ var (
 	clients  = flag.Int("clients", 64, "connections of the load")
 	seconds  = flag.Duration("time", 10*time.Second, "how long the load takes")
 	profiles = flag.String("profiles", "", "directory for CPU and heap profiles of the gateway")
+	only     = flag.String("only", "", "disk: measure only what the directory takes, after a compaction")
 	rounds   = flag.Int("rounds", 3, "kills under load; the slowest start is printed")
 )
 

@@ -22,7 +22,15 @@ import (
 )
 
 func (m *measurement) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{m.idle, m.reads, m.load, m.verify, m.kills, m.disk} {
+	steps := []func(context.Context) error{m.idle, m.reads, m.load, m.verify, m.kills, m.disk}
+	switch *only {
+	case "":
+	case "disk":
+		steps = []func(context.Context) error{m.disk}
+	default:
+		return fmt.Errorf("-only %s: write disk", *only)
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -237,7 +245,7 @@ func (m *measurement) disk(ctx context.Context) error {
 		return err
 	}
 	whole, logs, archive := diskOf(m.home, ""), diskOf(m.home, "log"), diskOf(m.home, "archive")
-	tables := whole - logs - archive
+	tables := tablesOf(m.home)
 	var inTables, inArchive int64
 	for kind, n := range bytes {
 		if kind == store.Charge || kind == store.Entry {
@@ -253,7 +261,7 @@ func (m *measurement) disk(ctx context.Context) error {
 	account := opening + share(tables, inTables-bytes[store.Usage], inTables)
 	m.note("disk per charge", fmt.Sprintf("%.0f bytes", charge/float64(*charges)), "≤ 250 bytes")
 	m.note("disk per account", fmt.Sprintf("%.0f bytes", account/float64(*accounts)), "")
-	m.note("disk", fmt.Sprintf("%.2f GB, of which the log has %.2f (before compaction %.2f GB)", float64(whole)/1e9, float64(logs)/1e9, float64(before)/1e9), "")
+	m.note("disk", fmt.Sprintf("%.2f GB: archive %.2f, tables %.2f, log %.2f, the rest is reserved (before compaction %.2f GB)", float64(whole)/1e9, float64(archive)/1e9, float64(tables)/1e9, float64(logs)/1e9, float64(before)/1e9), "")
 	return nil
 }
 

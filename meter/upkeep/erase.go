@@ -10,6 +10,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/usage"
+	"github.com/farebox-dev/farebox/meter/writer"
 )
 
 // Erase takes what names people out of the ledger of a suspended account: its entries
@@ -34,16 +35,16 @@ func (u *Upkeep) Erase(ctx context.Context, account, by string) error {
 		err = fmt.Errorf("%s", d.Problems[0])
 	}
 	if err == nil {
-		err = u.writer.Update(ctx, func(tx store.Tx) error { return anonymise(tx, id) })
+		err = writer.UpdateOf(ctx, u.writer, []string{account}, func(tx store.Tx) error { return anonymise(tx, id) })
 	}
 	for more := true; more && err == nil; {
-		err = u.writer.Update(ctx, func(tx store.Tx) error {
+		err = writer.UpdateOf(ctx, u.writer, []string{account}, func(tx store.Tx) error {
 			more, err = namelessUsage(tx, id)
 			return err
 		})
 	}
 	for more := true; more && err == nil; {
-		err = u.writer.Update(ctx, func(tx store.Tx) error {
+		err = writer.UpdateOf(ctx, u.writer, []string{account}, func(tx store.Tx) error {
 			more, err = results(tx, id)
 			return err
 		})

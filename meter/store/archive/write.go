@@ -47,7 +47,7 @@ func (w *Writer) Add(r Record) error {
 	w.records = appendRecord(w.records, w.last, r)
 	w.last = r.Key
 	w.raw += int64(len(r.Key) + len(r.Value))
-	if len(w.records) < blockSize {
+	if len(w.records) < blockSize || w.codec == Small && len(w.records) < largeSize {
 		return nil
 	}
 	return w.endBlock()

@@ -1,11 +1,15 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/calendar"
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -64,6 +68,69 @@ type Remembered struct {
 // Command is a requested change.
 type Command interface {
 	apply(w *work) error
+}
+
+// Bounded is a command as it may be kept: none of its texts is longer than
+// input.LongestText, wherever it is. What would begin with a longer one is refused with
+// an *input.TooLong. What ends something that has begun is not; its texts, which an
+// upstream wrote, are cut.
+func Bounded(c Command) (Command, error) {
+	switch x := c.(type) {
+	case Touch, Extend, Observe: // of a charge that has begun
+	case Settle:
+		if x.Outcome.long() {
+			x.Outcome = x.Outcome.cut()
+			return x, nil
+		}
+	case Release:
+		if x.Outcome.long() {
+			x.Outcome = x.Outcome.cut()
+			return x, nil
+		}
+	default:
+		return c, bounded(reflect.ValueOf(c))
+	}
+	return c, nil
+}
+
+// bounded looks for a text in a value that is too long.
+func bounded(v reflect.Value) error {
+	text, field := longText(v)
+	if text == "" {
+		return nil
+	}
+	return input.Bounded(strings.ToLower(field), text)
+}
+
+// longText is a text in a value that is too long, and the field that has it. Names of
+// fields are looked up only then: it runs for each hold.
+func longText(v reflect.Value) (text, field string) {
+	switch v.Kind() { //nolint:exhaustive // the others hold no text
+	case reflect.String:
+		if v.Len() > input.LongestText {
+			return v.String(), ""
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return longText(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if text, field = longText(v.Field(i)); text != "" {
+				return text, cmp.Or(field, v.Type().Field(i).Name)
+			}
+		}
+	case reflect.Slice:
+		if v.Len() == 0 || v.Type().Elem().Kind() == reflect.Uint8 { // an answer is kept whole
+			return "", ""
+		}
+		for i := range v.Len() {
+			if text, field = longText(v.Index(i)); text != "" {
+				return text, field
+			}
+		}
+	}
+	return "", ""
 }
 
 // Result is what a command did.

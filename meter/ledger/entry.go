@@ -2,9 +2,12 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
 )
 
@@ -124,6 +127,23 @@ type Outcome struct {
 	Model     string // that priced the answer, if it is another than at the hold
 	Estimated bool
 	Status    int
+}
+
+// long reports whether a text of the outcome is longer than what is kept.
+func (o *Outcome) long() bool { return bounded(reflect.ValueOf(o)) != nil }
+
+// cut is the outcome with its texts as they are kept.
+func (o Outcome) cut() Outcome {
+	o.Text, o.Model = input.Cut(o.Text), input.Cut(o.Model)
+	o.Usage.Quantities, o.Usage.Marks = slices.Clone(o.Usage.Quantities), slices.Clone(o.Usage.Marks)
+	for i := range o.Usage.Quantities {
+		o.Usage.Quantities[i].Unit = input.Cut(o.Usage.Quantities[i].Unit)
+	}
+	for i := range o.Usage.Marks {
+		m := &o.Usage.Marks[i]
+		m.Name, m.Value = input.Cut(m.Name), input.Cut(m.Value)
+	}
+	return o
 }
 
 func (e *Entry) sum() (sum money.Amount) {

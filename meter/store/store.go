@@ -47,15 +47,34 @@ const (
 	Checkpoint  Kind = 'y' // what stays of the entries that have left, by account
 )
 
-// names of the kinds, in the order of their keys.
+// names of the kinds, in the order of their keys, and how many bytes one of their
+// records may have. Records of the ledger grow with grants and allocations, whose
+// number is not bounded, but not with texts; see ledger.Bounded.
 var names = []struct {
 	Kind
 	plural string
+	most   int
 }{
-	{Account, "accounts"}, {Book, "price books"}, {Charge, "charges"}, {Delivery, "deliveries"}, {SessionEnd, "ends of sessions"}, {UpstreamID, "upstream ids"}, {Gateway, "gateways"},
-	{Hold, "open holds"}, {Idempotency, "idempotency keys"}, {Entry, "entries"}, {Key, "API keys"}, {KeyOf, "API keys by account"},
-	{Meta, "settings"}, {Notice, "notices"}, {Owned, "grants"}, {Member, "members"}, {Job, "jobs"}, {Operator, "operator keys"},
-	{Session, "sessions"}, {SessionsOf, "sessions by key"}, {Usage, "usage sums"}, {Profile, "profiles of accounts"}, {Endpoint, "endpoints"}, {Outbox, "events to deliver"}, {Checkpoint, "checkpoints"},
+	{Account, "accounts", 64 << 20}, {Book, "price books", 16 << 20}, {Charge, "charges", 4 << 20}, {Delivery, "deliveries", 256 << 10},
+	{SessionEnd, "ends of sessions", 1 << 10}, {UpstreamID, "upstream ids", 4 << 10}, {Gateway, "gateways", 64 << 10}, {Hold, "open holds", 4 << 20},
+	{Idempotency, "idempotency keys", 1 << 20}, {Entry, "entries", 4 << 20}, {Key, "API keys", 4 << 10}, {KeyOf, "API keys by account", 1 << 10},
+	{Meta, "settings", 1 << 20}, {Notice, "notices", 64 << 10}, {Owned, "grants", 4 << 10}, {Member, "members", 16 << 10}, {Job, "jobs", 4 << 20},
+	{Operator, "operator keys", 4 << 10}, {Session, "sessions", 64 << 10}, {SessionsOf, "sessions by key", 16 << 10}, {Usage, "usage sums", 64 << 10},
+	{Profile, "profiles of accounts", 64 << 10}, {Endpoint, "endpoints", 64 << 10}, {Outbox, "events to deliver", 256 << 10},
+	{Checkpoint, "checkpoints", 1 << 20},
+}
+
+// MostID is how many bytes an ID may have.
+const MostID = 8 << 10
+
+// Most is how many bytes a record of the kind may have; 0 if there is no such kind.
+func (k Kind) Most() int {
+	for i := range names {
+		if names[i].Kind == k {
+			return names[i].most
+		}
+	}
+	return 0
 }
 
 // Kinds are all kinds, in the order of their keys: a scan of each of them reads

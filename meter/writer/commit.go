@@ -8,7 +8,6 @@ import (
 
 	"github.com/farebox-dev/farebox/meter/ledger"
 	"github.com/farebox-dev/farebox/meter/store"
-	"github.com/farebox-dev/farebox/meter/usage"
 )
 
 // run is the writer. While one batch commits, the next one fills.
@@ -87,6 +86,10 @@ func (w *Writer) commit(batch []*job) {
 	w.Patience.beginCommit()
 	err := w.write(batch)
 	w.Patience.endCommit(err)
+	if err != nil && w.leftOut { // one job, whose records are too large: the others go on
+		w.commit(batch)
+		return
+	}
 	if errors.Is(err, store.ErrTooBig) && len(batch) > 1 {
 		w.commit(batch[:len(batch)/2])
 		w.commit(batch[len(batch)/2:])
@@ -108,13 +111,14 @@ func (w *Writer) commit(batch []*job) {
 // write makes a batch durable. After an error, nothing of it is in memory.
 func (w *Writer) write(batch []*job) error {
 	err := w.broken
-	if err == nil {
+	if w.leftOut = false; err == nil {
 		runs := 0
 		err = w.update(batch, func(tx store.Tx) error {
 			if runs++; runs > 1 { // after a conflict
 				w.forget(batch)
 			}
-			err := w.apply(tx, batch)
+			w.door = door{Tx: tx}
+			err := w.apply(&w.door, batch)
 			if err == nil {
 				passOn(batch)
 			}
@@ -211,7 +215,11 @@ func (w *Writer) apply(tx store.Tx, batch []*job) (err error) {
 		if j.awaited && j.left() {
 			continue
 		}
+		if j.err = j.tooLarge; j.err != nil {
+			continue
+		}
 		if err := w.applyOne(tx, j); err != nil {
+			j.tooLarge, w.leftOut = w.door.tooLarge, w.door.tooLarge != nil
 			return err
 		}
 	}
@@ -227,10 +235,9 @@ func (w *Writer) apply(tx store.Tx, batch []*job) (err error) {
 	if len(w.dirty) == 0 {
 		return nil
 	}
-	if err := w.keepCount(tx); err != nil {
-		return err
+	if err = w.keepCount(tx); err == nil {
+		w.stamp, err = w.clock.persist(tx)
 	}
-	w.stamp, err = w.clock.persist(tx)
 	return err
 }
 
@@ -269,38 +276,6 @@ func (w *Writer) applyOne(tx store.Tx, j *job) error {
 		return w.command(tx, j)
 	}
 	return nil
-}
-
-// strict remembers that a write failed: then the batch must not be committed,
-// whatever the update does with the error.
-type strict struct {
-	store.Tx
-	err     error
-	full    error // not nil: it may not write
-	refused bool
-	sums    map[store.ID]usage.Sum // which rows in memory are not any more
-}
-
-func (s *strict) Put(id store.ID, value []byte) error {
-	if s.full != nil {
-		s.refused = true
-		return s.full
-	}
-	delete(s.sums, id)
-	err := s.Tx.Put(id, value)
-	s.err = errors.Join(s.err, err)
-	return err
-}
-
-func (s *strict) Delete(id store.ID) error {
-	if s.full != nil {
-		s.refused = true
-		return s.full
-	}
-	delete(s.sums, id)
-	err := s.Tx.Delete(id)
-	s.err = errors.Join(s.err, err)
-	return err
 }
 
 func (w *Writer) command(tx store.Tx, j *job) error {

@@ -1,6 +1,7 @@
 package writer
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/farebox-dev/farebox/meter/ledger"
@@ -65,4 +66,18 @@ func (w *Writer) retryWaiting(last bool) {
 		w.commit([]*job{j})
 	}
 	w.anyWaiting.Store(len(w.waiting) > 0)
+}
+
+// tell ends a job. It reports false if the caller has left.
+func (j *job) tell(r ledger.Result, err error) bool {
+	if j.answer != nil {
+		j.answer(r, err)
+		return true
+	}
+	j.result, j.err = r, err
+	if !atomic.CompareAndSwapInt32(&j.state, stateWaiting, stateAnswered) {
+		return false
+	}
+	j.done <- struct{}{}
+	return true
 }

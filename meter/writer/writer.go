@@ -110,11 +110,13 @@ type Writer struct {
 	shared bool // the last batch had several jobs
 
 	// Of the current batch; kept for the next one to use again.
-	dirty map[ledger.AccountID]*ledger.Account
-	used  rows
-	named map[ledger.AccountID]bool
-	ids   []string
-	buf   []byte // a record that is being written
+	door    door // of the commit that is being made
+	leftOut bool // a job of it is not to be written
+	dirty   map[ledger.AccountID]*ledger.Account
+	used    rows
+	named   map[ledger.AccountID]bool
+	ids     []string
+	buf     []byte // a record that is being written
 }
 
 // maxBatch keeps a batch far below what one transaction of any store can hold.
@@ -134,17 +136,18 @@ type job struct {
 	retry   bool            // only wakes the writer to retry what waits
 	terms   *ledger.Terms
 
-	awaited bool                       // a caller waits, at done
-	soon    bool                       // does not linger
-	early   bool                       // may not begin now, see full
-	last    bool                       // cannot be retried
-	answer  func(ledger.Result, error) // called once, after the commit, unless a caller waits
-	pending *Pending                   // of Begin
-	done    chan struct{}
-	timer   *time.Timer
-	state   int32 // of an awaited job: stateWaiting, …
-	result  ledger.Result
-	err     error
+	awaited  bool                       // a caller waits, at done
+	soon     bool                       // does not linger
+	tooLarge error                      // what it would write is too large to be kept
+	early    bool                       // may not begin now, see full
+	last     bool                       // cannot be retried
+	answer   func(ledger.Result, error) // called once, after the commit, unless a caller waits
+	pending  *Pending                   // of Begin
+	done     chan struct{}
+	timer    *time.Timer
+	state    int32 // of an awaited job: stateWaiting, …
+	result   ledger.Result
+	err      error
 }
 
 // Open starts the writer on a store and resolves the holds that the last process
@@ -305,26 +308,15 @@ func (w *Writer) send(ctx context.Context, j *job) error {
 	if w.closed {
 		return ErrClosed
 	}
+	if err := j.bound(); err != nil {
+		return err
+	}
 	select {
 	case w.queue <- j:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
-}
-
-// tell ends a job. It reports false if the caller has left.
-func (j *job) tell(r ledger.Result, err error) bool {
-	if j.answer != nil {
-		j.answer(r, err)
-		return true
-	}
-	j.result, j.err = r, err
-	if !atomic.CompareAndSwapInt32(&j.state, stateWaiting, stateAnswered) {
-		return false
-	}
-	j.done <- struct{}{}
-	return true
 }
 
 func (w *Writer) wait(ctx context.Context, of job) (ledger.Result, error) {

@@ -3,7 +3,7 @@ TAGS := -tags nobadger,nomysql,nopgx
 # The race detector needs a C compiler.
 RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: build release demo test allocations mutants prove bench scale fuzz lint
+.PHONY: build release demo test allocations mutants prove bench bench-postgres chaos scale fuzz lint
 
 # What farebox version and /meter/health print.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -38,6 +38,12 @@ prove:
 	FAREBOX_RANDOM=1 FAREBOX_KILL_ROUNDS=2000 go test $(TAGS) -timeout 6h -v -run Kill ./integration
 
 bench: build ; go run ./integration/bench
+
+# Gateways that share a ledger in PostgreSQL, next to a transaction for each operation.
+bench-postgres: ; go run $(TAGS) ./integration/benchpg
+
+# Three gateways and their database fail at random for 20 minutes.
+chaos: ; FAREBOX_RANDOM=1 FAREBOX_CHAOS=20m go test $(TAGS) -timeout 1h -v -run TestChaos ./integration
 
 # A million accounts and a year of ten million charges: an hour, and 20 GB of disk.
 scale: build ; go run ./integration/scale

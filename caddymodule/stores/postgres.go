@@ -109,6 +109,14 @@ func OpenAny(ctx context.Context, place string) (store.Store, error) {
 	return badger.Open(place, nil)
 }
 
+// OpenEmpty opens a directory or a database that a ledger is to be copied to.
+func OpenEmpty(ctx context.Context, place string) (store.Store, error) {
+	if IsDSN(place) {
+		return postgres.Open(ctx, postgres.Options{DSN: place, Create: true})
+	}
+	return badger.Open(place, nil)
+}
+
 // CreateIn makes an empty ledger in a database.
 func CreateIn(ctx context.Context, dsn string, now time.Time) (writer.Ledger, string, error) {
 	s, err := postgres.Open(ctx, postgres.Options{DSN: dsn, Create: true})

@@ -35,22 +35,41 @@ type Server struct {
 // the test where there is none to be had.
 func Start(tb testing.TB, settings ...string) *Server {
 	tb.Helper()
+	s, err := New(settings...)
+	if errors.Is(err, ErrNone) {
+		tb.Skip(err)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Close)
+	return s
+}
+
+// ErrNone: there is no server to be had.
+var ErrNone = errors.New("there is no PostgreSQL server here; install Debian's package postgresql, or name the directory of its programs in FAREBOX_POSTGRES_BIN")
+
+// New starts a server, which has to be closed.
+func New(settings ...string) (*Server, error) {
 	bin, err := find()
 	if err != nil {
-		tb.Skip(err)
+		return nil, err
 	}
 	s := &Server{bin: bin, args: settings}
 	if err := s.create(); err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
-	tb.Cleanup(func() {
-		s.Stop()
-		_ = os.RemoveAll(s.dir)
-	})
 	if err := s.Run(); err != nil {
-		tb.Fatal(err)
+		s.Close()
+		return nil, err
 	}
-	return s
+	return s, nil
+}
+
+// Close ends the server and removes what it had.
+func (s *Server) Close() {
+	s.Stop()
+	_ = os.RemoveAll(s.dir)
 }
 
 // DSN names the database of a server; each schema is empty before it is used first.
@@ -76,7 +95,7 @@ func find() (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errors.New("there is no PostgreSQL server here; install Debian's package postgresql, or name the directory of its programs in FAREBOX_POSTGRES_BIN")
+	return "", ErrNone
 }
 
 // create makes the directory of a cluster. The server refuses to run as root.

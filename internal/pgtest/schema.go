@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -21,9 +22,8 @@ var shared struct {
 // Main runs the tests of a package, and ends the server that they shared.
 func Main(m *testing.M) {
 	code := m.Run()
-	if s := shared.server; s != nil {
-		s.Stop()
-		_ = os.RemoveAll(s.dir)
+	if shared.server != nil {
+		shared.server.Close()
 	}
 	os.Exit(code)
 }
@@ -39,17 +39,10 @@ func DSN(tb testing.TB) string {
 		}
 		return dsn + "?schema=" + schema
 	}
-	bin, err := find()
-	if err != nil {
-		tb.Skip(err)
+	shared.once.Do(func() { shared.server, shared.err = New("fsync=off", "max_connections=200") })
+	if errors.Is(shared.err, ErrNone) {
+		tb.Skip(shared.err)
 	}
-	shared.once.Do(func() {
-		s := &Server{bin: bin, args: []string{"fsync=off", "max_connections=200"}}
-		if shared.err = s.create(); shared.err == nil {
-			shared.err = s.Run()
-		}
-		shared.server = s
-	})
 	if shared.err != nil {
 		tb.Fatal(shared.err)
 	}

@@ -47,3 +47,9 @@ type SharedTx interface {
 // Watched are the kinds of records whose changes Versions counts: those that processes
 // keep in memory, and that hardly ever change.
 var Watched = []Kind{Key, Member, Operator, Profile, Endpoint, Job, Book}
+
+// Fetcher is a SharedTx for which each Get is a round trip, unless it was read ahead.
+type Fetcher interface {
+	// Fetch reads records ahead of their Get, all in one round trip.
+	Fetch(ids []ID) error
+}

@@ -208,6 +208,20 @@ func gateways(s store.Snapshot) (list []Gateway, err error) {
 	return list, err
 }
 
+// AliveAt are the gateways that work on a store; none on one that is not shared.
+func AliveAt(ctx context.Context, s store.Store) (alive []Gateway, err error) {
+	db, ok := s.(store.Shared)
+	if !ok {
+		return nil, nil
+	}
+	err = db.UpdateAhead(ctx, &store.Ahead{}, func(tx store.SharedTx) error {
+		all, err := gateways(tx)
+		alive = slices.DeleteFunc(all, func(g Gateway) bool { return !g.Until.After(tx.Now()) })
+		return err
+	})
+	return alive, err
+}
+
 // alive reports whether a gateway may still run its requests.
 func (p *Peers) alive(s store.Snapshot, id string) (bool, error) {
 	raw, err := s.Get(gatewayID(id))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,11 +152,13 @@ func needs(j *job) (ids []store.ID) {
 	return ids
 }
 
-// hintUsage remembers which usage rows an account's last charges were counted in: the
-// next ones probably are, too. What is in the rows is not remembered.
-func (w *Writer) hintUsage() {
-	if w.db() == nil {
-		return
+// fetchUsage reads the usage rows that a batch changes. It remembers which they are: the
+// next charges of these accounts are probably counted in the same, and then they are read
+// ahead. What is in the rows is not remembered.
+func (w *Writer) fetchUsage(tx store.Tx) error {
+	from, ok := tx.(store.Fetcher)
+	if !ok || len(w.used) == 0 {
+		return nil
 	}
 	if len(w.hints) > maxCached {
 		clear(w.hints)
@@ -169,6 +173,7 @@ func (w *Writer) hintUsage() {
 	for a, list := range fresh {
 		w.hints[a] = list
 	}
+	return from.Fetch(slices.Collect(maps.Keys(w.used)))
 }
 
 const mostHints = 8

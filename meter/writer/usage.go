@@ -58,7 +58,9 @@ func UsageID(account ledger.AccountID, k *usage.Key) store.ID {
 // putUsage writes the changed rows. A row changes many times within its quarter of
 // an hour: sums has those that were read or written lately.
 func (w *Writer) putUsage(tx store.Tx) error {
-	w.hintUsage()
+	if err := w.fetchUsage(tx); err != nil {
+		return err
+	}
 	for id, c := range w.used {
 		s, ok := w.sums[id]
 		if !ok {

@@ -104,6 +104,12 @@ func TestReadAhead(t *testing.T) {
 		if n := inner.queries(); n != 0 {
 			t.Errorf("%d more round trips were made for what was read ahead", n)
 		}
+		if err := tx.(store.Fetcher).Fetch([]store.ID{hold("ab", "1"), hold("ab", "none"), a.Records[0]}); err != nil {
+			t.Error(err)
+		}
+		if _, err := tx.Get(hold("ab", "none")); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a record that does not exist: %v", err)
+		}
 		if _, err := tx.Get(hold("ab", "1")); err != nil || inner.queries() != 1 {
 			t.Errorf("what was not read ahead: %v, %d round trips", err, inner.queries())
 		}

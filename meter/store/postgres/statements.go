@@ -25,9 +25,11 @@ type statements struct {
 func newStatements(schema string, timeout time.Duration) statements {
 	ms := strconv.FormatInt(timeout.Milliseconds(), 10)
 	half := strconv.FormatInt(timeout.Milliseconds()/2, 10)
-	limits := func(idle string) string { // plans must not depend on how large the tables were when they were last analysed
+	// Plans must not depend on how large the tables were when they were last analysed. A plan
+	// that seems expensive would be compiled for 30 ms, each time.
+	limits := func(idle string) string {
 		return "SELECT set_config('statement_timeout', '" + ms + "', true), set_config('lock_timeout', '" + half + "', true)," +
-			" set_config('idle_in_transaction_session_timeout', '" + idle + "', true), set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
+			" set_config('idle_in_transaction_session_timeout', '" + idle + "', true), set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true)"
 	}
 	x := statements{
 		limits:  limits(ms),

@@ -86,6 +86,27 @@ func (t *tx) Put(id store.ID, value []byte) error {
 	return t.Overlay.Put(id, value)
 }
 
+// Fetch implements store.Fetcher.
+func (t *tx) Fetch(ids []store.ID) error {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id store.ID) bool {
+		_, asked := t.ahead[string(id.Bytes())]
+		return asked
+	})
+	for i, keys := range t.split(ids) {
+		if len(keys) == 0 {
+			continue
+		}
+		rows, err := t.reader.query(t.reader.s.sql.get[i], keys)
+		if err != nil {
+			return err
+		}
+		for _, x := range rows {
+			t.ahead[string(x.key)] = x.value
+		}
+	}
+	return nil
+}
+
 // begin is the first round trip.
 func (t *tx) begin(a *store.Ahead) error {
 	s, batch := t.reader.s, &pgx.Batch{}

@@ -18,8 +18,8 @@ import (
 	"github.com/farebox-dev/farebox/internal/mockai"
 )
 
-// upgrades is how often TestUpgrade replaces the gateway; FAREBOX_UPGRADES asks for more.
-const upgrades = 2
+// upgrades is how often TestUpgrade replaces each gateway; FAREBOX_UPGRADES asks for more.
+const upgrades = 1
 
 // TestUpgrade replaces a gateway under load: 200 requests a second, on connections that
 // are kept and on new ones, and 20 streams that are open all the time. No request is
@@ -29,7 +29,12 @@ func TestUpgrade(t *testing.T) {
 	if s := os.Getenv("FAREBOX_UPGRADES"); s != "" {
 		rounds, _ = strconv.Atoi(s)
 	}
-	upgraded(t, start(t, setup{mock: mockai.Options{Pace: 5 * time.Millisecond}}), rounds)
+	for _, hold := range []string{"durable", "overlap"} {
+		t.Run(hold, func(t *testing.T) {
+			config := strings.Replace(read(t, "../Caddyfile"), "\tmeter\n", "\tmeter {\n\t\thold "+hold+"\n\t}\n", 1)
+			upgraded(t, start(t, setup{caddyfile: config, mock: mockai.Options{Pace: 5 * time.Millisecond}}), rounds)
+		})
+	}
 }
 
 // TestUpgradeOnADatabase: the same, with a ledger that processes share anyway.

@@ -80,6 +80,7 @@ type Gateway struct {
 	Concurrency *Concurrency         // how many requests may be under way at once
 	Patience    *writer.Patience     // how long requests wait for the ledger, and why they would
 	Peers       *writer.Peers        // other processes that share the ledger
+	Feed        store.Feed           // what a standby gets; nil if the store cannot be followed
 	Upkeep      *upkeep.Upkeep       // lets old entries go, and makes the store small
 
 	opt         Options
@@ -139,6 +140,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.Feed, _ = o.Store.(store.Feed)
 	m.writer, m.Patience, m.Peers, m.Upkeep = b, b.Patience, b.Peers, upkeep.New(b, o.Store)
 	m.owners = ownership.New(b, b.Now, o.Problem)
 	m.Reports = report.New(b, m.Books)

@@ -2,12 +2,16 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/farebox-dev/farebox"
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/health"
+	"github.com/farebox-dev/farebox/meter/input"
+	"github.com/farebox-dev/farebox/meter/standby"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
 
@@ -94,6 +98,23 @@ type UpkeepView struct {
 func (c *call) compact() (UpkeepView, error) {
 	d, err := c.m.Upkeep.Run(c.Context(), true)
 	return UpkeepView{Before: timeOf(d.Before), Accounts: d.Accounts, Entries: d.Entries, Charges: d.Charges, File: d.File, Problems: d.Problems, SizeBefore: d.SizeBefore, Size: d.Size}, err
+}
+
+// sendWithin bounds how long a standby may take to read.
+const sendWithin = 10 * time.Second
+
+var errNoFeed = fmt.Errorf("%w: a ledger in a database is copied by the database's own replication", input.ErrInvalid)
+
+// follow sends the ledger and every update of it to a standby, until that leaves.
+func (c *call) follow() error {
+	if c.m.Feed == nil {
+		return errNoFeed
+	}
+	c.w.Header().Set("Content-Type", "application/octet-stream")
+	rc := http.NewResponseController(c.w)
+	flush := func() error { return errors.Join(rc.Flush(), rc.SetWriteDeadline(time.Now().Add(sendWithin))) }
+	_ = standby.Send(c.Context(), c.w, flush, c.m.Feed) // the answer has begun: the standby sees that it ends
+	return nil
 }
 
 // ClockView is the ledger's clock next to the system's.

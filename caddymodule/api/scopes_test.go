@@ -23,7 +23,7 @@ var lesserScopes = map[string]string{
 }
 
 // adminReads are what only admins may read: what opens doors.
-var adminReads = []string{"GET /admin/v1/operator-keys", "GET /admin/v1/backup"}
+var adminReads = []string{"GET /admin/v1/operator-keys", "GET /admin/v1/backup", "GET /admin/v1/ledger/follow"}
 
 var wildcard = regexp.MustCompile(`\{[a-z]+\}`)
 

@@ -127,6 +127,7 @@ func gatewayEndpoints() []endpoint {
 		{"GET /admin/v1/holds", operatorsOnly, read, tag, "Open holds, oldest first", nil, noBody((*call).listHolds)},
 		{"GET /admin/v1/ledger/verify", operatorsOnly, read, tag, "Recompute all balances from the journal", nil, noBody((*call).verify)},
 		{"POST /admin/v1/ledger/compact", operatorsOnly, admin, tag, "Let go what is older than the retention, and make the ledger's files small", nil, noBody((*call).compact)},
+		{"GET /admin/v1/ledger/follow", operatorsOnly, admin, tag, "The whole ledger, and then every update of it, for a standby", nil, stream("application/octet-stream", (*call).follow)},
 		{"GET /admin/v1/backup", operatorsOnly, admin, tag, "A copy of the whole ledger", nil, stream("application/octet-stream", (*call).backup)},
 		{"GET /admin/v1/clock", operatorsOnly, read, tag, "The ledger's clock next to the system's", nil, noBody((*call).clock)},
 		{"POST /admin/v1/clock/confirm", operatorsOnly, admin, tag, "Trust a system clock that is ahead", nil, noBody((*call).confirmClock)},

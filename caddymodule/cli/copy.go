@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"os/signal"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -12,6 +16,7 @@ import (
 
 	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/meter/backup"
+	"github.com/farebox-dev/farebox/meter/standby"
 	"github.com/farebox-dev/farebox/meter/store"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
@@ -114,4 +119,77 @@ func compared(ctx context.Context, source, target store.Store, written int64) er
 	fmt.Printf("copied  %s records (%s of them now) · the same in both · accounts %d · charges %d · entries %d · verified\n",
 		humanize.Comma(records), humanize.Comma(written), r.Accounts, r.Charges, r.Entries)
 	return nil
+}
+
+// followAgain is how long the command waits before it connects again.
+const followAgain = time.Second
+
+// followSilence is how long the server may send nothing: it sends a beat each second.
+const followSilence = 5 * time.Second
+
+// followCommand keeps a copy of the server's ledger.
+func (c *cli) followCommand() *cobra.Command {
+	return command("follow", "Keep a copy of the running server's ledger in --data, some moments behind it, until interrupted", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		if err := c.noDryRun(cmd); err != nil {
+			return err
+		}
+		if c.data == "" {
+			return &exit{exitInvalid, errors.New("name the directory of the copy: --data <dir>")}
+		}
+		dir, err := filepath.Abs(c.data)
+		if err != nil {
+			return err
+		}
+		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+		defer stop()
+		for {
+			err := c.followOnce(ctx, dir)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, stores.ErrNoStandby) {
+				return &exit{exitRefused, err}
+			}
+			say("connection lost: %v; the copy stays as it is", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(followAgain):
+			}
+		}
+	})
+}
+
+// followOnce makes one copy, and keeps it up to date until the connection ends.
+func (c *cli) followOnce(ctx context.Context, dir string) error {
+	to, err := stores.NewStandby(dir)
+	if err != nil {
+		return err
+	}
+	defer to.Close() //nolint:errcheck // its updates are durable
+	res, err := c.send(http.MethodGet, "/meter/ledger/follow", http.Header{}, nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close() //nolint:errcheck // read until it ends
+	if res.StatusCode != http.StatusOK {
+		return decodeAnswer(res, nil)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = res.Body.Close() })
+	defer stop()
+	silence := time.AfterFunc(followSilence, func() { _ = res.Body.Close() })
+	defer silence.Stop()
+	said := time.Time{}
+	return standby.Receive(ctx, res.Body, to.Store(), to.Whole, func(p standby.Progress) {
+		silence.Reset(followSilence)
+		if p.Whole && time.Since(said) >= time.Minute {
+			said = time.Now()
+			say("%s has everything up to %s: %d records and %d updates", dir, p.At.Format(time.RFC3339), p.Records, p.Updates)
+		}
+	})
+}
+
+// say prints a line with the time.
+func say(format string, args ...any) {
+	fmt.Printf("%s %s\n", time.Now().Format(time.RFC3339), fmt.Sprintf(format, args...))
 }

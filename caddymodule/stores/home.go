@@ -62,6 +62,9 @@ func Open(dir string, logf func(format string, args ...any)) (*Home, error) {
 	if err := h.identify(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if err := os.Remove(filepath.Join(dir, standbyFile)); err == nil && logf != nil {
+		logf("%s was a copy of another ledger, and is a ledger of its own now", dir)
+	}
 	s.Guard(h.look)
 	return h, nil
 }

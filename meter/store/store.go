@@ -174,6 +174,24 @@ type OnDisk interface {
 	Full() error
 }
 
+// Change is what an update did to a record.
+type Change struct {
+	ID      ID
+	Value   []byte
+	Deleted bool
+}
+
+// Feed is a Store that another one can follow: it gets every update, in order, some
+// moments after it is durable.
+type Feed interface {
+	// Follow calls begin with a snapshot, and then next with each later update, until ctx
+	// ends. It ends with ErrTooSlow if next does not keep up.
+	Follow(ctx context.Context, begin func(Snapshot) error, next func(seq uint64, changes []Change) error) error
+}
+
+// ErrTooSlow: a follower is so far behind that it has to begin again.
+var ErrTooSlow = errors.New("the follower is too slow")
+
 // Compaction says how a store is made smaller.
 type Compaction struct {
 	Whole bool // all of it, however little that gains

@@ -52,6 +52,7 @@ type Store struct {
 	failed   error      // of the last flush
 	closed   bool
 
+	feed     feed
 	guard    atomic.Pointer[func() error]
 	flushing sync.Mutex // one flush at a time; guards marks
 	space    *space
@@ -257,6 +258,11 @@ func (s *Store) again(_ uint64, payload []byte) error {
 
 // View implements store.Store.
 func (s *Store) View(_ context.Context, fn func(store.Snapshot) error) error {
+	return s.viewAt(func(_ uint64, v store.Snapshot) error { return fn(v) })
+}
+
+// viewAt is View with the number of the last batch that the snapshot has.
+func (s *Store) viewAt(fn func(seq uint64, v store.Snapshot) error) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -264,13 +270,14 @@ func (s *Store) View(_ context.Context, fn func(store.Snapshot) error) error {
 	}
 	v := &view{layers: [2]*layer{s.fresh.Copy(), s.frozen}, base: s.base}
 	v.base.users++
+	seq := s.seq
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		v.base.release()
 		s.mu.Unlock()
 	}()
-	return fn(v)
+	return fn(seq, v)
 }
 
 // Close implements store.Store.

@@ -32,6 +32,10 @@ func (s *Store) Update(_ context.Context, _ []string, fn func(store.Tx) error) e
 		return err
 	}
 	s.keep(t)
+	if s.feed.active.Load() {
+		_, n := binary.Uvarint(t.rec[headSize:])
+		s.feed.publish(s.log.seq, t.rec[headSize+n:])
+	}
 	return nil
 }
 

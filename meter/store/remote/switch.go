@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -15,14 +16,15 @@ type Switch struct {
 	mu  sync.RWMutex // held while the store is in use
 	now store.Store
 
-	small      sync.Mutex
-	compaction context.CancelFunc // of one that runs
+	small sync.Mutex
+	long  map[int]context.CancelFunc // of what runs long and can be ended
+	last  int
 }
 
 // NewSwitch is s, until Swap.
 func NewSwitch(s store.Store) *Switch { return &Switch{now: s} }
 
-// Swap ends a compaction that runs, and calls fn while no update and no view runs, and goes on with the store that fn
+// Swap ends compactions and followers, and calls fn while no update and no view runs, and goes on with the store that fn
 // returns; after an error, with the one it had. Until ctx ends, it waits for views that
 // run long, such as backups; others are not kept waiting for them.
 func (s *Switch) Swap(ctx context.Context, fn func(store.Store) (store.Store, error)) error {
@@ -68,12 +70,41 @@ func (s *Switch) Compact(ctx context.Context, c store.Compaction) error {
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.small.Lock()
-	s.compaction = cancel
-	s.small.Unlock()
+	ctx, done := s.endable(ctx)
+	defer done()
 	return x.Compact(ctx, c)
+}
+
+// Follow implements store.Feed. The store of another process is followed there.
+func (s *Switch) Follow(ctx context.Context, begin func(store.Snapshot) error, next func(uint64, []store.Change) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	x, ok := s.now.(store.Feed)
+	if !ok {
+		return errors.New("the ledger cannot be followed while the gateway is being replaced; try again")
+	}
+	ctx, done := s.endable(ctx)
+	defer done()
+	return x.Follow(ctx, begin, next)
+}
+
+// endable is a context that ends when the store is to become another one.
+func (s *Switch) endable(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.small.Lock()
+	defer s.small.Unlock()
+	if s.long == nil {
+		s.long = map[int]context.CancelFunc{}
+	}
+	s.last++
+	n := s.last
+	s.long[n] = cancel
+	return ctx, func() {
+		cancel()
+		s.small.Lock()
+		defer s.small.Unlock()
+		delete(s.long, n)
+	}
 }
 
 // Size implements store.Compacter.
@@ -89,8 +120,8 @@ func (s *Switch) Size() (int64, error) {
 func (s *Switch) interrupt() {
 	s.small.Lock()
 	defer s.small.Unlock()
-	if s.compaction != nil {
-		s.compaction()
+	for _, cancel := range s.long {
+		cancel()
 	}
 }
 
@@ -145,5 +176,6 @@ func (s *shared) Versions(ctx context.Context) (map[store.Kind]uint64, error) {
 var (
 	_ store.OnDisk    = (*Switch)(nil)
 	_ store.Compacter = (*Switch)(nil)
+	_ store.Feed      = (*Switch)(nil)
 	_ store.Shared    = (*shared)(nil)
 )

@@ -12,13 +12,19 @@ import (
 
 	"github.com/farebox-dev/farebox/internal/mockai"
 	"github.com/farebox-dev/farebox/internal/pgtest"
+	"github.com/farebox-dev/farebox/meter/event"
 )
 
 // gateways starts several that share a ledger in a database of their own.
 func gateways(t *testing.T, n int, mock mockai.Options, settings ...string) (all []*gateway, server *pgtest.Server) {
 	t.Helper()
+	return gatewaysWith(t, read(t, "../Caddyfile"), n, mock, settings...)
+}
+
+func gatewaysWith(t *testing.T, config string, n int, mock mockai.Options, settings ...string) (all []*gateway, server *pgtest.Server) {
+	t.Helper()
 	server = pgtest.Start(t, settings...)
-	config := strings.Replace(read(t, "../Caddyfile"), "store badger {$FAREBOX_DATA:./data/meter}", "store postgres {$FAREBOX_DATA}", 1)
+	config = strings.Replace(config, "store badger {$FAREBOX_DATA:./data/meter}", "store postgres {$FAREBOX_DATA}", 1)
 	if !strings.Contains(config, "store postgres") {
 		t.Fatal("the Caddyfile has changed")
 	}
@@ -74,6 +80,39 @@ func TestGatewaysShareALedger(t *testing.T) {
 	})
 	if took := time.Since(revoked); took > 2*time.Second { // a second, and the tests that run next to this one
 		t.Errorf("it took %s until a revoked key was refused", took)
+	}
+}
+
+// Events go out once, whichever gateway they come from; when the gateway that delivers
+// them dies, another goes on.
+func TestEventsOfGatewaysAreDeliveredOnce(t *testing.T) {
+	t.Parallel()
+	secret := event.NewSecret()
+	r := receive(t, "", secret)
+	all, _ := gatewaysWith(t, telling(t, "notify webhook http://"+r.addr+" "+secret+" only key.created"), 3, mockai.Options{}, "fsync=off")
+	all[0].account("acme", "50") // and its first key
+	const each = 10
+	for range each {
+		for _, g := range all {
+			g.key("acme")
+		}
+	}
+	r.gets(all[1], event.KeyCreated, 3*each+1)
+	time.Sleep(3 * time.Second) // for one that would come twice
+	if list := r.of(event.KeyCreated); len(list) != 3*each+1 || distinct(list) != 3*each+1 {
+		t.Errorf("%d events were delivered, %d different ones; want %d, each once", len(list), distinct(list), 3*each+1)
+	}
+	all[0].kill() // it has been there longest: it was on duty
+	all[1].key("acme")
+	deadline := time.Now().Add(90 * time.Second)
+	for distinct(r.of(event.KeyCreated)) < 3*each+2 {
+		if time.Now().After(deadline) {
+			t.Fatal("none of the other gateways has delivered the event")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if list := r.of(event.KeyCreated); len(list) != 3*each+2 {
+		t.Errorf("%d events were delivered, want %d", len(list), 3*each+2)
 	}
 }
 

@@ -138,6 +138,21 @@ func (s *Server) unprivileged() error {
 	return errors.New("PostgreSQL does not run as root, and there is no user postgres or daemon to run it as")
 }
 
+// AsItsUser makes a command one of the user who runs the server, with a copy of its last
+// argument, a file, that this user may read.
+func (s *Server) AsItsUser(tb testing.TB, cmd *exec.Cmd, file string) {
+	tb.Helper()
+	cmd.SysProcAttr = s.as
+	text, err := os.ReadFile(file) //nolint:gosec // of a test
+	if err == nil {
+		cmd.Args[len(cmd.Args)-1] = filepath.Join(s.dir, filepath.Base(file))
+		err = os.WriteFile(cmd.Args[len(cmd.Args)-1], text, 0o644) //nolint:gosec // its user reads it
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) command(name string, args ...string) *exec.Cmd {

@@ -58,7 +58,11 @@ func (w *Writer) retryWaiting(last bool) {
 	list := w.waiting
 	w.waiting = nil
 	clear(w.behind)
-	for _, j := range list {
+	for i, j := range list {
+		if i > 0 && !last && w.Patience.passing() { // as the one before: the database does not answer
+			w.retryLater(j)
+			continue
+		}
 		if j.last = last; w.behind[chargeOf(j.command)] && w.mayWait(j) {
 			w.retryLater(j)
 			continue

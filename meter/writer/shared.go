@@ -74,6 +74,12 @@ func unavailable(err error) error {
 	return err
 }
 
+// passing reports whether the last commit failed because the database does not answer.
+func (p *Patience) passing() bool {
+	err := p.failed.Load()
+	return err != nil && errors.Is(*err, store.ErrAgain)
+}
+
 // again says of a job that it may have been applied.
 func (j *job) again() {
 	if r, ok := j.command.(ledger.Reserve); ok && r.Fresh {

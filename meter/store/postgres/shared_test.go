@@ -19,7 +19,11 @@ import (
 // Two processes that count in one record never lose a count: whoever locks the name sees
 // what the one before has written, also of a name that has no record yet.
 func TestWhoeverLocksANameSeesTheLastWrite(t *testing.T) {
-	dsn := pgtest.DSN(t)
+	countTogether(t, pgtest.DSN(t))
+}
+
+func countTogether(t *testing.T, dsn string) {
+	t.Helper()
 	var all sync.WaitGroup
 	const each = 60
 	for range 3 {

@@ -3,7 +3,7 @@ TAGS := -tags nobadger,nomysql,nopgx
 # The race detector needs a C compiler.
 RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: build release demo test allocations mutants prove bench bench-postgres chaos scale fuzz lint
+.PHONY: build release demo test allocations mutants prove bench bench-postgres chaos scale fuzz vuln lint
 
 # What farebox version and /meter/health print.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -50,5 +50,8 @@ scale: build ; go run ./integration/scale
 
 FUZZ_TIME ?= 1m
 fuzz: ; .ci/fuzz $(FUZZ_TIME)
+
+# Known vulnerabilities in what is called; needs the database at vuln.go.dev.
+vuln: ; go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 $(TAGS) ./...
 
 lint: ; go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2 run

@@ -72,4 +72,9 @@ func (p priceFile) Reload(ctx context.Context, force bool) error {
 	return p.app.reloadPrices(ctx, force)
 }
 
+// Replace implements api.PriceFile.
+func (p priceFile) Replace(ctx context.Context, text []byte, force bool) error {
+	return p.app.replacePrices(ctx, text, force)
+}
+
 var _ caddy.AdminRouter = adminAPI{}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -166,4 +168,48 @@ func stillUsing(err error, b *pricing.Book, since time.Time) error {
 		summary = wrong.problems.Summary() + " – "
 	}
 	return fmt.Errorf("%w\n%s: %snot loaded, still using the book of %s (%s…)", err, b.File, summary, since.UTC().Format("2 Jan 15:04"), b.Digest[:4])
+}
+
+// replacePrices writes another text into the price file, and puts it in force. What
+// would be refused is not written.
+func (a *App) replacePrices(ctx context.Context, text []byte, force bool) error {
+	book, problems := pricefile.Load(filepath.Base(a.file), text)
+	if book == nil {
+		return &wrongPrices{a.file, problems}
+	}
+	old, _ := a.engine.Book()
+	if !force {
+		if err := a.guard(old, book, a.engine.Now()); err != nil {
+			return err
+		}
+	}
+	if err := replaceFile(a.file, text); err != nil {
+		return fmt.Errorf("the price file cannot be written by the gateway, so nothing was changed: %w\nWrite it where it comes from: farebox meter prices show %.12s > pricing.yaml", err, book.Digest)
+	}
+	return a.reloadPrices(ctx, true)
+}
+
+// replaceFile puts a text in the place of a file, whole or not at all. A file that is a
+// link, as Kubernetes mounts them, comes from elsewhere and is not replaced.
+func replaceFile(file string, text []byte) error {
+	info, err := os.Lstat(file)
+	mode := os.FileMode(0o644)
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a plain file", file)
+	case err == nil:
+		mode = info.Mode().Perm()
+	case !errors.Is(err, os.ErrNotExist):
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // it is gone if all went well
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), file)
 }

@@ -17,6 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
+	"github.com/tidwall/gjson"
+
+	"github.com/farebox-dev/farebox/internal/mockai"
 	"github.com/farebox-dev/farebox/meter/event"
 )
 
@@ -164,12 +169,14 @@ esac
 	if err := os.Chmod(g.path("path/make"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	upstream := httptest.NewServer(mockai.New(mockai.Options{Pace: -1, Models: []string{"gpt-5-mini"}}))
+	t.Cleanup(upstream.Close)
 	list := samples(t, "../README.md")
 	var demo, own []sample
 	for _, s := range list {
 		switch {
 		case s.language == "caddyfile":
-			g.write("Caddyfile", strings.NewReplacer(":8080", "http://"+other, "https://api.openai.com", "127.0.0.1:1").Replace(s.text))
+			g.write("Caddyfile", strings.NewReplacer(":8080", "http://"+other, "https://api.openai.com", upstream.URL).Replace(s.text))
 		case s.language == "yaml":
 			g.write("pricing.yaml", s.text)
 		case s.language == "sh" && strings.Contains(s.text, "farebox run"):
@@ -187,6 +194,22 @@ esac
 	g.runSamples("README.md", demo, hosts, "CADDY_ADMIN="+g.admin, g.pathEnv())
 	running := strings.NewReplacer("farebox run &", "farebox run > run.txt 2>&1 &\nfor i in $(seq 200); do bin/farebox meter account list > /dev/null 2>&1 && break; sleep 0.05; done")
 	g.runSamples("README.md", own, running, "CADDY_ADMIN="+otherAdmin, g.pathEnv())
+	g.listsModels(other, otherAdmin)
+}
+
+// listsModels does what many programs do first, with the README's own price file.
+func (g *gateway) listsModels(addr, admin string) {
+	g.t.Helper()
+	key, _, _ := strings.Cut(g.exec("meter", "--address", admin, "key", "create", "acme", "--table").stdout, " ")
+	client := openai.NewClient(option.WithBaseURL("http://"+addr+"/v1"), option.WithAPIKey(key), option.WithMaxRetries(0))
+	list, err := client.Models.List(g.t.Context())
+	if err != nil || len(list.Data) != 1 || list.Data[0].ID != "gpt-5-mini" {
+		g.t.Errorf("GET /v1/models: %v %v", list, err)
+	}
+	out := g.exec("meter", "--address", admin, "account", "show", "acme", "--json")
+	if gjson.Get(out.stdout, "spent").Str != "0" {
+		g.t.Errorf("it was not free: %s", out.stdout)
+	}
 }
 
 // The samples of the API's documentation and of the how-tos, against a gateway

@@ -51,6 +51,8 @@ type PriceFile interface {
 	Path() string
 	// Reload puts it in force as it is. With force, max_change does not apply.
 	Reload(ctx context.Context, force bool) error
+	// Replace writes another text into it, whole or not at all, and puts it in force.
+	Replace(ctx context.Context, text []byte, force bool) error
 }
 
 // Brand is name, logo and colour of the pages.

@@ -19,6 +19,7 @@ type caller struct {
 	seesAll  bool // what other members use, too
 	seats    []directory.Seat
 	scopes   []string // of an operator
+	by       string   // who is recorded with what an operator changes: the id of the key
 	byCookie bool
 	session  *directory.Session
 }
@@ -109,7 +110,7 @@ func (e *endpoint) admitCustomer(c *call) error {
 // signedIn reads key or cookie.
 func (c *call) signedIn() (*caller, error) {
 	if c.trusted {
-		return &caller{scopes: []string{read, grant, admin}}, nil
+		return &caller{scopes: []string{read, grant, admin}, by: "command line"}, nil
 	}
 	if secret := secretOf(c.Header); secret != "" {
 		return c.byKey(secret)
@@ -125,7 +126,7 @@ func (c *call) signedIn() (*caller, error) {
 		}
 		return nil, err
 	}
-	w := &caller{seats: s.Seats, member: s.Member, scopes: s.Scopes, byCookie: true, session: &s}
+	w := &caller{seats: s.Seats, member: s.Member, scopes: s.Scopes, byCookie: true, session: &s, by: s.APIKey}
 	if w.operator() && !c.api.Console { // a console's session opens no portal elsewhere
 		return nil, ErrSignedOut
 	}
@@ -139,7 +140,7 @@ func (c *call) byKey(secret string) (*caller, error) {
 		if !ok || !c.api.Console {
 			return nil, ErrSignedOut
 		}
-		return &caller{scopes: k.Scopes}, nil
+		return &caller{scopes: k.Scopes, by: k.ID}, nil
 	}
 	k, err := c.m.Identify(secret)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/farebox-dev/farebox/meter/event"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/ledger"
+	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 	"github.com/farebox-dev/farebox/meter/writer"
@@ -53,6 +54,7 @@ func StatusOf(err error) (status int, reason string) {
 		{directory.ErrNoSuchKey, http.StatusNotFound, "no_such_key"},
 		{directory.ErrNoMember, http.StatusNotFound, "no_such_member"},
 		{directory.ErrMemberExists, http.StatusConflict, "member_exists"},
+		{pricebook.ErrNotFound, http.StatusNotFound, "no_such_prices"},
 		{directory.ErrMaxKeys, http.StatusConflict, "max_keys"},
 		{directory.ErrMaxMembers, http.StatusConflict, "max_members"},
 		{directory.ErrLastAdmin, http.StatusConflict, "last_admin"},

@@ -11,6 +11,8 @@ import (
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/health"
 	"github.com/farebox-dev/farebox/meter/input"
+	"github.com/farebox-dev/farebox/meter/pricebook"
+	"github.com/farebox-dev/farebox/meter/pricing/change"
 	"github.com/farebox-dev/farebox/meter/standby"
 	"github.com/farebox-dev/farebox/meter/writer"
 )
@@ -228,4 +230,55 @@ func answerProbe(w http.ResponseWriter, well bool, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v)
+}
+
+// InstalledView is a time at which a price file came into force.
+type InstalledView struct {
+	Digest  string       `json:"digest"`
+	At      *time.Time   `json:"at,omitempty"` // not of files before this was recorded
+	By      string       `json:"by,omitempty"` // price file (it was changed on disk, or another configuration came), command line, or the id of an operator's key
+	InForce bool         `json:"in_force"`
+	Changes []ChangeView `json:"changes"` // to the one before
+}
+
+func (c *call) priceHistory() (List[InstalledView], error) {
+	out := List[InstalledView]{Data: []InstalledView{}}
+	most, err := limit(c.URL.Query(), 50, 200)
+	if err != nil {
+		return out, err
+	}
+	list, err := c.m.Books.History(c.Context(), most)
+	current := c.bookNow().Digest
+	for i, x := range list {
+		v := InstalledView{Digest: x.Digest, At: timeOf(x.At), By: x.By, InForce: x.Digest == current && i == 0, Changes: []ChangeView{}}
+		if x.Before != "" {
+			old, oldErr := c.m.Books.Find(c.Context(), x.Before)
+			is, isErr := c.m.Books.Find(c.Context(), x.Digest)
+			if oldErr == nil && isErr == nil { // else it is of a version that read other files
+				v.Changes = ChangesOf(change.Diff(old, is))
+			}
+		}
+		out.Data = append(out.Data, v)
+	}
+	return out, err
+}
+
+func (c *call) pastPrices() (PriceFileView, error) {
+	digest, text, err := c.m.Books.Text(c.Context(), c.PathValue("digest"))
+	return PriceFileView{Digest: digest, File: "pricing.yaml", Text: string(text)}, err
+}
+
+func (c *call) restorePrices(in forceRequest) (BookView, error) {
+	if c.api.PriceFile == nil {
+		return BookView{}, invalid("no server is running, so there are no prices to restore")
+	}
+	_, text, err := c.m.Books.Text(c.Context(), c.PathValue("digest"))
+	if err != nil {
+		return BookView{}, err
+	}
+	if err := c.api.PriceFile.Replace(pricebook.By(c.Context(), c.who.by), text, in.Force); err != nil {
+		return BookView{}, errors.Join(ErrPrices, err)
+	}
+	b, since := c.m.Book()
+	return BookView{b.Digest, since.UTC()}, nil
 }

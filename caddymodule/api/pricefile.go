@@ -12,6 +12,7 @@ import (
 	"github.com/farebox-dev/farebox/meter"
 	"github.com/farebox-dev/farebox/meter/input"
 	"github.com/farebox-dev/farebox/meter/money"
+	"github.com/farebox-dev/farebox/meter/pricebook"
 	"github.com/farebox-dev/farebox/meter/pricing"
 	"github.com/farebox-dev/farebox/meter/pricing/change"
 	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
@@ -199,7 +200,7 @@ func (c *call) reloadPrices(in forceRequest) (BookView, error) {
 	if c.api.PriceFile == nil {
 		return BookView{}, fmt.Errorf("%w: no server is running, so there are no prices to reload", input.ErrInvalid)
 	}
-	if err := c.api.PriceFile.Reload(c.Context(), in.Force); err != nil {
+	if err := c.api.PriceFile.Reload(pricebook.By(c.Context(), c.who.by), in.Force); err != nil {
 		return BookView{}, errors.Join(ErrPrices, err)
 	}
 	b, since := c.m.Book()

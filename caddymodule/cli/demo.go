@@ -20,6 +20,7 @@ import (
 	"github.com/farebox-dev/farebox/caddymodule/stores"
 	"github.com/farebox-dev/farebox/internal/mockai"
 	"github.com/farebox-dev/farebox/meter/directory"
+	"github.com/farebox-dev/farebox/meter/pricing/pricefile"
 	"github.com/farebox-dev/farebox/meter/store/badger"
 )
 
@@ -79,7 +80,7 @@ func (c *cli) demo(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
-	mock := &http.Server{Handler: mockai.Handler(mockai.Options{}), ReadHeaderTimeout: 10 * time.Second}
+	mock := &http.Server{Handler: mockai.Handler(mockai.Options{Models: demoModels(text)}), ReadHeaderTimeout: 10 * time.Second}
 	go mock.Serve(upstream) //nolint:errcheck // ends with the process
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || host == "" {
@@ -100,6 +101,19 @@ func (c *cli) demo(ctx context.Context, listen string) error {
 	}
 	c.welcome(listen, prices, keys)
 	select {}
+}
+
+// demoModels are the models that a price file names, and what the mock plays behind
+// each name with a *.
+func demoModels(text []byte) (list []string) {
+	book, _ := pricefile.Load("pricing.yaml", text)
+	if book == nil {
+		return nil
+	}
+	for _, m := range book.Models {
+		list = append(list, strings.ReplaceAll(m.Key, "*", "small"))
+	}
+	return list
 }
 
 // demoLedger makes the demo's ledger with its history, if there is none yet.

@@ -63,6 +63,8 @@ func (f onDisk) Path() string { return string(f) }
 
 func (onDisk) Reload(context.Context, bool) error { return nil }
 
+func (onDisk) Replace(context.Context, []byte, bool) error { return nil }
+
 // Whatever the weekday and the hour: the history verifies, the team runs low
 // before its renewal, and the account of the README's first steps is fresh.
 func TestTheDemosHistory(t *testing.T) {

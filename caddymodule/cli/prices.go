@@ -55,7 +55,7 @@ func (c *cli) pricesCommands() *cobra.Command {
 		_, err := os.Stdout.Write(farebox.Schema)
 		return err
 	})
-	return group("prices", "Check, explain, list, compare, import and reload the price file", check, explain, c.listPricesCommand(), c.diffCommand(), c.simulateCommand(), c.importCommands(), reload, schema)
+	return group("prices", "Check, explain, list, compare, import and reload the price file; those before it", append([]*cobra.Command{check, explain, c.listPricesCommand(), c.diffCommand(), c.simulateCommand(), c.importCommands(), reload, schema}, c.pastPricesCommands()...)...)
 }
 
 func (c *cli) check(file, format string) error {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,13 +23,13 @@ func (c *cli) diffCommand() *cobra.Command {
 	cmd := command("diff NEW", "Say what another price file changes, and what it would have cost", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
 		return c.diffPrices(args[0], against, since)
 	})
-	cmd.Flags().StringVar(&against, "against", "loaded", "price file to compare with, or loaded: the one in force")
+	cmd.Flags().StringVar(&against, "against", "loaded", "price file to compare with, digest of one that was in force, or loaded: the one in force")
 	cmd.Flags().StringVar(&since, "replay", "", `price the charges of these days again, such as "30d"`)
 	return cmd
 }
 
 func (c *cli) diffPrices(file, against, since string) error {
-	other, err := readBookFile(file)
+	other, err := c.bookOf(file)
 	if err != nil {
 		return err
 	}
@@ -56,10 +57,54 @@ func (c *cli) diffPrices(file, against, since string) error {
 	})
 }
 
+var digestForm = regexp.MustCompile(`^[0-9a-f]{6,64}$`)
+
+// bookOf is a price file, or, by the beginning of its digest, one that was in force.
+func (c *cli) bookOf(file string) (*pricing.Book, error) {
+	if _, err := os.Stat(file); err == nil || !digestForm.MatchString(file) {
+		return readBookFile(file)
+	}
+	var v api.PriceFileView
+	if _, err := c.ask(http.MethodGet, "/meter/prices/history/"+file, "", nil, &v); err != nil {
+		return nil, err
+	}
+	return loadForCommand(v.Digest[:12], []byte(v.Text))
+}
+
+// pastPricesCommands are about the price files that were in force.
+func (c *cli) pastPricesCommands() []*cobra.Command {
+	history := command("history", "List the price files that were in force: when, by whom, and what they changed", cobra.NoArgs, func(*cobra.Command, []string) error {
+		return request(c, http.MethodGet, "/meter/prices/history", "", nil, func(w *tabwriter.Writer, l api.List[api.InstalledView]) {
+			fmt.Fprintln(w, "DIGEST\tIN FORCE FROM\tBY\tCHANGES")
+			for _, x := range l.Data {
+				at := "–"
+				if x.At != nil {
+					at = x.At.Format("2006-01-02 15:04:05")
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", x.Digest[:12], at, orDash(x.By), api.Plural(len(x.Changes), "change"))
+				for _, ch := range x.Changes {
+					fmt.Fprintf(w, "\t  %s %s\t%s\t%s → %s\n", ch.Section, ch.ID, ch.What, orDash(ch.Old), orDash(ch.New))
+				}
+			}
+		})
+	})
+	show := command("show DIGEST", "Print a price file that was in force", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		return request(c, http.MethodGet, "/meter/prices/history/"+url.PathEscape(args[0]), "", nil, func(w *tabwriter.Writer, v api.PriceFileView) { fmt.Fprint(os.Stdout, v.Text) })
+	})
+	var force bool
+	restore := command("restore DIGEST", "Write a price file that was in force to the disk again, and put it in force", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+		return request(c, http.MethodPost, "/meter/prices/history/"+url.PathEscape(args[0])+"/restore", "", map[string]bool{"force": force}, func(w *tabwriter.Writer, v api.BookView) {
+			fmt.Fprintf(w, "in force   digest %s\n", v.Digest)
+		})
+	})
+	restore.Flags().BoolVar(&force, "force", false, "as of reload")
+	return []*cobra.Command{history, show, restore}
+}
+
 // bookAgainst is a price file, or the one that is in force.
 func (c *cli) bookAgainst(against string) (*pricing.Book, error) {
 	if against != "loaded" {
-		return readBookFile(against)
+		return c.bookOf(against)
 	}
 	var v api.PriceFileView
 	if _, err := c.ask(http.MethodGet, "/meter/prices", "", nil, &v); err != nil {

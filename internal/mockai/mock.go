@@ -37,6 +37,8 @@ type Options struct {
 	SlowFor time.Duration // how long "slow" takes; default 10 s
 	// JobPolls is how often a job is polled before it is done; default 1.
 	JobPolls int
+	// Models are those that GET /v1/models lists; default: one of each kind.
+	Models []string
 }
 
 // Request is a request as the upstream saw it.

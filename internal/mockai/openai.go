@@ -184,7 +184,11 @@ func (c *call) images() {
 
 func (c *call) models() {
 	var data []object
-	for _, id := range []string{"gpt-5-mini", "gpt-5", "claude-sonnet-5", "gemini-3-flash", "text-embedding-3-small", "gpt-image-2"} {
+	list := c.opt.Models
+	if len(list) == 0 {
+		list = []string{"gpt-5-mini", "gpt-5", "claude-sonnet-5", "gemini-3-flash", "text-embedding-3-small", "gpt-image-2"}
+	}
+	for _, id := range list {
 		data = append(data, object{"id": id, "object": "model", "created": created, "owned_by": "mock"})
 	}
 	c.json(http.StatusOK, object{"object": "list", "data": data})

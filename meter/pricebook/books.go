@@ -80,17 +80,24 @@ func (s *Books) Set(ctx context.Context, b *pricing.Book, text []byte) error {
 	return nil
 }
 
-// archive stores the text of a book under its digest.
+// archive stores the text of a book under its digest, and that it is in force now.
 func (s *Books) archive(ctx context.Context, b *pricing.Book, text []byte) error {
 	if len(text) == 0 {
 		return nil
 	}
 	id := store.ID{Kind: store.Book, Name: b.Digest}
 	return s.ledger.Update(ctx, func(tx store.Tx) error {
-		if _, err := tx.Get(id); !errors.Is(err, store.ErrNotFound) {
+		before, err := last(tx)
+		if err != nil || before == b.Digest { // it was in force when the gateway ended
 			return err
 		}
-		return tx.Put(id, text)
+		if _, err = tx.Get(id); errors.Is(err, store.ErrNotFound) {
+			err = tx.Put(id, text)
+		}
+		if err == nil {
+			err = s.record(ctx, tx, b.Digest, before)
+		}
+		return err
 	})
 }
 

@@ -119,6 +119,35 @@ func TestAnUpgradeThatFails(t *testing.T) {
 	}
 }
 
+// A gateway that is stopped right after an upgrade is stopped: the process before it ends
+// as soon as its requests have, and leaves the ledger.
+func TestAStopAfterAnUpgrade(t *testing.T) {
+	t.Parallel()
+	g := start(t, setup{mock: mockai.Options{Pace: 5 * time.Millisecond}})
+	key := g.account("acme", "1000")
+	old := g.process
+	res, events := g.openStream(key, chatPath, chatBody("demo-long-stream", `"stream":true`))
+	next(t, events, 10)
+	g.upgrade()
+	g.stop()
+	for events.Scan() {
+	}
+	cost := res.Trailer.Get("Credits-Cost")
+	if events.Err() != nil || cost == "" {
+		t.Errorf("the stream: cost %q, %v", cost, events.Err())
+	}
+	select {
+	case <-old.done:
+	case <-time.After(10 * time.Second):
+		_ = old.Kill()
+		t.Fatal("the process before does not end")
+	}
+	g.run()
+	if c := g.chargeOf("acme", res); c.Cost != cost {
+		t.Errorf("the stream was charged %s, the client read %s", c.Cost, cost)
+	}
+}
+
 // upgradeLoad is clients that use the gateway while it is replaced.
 type upgradeLoad struct {
 	promised

@@ -81,13 +81,17 @@ func (l *Ledger) Retire(r Replaced, running func() int64) error {
 	ctx, cancel := context.WithTimeout(context.Background(), idleFor)
 	defer cancel()
 	err := l.Peers.Resign(ctx)
-	for since := time.Now(); time.Since(since) < idleFor; {
+	exited, idle := r.Exited, idleFor
+	for busy, since := true, time.Now(); busy || time.Since(since) < idle; {
 		select {
-		case <-r.Exited: // no other process serves: this one goes on, and its operator starts another one
-			return errors.Join(err, errors.New("the new process ended"), l.Recover())
+		case <-exited:
+			if err = errors.Join(err, l.Recover()); err != nil || r.by.failed() {
+				return errors.Join(err, errors.New("the new process ended; this one serves again"))
+			}
+			exited, idle = nil, 0 // it was stopped, so this one ends, too
 		case <-time.After(idleFor / 40):
 		}
-		if steered && running() > 0 {
+		if busy = running() > 0 && (steered || idle == 0); busy {
 			since = time.Now()
 		}
 	}

@@ -171,6 +171,10 @@ func (s *Successor) abort(why error) error {
 	return err
 }
 
+// failed reports whether a successor that has ended did so by itself, instead of being
+// stopped.
+func (s *Successor) failed() bool { return s.cmd.ProcessState == nil || !s.cmd.ProcessState.Success() }
+
 // Exited is closed when the successor has ended.
 func (s *Successor) Exited() <-chan struct{} { return s.exited }
 

@@ -3,7 +3,7 @@ TAGS := -tags nobadger,nomysql,nopgx
 # The race detector needs a C compiler.
 RACE := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: build release demo test allocations mutants prove bench bench-postgres chaos scale fuzz vuln lint
+.PHONY: build release demo test allocations mutants prove bench bench-postgres chaos scale fuzz vuln lint soak
 
 # What farebox version and /meter/health print.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -22,6 +22,11 @@ test:
 	go test $(TAGS) -v -run 'Simulation|SmallScope|Order|Sweep|Big' ./meter/ledger ./meter/calendar ./meter/money
 	.ci/fuzz 4s # every fuzzer of the repository: a minute
 	go test $(TAGS) -timeout 20m . ./docs/... ./internal/... ./caddymodule/... ./integration/...
+
+# Everything at once for an hour: clients of all sorts, streams, sockets, jobs, new prices,
+# reloads, restarts, kills, full and frozen disks, backups and restores.
+SOAK ?= 60m
+soak: ; FAREBOX_RANDOM=1 FAREBOX_SOAK=$(SOAK) go test $(TAGS) -count 1 -timeout 3h -v -run TestSoak ./integration
 
 # The baseline of TestAllocationsOfHotPaths, testdata/allocations.txt, as it is now.
 allocations: ; FAREBOX_ALLOCATIONS=update go test $(TAGS) -count 1 -p 1 -run AllocationsOfHotPaths ./meter ./meter/dialect ./meter/pricing ./meter/writer ./caddymodule

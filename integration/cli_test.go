@@ -10,7 +10,7 @@ import (
 )
 
 // want checks the end of a command and what it says; texts that begin with "!" must not be there.
-func (o output) want(t *testing.T, what string, code int, texts ...string) {
+func (o output) want(t testing.TB, what string, code int, texts ...string) {
 	t.Helper()
 	if o.code != code {
 		t.Errorf("%s: exit %d, want %d\n%s%s", what, o.code, code, o.stdout, o.stderr)

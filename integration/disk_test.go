@@ -28,6 +28,16 @@ type disk struct {
 // mount makes a file system, or skips the test where that is not allowed.
 func mount(t testing.TB, kind string, megabytes int) *disk {
 	t.Helper()
+	d, err := mounted(t, kind, megabytes)
+	if err != nil {
+		t.Skip(err)
+	}
+	return d
+}
+
+// mounted makes a file system, where that is allowed.
+func mounted(t testing.TB, kind string, megabytes int) (*disk, error) {
+	t.Helper()
 	base := t.TempDir()
 	d := &disk{t: t, dir: filepath.Join(base, "disk")}
 	if err := os.Mkdir(d.dir, 0o700); err != nil {
@@ -46,7 +56,7 @@ func mount(t testing.TB, kind string, megabytes int) *disk {
 	}
 	for _, step := range steps {
 		if out, err := exec.Command(step[0], step[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("this machine cannot mount a small %s: %v: %v %s", kind, step, err, out)
+			return nil, fmt.Errorf("this machine cannot mount a small %s: %v: %w %s", kind, step, err, out)
 		}
 	}
 	t.Cleanup(func() {
@@ -55,7 +65,7 @@ func mount(t testing.TB, kind string, megabytes int) *disk {
 			t.Errorf("umount %s: %v %s", d.dir, err, out)
 		}
 	})
-	return d
+	return d, nil
 }
 
 func (d *disk) filler(n int) string { return filepath.Join(d.dir, fmt.Sprintf("filler%d", n)) }

@@ -185,7 +185,7 @@ func (s *soaking) something() {
 	x.do()
 }
 
-// newPrices changes a price that nobody here pays, so that every amount can be compared.
+// newPrices puts another price book in force, at the same prices: every amount can be compared.
 func (s *soaking) newPrices() {
 	text := read(s.t, s.path("pricing.yaml"))
 	old := fmt.Sprintf("\n# prices %d\n", s.prices)

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -138,5 +141,36 @@ func TestNamesAreSnakeCase(t *testing.T) {
 	}
 	if visit(doc); names < 200 {
 		t.Errorf("only %d names were found", names)
+	}
+}
+
+// TestTheOpenAPIDocumentsPassALinter, and each operation has a name of its own.
+func TestTheOpenAPIDocumentsPassALinter(t *testing.T) {
+	var files []string
+	for name, console := range map[string]bool{"customers.json": false, "operators.json": true} {
+		w := httptest.NewRecorder()
+		(&API{Base: "/_meter", Console: console}).Serve(nil, w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, w.Body.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+		ids := map[string]bool{}
+		for _, m := range regexp.MustCompile(`"operationId": "([^"]*)"`).FindAllStringSubmatch(w.Body.String(), -1) {
+			if ids[m[1]] || !regexp.MustCompile(`^[a-z][A-Za-z]+$`).MatchString(m[1]) {
+				t.Errorf("%s: the operation id %q is there twice, or no name", name, m[1])
+			}
+			ids[m[1]] = true
+		}
+	}
+	npx, err := exec.LookPath("npx")
+	if err != nil {
+		t.Skip("the linter needs npx, which comes with Node.js:", err)
+	}
+	c := exec.Command(npx, append([]string{"--yes", "@redocly/cli@2.77.0", "lint", "--format=stylish", "--max-problems=20"}, files...)...) //nolint:gosec // our own files
+	c.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true")
+	out, err := c.CombinedOutput()
+	if err != nil || regexp.MustCompile(`You have \d+ warning`).Match(out) {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -85,7 +85,8 @@ func Document(title, description, version string, servers []string, ops []Operat
 		urls = append(urls, object{"url": s})
 	}
 	return json.MarshalIndent(object{
-		"openapi": "3.1.0", "info": object{"title": title, "description": description, "version": version}, "servers": urls, "paths": paths,
+		"openapi": "3.1.0", "servers": urls, "paths": paths,
+		"info": object{"title": title, "description": description, "version": version, "license": object{"name": "Apache 2.0", "identifier": "Apache-2.0"}},
 		"components": object{"schemas": d.schemas, "securitySchemes": object{
 			"key":    object{"type": "http", "scheme": "bearer", "description": "an API key (fb_live_…) or an operator's key (fb_op_…)"},
 			"cookie": object{"type": "apiKey", "in": "cookie", "name": "farebox_session", "description": "a session of a browser"},
@@ -124,9 +125,12 @@ func (d *document) operation(o *Operation, path string) object {
 	case o.Media != "":
 		answer["content"] = object{o.Media: object{"schema": object{"type": "string"}}}
 	}
+	failure := func(what string) object {
+		return object{"description": what, "content": object{"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}}}}
+	}
 	op := object{
 		"operationId": operationID(o.Pattern), "summary": o.Summary, "tags": []string{o.Tag}, "parameters": params,
-		"responses": object{"200": answer, "default": object{"description": "an error", "content": object{"application/json": object{"schema": object{"$ref": "#/components/schemas/Error"}}}}},
+		"responses": object{"200": answer, "4XX": failure("the request is refused"), "5XX": failure("the gateway cannot do it now")},
 		"security":  []object{{"key": []string{}}, {"cookie": []string{}}},
 	}
 	if o.Public {
@@ -139,12 +143,6 @@ func (d *document) operation(o *Operation, path string) object {
 		op["requestBody"] = object{"content": object{"application/json": object{"schema": d.schema(reflect.TypeOf(o.In))}}}
 	}
 	return op
-}
-
-// operationID is "get_charges_charge" for GET /v1/charges/{charge}.
-func operationID(pattern string) string {
-	words := strings.FieldsFunc(strings.ToLower(pattern), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
-	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "v1" }), "_")
 }
 
 var (

@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/farebox-dev/farebox/caddymodule/api"
+	"github.com/farebox-dev/farebox/meter/calendar"
 )
 
 // adminAPI puts /meter/… on Caddy's admin endpoint: the command line's way in.
@@ -42,11 +43,35 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Path == upgradePath {
 		return serveUpgrade(w, r, e)
 	}
+	if r.URL.Path == advancePath {
+		return app.serveAdvance(w, r, e)
+	}
 	(&api.API{PriceFile: priceFile{app}}).ServeTrusted(e.Gateway, w, r)
 	return nil
 }
 
-const upgradePath = "/meter/upgrade"
+const (
+	upgradePath = "/meter/upgrade"
+	advancePath = "/meter/clock/advance"
+)
+
+// serveAdvance advances the clock of a demo.
+func (a *App) serveAdvance(w http.ResponseWriter, r *http.Request, e *engine) error {
+	by, err := calendar.ParseDuration(r.URL.Query().Get("by"))
+	switch {
+	case a.clock == nil:
+		err = caddy.APIError{HTTPStatus: http.StatusConflict, Err: errors.New("only the clock of a demo can be advanced; start one with: farebox meter demo --clock")}
+	case err != nil:
+		err = caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+	default:
+		_, err = a.clock.Advance(by, e.Books.InForce().Terms.Zone)
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(api.AdvanceView{Now: e.Now().UTC()})
+}
 
 // serveUpgrade replaces this process by a new one of the same program.
 func serveUpgrade(w http.ResponseWriter, r *http.Request, e *engine) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/farebox-dev/farebox/caddymodule/democlock"
 	"github.com/farebox-dev/farebox/caddymodule/handover"
 	"github.com/farebox-dev/farebox/caddymodule/notifier"
 	"github.com/farebox-dev/farebox/caddymodule/stores"
@@ -50,6 +51,9 @@ type App struct {
 	// MaxConcurrent is how many requests each account may have under way at once whose
 	// plan, and who itself, has no limit. 0: any number.
 	MaxConcurrent int `json:"max_concurrent,omitempty"`
+	// DemoClock is a file with the clock of a demo, which its user advances. A gateway that
+	// serves customers has none, and a Caddyfile cannot name one.
+	DemoClock string `json:"demo_clock,omitempty"`
 	// MaxChange refuses a changed price file in which any rate differs from the
 	// one in force by more than this, such as "50%"; "off" is no limit. Default: 80%.
 	MaxChange string `json:"max_change,omitempty"`
@@ -62,7 +66,8 @@ type App struct {
 
 	upkeep.Config
 
-	docs     atomic.Value // path of the pages, if a dashboard serves them
+	docs     atomic.Value     // path of the pages, if a dashboard serves them
+	clock    *democlock.Clock // nil: the system's
 	sender   *notifier.Sender
 	log      *zap.Logger
 	store    stores.Opener
@@ -112,6 +117,11 @@ func (a *App) prepare(ctx caddy.Context) error {
 		return fmt.Errorf("%T is not a store", s)
 	}
 	a.store = opener
+	if a.DemoClock != "" {
+		if a.clock, err = democlock.Open(a.DemoClock); err != nil {
+			return err
+		}
+	}
 	if _, err := maxChange(a.MaxChange); err != nil {
 		return err
 	}

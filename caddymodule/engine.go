@@ -163,7 +163,12 @@ func (a *App) open() (*engine, error) {
 	if e.ledger.Store != nil {
 		s = e.ledger.Store
 	}
+	var now func() time.Time
+	if a.clock != nil {
+		now = a.clock.Now
+	}
 	e.Gateway, err = meter.Open(context.Background(), meter.Options{
+		Now:   now,
 		Store: s, Succeeds: old != nil, Book: a.book, Text: a.bookText,
 		Problem: bell.Ring, Endpoints: a.endpoints(),
 		LedgerTimeout: time.Duration(a.LedgerTimeout), Seen: lastSeen(e.store),

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidwall/gjson"
 )
@@ -139,14 +140,13 @@ func TestCommandsWithoutAServer(t *testing.T) {
 	g.has("acme", "26")
 }
 
-// The demo needs nothing.
-func TestDemo(t *testing.T) {
-	t.Parallel()
-	g := &gateway{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), upstream: httptest.NewServer(http.NotFoundHandler())}
-	defer g.upstream.Close() // no test uses it: the demo has its own
-	g.launch("meter", "demo", "--listen", g.addr, "--address", g.admin, "--data", g.path("demo"))
-	defer g.kill()
-	key := ""
+// demo starts the demo, which needs nothing, and returns the key that it shows.
+func demo(t *testing.T, flags ...string) (g *gateway, key string) {
+	t.Helper()
+	g = &gateway{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), upstream: httptest.NewServer(http.NotFoundHandler())}
+	t.Cleanup(g.upstream.Close) // no test uses it: the demo has its own
+	g.launch(append([]string{"meter", "demo", "--listen", g.addr, "--address", g.admin, "--data", g.path("demo")}, flags...)...)
+	t.Cleanup(g.kill)
 	g.eventually("the demo shows a key", func() bool {
 		_, rest, ok := strings.Cut(g.log.String(), "export KEY=")
 		if ok {
@@ -154,6 +154,12 @@ func TestDemo(t *testing.T) {
 		}
 		return ok
 	})
+	return g, key
+}
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	g, key := demo(t)
 	if a := g.post(key, chatPath, chatBody("demo-small")); a.StatusCode != http.StatusOK || a.cost() != credits(price("demo", helloTokens, usualTokens)) {
 		t.Errorf("%s %s", a.Status, a.body)
 	}
@@ -165,4 +171,35 @@ func TestDemo(t *testing.T) {
 		t.Errorf("five pictures: %s", statuses)
 	}
 	g.booksInOrder()
+}
+
+// With a clock of its own, the demo shows what comes later.
+func TestDemoClock(t *testing.T) {
+	t.Parallel()
+	g, key := demo(t, "--clock")
+	picture := func() int { return g.post(key, "/v1/images", `{"prompt":"a pier"}`).StatusCode }
+	for picture() == http.StatusOK { // until the day's allowance is used up
+	}
+	out := g.cli("advance", "1", "day")
+	if out.code != 0 || !strings.Contains(out.stdout, time.Now().Add(24*time.Hour).UTC().Format("2006-01-02")) {
+		t.Errorf("advance 1 day: exit %d %s%s", out.code, out.stdout, out.stderr)
+	}
+	if got := picture(); got != http.StatusOK {
+		t.Errorf("on the next day: %d", got)
+	}
+	if out := g.cli("advance", "14 months"); out.code != 0 {
+		t.Errorf("advance 14 months: exit %d %s", out.code, out.stderr)
+	}
+	if got := picture(); got != http.StatusOK {
+		t.Errorf("in the year after: %d", got)
+	}
+	if out := g.cli("advance", "a while"); out.code == 0 || !strings.Contains(out.stderr, `"90 days"`) {
+		t.Errorf("advance a while: exit %d %s", out.code, out.stderr)
+	}
+	g.booksInOrder()
+
+	usual, _ := demo(t)
+	if out := usual.cli("advance", "1 day"); out.code == 0 || !strings.Contains(out.stderr, "demo --clock") {
+		t.Errorf("advance without a clock: exit %d %s", out.code, out.stderr)
+	}
 }

@@ -147,6 +147,11 @@ func (c *call) confirmClock() (HealthView, error) {
 	return c.health()
 }
 
+// AdvanceView is what the clock of a demo shows.
+type AdvanceView struct {
+	Now time.Time `json:"now"`
+}
+
 // UpgradeView is what replaced a gateway.
 type UpgradeView struct {
 	Process      int   `json:"process"`          // that serves now

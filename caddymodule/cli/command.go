@@ -47,7 +47,7 @@ func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
 		c.accountCommands(), c.importAccountsCommand(), c.grantCommand(), c.voidCommand(), c.refundCommand(), c.keyCommands(), c.memberCommands(),
 		c.journalCommand(), oldName(c.journalCommand(), "history ACCOUNT", "journal"), c.usageCommand(), c.estimateCommand(), c.exportCommand(), c.webhookCommands(), c.operatorCommands(), c.portalCommand(), c.doctorCommand(),
-		c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.backupsCommand(), c.restoreCommand(), c.copyCommand(), c.migrateCommand(), c.initCommand(), c.upgradeCommand(), c.followCommand(), c.clockCommands(), c.compactCommand(), c.demoCommand(),
+		c.pricesCommands(), c.verifyCommand(), c.backupCommand(), c.backupsCommand(), c.restoreCommand(), c.copyCommand(), c.migrateCommand(), c.initCommand(), c.upgradeCommand(), c.followCommand(), c.clockCommands(), c.compactCommand(), c.demoCommand(), c.advanceCommand(),
 	}
 }
 

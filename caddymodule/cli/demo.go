@@ -2,13 +2,16 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -26,9 +29,11 @@ import (
 
 func (c *cli) demoCommand() *cobra.Command {
 	var listen string
+	var clock bool
 	cmd := command("demo", "Start a gateway with a mock AI API behind it, offline", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
-		return c.demo(cmd.Context(), listen)
+		return c.demo(cmd.Context(), listen, clock)
 	})
+	cmd.Flags().BoolVar(&clock, "clock", false, "give it a clock of its own, which farebox meter advance sets forward")
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "address of the gateway")
 	return cmd
 }
@@ -58,7 +63,7 @@ http://:%s {
 `
 
 // demo runs until it is interrupted.
-func (c *cli) demo(ctx context.Context, listen string) error {
+func (c *cli) demo(ctx context.Context, listen string, clock bool) error {
 	dir, err := c.demoDir()
 	if err != nil {
 		return err
@@ -88,6 +93,9 @@ func (c *cli) demo(ctx context.Context, listen string) error {
 	}
 	config := fmt.Sprintf(demoCaddyfile, c.address, filepath.Join(dir, "ledger"), prices, port, host, upstream.Addr())
 	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
+	if err == nil && clock {
+		adapted, err = withClock(adapted, filepath.Join(dir, "clock"))
+	}
 	if err != nil {
 		return err
 	}
@@ -100,7 +108,30 @@ func (c *cli) demo(ctx context.Context, listen string) error {
 		return err
 	}
 	c.welcome(listen, prices, keys)
+	if clock {
+		fmt.Println("\nThe clock is the demo's own. Set it forward while the portal is open:\n\n  farebox meter advance 30 days")
+	}
 	select {}
+}
+
+// withClock gives a configuration the clock in a file, for which a Caddyfile has no word.
+func withClock(config []byte, file string) ([]byte, error) {
+	var c map[string]any
+	if err := json.Unmarshal(config, &c); err != nil {
+		return nil, err
+	}
+	c["apps"].(map[string]any)["meter"].(map[string]any)["demo_clock"] = file //nolint:forcetypeassert // demoCaddyfile has a meter
+	return json.Marshal(c)
+}
+
+// advanceCommand sets the clock of a demo forward.
+func (c *cli) advanceCommand() *cobra.Command {
+	return command("advance DURATION", "Set the clock of a demo forward, such as by 30 days or 1 month: credits renew and expire", cobra.RangeArgs(1, 2), func(_ *cobra.Command, args []string) error {
+		by := strings.Join(args, " ")
+		return request(c, http.MethodPost, "/meter/clock/advance?by="+url.QueryEscape(by), "", nil, func(w *tabwriter.Writer, v api.AdvanceView) {
+			fmt.Fprintf(w, "it is %s now\n", v.Now.Format(time.RFC3339))
+		})
+	})
 }
 
 // demoModels are the models that a price file names, and what the mock plays behind

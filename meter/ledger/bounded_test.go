@@ -13,7 +13,7 @@ import (
 
 // commands are all there are; TestEveryCommandIsBounded counts them in the source.
 var commands = []Command{
-	SetAlerts{}, Touch{}, Open{}, Import{}, SetAttributes{}, Give{}, Void{}, SetPlan{}, Cancel{}, Renew{}, Refund{}, Reserve{}, Extend{}, Observe{}, Settle{}, Release{},
+	SetAlerts{}, Touch{}, Open{}, Erase{}, Import{}, SetAttributes{}, Give{}, Void{}, SetPlan{}, Cancel{}, Renew{}, Refund{}, Reserve{}, Extend{}, Observe{}, Settle{}, Release{},
 }
 
 // TestEveryCommandIsBounded puts a text that is too long into every place of every

@@ -20,7 +20,7 @@ test:
 	go test $(TAGS) $(RACE) -short ./meter/... # sweeps and simulation in full below, without the race detector
 	go test $(TAGS) -run Allocations ./meter ./meter/dialect ./meter/pricing ./meter/writer # not with the race detector, which allocates, too
 	go test $(TAGS) -v -run 'Simulation|SmallScope|Order|Sweep|Big' ./meter/ledger ./meter/calendar ./meter/money
-	.ci/fuzz 4s # every fuzzer of the repository: a minute
+	.ci/fuzz 2s # every fuzzer of the repository: a minute
 	go test $(TAGS) -timeout 20m . ./docs/... ./internal/... ./caddymodule/... ./integration/...
 
 # Everything at once for an hour: clients of all sorts, streams, sockets, jobs, new prices,
@@ -40,7 +40,7 @@ prove:
 	FAREBOX_RANDOM=1 GOGC=2000 FAREBOX_SIM_STEPS=100000000 go test $(TAGS) -timeout 12h -v -run Simulation ./meter/ledger
 	FAREBOX_RANDOM=1 FAREBOX_LONG=1 FAREBOX_FLIPS=600 FAREBOX_POWER_CUTS=300 go test $(TAGS) -timeout 6h -v \
 	  -run 'Flips|FaultMatrix|SmallScope|PowerCuts|Order|Sweep' ./meter/writer ./meter/ledger ./meter/store/badger ./meter/calendar ./meter/money
-	FAREBOX_RANDOM=1 FAREBOX_KILL_ROUNDS=2000 go test $(TAGS) -timeout 6h -v -run Kill ./integration
+	FAREBOX_RANDOM=1 FAREBOX_KILL_ROUNDS=2000 FAREBOX_UPGRADES=20 FAREBOX_LONG=1 go test $(TAGS) -timeout 6h -v -run 'Kill|Upgrade|Xcaddy' ./integration
 
 bench: build ; go run ./integration/bench
 

@@ -13,8 +13,12 @@ import (
 // xcaddyVersion is the version of xcaddy that the commands of the page are tried with.
 const xcaddyVersion = "v0.4.5"
 
-// TestXcaddy runs the commands of docs/install.md that build Caddy with Farebox.
+// TestXcaddy runs the commands of docs/install.md that build Caddy with Farebox, from
+// nothing: FAREBOX_LONG asks for it.
 func TestXcaddy(t *testing.T) {
+	if os.Getenv("FAREBOX_LONG") == "" {
+		t.Skip("it takes minutes: FAREBOX_LONG=1 runs it")
+	}
 	commands := block(t, read(t, "../docs/install.md"), "xcaddy build")
 	if caddy := moduleVersion(t, "github.com/caddyserver/caddy/v2"); !strings.Contains(commands, "xcaddy build "+caddy+" ") {
 		t.Errorf("go.mod has Caddy %s, docs/install.md builds another:\n%s", caddy, commands)

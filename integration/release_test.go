@@ -21,6 +21,7 @@ import (
 // directory and another environment. Its binary has the same bytes as the one that all
 // tests run, which was built here.
 func TestAReleaseIsReproducible(t *testing.T) {
+	t.Parallel()
 	out := release(t, "GOFLAGS=-tags=other", "GOAMD64=v2", "TZ=Asia/Tokyo")
 	sums := read(t, filepath.Join(out, "SHA256SUMS"))
 	for line := range strings.Lines(sums) {

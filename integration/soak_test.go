@@ -29,13 +29,13 @@ type soaking struct {
 	prices int
 }
 
-// TestSoak runs everything at once for FAREBOX_SOAK (by default 45 seconds): JSON
+// TestSoak runs everything at once for FAREBOX_SOAK (by default 20 seconds): JSON
 // requests, streams, grants, jobs, sockets, clients that misbehave and one that has
 // hardly any credits; and meanwhile prices change, and the gateway is reloaded,
 // restarted and killed, its disk filled and frozen, its ledger backed up, restored and
 // compacted. At the end nothing is lost, overspent, held or in a log.
 func TestSoak(t *testing.T) {
-	lasts := 45 * time.Second
+	lasts := 20 * time.Second
 	if text := os.Getenv("FAREBOX_SOAK"); text != "" {
 		var err error
 		if lasts, err = time.ParseDuration(text); err != nil {
